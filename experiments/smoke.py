@@ -1,0 +1,23 @@
+"""The search in seconds, for tests: tiny budgets on the first few thousand real images."""
+
+from dataclasses import replace
+
+from experiments.mnist import experiment as mnist_experiment
+from mnist_cnn.datasets import Dataset, mnist
+from mnist_cnn.experiment import Confirm
+
+
+def few_images() -> Dataset:
+    """The first 3,000 images of MNIST."""
+    return mnist().first(3000)
+
+
+experiment = replace(
+    mnist_experiment,
+    dataset=few_images,
+    trials=3,
+    timeout_seconds=120,
+    epochs=2,
+    batch_size=100,
+    confirm=Confirm(trials=1, seeds=1),
+)

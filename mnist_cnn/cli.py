@@ -1,0 +1,145 @@
+"""The command line: parse, call one function, stop. What is slow to import is imported in the verb.
+
+Exit code 0: done. 1: the work failed or was refused. 2: wrong usage. 130: stopped by Ctrl-C.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from mnist_cnn.errors import UsageError, UserError
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and leave with its exit code."""
+    options = _parser().parse_args(arguments)
+    # Set before TensorFlow is imported: its start-up messages are not for users.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    verb: Verb = options.verb
+    try:
+        verb(options)
+    except UsageError as error:
+        sys.exit(_complain(error, 2))
+    except UserError as error:
+        sys.exit(_complain(error, 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"mnist-cnn: {error}", file=sys.stderr)
+    return code
+
+
+def _search(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from mnist_cnn.search import Request, search
+
+    console = Console()
+    request = Request(
+        experiment=options.experiment,
+        trials=options.trials,
+        timeout_seconds=options.timeout,
+        workers=options.workers,
+        study=options.study,
+        storage=options.storage,
+    )
+    try:
+        search(request, console)
+    except KeyboardInterrupt:
+        again = f"make search EXPERIMENT={options.experiment}"
+        console.print(f"stopped; everything is saved, go on with `{again}`", highlight=False)
+        raise
+
+
+def _trials(options: argparse.Namespace) -> None:
+    from mnist_cnn.listing import show_trials
+
+    show_trials(options.experiment, options.study, options.storage)
+
+
+def _promote(options: argparse.Namespace) -> None:
+    from mnist_cnn.promotion import promote
+
+    for line in promote(options.experiment, options.run):
+        print(line)
+
+
+def _ui(options: argparse.Namespace) -> None:
+    from mnist_cnn.ui import serve_ui
+
+    serve_ui(options.port)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mnist-cnn", description="Hyperparameter search for Keras, with Optuna and MLflow."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    verb = _verb(verbs, "search", _search, "search, or go on with an unfinished search")
+    _study_options(verb)
+    verb.add_argument("--trials", type=_count, help="trials of the study in all")
+    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="bound on the time")
+    verb.add_argument("--workers", type=_count, help="trials side by side")
+
+    verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
+    _study_options(verb)
+
+    verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
+    verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
+
+    verb = _verb(verbs, "ui", _ui, "look at the runs in MLflow's pages")
+    verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
+    return parser
+
+
+def _verb(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, text: str
+) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text)
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _study_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    parser.add_argument("--study", help="a study by name, as mnist-1; default: the newest")
+    parser.add_argument("--storage", metavar="URL", help="of Optuna; default: in mlruns/")
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+def _port(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return number

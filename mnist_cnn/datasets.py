@@ -1,0 +1,111 @@
+"""Data sets: training images to search on, and a test set behind a call of its own.
+
+A data set is a function that returns a `Dataset`; reading is put off until images are asked for,
+so a search never even opens the test images.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn.errors import UserError
+
+MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images.
+
+    x: float32 of shape (n, height, width, channels) in [0, 1].
+    y: int32 of shape (n,), class indices in [0, classes).
+    """
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: NDArray[np.intp] | slice) -> "Images":
+        return Images(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a search needs to know of a data set.
+
+    name: as it is shown in MLflow.
+    digest: SHA-256 of the images, in hexadecimal; part of a study's fingerprint.
+    shape: (height, width, channels) of one image.
+    classes: number of classes.
+    train: reads the images to train and validate on.
+    test: reads the test images. Only evaluation and promotion may call it.
+    """
+
+    name: str
+    digest: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: Callable[[], Images]
+    test: Callable[[], Images]
+
+    def first(self, images: int) -> "Dataset":
+        """The same data set with only the first `images` training images; its test set whole."""
+        return replace(
+            self,
+            name=f"{self.name}-first-{images}",
+            digest=hashlib.sha256(f"{self.digest} first {images}".encode()).hexdigest(),
+            train=lambda: self.train()[slice(images)],
+        )
+
+
+def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
+    """Divide `images` into (train, validation), each class in the same proportion.
+
+    fraction: share of each class that goes to validation, in (0, 1), rounded to whole images.
+    seed: the same seed gives the same two parts; their order is shuffled.
+    """
+    random = np.random.default_rng(seed)
+    validation = np.zeros(len(images), dtype=bool)
+    for label in np.unique(images.y):
+        members = random.permutation(np.flatnonzero(images.y == label))
+        validation[members[: round(len(members) * fraction)]] = True
+    order = random.permutation(len(images))
+    return images[order[~validation[order]]], images[order[validation[order]]]
+
+
+def mnist() -> Dataset:
+    """MNIST's 70,000 handwritten digits, as shipped with this package.
+
+    Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits" (1998),
+    CC BY-SA 3.0. 60,000 images to train on and 10,000 to test, grey, 28x28, ten classes.
+    """
+    return Dataset(
+        name="mnist",
+        digest=MNIST_SHA256,
+        shape=(28, 28, 1),
+        classes=10,
+        train=lambda: _read_mnist("train"),
+        test=lambda: _read_mnist("test"),
+    )
+
+
+def _read_mnist(part: str) -> Images:
+    path = files("mnist_cnn") / "data" / "mnist.npz"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the MNIST images: {error}; {_RESTORE}") from None
+    if hashlib.sha256(content).hexdigest() != MNIST_SHA256:
+        raise UserError(f"{path} is damaged: its SHA-256 is not {MNIST_SHA256}; {_RESTORE}")
+    with path.open("rb") as file, np.load(file) as arrays:  # reads the named arrays, no others
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    return Images(x[..., np.newaxis].astype(np.float32) / 255, y.astype(np.int32))
+
+
+_RESTORE = "restore it with `git checkout -- mnist_cnn/data/mnist.npz`"

@@ -1,0 +1,195 @@
+"""An experiment: which models, on which data, searched how. A plain value, written in Python."""
+
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import keras_tuner
+import optuna
+
+from mnist_cnn.datasets import Dataset
+from mnist_cnn.errors import UsageError, UserError
+
+SearchSpace = Callable[..., keras.Model] | keras_tuner.HyperModel
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric of the validation images, and which way it is better."""
+
+    metric: str
+    direction: Literal["maximize", "minimize"]
+
+    def better(self, value: float, other: float) -> bool:
+        """Whether `value` is strictly better than `other`; NaN never is."""
+        return value > other if self.direction == "maximize" else value < other
+
+    @property
+    def worst(self) -> float:
+        """The value that every other is better than."""
+        return float("-inf") if self.direction == "maximize" else float("inf")
+
+
+def Maximize(metric: str) -> Objective:  # noqa: N802, reads as what it stands for
+    """An objective for which more is better, such as `val_accuracy`."""
+    return Objective(metric, "maximize")
+
+
+def Minimize(metric: str) -> Objective:  # noqa: N802
+    """An objective for which less is better, such as `val_loss`."""
+    return Objective(metric, "minimize")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirm:
+    """How the best trials are trained again before one is called the best.
+
+    trials: how many of the best complete trials; 0 leaves the confirmation out.
+    seeds: how many fresh seeds each, not one of them used by a trial.
+    epochs: for how many epochs; None for as many as a trial has.
+    """
+
+    trials: int = 3
+    seeds: int = 3
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What a search runs. `dataclasses.replace` makes a variant.
+
+    space: a function of KerasTuner's `hp`, or a `keras_tuner.HyperModel`, giving a compiled model.
+        A function that has parameters `input_shape` or `classes` is given the data set's.
+    dataset: returns the data set.
+    objectives: what is searched for; the first also picks the best epoch and stops a trial early.
+    trials: how many trials a study has.
+    timeout_seconds: bound on a study's time, confirmation included; None for none.
+    trial_timeout_seconds: a trial that takes longer is stopped and failed; None for no bound.
+    epochs, batch_size: of every trial. The learning rate follows one cycle over the epochs.
+    patience: a trial ends after so many epochs without a better first objective.
+    validation_fraction: share of the training images to validate on, in (0, 1).
+    seed: of the split, the sampler and, with the trial's number, of each trial.
+    sampler: called with `seed=`, returns the Optuna sampler.
+    pruner: called without arguments, returns the Optuna pruner.
+    confirm: how the best trials are confirmed.
+    baseline: the first trial's configuration; what it leaves out has KerasTuner's default.
+    precision: a Keras dtype policy; None for the fastest that the machine computes natively.
+    jit_compile: whether XLA compiles the training step. Off, because on a CPU it made an epoch of
+        these models two to four times as long.
+
+    Raises UserError for a value out of range.
+    """
+
+    space: SearchSpace
+    dataset: Callable[[], Dataset]
+    objectives: tuple[Objective, ...] = (Maximize("val_accuracy"),)
+    trials: int = 50
+    timeout_seconds: float | None = None
+    trial_timeout_seconds: float | None = None
+    epochs: int = 5
+    batch_size: int = 256
+    patience: int = 3
+    validation_fraction: float = 1 / 6
+    seed: int = 0
+    sampler: Callable[..., optuna.samplers.BaseSampler] = partial(
+        optuna.samplers.TPESampler, group=True
+    )
+    pruner: Callable[..., optuna.pruners.BasePruner] = optuna.pruners.MedianPruner
+    confirm: Confirm = field(default_factory=Confirm)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
+    jit_compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"Experiment: {name}={getattr(self, name)} must be at least 1")
+        for name in ("timeout_seconds", "trial_timeout_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise UserError(f"Experiment: {name}={seconds} must be above 0, or None")
+        if not 0 < self.validation_fraction < 1:
+            raise UserError(
+                f"Experiment: validation_fraction={self.validation_fraction} must lie between 0 and 1"
+            )
+        if not self.objectives:
+            raise UserError("Experiment: objectives is empty; name one, as Maximize('val_accuracy')")
+
+
+def experiment_names(root: Path | None = None) -> list[str]:
+    """The names of the experiments in `root` (default: the current folder), sorted."""
+    folder = (root or Path.cwd()) / "experiments"
+    if not folder.is_dir():
+        raise UsageError(f"there is no experiments/ in {folder.parent}; run from the project's root")
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def load_experiment(name: str) -> Experiment:
+    """The `experiment` of experiments/<name>.py in the current folder.
+
+    Raises UsageError if there is no such file, UserError if it does not hold an `Experiment`.
+    """
+    names = experiment_names()
+    if name not in names:
+        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
+    if (root := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, root)  # experiments/ and search_spaces/ lie there, not in the package
+    try:
+        found = getattr(importlib.import_module(f"experiments.{name}"), "experiment", None)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"experiments/{name}.py: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Experiment):
+        raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
+    return found
+
+
+def describe(experiment: Experiment) -> dict[str, str]:
+    """Each field of an experiment as text, callables by name and arguments."""
+    return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
+
+
+# A study may go on under another budget, so these are no part of what its trials have in common.
+_BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
+
+
+def fingerprint(experiment: Experiment) -> str:
+    """A digest of all that makes two trials of an experiment comparable.
+
+    The fields, the source of the file that defines the space, and the data set's digest. Trials of
+    experiments with different fingerprints never share a study.
+    """
+    facts = {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+    facts["space_source"] = space_source(experiment.space)
+    facts["data"] = experiment.dataset().digest
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def space_source(space: SearchSpace) -> str:
+    """The text of the file that defines `space`."""
+    definition = space.func if isinstance(space, partial) else space
+    if isinstance(definition, keras_tuner.HyperModel):
+        definition = type(definition)
+    return inspect.getsource(inspect.getmodule(definition) or definition)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, partial):
+        given = [_text(item) for item in value.args]
+        given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
+        return f"{_text(value.func)}({', '.join(given)})"
+    if isinstance(value, keras_tuner.HyperModel):
+        settings = {name: _text(item) for name, item in sorted(vars(value).items())}
+        return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)

@@ -1,0 +1,283 @@
+"""KerasTuner's hyperparameters, answered by an Optuna trial.
+
+A search space written for `keras_tuner.HyperParameters` runs here as it is: `TrialHyperParameters`
+keeps KerasTuner's names, scopes, conditions and values, and asks the trial for each value when the
+space first declares it.
+
+| declaration                       | what the trial records                                       |
+|-----------------------------------|--------------------------------------------------------------|
+| Choice, Boolean                   | the value, categorical                                       |
+| Int and Float, linear or log      | the value, in an int or float distribution with step and log |
+| log or reverse_log, with a step   | the index in KerasTuner's grid: Optuna has no such grid      |
+| reverse_log without a step        | KerasTuner's cumulative probability, from 0 to 1             |
+| Fixed, or one possible value only | nothing: there is nothing to sample, and nothing to learn    |
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
+from typing import Any
+
+import keras_tuner  # type: ignore[import-untyped]
+from keras_tuner.engine import hyperparameters as kinds  # type: ignore[import-untyped]
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import BaseTrial, Trial
+
+
+class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
+    """A `keras_tuner.HyperParameters` whose values come from an Optuna trial.
+
+    Each hyperparameter is asked for once, when it is first declared while active. All else is as in
+    KerasTuner 1.4.8: an inactive one returns None, a name that has a value keeps it, and `copy()`
+    returns a plain `keras_tuner.HyperParameters` in which new declarations get their defaults (as
+    they do in a `keras_tuner.HyperModel` with `tunable=False`).
+
+    In the study a hyperparameter has its KerasTuner name, and a conditional one its conditions too:
+    `units`, `block/units`, `units[model=mlp]`, `units[model=cnn|resnet,depth=2]`.
+
+    In a trial made by `study.enqueue_trial(values)`, `values` holds KerasTuner's names (or the
+    study's) and the values that the space shall see. What it does not name gets its `default`.
+    A parameter that the trial holds already, begun in another process, is answered from there.
+
+    Args:
+        trial: The `optuna.trial.Trial` to ask; or, to repeat a trial, its `FrozenTrial` or
+            `optuna.trial.FixedTrial(trial.params)`.
+
+    Raises:
+        ValueError: From a declaration: the range cannot be sampled, the enqueued or stored value is
+            outside it, or an earlier trial of the study declared the name otherwise. Nothing is
+            recorded for such a declaration. KerasTuner's own errors come as they are.
+    """
+
+    def __init__(self, trial: BaseTrial) -> None:
+        super().__init__()
+        self._trial = trial
+        self._enqueued = _enqueued_values(trial)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> keras_tuner.HyperParameters:
+        """Return a plain `keras_tuner.HyperParameters`: a config has no trial to ask."""
+        return keras_tuner.HyperParameters.from_config(config)
+
+    def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
+        hp = hyperparameter
+        domain = _domain(hp)  # also of an inactive one: it refuses bad declarations
+        if self.is_active(hp) and hp.name not in self.values:
+            self.values[hp.name] = self._ask(hp, domain)
+        # `overwrite` stays behind: it would put the default over the value that the trial recorded.
+        return super()._register(hp)
+
+    def _ask(self, hp: Any, domain: _Domain) -> Any:
+        name = _study_name(hp)
+        if self._enqueued is not None:
+            value = self._enqueued.get(name, self._enqueued.get(hp.name, hp.default))
+            _enqueue(self._trial, name, domain.encode(value))
+        return domain.ask(self._trial, name)
+
+
+def _study_name(hp: Any) -> str:
+    conditions = ",".join(
+        f"{_escape(condition.name)}={'|'.join(map(_escape, condition.values))}"
+        for condition in hp.conditions
+    )
+    return f"{hp.name}[{conditions}]" if conditions else str(hp.name)
+
+
+def _escape(text: Any) -> str:
+    """Keep the values `["a|b"]` and `["a", "b"]` two different names."""
+    return re.sub(r"([\\|,=\[\]])", r"\\\1", str(text))
+
+
+def _enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
+    if not isinstance(trial, Trial):
+        return None
+    attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
+    values: dict[str, Any] | None = attrs.get("fixed_params")
+    return values
+
+
+def _enqueue(trial: BaseTrial, name: str, stored: Any) -> None:
+    # Optuna answers from this dictionary, and records the answer, before it asks a sampler. It may
+    # be the storage's own, so it is replaced rather than changed.
+    assert isinstance(trial, Trial)
+    trial._fixed_params = {**trial._fixed_params, name: stored}
+
+
+def _suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
+    match distribution:
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(name, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(name, low, high, step=step, log=log)
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(name, choices)
+
+
+def _domain(hp: Any) -> _Domain:
+    if isinstance(hp, (kinds.Choice, kinds.Boolean, kinds.Fixed)):
+        return _Choices(hp, hp.values) if len(hp.values) > 1 else _Constant(hp, hp.values)
+    _refuse_bad_range(hp)
+    if hp.min_value == hp.max_value:
+        return _Constant(hp, [hp.min_value])
+    if hp.step is None:
+        return _ReverseLog(hp) if hp.sampling == "reverse_log" else _Number(hp)
+    return _Number(hp) if hp.sampling == "linear" and _in_decimals(hp) else _Indexed(hp)
+
+
+def _refuse_bad_range(hp: Any) -> None:
+    """Refuse what KerasTuner lets through, only to fail or to give one value when it samples."""
+    if not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
+        raise ValueError(f"the bounds must be finite: {hp!r}")
+    if hp.step is not None and not hp.step > 0:
+        raise ValueError(f"the step must be above 0: {hp!r}")
+    if hp.step is not None and hp.min_value < hp.max_value and hp._get_n_values() == 1:
+        raise ValueError(f"the step is larger than the range: {hp!r}")
+
+
+def _in_decimals(hp: Any) -> bool:
+    """Whether Optuna, which counts steps in the decimal digits, finds all of the grid."""
+    low, high, step = (Decimal(str(x)) for x in (hp.min_value, _last(hp), hp.step))
+    return (high - low) % step == 0
+
+
+def _last(hp: Any) -> float:
+    """Return the last value of a linear range, in a grid without the rounding of binary sums."""
+    if hp.step is None:
+        return float(hp.max_value)
+    steps = hp._get_n_values() - 1
+    return float(Decimal(str(hp.min_value)) + steps * Decimal(str(hp.step)))
+
+
+class _Domain:
+    """The values of one hyperparameter, in KerasTuner and as Optuna stores them.
+
+    `encode` takes a value to the stored one; `decode` takes that back, to KerasTuner's own type and
+    digits. They are the same unless a subclass says otherwise.
+    """
+
+    distribution: BaseDistribution
+
+    def __init__(self, hp: Any) -> None:
+        self.hp = hp
+
+    def ask(self, trial: BaseTrial, name: str) -> Any:
+        try:
+            stored = _suggest(trial, name, self.distribution)
+        except ValueError as error:  # Optuna does not always say which parameter it means
+            raise ValueError(f"hyperparameter '{name}': {error}") from error
+        # A FixedTrial, or a trial stored under another range, only warns of what is out of range.
+        if not self.distribution._contains(self.distribution.to_internal_repr(stored)):
+            raise self.outside(stored)
+        return self.decode(stored)
+
+    def encode(self, value: Any) -> Any:
+        return self.member(value)
+
+    def decode(self, stored: Any) -> Any:
+        return self.member(stored)
+
+    def member(self, value: Any) -> Any:
+        """Return the domain's own value that equals `value`, or raise ValueError."""
+        raise NotImplementedError
+
+    def outside(self, value: Any) -> ValueError:
+        return ValueError(f"{value!r} is not in the domain of hyperparameter {self.hp!r}")
+
+
+class _Choices(_Domain):
+    def __init__(self, hp: Any, values: Sequence[Any]) -> None:
+        super().__init__(hp)
+        self.values = list(values)
+        self.distribution = CategoricalDistribution(self.values)
+
+    def member(self, value: Any) -> Any:
+        if value not in self.values:
+            raise self.outside(value)
+        return self.values[self.values.index(value)]
+
+
+class _Constant(_Choices):
+    def ask(self, trial: BaseTrial, name: str) -> Any:
+        return self.values[0]
+
+
+class _Number(_Domain):
+    """Int or Float whose value Optuna can hold: linear, or log without a step."""
+
+    def __init__(self, hp: Any) -> None:
+        super().__init__(hp)
+        self.type: type[int] | type[float] = int if isinstance(hp, kinds.Int) else float
+        self.distribution = self.make_distribution()
+
+    def make_distribution(self) -> BaseDistribution:
+        hp, log = self.hp, self.hp.sampling == "log"
+        if self.type is int:
+            return IntDistribution(hp.min_value, int(_last(hp)), log, hp.step or 1)
+        return FloatDistribution(hp.min_value, _last(hp), log, hp.step)
+
+    def encode(self, value: Any) -> Any:
+        return min(self.member(value), _last(self.hp))  # 0.3, where the grid has 0.1 + 2 * 0.1
+
+    def member(self, value: Any) -> Any:
+        if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
+            own = self.nearest(value)
+            slack = 0.0 if self.hp.step is None else 1e-9 * abs(self.value_at(1) - self.value_at(0))
+            if math.isclose(own, value, rel_tol=1e-9, abs_tol=slack):
+                return own
+        raise self.outside(value)
+
+    def nearest(self, value: Any) -> float:
+        if self.hp.step is not None:
+            return self.value_at(self.index_of(value))
+        return self.type(min(max(value, self.hp.min_value), self.hp.max_value))
+
+    def value_at(self, index: int) -> float:
+        return self.type(self.hp._get_value_by_index(index))
+
+    def index_of(self, value: Any) -> int:
+        last: int = self.hp._get_n_values() - 1
+        if self.hp.sampling == "linear":
+            return int(min(max(round((value - self.hp.min_value) / self.hp.step), 0), last))
+        return min(range(last + 1), key=lambda index: abs(self.value_at(index) - value))
+
+
+class _Indexed(_Number):
+    """Int or Float in steps that Optuna does not have, so that it holds the index."""
+
+    def make_distribution(self) -> BaseDistribution:
+        return IntDistribution(0, self.hp._get_n_values() - 1)
+
+    def encode(self, value: Any) -> int:
+        return self.index_of(self.member(value))
+
+    def decode(self, stored: int) -> float:
+        return self.value_at(stored)
+
+
+class _ReverseLog(_Number):
+    """Int or Float, reverse_log without a step: Optuna holds the cumulative probability."""
+
+    def make_distribution(self) -> BaseDistribution:
+        return FloatDistribution(0.0, 1.0)
+
+    def encode(self, value: Any) -> float:
+        # KerasTuner's formula takes 1 - probability, so the multiples of 2**-53 give all the values
+        # it can give, and a sampled value is found again to the last bit.
+        grid = range(2**53)
+        index = bisect_left(grid, self.member(value), key=lambda k: self.decode(k / 2**53))
+        return index / 2**53
+
+    def decode(self, stored: float) -> float:
+        # Rounding can carry the formula just past a bound, or leave it just short of one.
+        ends = {0.0: self.hp.min_value, 1.0: self.hp.max_value}
+        return self.nearest(ends.get(stored, self.hp.prob_to_value(stored)))

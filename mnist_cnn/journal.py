@@ -1,0 +1,70 @@
+"""A run's journal: an append-only file of what happened, from which MLflow's run is made.
+
+A training writes here, and only here. Whoever has a tracking server delivers it (`tracking`), now or
+later; so a server that is away never holds up a training, and a kill loses at most a torn last
+line. One JSON object a line; `event` says which:
+
+    start     name, tags, params          the run begins, or goes on after an interruption
+    metrics   step, metrics               of one epoch
+    tags      tags
+    dataset   name, digest, images, context
+    artifact  path                        a file of the journal's folder
+    model     path, tags, params          a folder in MLflow's model format
+    pause     tags                        it was interrupted and may go on
+    end       status, tags, step, metrics MLflow's FINISHED, FAILED or KILLED; the run's summary
+
+`time` is in milliseconds since 1970, as MLflow wants it.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+
+FILE_NAME = "journal.jsonl"
+
+
+class Journal:
+    """The writing end, for one run in `folder`; goes on with the file that is there."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._path = folder / FILE_NAME
+        events, end = read(folder)
+        if self._path.exists():
+            os.truncate(self._path, end)  # a kill in the midst of a line
+        self.last_step = max((e["step"] for e in events if e["event"] == "metrics"), default=0)
+        self.last: Event | None = events[-1] if events else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end."""
+        return self.last is not None and self.last["event"] == "end"
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one event; it is in the file when this returns."""
+        self.last = {"event": event, "time": int(time.time() * 1000), **fields}
+        with self._path.open("ab", buffering=0) as file:
+            file.write(json.dumps(self.last).encode() + b"\n")
+
+    def metrics(self, step: int, metrics: dict[str, float]) -> None:
+        """Append the metrics of `step`, unless they are there from before an interruption."""
+        if step > self.last_step:
+            self.write("metrics", step=step, metrics=metrics)
+            self.last_step = step
+
+
+def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """The whole events of a folder's journal from byte `offset`, and the offset after the last."""
+    try:
+        with (folder / FILE_NAME).open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], 0
+    whole = content[: content.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()], offset + len(whole)

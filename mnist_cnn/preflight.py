@@ -1,0 +1,41 @@
+"""A look at an experiment before its first trial: what no trial could succeed with is refused."""
+
+import keras
+import optuna
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import load_experiment
+from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.run import SIZE_METRICS, build, load_data
+from mnist_cnn.trial import one_line
+
+
+def check(experiment_name: str) -> None:
+    """Build the baseline's model and score eight images with it, in a worker process.
+
+    Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
+    an objective whose metric does not exist.
+    """
+    experiment = load_experiment(experiment_name)
+    data = load_data(experiment_name)
+    study = optuna.create_study()
+    study.enqueue_trial(dict(experiment.baseline))
+    try:
+        model = build(experiment, data.dataset, TrialHyperParameters(study.ask()))
+        model.jit_compile = False
+        few = data.validation[slice(8)]
+        scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+    except Exception as error:  # the space is the user's code and may raise anything
+        raise UserError(
+            f"experiment {experiment_name!r}: the baseline's model does not work: {one_line(error)}"
+        ) from error
+    finally:
+        keras.backend.clear_session()
+    epoch_metrics = [f"val_{name}" for name in scores]
+    for index, objective in enumerate(experiment.objectives):
+        valid = epoch_metrics if index == 0 else [*epoch_metrics, *SIZE_METRICS]
+        if objective.metric not in valid:
+            raise UserError(
+                f"experiment {experiment_name!r}: the objective's metric {objective.metric!r} does "
+                f"not exist; valid: {', '.join(valid)}"
+            )

@@ -1,0 +1,209 @@
+"""One run: a configuration is built, trained, scored and saved, and its journal says how it went.
+
+A trial and a confirmation are both a run. It happens in a worker process.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from mnist_cnn import architecture, figures, machine
+from mnist_cnn.datasets import Dataset, Images, split
+from mnist_cnn.experiment import Experiment, load_experiment
+from mnist_cnn.journal import Journal
+from mnist_cnn.training import (
+    EVALUATION_BATCH_SIZE,
+    Checkpoint,
+    EpochMetrics,
+    TrainingFailed,
+    train,
+)
+
+MODEL_FILE = "digit_recog_mnist_cnn.keras"
+
+# What a run's summary has beside the saved model's metrics; an objective may be one of them.
+SIZE_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
+
+
+@dataclass(frozen=True)
+class Data:
+    """An experiment's data set with its training images divided; the test images are not here."""
+
+    dataset: Dataset
+    train: Images
+    validation: Images
+
+
+@functools.cache  # one reading for all runs of a worker
+def load_data(experiment_name: str) -> Data:
+    """The images that a search of the experiment trains and validates on."""
+    experiment = load_experiment(experiment_name)
+    dataset = experiment.dataset()
+    return Data(dataset, *split(dataset.train(), experiment.validation_fraction, experiment.seed))
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed in [0, 2**31) for the purpose that `parts` name, as (experiment's seed, trial)."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0]) >> 1
+
+
+def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
+    """The compiled model that the experiment's space makes of `hp`.
+
+    Raises TrainingFailed if the space returns anything else, or a model for other images.
+    """
+    space = experiment.space
+    if isinstance(space, keras_tuner.HyperModel):
+        model = space.build(hp)
+    else:
+        offered = {"input_shape": dataset.shape, "classes": dataset.classes}
+        chosen = space.keywords if isinstance(space, functools.partial) else {}
+        wanted = inspect.signature(space).parameters.keys() - chosen.keys()
+        model = space(hp, **{name: offered[name] for name in offered.keys() & wanted})
+    if not isinstance(model, keras.Model):
+        raise TrainingFailed(
+            f"the search space returned {type(model).__name__}, not a compiled keras.Model"
+        )
+    if not model.compiled:
+        raise TrainingFailed("the search space returned a model that is not compiled")
+    if (shape := model.input_shape[1:]) != dataset.shape:
+        raise TrainingFailed(
+            f"the model takes images of shape {shape}, the data set's are {dataset.shape}"
+        )
+    return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, which becomes one run in MLflow.
+
+    title, tags: of the MLflow run.
+    epochs: to train for; seed: of weights, dropout and the order of the images.
+    """
+
+    experiment: Experiment
+    data: Data
+    journal: Journal
+    title: str
+    tags: dict[str, str]
+    epochs: int
+    seed: int
+
+    def train(
+        self, hp: keras_tuner.HyperParameters, on_epoch: Callable[[int, EpochMetrics], bool]
+    ) -> EpochMetrics:
+        """Build what `hp` declares, train it, and save it unless `on_epoch` ended it.
+
+        The training goes on from the checkpoint in the journal's folder. The summary returned has
+        `best_epoch`, `train_seconds`, `parameters`, `multiply_accumulates` and, of a saved model,
+        its metrics on the validation images as `val_<name>`.
+
+        Raises TrainingFailed or UserError, and whatever the space raises.
+        """
+        experiment, folder = self.experiment, self.journal.folder
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(self.seed)
+        keras.config.set_dtype_policy(experiment.precision or machine.precision())
+        model = build(experiment, self.data.dataset, hp)
+        size = {
+            "parameters": model.count_params(),
+            "multiply_accumulates": architecture.multiply_accumulates(model),
+        }
+        self.start(hp.values, architecture.in_words(model), size)
+
+        ended = False
+
+        def on_each_epoch(epoch: int, metrics: EpochMetrics) -> bool:
+            nonlocal ended
+            self.journal.metrics(epoch, metrics)
+            ended = on_epoch(epoch, metrics)
+            return ended
+
+        checkpoint = Checkpoint(
+            folder / "checkpoint.npz", experiment.objectives[0], experiment.patience, on_each_epoch
+        )
+        train(
+            model,
+            experiment.space,
+            hp,
+            self.data.train,
+            self.data.validation,
+            epochs=self.epochs,
+            batch_size=experiment.batch_size,
+            seed=self.seed,
+            jit_compile=experiment.jit_compile,
+            checkpoint=checkpoint,
+        )
+        figures.save(figures.curves(checkpoint.history, self.title), folder / "curves.png")
+        self.journal.write("artifact", path="curves.png")
+        summary = {
+            "best_epoch": float(checkpoint.best_epoch),
+            "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
+            **{name: float(value) for name, value in size.items()},
+        }
+        if not ended:
+            summary |= self._save(checkpoint.best_weights, hp, folder / MODEL_FILE)
+        return summary
+
+    def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
+        """Open the run in the journal, or open it again after an interruption.
+
+        values: the hyperparameters as the space saw them; words, size: what they built.
+        """
+        self.journal.write(
+            "start",
+            name=f"{self.title} · {words}",
+            tags=self.tags,
+            values=values,
+            params={
+                **values,
+                **size,
+                "epochs": self.epochs,
+                "seed": self.seed,
+                "batch_size": self.experiment.batch_size,
+                "precision": self.experiment.precision or machine.precision(),
+            },
+        )
+        for context, images in (("train", self.data.train), ("validation", self.data.validation)):
+            self.journal.write(
+                "dataset",
+                name=self.data.dataset.name,
+                digest=self.data.dataset.digest,
+                images=len(images),
+                context=context,
+            )
+
+    def _save(
+        self, weights: list[Any], hp: keras_tuner.HyperParameters, path: Path
+    ) -> EpochMetrics:
+        """Save the model so that plain Keras loads it and computes in float32 on any machine.
+
+        The file is compiled for evaluation only, with plain cross-entropy and accuracy, whatever
+        the loss of the training was. Returns the saved model's metrics on the validation images.
+        """
+        keras.config.set_dtype_policy("float32")
+        # A plain copy of `hp` has the same values and asks no trial.
+        model = build(self.experiment, self.data.dataset, hp.copy())
+        model.set_weights(weights)
+        model.jit_compile = self.experiment.jit_compile
+        images = self.data.validation
+        scores = model.evaluate(
+            images.x, images.y, batch_size=EVALUATION_BATCH_SIZE, verbose=0, return_dict=True
+        )
+        one_hot = images.y.ndim == 2
+        model.compile(
+            loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile=False,
+        )
+        partly = path.with_suffix(".part.keras")
+        model.save(partly)
+        partly.replace(path)
+        return {f"val_{name}": float(value) for name, value in scores.items()}

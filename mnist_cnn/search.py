@@ -1,0 +1,208 @@
+"""The search: open the study, place its trials on workers, confirm the best, publish the winner.
+
+This process trains nothing. It asks Optuna for trials, hands them to worker processes, follows
+their journals, and stops what takes too long. To stop a trial is to kill its process and put the
+trial back into Optuna's queue: a kill by anybody else, at any time, is no different.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from mnist_cnn import confirmation, machine, report
+from mnist_cnn.confirmation import run_confirmation
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import load_experiment
+from mnist_cnn.journal import Journal
+from mnist_cnn.preflight import check
+from mnist_cnn.progress import Progress
+from mnist_cnn.study import MLRUNS, Study, alone, default_storage, open_study
+from mnist_cnn.tracking import Deliverer
+from mnist_cnn.trial import run_trial
+from mnist_cnn.workers import Workers
+
+TICK_SECONDS = 0.2
+FOREVER = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for; None leaves it to the study, the experiment or the machine."""
+
+    experiment: str
+    trials: int | None = None
+    timeout_seconds: float | None = None
+    workers: int | None = None
+    study: str | None = None
+    storage: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A run to place on a worker, and what to do when it does not end by itself."""
+
+    call: Callable[[], None]
+    folder: Path
+    epochs: int
+    limit_seconds: float | None
+    lost: Callable[[str], None]
+    pause: Callable[[], None]
+
+
+def search(request: Request, console: Console) -> None:
+    """Run a search to its end. Raises UsageError and UserError; KeyboardInterrupt after Ctrl-C,
+    when everything is saved."""
+    experiment = load_experiment(request.experiment)
+    storage = request.storage or default_storage()
+    count = request.workers or machine.default_workers()
+    environment = machine.worker_environment(max(1, machine.cores() // count))
+    with alone(request.experiment):
+        log = MLRUNS.absolute() / "checkpoints" / f"{request.experiment}.log"
+        with Workers(count, environment, log) as workers:
+            _preflight(request.experiment, workers)
+            study, lines = open_study(request.experiment, experiment, storage, request.study)
+            for line in lines:
+                console.print(line, highlight=False)
+            Search(study, request, workers, console).run()
+
+
+def _preflight(experiment_name: str, workers: Workers) -> None:
+    """Refuse an experiment in which no trial can succeed, before anything is written."""
+    workers.submit("check", partial(check, experiment_name))
+    while not (ended := workers.wait(60)):
+        pass
+    if ended[0].problem:
+        raise UserError(ended[0].problem)
+
+
+class Search:
+    """One search of one study."""
+
+    def __init__(self, study: Study, request: Request, workers: Workers, console: Console) -> None:
+        self.study, self.workers, self.console = study, workers, console
+        self.worker_count = workers.idle
+        attributes = study.optuna_study.user_attrs
+        self.trials = request.trials or attributes.get("trials") or study.experiment.trials
+        self.done = len(study.finished())
+        if attributes.get("finished") and self.trials <= self.done:
+            raise UsageError(
+                f"{study.name} is finished and has {self.done} trials; extend it with "
+                f"TRIALS= more than that"
+            )
+        timeout = request.timeout_seconds or study.experiment.timeout_seconds or FOREVER
+        # An unfinished study has what is left of its time; with a TIMEOUT of its own, all of that.
+        self.spent = attributes.get("seconds", 0.0)
+        anew = request.timeout_seconds is not None or attributes.get("finished")
+        self.started = time.monotonic()
+        self.deadline = self.started + max(0.0, timeout - (0.0 if anew else self.spent))
+        self.trials_deadline = self.deadline
+        study.optuna_study.set_user_attr("trials", self.trials)
+        study.optuna_study.set_user_attr("finished", False)
+        self.progress = Progress(console, study.objective, self.trials, self.deadline)
+        self.progress.done = self.done
+
+    def run(self) -> None:
+        """Trials, confirmations, report; the study's run ends with each of them."""
+        study = self.study
+        journal = report.begin(study)
+        deliverer = Deliverer(study.experiment_name, study.folder, MLRUNS)
+        deliverer.start()
+        try:
+            with self.progress:
+                self._place(self._next_trial, lambda: self.trials_deadline)
+                self._place(self._next_confirmation, lambda: self.deadline)
+            winner = report.publish(study, journal)
+            study.optuna_study.set_user_attr("finished", True)
+            journal.write("end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={})
+        except BaseException:
+            journal.write("pause", tags={})
+            raise
+        finally:
+            seconds = self.spent + time.monotonic() - self.started
+            study.optuna_study.set_user_attr("seconds", seconds)
+            deliverer.close()
+        if winner is None:
+            raise UserError(report.nothing_completed(study))
+        for line in report.summary(study, winner, deliverer):
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _place(self, take: Callable[[], Work | None], deadline: Callable[[], float]) -> None:
+        """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
+        running: dict[Path, Work] = {}
+        try:
+            while time.monotonic() < deadline():
+                while self.workers.idle and (work := take()):
+                    running[work.folder] = work
+                    self.progress.follow(work.folder, work.epochs)
+                    self.workers.submit(work.folder, work.call, work.limit_seconds)
+                if not running:
+                    return
+                for ended in self.workers.wait(TICK_SECONDS):
+                    work = running.pop(ended.key)
+                    if ended.refused:
+                        work.pause()
+                        raise UserError(ended.problem)
+                    if ended.problem:
+                        work.lost(ended.problem)
+                    self._count(work)
+                self.progress.update()
+        finally:
+            self.workers.stop(list(running))
+            for work in running.values():
+                self.progress.drop(work.folder)
+                work.pause()
+
+    def _count(self, work: Work) -> None:
+        self.progress.drop(work.folder)
+        self.done = self.progress.done = len(self.study.finished())
+        if self.deadline < FOREVER:
+            # The confirmation has its share of the time, but never more than half.
+            share = confirmation.expected_seconds(self.study, self.worker_count)
+            half = (self.deadline - self.started) / 2
+            self.trials_deadline = self.deadline - min(share, half)
+
+    def _next_trial(self) -> Work | None:
+        study = self.study
+        if self.done + len(self.workers.running) >= self.trials:
+            return None
+        number = study.optuna_study.ask().number
+        trial = study.optuna_study.trials[number]
+        folder = study.trial_folder(number)
+        return Work(
+            call=partial(
+                run_trial, study.experiment_name, study.name, study.storage, trial._trial_id, folder
+            ),
+            folder=folder,
+            epochs=study.experiment.epochs,
+            limit_seconds=study.experiment.trial_timeout_seconds,
+            lost=partial(study.lost, number),
+            pause=partial(study.pause, number),
+        )
+
+    def _next_confirmation(self) -> Work | None:
+        study, under_way = self.study, self.workers.running
+        for item in confirmation.outstanding(study):
+            folder = item.folder(study)
+            if folder not in under_way:
+                number = item.trial.number
+                return Work(
+                    call=partial(
+                        run_confirmation,
+                        study.experiment_name,
+                        study.name,
+                        study.storage,
+                        number,
+                        item.index,
+                        folder,
+                    ),
+                    folder=folder,
+                    epochs=study.experiment.confirm.epochs or study.experiment.epochs,
+                    limit_seconds=study.experiment.trial_timeout_seconds,
+                    lost=partial(confirmation.fail, folder),
+                    pause=partial(confirmation.pause, folder),
+                )
+        return None

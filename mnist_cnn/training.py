@@ -1,0 +1,219 @@
+"""Training one model: batches, learning rate, and a checkpoint that a killed training goes on from.
+
+Whatever happens in a training is a function of the model, the images and the seed: the order of the
+images comes from (seed, epoch), the learning rate from the optimizer's step, and the checkpoint of
+an epoch holds every variable, those of dropout's generators included. So a training that was killed
+and goes on ends where it would have ended.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
+
+from mnist_cnn.datasets import Images
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import Objective, SearchSpace
+
+# Batches that run in one call of the training function. Sixteen take the Python out of the loop
+# (5 % of an epoch); more gain nothing and delay the notice of a NaN.
+STEPS_PER_EXECUTION = 16
+EVALUATION_BATCH_SIZE = 1000
+
+EpochMetrics = dict[str, float]
+
+
+class TrainingFailed(Exception):
+    """The training cannot go on; the message is the trial's reason."""
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the state after every epoch in one file, the best weights, and ends a stale training.
+
+    history: metrics of each finished epoch: Keras's own, `learning_rate` and `epoch_seconds`.
+    Whatever is to happen at an epoch's end beside that is given as `on_epoch`: it is called with
+    the epoch, counted from 1, and its metrics, after they are safe on disk, and again for each
+    epoch that is restored. If it returns True the training ends there, in Keras's own way, so that
+    other callbacks have their `on_train_end`.
+
+    Raises UserError if the objective's metric does not exist, TrainingFailed if the loss is NaN.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        objective: Objective,
+        patience: int,
+        on_epoch: Callable[[int, EpochMetrics], bool],
+    ) -> None:
+        super().__init__()
+        self.path, self.objective, self.patience = path, objective, patience
+        self.on_epoch = on_epoch
+        self.ended = False
+        self.history: list[EpochMetrics] = []
+        self.best_weights: list[Any] = []
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the first best value of the objective; 0 before the first."""
+        values = [metrics[self.objective.metric] for metrics in self.history]
+        best, best_epoch = self.objective.worst, 0
+        for epoch, value in enumerate(values, start=1):
+            if self.objective.better(value, best):
+                best, best_epoch = value, epoch
+        return best_epoch
+
+    @property
+    def stale(self) -> bool:
+        """Whether the objective has not become better for `patience` epochs."""
+        return len(self.history) - self.best_epoch >= self.patience
+
+    def restore(self, model: keras.Model) -> None:
+        """Load the file into `model`, if there is one."""
+        if not self.path.exists():
+            return
+        with np.load(self.path) as saved:
+            self.history = json.loads(str(saved["history"]))
+            self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
+            for i, variable in enumerate(_variables(model)):
+                variable.assign(saved[f"variable_{i}"])
+        for epoch, metrics in enumerate(self.history, start=1):
+            self.ended = self.on_epoch(epoch, metrics) or self.stale
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = float(self.model.optimizer.learning_rate)
+        metrics["epoch_seconds"] = time.monotonic() - self.started
+        if self.objective.metric not in metrics:
+            raise UserError(unknown_metric(self.objective.metric, metrics))
+        if not math.isfinite(metrics["loss"]):
+            raise TrainingFailed(f"the loss became {metrics['loss']} in epoch {epoch + 1}")
+        self.history.append(metrics)
+        if self.best_epoch == len(self.history):
+            self.best_weights = self.model.get_weights()
+        self._save()
+        self.ended = self.on_epoch(len(self.history), metrics) or self.stale
+        self.model.stop_training = self.ended
+
+    def _save(self) -> None:
+        arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
+        arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
+        partly = self.path.with_suffix(".part")
+        with partly.open("wb") as file:
+            np.savez(file, history=json.dumps(self.history), **arrays)
+        os.replace(partly, self.path)  # a kill leaves the old file or the new one, never a half
+
+
+def unknown_metric(name: str, metrics: EpochMetrics) -> str:
+    """The message for an objective whose metric the training does not have."""
+    return f"the objective's metric {name!r} does not exist; valid: {', '.join(sorted(metrics))}"
+
+
+def train(
+    model: keras.Model,
+    space: SearchSpace,
+    hp: keras_tuner.HyperParameters,
+    images: Images,
+    validation: Images,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    jit_compile: bool,
+    checkpoint: Checkpoint,
+) -> None:
+    """Train `model` to `epochs` epochs in all, going on from the checkpoint where there is one.
+
+    `checkpoint` afterwards holds the history and the best epoch's weights. A HyperModel with a
+    `fit` of its own is called with the arrays, as KerasTuner calls it, and keeps its own learning
+    rate and batches.
+
+    Raises TrainingFailed, UserError, and whatever the model or the checkpoint's `on_epoch` raises.
+    """
+    model.jit_compile = jit_compile
+    own_fit = isinstance(space, keras_tuner.HyperModel) and (
+        type(space).fit is not keras_tuner.HyperModel.fit
+    )
+    steps = len(images) // batch_size
+    if not own_fit:
+        if steps == 0:
+            raise TrainingFailed(f"{len(images)} images do not fill a batch of {batch_size}")
+        model.steps_per_execution = min(STEPS_PER_EXECUTION, steps)
+        one_cycle(model.optimizer, steps * epochs)
+    model.optimizer.build(model.trainable_variables)
+    checkpoint.restore(model)
+    done = len(checkpoint.history)
+    if done >= epochs or checkpoint.ended:
+        return
+    common: dict[str, Any] = {
+        "validation_data": (validation.x, validation.y),
+        "epochs": epochs,
+        "initial_epoch": done,
+        "callbacks": [keras.callbacks.TerminateOnNaN(), checkpoint],
+        "verbose": 0,
+    }
+    if own_fit:
+        space.fit(hp, model, images.x, images.y, **common)
+    else:
+        model.fit(
+            batches(images, batch_size, seed, done),
+            steps_per_epoch=steps,
+            validation_batch_size=EVALUATION_BATCH_SIZE,
+            **common,
+        )
+
+
+def batches(images: Images, batch_size: int, seed: int, first_epoch: int) -> tf.data.Dataset:
+    """Endless batches of (x, y), every epoch in an order of its own given by (seed, epoch).
+
+    The images stay in memory as two tensors and a batch is one gather, so no Python runs in
+    between. An epoch's last images that do not fill a batch are left out, other ones every epoch.
+    """
+    x, y = tf.constant(images.x), tf.constant(images.y)
+    steps = len(images) // batch_size
+
+    def epoch_of_indices(epoch: tf.Tensor) -> tf.data.Dataset:
+        everything = tf.range(len(images))
+        order = tf.random.experimental.stateless_shuffle(everything, [tf.constant(seed, tf.int64), epoch])
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        )
+
+    epochs = tf.data.Dataset.counter(first_epoch)
+    return (
+        epochs.flat_map(epoch_of_indices)
+        .map(lambda index: (tf.gather(x, index), tf.gather(y, index)))
+        .prefetch(2)
+    )
+
+
+def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
+    """Make the learning rate rise from 1/25 of its value to it and fall to zero within `steps`.
+
+    A quarter of the steps is the linear rise, the rest a half cosine (after L. N. Smith and
+    N. Topin, "Super-Convergence", 2018). An optimizer that has a schedule already keeps it.
+    """
+    if isinstance(optimizer._learning_rate, LearningRateSchedule):
+        return
+    peak, rise = float(optimizer.learning_rate), max(1, steps // 4)
+    optimizer.learning_rate = CosineDecay(
+        peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
+    )
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    metrics = {id(variable) for variable in model.metrics_variables}  # begin anew at every epoch
+    kept = [variable for variable in model.variables if id(variable) not in metrics]
+    return [*kept, *model.optimizer.variables]

@@ -1,0 +1,126 @@
+"""One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
+
+import traceback
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import load_experiment
+from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.journal import Journal
+from mnist_cnn.run import Run, derived_seed, load_data
+from mnist_cnn.training import EpochMetrics
+
+# MLflow's word for how a run ended, by Optuna's for how its trial did.
+RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+
+
+def run_trial(
+    experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path
+) -> None:
+    """Run the trial that Optuna stores under `trial_id`, from where it is to its end.
+
+    Happens in a worker process. The trial's files go to `folder`.
+
+    Raises UserError if no trial of the experiment could succeed, as for an objective whose metric
+    does not exist. A failure of this trial alone is its result.
+    """
+    experiment = load_experiment(experiment_name)
+    store = optuna.storages.get_storage(storage)
+    number = store.get_trial(trial_id).number
+    study = optuna.load_study(
+        study_name=study_name,
+        storage=store,
+        # Seeded by the trial, so that it does not matter which worker takes it.
+        sampler=experiment.sampler(seed=derived_seed(experiment.seed, number, 1)),
+        pruner=experiment.pruner(),
+    )
+    journal = Journal(folder)
+    if not journal.ended:
+        run = Run(
+            experiment=experiment,
+            data=load_data(experiment_name),
+            journal=journal,
+            title=f"trial {number:03d}",
+            tags={"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"},
+            epochs=experiment.epochs,
+            seed=derived_seed(experiment.seed, number),
+        )
+        _train(run, optuna.trial.Trial(study, trial_id))
+    tell(study, number, journal)
+
+
+def tell(study: optuna.Study, number: int, journal: Journal) -> None:
+    """Tell the study how the trial ended according to its journal.
+
+    The journal ends first and the study is told second, so that a kill in between is mended by
+    telling again.
+    """
+    end = journal.last
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    if end["reason"]:
+        study._storage.set_trial_user_attr(trial_id, "reason", end["reason"])
+    study.tell(number, end["values"], state=TrialState[end["tags"]["optuna.state"]])
+
+
+def end(
+    journal: Journal,
+    state: str,
+    *,
+    reason: str = "",
+    values: list[float] | None = None,
+    summary: EpochMetrics | None = None,
+) -> None:
+    """Write a trial's end into its journal."""
+    journal.write(
+        "end",
+        status=RUN_STATUS[state],
+        tags={"optuna.state": state} | ({"reason": reason} if reason else {}),
+        reason=reason,
+        values=values,
+        step=journal.last_step,
+        metrics=summary or {},
+    )
+
+
+def _train(run: Run, trial: optuna.Trial) -> None:
+    objectives = run.experiment.objectives
+    reported = trial.study.trials[trial.number].intermediate_values
+    pruned = False
+
+    def report(epoch: int, metrics: EpochMetrics) -> bool:
+        nonlocal pruned
+        if len(objectives) > 1:
+            return False  # Optuna neither takes reports of such a trial nor prunes it
+        if epoch not in reported:
+            trial.report(metrics[objectives[0].metric], epoch)
+        pruned = epoch < run.epochs and trial.should_prune()
+        return pruned
+
+    hp = TrialHyperParameters(trial)
+    try:
+        summary = run.train(hp, report)
+    except UserError:
+        raise
+    except Exception as error:
+        # A space or a training may fail in any way; the trial fails with it and the search goes on.
+        if run.journal.last is None:
+            run.start(hp.values, "not built", {})
+        (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
+        run.journal.write("artifact", path="failure.txt")
+        end(run.journal, "FAIL", reason=one_line(error))
+    else:
+        if pruned:
+            reason = f"behind the others after epoch {run.journal.last_step}"
+            end(run.journal, "PRUNED", reason=reason, summary=summary)
+        else:
+            values = [summary[objective.metric] for objective in objectives]
+            end(run.journal, "COMPLETE", values=values, summary=summary)
+
+
+def one_line(error: BaseException) -> str:
+    """The error's kind and the first line of its message."""
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
