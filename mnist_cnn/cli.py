@@ -37,25 +37,36 @@ def _complain(error: Exception, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from rich.console import Console
+    from mnist_cnn import machine
+    from mnist_cnn.experiment import check_name
+    from mnist_cnn.mlruns import alone, worker_log
+    from mnist_cnn.workers import Workers
 
-    from mnist_cnn.search import Request, search
+    check_name(options.experiment)
+    count = options.workers or machine.default_workers()
+    environment = machine.worker_environment(max(1, machine.cores() // count))
+    with (
+        alone(options.experiment),
+        Workers(count, environment, worker_log(options.experiment)) as workers,
+    ):
+        # The workers import TensorFlow while this process imports MLflow.
+        from rich.console import Console
 
-    console = Console()
-    request = Request(
-        experiment=options.experiment,
-        trials=options.trials,
-        timeout_seconds=options.timeout,
-        workers=options.workers,
-        study=options.study,
-        storage=options.storage,
-    )
-    try:
-        search(request, console)
-    except KeyboardInterrupt:
-        again = f"make search EXPERIMENT={options.experiment}"
-        console.print(f"stopped; everything is saved, go on with `{again}`", highlight=False)
-        raise
+        from mnist_cnn.search import Request, search
+
+        request = Request(
+            experiment=options.experiment,
+            trials=options.trials,
+            timeout_seconds=options.timeout,
+            study=options.study,
+            storage=options.storage,
+        )
+        try:
+            search(request, workers, Console())
+        except KeyboardInterrupt:
+            again = f"make search EXPERIMENT={options.experiment}"
+            print(f"stopped; everything is saved, go on with `{again}`")
+            raise
 
 
 def _trials(options: argparse.Namespace) -> None:

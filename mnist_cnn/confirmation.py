@@ -9,19 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import optuna
 from optuna.trial import FrozenTrial
 
 from mnist_cnn import journal
-from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import load_experiment
-from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
-from mnist_cnn.run import MODEL_FILE, Run, derived_seed, load_data
+from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.study import Study
-from mnist_cnn.trial import one_line
-
-FIRST_SEED = 1_000_000  # far from every trial's number, which is what a trial's seed comes from
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Candidate:
 
 def planned(study: Study) -> Iterator[Confirmation]:
     """The confirmations that the experiment asks for, one seed of every candidate after another."""
-    plan = study.experiment.confirm
+    plan = study.plan.confirm
     best = study.ranking()[: plan.trials]
     return (Confirmation(trial, index) for index in range(plan.seeds) for trial in best)
 
@@ -71,7 +64,7 @@ def outstanding(study: Study) -> list[Confirmation]:
 
 def expected_seconds(study: Study, workers: int) -> float:
     """How long the outstanding confirmations will take, judged by the trials' own epochs."""
-    epochs = study.experiment.confirm.epochs or study.experiment.epochs
+    epochs = study.plan.confirm.epochs or study.plan.epochs
     seconds = [epochs * _epoch_seconds(study, c.trial) for c in outstanding(study)]
     # The longest one may begin last, so the work alone is not the whole of it.
     return sum(seconds) / workers + max(seconds, default=0) * (1 - 1 / workers)
@@ -105,32 +98,6 @@ def candidates(study: Study) -> list[Candidate]:
         for number, trial in trials.items()
         if number not in found
     ]
-
-
-def run_confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
-    experiment = load_experiment(experiment_name)
-    trial = optuna.load_study(study_name=study_name, storage=storage).trials[number]
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title=f"confirmation {index + 1} of trial {number:03d}",
-        tags={"kind": "confirmation", "optuna.trial": str(number)},
-        epochs=experiment.confirm.epochs or experiment.epochs,
-        seed=derived_seed(experiment.seed, number, FIRST_SEED + index),
-    )
-    try:
-        summary = run.train(TrialHyperParameters(trial), lambda epoch, metrics: False)
-    except UserError:
-        raise
-    except Exception as error:
-        fail(folder, one_line(error))
-    else:
-        step = run.journal.last_step
-        run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
 
 
 def fail(folder: Path, reason: str) -> None:

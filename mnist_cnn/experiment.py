@@ -1,5 +1,7 @@
 """An experiment: which models, on which data, searched how. A plain value, written in Python."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import inspect
@@ -9,16 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
-import keras
-import keras_tuner
 import optuna
 
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
 
-SearchSpace = Callable[..., keras.Model] | keras_tuner.HyperModel
+if TYPE_CHECKING:  # the search process has plans and never needs Keras
+    import keras
+    import keras_tuner
+
+SearchSpace: TypeAlias = "Union[Callable[..., keras.Model], keras_tuner.HyperModel]"
 
 
 @dataclass(frozen=True)
@@ -132,14 +136,19 @@ def experiment_names(root: Path | None = None) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
+def check_name(name: str) -> None:
+    """Raise UsageError if the current folder has no experiments/<name>.py."""
+    names = experiment_names()
+    if name not in names:
+        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
+
+
 def load_experiment(name: str) -> Experiment:
     """The `experiment` of experiments/<name>.py in the current folder.
 
     Raises UsageError if there is no such file, UserError if it does not hold an `Experiment`.
     """
-    names = experiment_names()
-    if name not in names:
-        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
+    check_name(name)
     if (root := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, root)  # experiments/ and search_spaces/ lie there, not in the package
     try:
@@ -151,6 +160,42 @@ def load_experiment(name: str) -> Experiment:
     if not isinstance(found, Experiment):
         raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the search process has to know of an experiment: plain values only.
+
+    description: each field of the experiment as text.
+    fingerprint: equal for experiments whose trials can be compared.
+    """
+
+    name: str
+    objectives: tuple[Objective, ...]
+    trials: int
+    timeout_seconds: float | None
+    trial_timeout_seconds: float | None
+    epochs: int
+    confirm: Confirm
+    baseline: Mapping[str, Any]
+    description: Mapping[str, str]
+    fingerprint: str
+
+
+def plan(name: str, experiment: Experiment) -> Plan:
+    """The plan of the experiment called `name`."""
+    return Plan(
+        name=name,
+        objectives=experiment.objectives,
+        trials=experiment.trials,
+        timeout_seconds=experiment.timeout_seconds,
+        trial_timeout_seconds=experiment.trial_timeout_seconds,
+        epochs=experiment.epochs,
+        confirm=experiment.confirm,
+        baseline=dict(experiment.baseline),
+        description=describe(experiment),
+        fingerprint=fingerprint(experiment),
+    )
 
 
 def describe(experiment: Experiment) -> dict[str, str]:
@@ -177,9 +222,16 @@ def fingerprint(experiment: Experiment) -> str:
 def space_source(space: SearchSpace) -> str:
     """The text of the file that defines `space`."""
     definition = space.func if isinstance(space, partial) else space
-    if isinstance(definition, keras_tuner.HyperModel):
+    if is_hyper_model(definition):
         definition = type(definition)
     return inspect.getsource(inspect.getmodule(definition) or definition)
+
+
+def is_hyper_model(space: SearchSpace) -> bool:
+    """Whether `space` is a KerasTuner HyperModel, not a function."""
+    import keras_tuner
+
+    return isinstance(space, keras_tuner.HyperModel)
 
 
 def _text(value: Any) -> str:
@@ -187,7 +239,7 @@ def _text(value: Any) -> str:
         given = [_text(item) for item in value.args]
         given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
         return f"{_text(value.func)}({', '.join(given)})"
-    if isinstance(value, keras_tuner.HyperModel):
+    if is_hyper_model(value):
         settings = {name: _text(item) for name, item in sorted(vars(value).items())}
         return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
     if inspect.isroutine(value) or inspect.isclass(value):

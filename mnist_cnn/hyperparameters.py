@@ -101,8 +101,10 @@ def _escape(text: Any) -> str:
 def _enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
     if not isinstance(trial, Trial):
         return None
-    attrs = trial.storage.get_trial_system_attrs(trial._trial_id)
-    values: dict[str, Any] | None = attrs.get("fixed_params")
+    # A cached storage writes only to trials that it has read, and `Trial(study, id)` reads none.
+    trial.study.get_trials(deepcopy=False)
+    values: dict[str, Any] | None
+    values = trial.storage.get_trial_system_attrs(trial._trial_id).get("fixed_params")
     return values
 
 
@@ -226,7 +228,7 @@ class _Number(_Domain):
         return FloatDistribution(hp.min_value, _last(hp), log, hp.step)
 
     def encode(self, value: Any) -> Any:
-        return min(self.member(value), _last(self.hp))  # 0.3, where the grid has 0.1 + 2 * 0.1
+        return min(self.member(value), _last(self.hp))  # 0.3, where the grid ends 0.1 + 2 * 0.1
 
     def member(self, value: Any) -> Any:
         if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):

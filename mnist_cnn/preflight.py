@@ -4,16 +4,16 @@ import keras
 import optuna
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import load_experiment
+from mnist_cnn.experiment import Plan, load_experiment, plan
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.run import SIZE_METRICS, build, load_data
 from mnist_cnn.trial import one_line
 
 
-def check(experiment_name: str) -> None:
+def check(experiment_name: str) -> Plan:
     """Build the baseline's model and score eight images with it, in a worker process.
 
-    Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
+    Returns the experiment's plan. Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
     an objective whose metric does not exist.
     """
     experiment = load_experiment(experiment_name)
@@ -39,3 +39,4 @@ def check(experiment_name: str) -> None:
                 f"experiment {experiment_name!r}: the objective's metric {objective.metric!r} does "
                 f"not exist; valid: {', '.join(valid)}"
             )
+    return plan(experiment_name, experiment)

@@ -2,21 +2,19 @@
 
 import json
 import warnings
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import optuna
 from optuna.trial import TrialState
 
-from mnist_cnn import figures
+from mnist_cnn import figures, tasks
 from mnist_cnn.confirmation import Candidate, candidates
-from mnist_cnn.experiment import describe
 from mnist_cnn.journal import Journal, read
-from mnist_cnn.run import MODEL_FILE
+from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE, Deliverer
-
-REQUIREMENTS = ("keras", "tensorflow", "numpy")
+from mnist_cnn.workers import Workers
 
 
 def begin(study: Study) -> Journal:
@@ -26,12 +24,12 @@ def begin(study: Study) -> Journal:
         "start",
         name=study.name,
         tags={"kind": "study", "optuna.study": study.name},
-        params=describe(study.experiment),
+        params=dict(study.plan.description),
     )
     return journal
 
 
-def publish(study: Study, journal: Journal) -> Candidate | None:
+def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | None:
     """Write what the study found into its run; returns the winner, None if no trial completed.
 
     The pictures and the description are made anew each time; the model only when it is another.
@@ -60,7 +58,7 @@ def publish(study: Study, journal: Journal) -> Candidate | None:
     )
     (study.folder / "best_params.json").write_text(json.dumps(params, indent=2) + "\n")
     journal.write("artifact", path="best_params.json")
-    _model(study, journal, winner, params)
+    _model(study, journal, workers, winner, params)
     return winner
 
 
@@ -80,7 +78,7 @@ def description(study: Study, ranked: list[Candidate]) -> str:
     lines = [
         f"**{study.name}**: {counts} trials. "
         f"The best model is the artifact `{MODEL_FILE}`; `make promote "
-        f"EXPERIMENT={study.experiment_name}` registers it.",
+        f"EXPERIMENT={study.plan.name}` registers it.",
         "",
         f"| trial | {metric} | confirmed, mean of fresh seeds | seeds | configuration |",
         "|---|---|---|---|---|",
@@ -114,7 +112,7 @@ def pictures(study: Study, journal: Journal) -> None:
 
 
 def _model(
-    study: Study, journal: Journal, winner: Candidate, params: dict[str, object]
+    study: Study, journal: Journal, workers: Workers, winner: Candidate, params: dict[str, object]
 ) -> None:
     """Log the winner's file, and as a model in MLflow's format with signature and requirements."""
     target = study.folder / MODEL_FILE
@@ -125,36 +123,13 @@ def _model(
     partly.write_bytes(content)
     partly.replace(target)
     journal.write("artifact", path=MODEL_FILE)
-    _mlflow_folder(target, study.folder / "model", study.experiment.dataset().shape)
+    workers.call(partial(tasks.export, target, study.folder / "model"))
     journal.write(
         "model",
         path="model",
         name=MODEL_FILE.removesuffix(".keras"),
         tags={"optuna.study": study.name, "optuna.trial": str(winner.trial.number)},
         params=params,
-    )
-
-
-def _mlflow_folder(model_file: Path, folder: Path, shape: tuple[int, int, int]) -> None:
-    import shutil
-
-    import keras
-    import mlflow.keras
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    model = keras.models.load_model(model_file)
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.float32), (-1, *shape), "images")]),
-        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]), "probabilities")]),
-    )
-    shutil.rmtree(folder, ignore_errors=True)
-    mlflow.keras.save_model(
-        model,
-        str(folder),
-        signature=signature,
-        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
 
 
@@ -181,7 +156,7 @@ def summary(study: Study, winner: Candidate, deliverer: Deliverer) -> list[str]:
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    lines.append(f"next   make promote EXPERIMENT={study.experiment_name}")
+    lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
 
 

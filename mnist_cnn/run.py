@@ -18,6 +18,7 @@ from mnist_cnn import architecture, figures, machine
 from mnist_cnn.datasets import Dataset, Images, split
 from mnist_cnn.experiment import Experiment, load_experiment
 from mnist_cnn.journal import Journal
+from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.training import (
     EVALUATION_BATCH_SIZE,
     Checkpoint,
@@ -25,8 +26,6 @@ from mnist_cnn.training import (
     TrainingFailed,
     train,
 )
-
-MODEL_FILE = "digit_recog_mnist_cnn.keras"
 
 # What a run's summary has beside the saved model's metrics; an objective may be one of them.
 SIZE_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
@@ -201,6 +200,7 @@ class Run:
         model.compile(
             loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
             metrics=["accuracy"],
+            optimizer="sgd",  # has no state to save, and loading warns of none
             jit_compile=False,
         )
         partly = path.with_suffix(".part.keras")

@@ -13,16 +13,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mnist_cnn import confirmation, machine, report
-from mnist_cnn.confirmation import run_confirmation
+from mnist_cnn import confirmation, report, tasks
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import load_experiment
-from mnist_cnn.journal import Journal
-from mnist_cnn.preflight import check
+from mnist_cnn.mlruns import MLRUNS, default_storage
 from mnist_cnn.progress import Progress
-from mnist_cnn.study import MLRUNS, Study, alone, default_storage, open_study
+from mnist_cnn.study import Study, open_study
 from mnist_cnn.tracking import Deliverer
-from mnist_cnn.trial import run_trial
 from mnist_cnn.workers import Workers
 
 TICK_SECONDS = 0.2
@@ -36,7 +32,6 @@ class Request:
     experiment: str
     trials: int | None = None
     timeout_seconds: float | None = None
-    workers: int | None = None
     study: str | None = None
     storage: str | None = None
 
@@ -53,30 +48,17 @@ class Work:
     pause: Callable[[], None]
 
 
-def search(request: Request, console: Console) -> None:
-    """Run a search to its end. Raises UsageError and UserError; KeyboardInterrupt after Ctrl-C,
-    when everything is saved."""
-    experiment = load_experiment(request.experiment)
-    storage = request.storage or default_storage()
-    count = request.workers or machine.default_workers()
-    environment = machine.worker_environment(max(1, machine.cores() // count))
-    with alone(request.experiment):
-        log = MLRUNS.absolute() / "checkpoints" / f"{request.experiment}.log"
-        with Workers(count, environment, log) as workers:
-            _preflight(request.experiment, workers)
-            study, lines = open_study(request.experiment, experiment, storage, request.study)
-            for line in lines:
-                console.print(line, highlight=False)
-            Search(study, request, workers, console).run()
+def search(request: Request, workers: Workers, console: Console) -> None:
+    """Run a search to its end on idle workers.
 
-
-def _preflight(experiment_name: str, workers: Workers) -> None:
-    """Refuse an experiment in which no trial can succeed, before anything is written."""
-    workers.submit("check", partial(check, experiment_name))
-    while not (ended := workers.wait(60)):
-        pass
-    if ended[0].problem:
-        raise UserError(ended[0].problem)
+    Raises UsageError and UserError, and KeyboardInterrupt when everything is saved after Ctrl-C.
+    """
+    # Refuses an experiment in which no trial can succeed, before anything is written.
+    plan = workers.call(partial(tasks.plan, request.experiment))
+    study, lines = open_study(plan, request.storage or default_storage(), request.study)
+    for line in lines:
+        console.print(line, highlight=False)
+    Search(study, request, workers, console).run()
 
 
 class Search:
@@ -86,14 +68,14 @@ class Search:
         self.study, self.workers, self.console = study, workers, console
         self.worker_count = workers.idle
         attributes = study.optuna_study.user_attrs
-        self.trials = request.trials or attributes.get("trials") or study.experiment.trials
+        self.trials = request.trials or attributes.get("trials") or study.plan.trials
         self.done = len(study.finished())
         if attributes.get("finished") and self.trials <= self.done:
             raise UsageError(
                 f"{study.name} is finished and has {self.done} trials; extend it with "
                 f"TRIALS= more than that"
             )
-        timeout = request.timeout_seconds or study.experiment.timeout_seconds or FOREVER
+        timeout = request.timeout_seconds or study.plan.timeout_seconds or FOREVER
         # An unfinished study has what is left of its time; with a TIMEOUT of its own, all of that.
         self.spent = attributes.get("seconds", 0.0)
         anew = request.timeout_seconds is not None or attributes.get("finished")
@@ -109,13 +91,13 @@ class Search:
         """Trials, confirmations, report; the study's run ends with each of them."""
         study = self.study
         journal = report.begin(study)
-        deliverer = Deliverer(study.experiment_name, study.folder, MLRUNS)
+        deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         deliverer.start()
         try:
             with self.progress:
                 self._place(self._next_trial, lambda: self.trials_deadline)
                 self._place(self._next_confirmation, lambda: self.deadline)
-            winner = report.publish(study, journal)
+            winner = report.publish(study, journal, self.workers)
             study.optuna_study.set_user_attr("finished", True)
             journal.write("end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={})
         except BaseException:
@@ -174,11 +156,11 @@ class Search:
         folder = study.trial_folder(number)
         return Work(
             call=partial(
-                run_trial, study.experiment_name, study.name, study.storage, trial._trial_id, folder
+                tasks.trial, study.plan.name, study.name, study.storage, trial._trial_id, folder
             ),
             folder=folder,
-            epochs=study.experiment.epochs,
-            limit_seconds=study.experiment.trial_timeout_seconds,
+            epochs=study.plan.epochs,
+            limit_seconds=study.plan.trial_timeout_seconds,
             lost=partial(study.lost, number),
             pause=partial(study.pause, number),
         )
@@ -191,8 +173,8 @@ class Search:
                 number = item.trial.number
                 return Work(
                     call=partial(
-                        run_confirmation,
-                        study.experiment_name,
+                        tasks.confirmation,
+                        study.plan.name,
                         study.name,
                         study.storage,
                         number,
@@ -200,8 +182,8 @@ class Search:
                         folder,
                     ),
                     folder=folder,
-                    epochs=study.experiment.confirm.epochs or study.experiment.epochs,
-                    limit_seconds=study.experiment.trial_timeout_seconds,
+                    epochs=study.plan.confirm.epochs or study.plan.epochs,
+                    limit_seconds=study.plan.trial_timeout_seconds,
                     lost=partial(confirmation.fail, folder),
                     pause=partial(confirmation.pause, folder),
                 )

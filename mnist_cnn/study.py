@@ -1,9 +1,6 @@
 """Studies: which one a search goes on with, and what a killed search left of it."""
 
-import fcntl
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +8,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Experiment, Objective, fingerprint
+from mnist_cnn.experiment import Objective, Plan
 from mnist_cnn.journal import Journal
-from mnist_cnn.trial import end, tell
+from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.outcome import end, tell
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-MLRUNS = Path("mlruns")
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
 
 
@@ -29,8 +26,7 @@ class Study:
     for a trial costs nothing, and the worker that takes the trial samples for it.
     """
 
-    experiment_name: str
-    experiment: Experiment
+    plan: Plan
     storage: str
     optuna_study: optuna.Study
     folder: Path
@@ -42,7 +38,7 @@ class Study:
     @property
     def objective(self) -> Objective:
         """What trials are ranked by."""
-        return self.experiment.objectives[0]
+        return self.plan.objectives[0]
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials in these states, by number."""
@@ -95,31 +91,6 @@ class Study:
         tell(self.optuna_study, number, journal)
 
 
-def default_storage() -> str:
-    """Where Optuna keeps studies, unless another URL is given."""
-    return f"sqlite:///{MLRUNS.absolute()}/optuna.db"
-
-
-@contextmanager
-def alone(experiment_name: str) -> Iterator[None]:
-    """Hold the experiment for this search; raises UserError if another one does, or if mlruns/
-    cannot be written."""
-    try:
-        (MLRUNS / "checkpoints").mkdir(parents=True, exist_ok=True)
-        lock = (MLRUNS / "checkpoints" / f"{experiment_name}.lock").open("a+")
-    except OSError as error:
-        raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another search of {experiment_name!r} is running here; wait for its end or stop "
-                "it with Ctrl-C, or search another experiment"
-            ) from None
-        yield
-
-
 def study_names(storage: str, experiment_name: str) -> list[str]:
     """The names of the experiment's studies, oldest first."""
     pattern = re.compile(re.escape(experiment_name) + r"-(\d+)")
@@ -127,60 +98,57 @@ def study_names(storage: str, experiment_name: str) -> list[str]:
     return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
 
 
-def open_study(
-    experiment_name: str, experiment: Experiment, storage: str, wanted: str | None
-) -> tuple[Study, list[str]]:
+def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, list[str]]:
     """The study to go on with, or a new one; and a line for each thing that was noticed or mended.
 
     Without `wanted` it is the experiment's newest if that is unfinished and its fingerprint is
     unchanged. Raises UsageError for an unknown `wanted`, UserError for one of another fingerprint.
     """
-    names = study_names(storage, experiment_name)
-    digest = fingerprint(experiment)
+    names = study_names(storage, plan.name)
     if wanted is not None:
         if wanted not in names:
             raise UsageError(f"there is no study {wanted!r}; valid: {', '.join(names) or 'none yet'}")
-        study = _load(experiment_name, experiment, storage, wanted)
-        if study.optuna_study.user_attrs["fingerprint"] != digest:
+        study = _load(plan, storage, wanted)
+        if study.optuna_study.user_attrs["fingerprint"] != plan.fingerprint:
             raise UserError(
                 f"the space, the experiment or its data changed since {wanted!r}; "
-                f"`make search EXPERIMENT={experiment_name}` without STUDY= opens a new study"
+                f"`make search EXPERIMENT={plan.name}` without STUDY= opens a new study"
             )
         return study, [f"going on with {wanted}", *_reconcile(study)]
     number, lines = 1, []
     if names:
-        study = _load(experiment_name, experiment, storage, names[-1])
+        study = _load(plan, storage, names[-1])
         attributes = study.optuna_study.user_attrs
-        if attributes.get("fingerprint") != digest:
+        if attributes.get("fingerprint") != plan.fingerprint:
             lines = [f"the space, the experiment or its data changed since {names[-1]}"]
         elif not attributes.get("finished"):
             return study, [f"going on with {study.name}", *_reconcile(study)]
         number = int(names[-1].rpartition("-")[2]) + 1
     created = optuna.create_study(
         storage=storage,
-        study_name=f"{experiment_name}-{number}",
-        directions=[objective.direction for objective in experiment.objectives],
+        study_name=f"{plan.name}-{number}",
+        directions=[objective.direction for objective in plan.objectives],
     )
-    created.set_user_attr("experiment", experiment_name)
-    created.set_user_attr("fingerprint", digest)
-    study = _load(experiment_name, experiment, storage, created.study_name)
+    created.set_user_attr("experiment", plan.name)
+    created.set_user_attr("fingerprint", plan.fingerprint)
+    study = _load(plan, storage, created.study_name)
     return study, [*lines, f"new study {study.name}", *_reconcile(study)]
 
 
-def _load(experiment_name: str, experiment: Experiment, storage: str, name: str) -> Study:
+def _load(plan: Plan, storage: str, name: str) -> Study:
     optuna_study = optuna.load_study(
         study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
     )
-    folder = MLRUNS.absolute() / "checkpoints" / name
+    folder = checkpoints() / name
     folder.mkdir(parents=True, exist_ok=True)
-    return Study(experiment_name, experiment, storage, optuna_study, folder)
+    return Study(plan, storage, optuna_study, folder)
 
 
 def _reconcile(study: Study) -> list[str]:
     """Make Optuna, the journals and the files agree; a line for each thing mended."""
     lines = []
     if not study.optuna_study.get_trials(deepcopy=False):
-        study.optuna_study.enqueue_trial(dict(study.experiment.baseline))
+        study.optuna_study.enqueue_trial(dict(study.plan.baseline))
     for trial in study.trials(TrialState.RUNNING):
         study.pause(trial.number)
         epochs = len(trial.intermediate_values)

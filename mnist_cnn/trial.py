@@ -4,17 +4,15 @@ import traceback
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
+from mnist_cnn.outcome import end, tell
 from mnist_cnn.run import Run, derived_seed, load_data
 from mnist_cnn.training import EpochMetrics
-
-# MLflow's word for how a run ended, by Optuna's for how its trial did.
-RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
 
 def run_trial(
@@ -52,37 +50,30 @@ def run_trial(
     tell(study, number, journal)
 
 
-def tell(study: optuna.Study, number: int, journal: Journal) -> None:
-    """Tell the study how the trial ended according to its journal.
-
-    The journal ends first and the study is told second, so that a kill in between is mended by
-    telling again.
-    """
-    end = journal.last
-    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
-    if end["reason"]:
-        study._storage.set_trial_user_attr(trial_id, "reason", end["reason"])
-    study.tell(number, end["values"], state=TrialState[end["tags"]["optuna.state"]])
-
-
-def end(
-    journal: Journal,
-    state: str,
-    *,
-    reason: str = "",
-    values: list[float] | None = None,
-    summary: EpochMetrics | None = None,
+def run_confirmation(
+    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
 ) -> None:
-    """Write a trial's end into its journal."""
-    journal.write(
-        "end",
-        status=RUN_STATUS[state],
-        tags={"optuna.state": state} | ({"reason": reason} if reason else {}),
-        reason=reason,
-        values=values,
-        step=journal.last_step,
-        metrics=summary or {},
+    """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
+    experiment = load_experiment(experiment_name)
+    trial = optuna.load_study(study_name=study_name, storage=storage).trials[number]
+    run = Run(
+        experiment=experiment,
+        data=load_data(experiment_name),
+        journal=Journal(folder),
+        title=f"confirmation {index + 1} of trial {number:03d}",
+        tags={"kind": "confirmation", "optuna.trial": str(number)},
+        epochs=experiment.confirm.epochs or experiment.epochs,
+        seed=derived_seed(experiment.seed, number, CONFIRMATION_SEEDS + index),
     )
+    try:
+        summary = run.train(TrialHyperParameters(trial), lambda epoch, metrics: False)
+    except UserError:
+        raise
+    except Exception as error:
+        run.journal.write("end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={})
+    else:
+        step = run.journal.last_step
+        run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:

@@ -26,11 +26,13 @@ _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a
 class Ended:
     """How a call ended.
 
+    value: what it returned.
     problem: "" if it returned; else, in a few words, why not.
     refused: whether it raised UserError, so that the same call elsewhere would fail too.
     """
 
     key: Any
+    value: Any = None
     problem: str = ""
     refused: bool = False
 
@@ -74,7 +76,7 @@ class Workers:
         return [worker.key for worker in self._workers if worker.key is not None]
 
     def submit(
-        self, key: Any, call: Callable[[], None], limit_seconds: float | None = None
+        self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None
     ) -> None:
         """Give `call` to an idle process; after `limit_seconds` it is killed.
 
@@ -84,6 +86,16 @@ class Workers:
         worker.key = key
         worker.deadline = time.monotonic() + (limit_seconds or float("inf"))
         worker.connection.send(call)
+
+    def call(self, call: Callable[[], Any]) -> Any:
+        """Make one call on an idle process and return what it returns; raises UserError if it
+        raised anything."""
+        self.submit(call, call)
+        while not (ended := self.wait(60)):
+            pass
+        if ended[0].problem:
+            raise UserError(ended[0].problem)
+        return ended[0].value
 
     def wait(self, seconds: float) -> list[Ended]:
         """The calls that ended, at once if there are some, else after `seconds` at the most."""
@@ -110,18 +122,17 @@ class Workers:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
         try:
             if worker.connection.poll():
-                problem, refused = worker.connection.recv()
-                return Ended(worker.key, problem, refused)
+                return Ended(worker.key, *worker.connection.recv())
         except (EOFError, ConnectionResetError):
             self._kill(worker)
             alive = False
         if worker.key is None:
             return None
         if not alive:
-            return Ended(worker.key, f"its process {_how(worker.process.exitcode)}")
+            return Ended(worker.key, problem=f"its process {_how(worker.process.exitcode)}")
         if time.monotonic() > worker.deadline:
             self._kill(worker)
-            return Ended(worker.key, "it took longer than its time limit")
+            return Ended(worker.key, problem="it took longer than its time limit")
         return None
 
     def _kill(self, worker: _Worker) -> None:
@@ -170,10 +181,9 @@ def _work(
         except EOFError:
             return  # the parent is gone, so is the pipe
         try:
-            call()
+            answer = (call(), "", False)
         except UserError as error:
-            connection.send((str(error), True))
+            answer = (None, str(error), True)
         except Exception as error:
-            connection.send((f"{type(error).__name__}: {error}", False))
-        else:
-            connection.send(("", False))
+            answer = (None, f"{type(error).__name__}: {error}", False)
+        connection.send(answer)

@@ -1,0 +1,37 @@
+"""A model in MLflow's format: the Keras file with its signature and requirements beside it."""
+
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import mlflow.keras
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+REQUIREMENTS = ("keras", "numpy", "tensorflow")
+
+
+def write_mlflow_model(model_file: Path, folder: Path) -> None:
+    """Write the model in `model_file` to `folder`, all or nothing; what was there is replaced.
+
+    Input: float32 images of shape (n, height, width, channels) in [0, 1]; output: float32
+    probabilities of shape (n, classes).
+    """
+    model = keras.models.load_model(model_file)
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.input_shape[1:]), "images")]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]), "probabilities")]),
+    )
+    partly = folder.with_suffix(".part")
+    shutil.rmtree(partly, ignore_errors=True)
+    mlflow.keras.save_model(
+        model,
+        str(partly),
+        signature=signature,
+        pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partly, folder)

@@ -1,0 +1,55 @@
+"""The folder mlruns/: where everything lies that a search makes, and who may write to it.
+
+    mlflow.db      MLflow's tracking store and registry, unless MLFLOW_TRACKING_URI says otherwise
+    optuna.db      Optuna's studies, unless --storage says otherwise
+    artifacts/     MLflow's files
+    checkpoints/   a folder a study, and in it a folder a run: journal, checkpoint, model, pictures
+"""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mnist_cnn.errors import UserError
+
+MLRUNS = Path("mlruns")
+MODEL_FILE = "digit_recog_mnist_cnn.keras"
+
+
+def default_storage() -> str:
+    """Where Optuna keeps studies, unless another URL is given."""
+    return f"sqlite:///{MLRUNS.absolute()}/optuna.db"
+
+
+def checkpoints() -> Path:
+    """The folder of the studies' folders."""
+    return MLRUNS.absolute() / "checkpoints"
+
+
+def worker_log(experiment_name: str) -> Path:
+    """The file that takes what worker processes print."""
+    return checkpoints() / f"{experiment_name}.log"
+
+
+@contextmanager
+def alone(experiment_name: str) -> Iterator[None]:
+    """Hold the experiment for one search.
+
+    Raises UserError if another search holds it, or if mlruns/ cannot be written.
+    """
+    try:
+        checkpoints().mkdir(parents=True, exist_ok=True)
+        lock = (checkpoints() / f"{experiment_name}.lock").open("a+")
+        worker_log(experiment_name).touch()
+    except OSError as error:
+        raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another search of {experiment_name!r} is running here; wait for its end, or stop "
+                "it with Ctrl-C"
+            ) from None
+        yield

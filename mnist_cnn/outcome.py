@@ -1,0 +1,42 @@
+"""How a trial ended: written to its journal first, told to Optuna second.
+
+In this order a kill in between is mended by telling again.
+"""
+
+import optuna
+from optuna.trial import TrialState
+
+from mnist_cnn.journal import Journal
+
+# MLflow's word for how a run ended, by Optuna's for how its trial did.
+RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+
+
+def tell(study: optuna.Study, number: int, journal: Journal) -> None:
+    """Tell the study how the trial ended according to its journal."""
+    end = journal.last
+    assert end is not None and end["event"] == "end"
+    trial_id = study._storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    if end["reason"]:
+        study._storage.set_trial_user_attr(trial_id, "reason", end["reason"])
+    study.tell(number, end["values"], state=TrialState[end["tags"]["optuna.state"]])
+
+
+def end(
+    journal: Journal,
+    state: str,
+    *,
+    reason: str = "",
+    values: list[float] | None = None,
+    summary: dict[str, float] | None = None,
+) -> None:
+    """Write a trial's end into its journal."""
+    journal.write(
+        "end",
+        status=RUN_STATUS[state],
+        tags={"optuna.state": state} | ({"reason": reason} if reason else {}),
+        reason=reason,
+        values=values,
+        step=journal.last_step,
+        metrics=summary or {},
+    )

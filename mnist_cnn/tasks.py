@@ -1,0 +1,41 @@
+"""What the search process asks of a worker process.
+
+Keras takes seconds to import and hundreds of megabytes, so it is imported where it computes: each
+task imports its module when it runs, in the worker. The search process only names them.
+"""
+
+from pathlib import Path
+
+from mnist_cnn.experiment import Plan
+
+
+def plan(experiment_name: str) -> Plan:
+    """Check the experiment, and tell what the search has to know of it."""
+    from mnist_cnn.preflight import check
+
+    return check(experiment_name)
+
+
+def trial(
+    experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path
+) -> None:
+    """Run one trial to its end."""
+    from mnist_cnn.trial import run_trial
+
+    run_trial(experiment_name, study_name, storage, trial_id, folder)
+
+
+def confirmation(
+    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
+) -> None:
+    """Train a trial's configuration once more on a fresh seed."""
+    from mnist_cnn.trial import run_confirmation
+
+    run_confirmation(experiment_name, study_name, storage, number, index, folder)
+
+
+def export(model_file: Path, folder: Path) -> None:
+    """Write a .keras file in MLflow's model format."""
+    from mnist_cnn.export import write_mlflow_model
+
+    write_mlflow_model(model_file, folder)
