@@ -18,9 +18,7 @@ experiment = Experiment(
     batch_size=256,
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=6),
     # A trial that is below the best third after an epoch is stopped.
-    pruner=partial(
-        optuna.pruners.PercentilePruner, 33.0, n_startup_trials=2, n_warmup_steps=0
-    ),
+    pruner=partial(optuna.pruners.PercentilePruner, 33.0, n_startup_trials=2, n_warmup_steps=0),
     confirm=Confirm(trials=2, seeds=2, epochs=6),
     baseline={},
 )

@@ -116,5 +116,3 @@ def _epoch_seconds(study: Study, trial: FrozenTrial) -> float:
     events, _ = journal.read(study.trial_folder(trial.number))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
     return fmean(seconds) if seconds else 0.0
-
-

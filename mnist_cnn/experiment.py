@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the search process has plans and never needs Keras
     import keras
     import keras_tuner
 
-SearchSpace: TypeAlias = "Union[Callable[..., keras.Model], keras_tuner.HyperModel]"
+SearchSpace: TypeAlias = "Callable[..., keras.Model] | keras_tuner.HyperModel"
 
 
 @dataclass(frozen=True)
@@ -122,17 +122,21 @@ class Experiment:
                 raise UserError(f"Experiment: {name}={seconds} must be above 0, or None")
         if not 0 < self.validation_fraction < 1:
             raise UserError(
-                f"Experiment: validation_fraction={self.validation_fraction} must lie between 0 and 1"
+                f"Experiment: validation_fraction={self.validation_fraction} must lie in (0, 1)"
             )
         if not self.objectives:
-            raise UserError("Experiment: objectives is empty; name one, as Maximize('val_accuracy')")
+            raise UserError(
+                "Experiment: objectives is empty; name one, as Maximize('val_accuracy')"
+            )
 
 
 def experiment_names(root: Path | None = None) -> list[str]:
     """The names of the experiments in `root` (default: the current folder), sorted."""
     folder = (root or Path.cwd()) / "experiments"
     if not folder.is_dir():
-        raise UsageError(f"there is no experiments/ in {folder.parent}; run from the project's root")
+        raise UsageError(
+            f"there is no experiments/ in {folder.parent}; run from the project's root"
+        )
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 

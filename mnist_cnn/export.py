@@ -1,6 +1,5 @@
 """A model in MLflow's format: the Keras file with its signature and requirements beside it."""
 
-import os
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -34,4 +33,4 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partly, folder)
+    partly.replace(folder)

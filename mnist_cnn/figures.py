@@ -65,7 +65,7 @@ def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) ->
 def importances(values: Mapping[str, float]) -> Figure:
     """Share of each hyperparameter in the differences between trials, the greatest on top."""
     figure, axes = _figure("Hyperparameter importances")
-    names = list(reversed(values))
+    names = list(values)[::-1]
     bars = axes.barh(names, [values[name] for name in names])
     axes.bar_label(bars, fmt="%.2f", padding=3)
     axes.margins(x=0.1)
@@ -119,9 +119,7 @@ def _best(trials: Sequence[FrozenTrial], objective: Objective) -> FrozenTrial | 
     return max(complete, key=lambda t: sign * t.values[0], default=None)
 
 
-def _limit_to_the_best(
-    axes: Axes, trials: Sequence[FrozenTrial], objective: Objective
-) -> None:
+def _limit_to_the_best(axes: Axes, trials: Sequence[FrozenTrial], objective: Objective) -> None:
     """Cut off hopeless values, which would press all that matters into one line."""
     values = sorted(
         value

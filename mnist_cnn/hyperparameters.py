@@ -143,7 +143,7 @@ def _refuse_bad_range(hp: Any) -> None:
     if hp.step is not None and not hp.step > 0:
         raise ValueError(f"the step must be above 0: {hp!r}")
     if hp.step is not None and hp.min_value < hp.max_value and hp._get_n_values() == 1:
-        raise ValueError(f"the step is larger than the range: {hp!r}")
+        raise ValueError(f"the step is too large for a second value in the range: {hp!r}")
 
 
 def _in_decimals(hp: Any) -> bool:

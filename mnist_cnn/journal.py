@@ -1,8 +1,7 @@
 """A run's journal: an append-only file of what happened, from which MLflow's run is made.
 
-A training writes here, and only here. Whoever has a tracking server delivers it (`tracking`), now or
-later; so a server that is away never holds up a training, and a kill loses at most a torn last
-line. One JSON object a line; `event` says which:
+A training writes here, and only here. `tracking` delivers it to MLflow, now or later; so a server
+that is away never holds up a training, and a kill loses at most a torn last line. One JSON object a line; `event` says which:
 
     start     name, tags, params          the run begins, or goes on after an interruption
     metrics   step, metrics               of one epoch

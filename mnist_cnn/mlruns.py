@@ -1,9 +1,9 @@
 """The folder mlruns/: where everything lies that a search makes, and who may write to it.
 
-    mlflow.db      MLflow's tracking store and registry, unless MLFLOW_TRACKING_URI says otherwise
-    optuna.db      Optuna's studies, unless --storage says otherwise
-    artifacts/     MLflow's files
-    checkpoints/   a folder a study, and in it a folder a run: journal, checkpoint, model, pictures
+mlflow.db      MLflow's tracking store and registry, unless MLFLOW_TRACKING_URI says otherwise
+optuna.db      Optuna's studies, unless --storage says otherwise
+artifacts/     MLflow's files
+checkpoints/   a folder a study, and in it a folder a run: journal, checkpoint, model, pictures
 """
 
 import fcntl

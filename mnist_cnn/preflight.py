@@ -13,8 +13,8 @@ from mnist_cnn.trial import one_line
 def check(experiment_name: str) -> Plan:
     """Build the baseline's model and score eight images with it, in a worker process.
 
-    Returns the experiment's plan. Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
-    an objective whose metric does not exist.
+    Returns the experiment's plan. Raises UserError for damaged data, a baseline that cannot be
+    built or does not fit the data, and an objective whose metric does not exist.
     """
     experiment = load_experiment(experiment_name)
     data = load_data(experiment_name)

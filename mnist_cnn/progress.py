@@ -1,4 +1,4 @@
-"""What a person sees of a search while it runs: a live view on a terminal, plain lines elsewhere."""
+"""What a person sees of a running search: a live view on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -21,9 +21,7 @@ class Progress:
     deadline: on `time.monotonic`'s clock, when the search ends at the latest.
     """
 
-    def __init__(
-        self, console: Console, objective: Objective, total: int, deadline: float
-    ) -> None:
+    def __init__(self, console: Console, objective: Objective, total: int, deadline: float) -> None:
         self.console, self.objective = console, objective
         self.total, self.deadline = total, deadline
         self.done = 0
@@ -71,7 +69,9 @@ class Progress:
             running.epoch, running.metrics = event["step"], event["metrics"]
         elif event["event"] == "end":
             self._running.pop(folder, None)
-            self.say(f"{self._clock()}  {running.name or folder.name}: {self._ending(running, event)}")
+            self.say(
+                f"{self._clock()}  {running.name or folder.name}: {self._ending(running, event)}"
+            )
 
     def _ending(self, running: "_Running", event: Event) -> str:
         state = event["tags"].get("optuna.state", event["status"])
@@ -80,7 +80,9 @@ class Progress:
             return f"failed: {event['tags'].get('reason', '')}"
         if value is None:
             last = running.metrics.get(self.objective.metric, float("nan"))
-            return f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"
+            return (
+                f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"
+            )
         text = f"{self.objective.metric} {value:.4f}"
         is_trial = "optuna.state" in event["tags"]
         if is_trial and (self.best is None or self.objective.better(value, self.best[0])):

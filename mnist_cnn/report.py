@@ -166,6 +166,5 @@ def nothing_completed(study: Study) -> str:
     if not failed:
         return f"{study.name}: no trial came to its end in time; give it more with TIMEOUT="
     reason = failed[0].user_attrs.get("reason", "unknown")
-    return (
-        f"{study.name}: no trial completed, {len(failed)} failed; trial {failed[0].number}: {reason}"
-    )
+    first = f"trial {failed[0].number}: {reason}"
+    return f"{study.name}: no trial completed, {len(failed)} failed; {first}"

@@ -99,7 +99,9 @@ class Search:
                 self._place(self._next_confirmation, lambda: self.deadline)
             winner = report.publish(study, journal, self.workers)
             study.optuna_study.set_user_attr("finished", True)
-            journal.write("end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={})
+            journal.write(
+                "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
+            )
         except BaseException:
             journal.write("pause", tags={})
             raise

@@ -107,7 +107,9 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
     names = study_names(storage, plan.name)
     if wanted is not None:
         if wanted not in names:
-            raise UsageError(f"there is no study {wanted!r}; valid: {', '.join(names) or 'none yet'}")
+            raise UsageError(
+                f"there is no study {wanted!r}; valid: {', '.join(names) or 'none yet'}"
+            )
         study = _load(plan, storage, wanted)
         if study.optuna_study.user_attrs["fingerprint"] != plan.fingerprint:
             raise UserError(
@@ -129,7 +131,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
         study_name=f"{plan.name}-{number}",
         directions=[objective.direction for objective in plan.objectives],
     )
-    created.set_user_attr("experiment", plan.name)
+    created.set_metric_names([objective.metric for objective in plan.objectives])
     created.set_user_attr("fingerprint", plan.fingerprint)
     study = _load(plan, storage, created.study_name)
     return study, [*lines, f"new study {study.name}", *_reconcile(study)]

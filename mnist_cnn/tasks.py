@@ -16,9 +16,7 @@ def plan(experiment_name: str) -> Plan:
     return check(experiment_name)
 
 
-def trial(
-    experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path
-) -> None:
+def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:
     """Run one trial to its end."""
     from mnist_cnn.trial import run_trial
 

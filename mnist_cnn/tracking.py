@@ -90,7 +90,9 @@ class Delivery:
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
         """The run's id, or None while the journal is empty."""
         note = folder / "delivered.json"
-        state = json.loads(note.read_text()) if note.exists() else {"run": None, "offset": 0}
+        state: dict[str, Any] = {"run": None, "offset": 0, "ended": False}
+        if note.exists():
+            state = json.loads(note.read_text())
         events, offset = journal.read(folder, state["offset"])
         for kind, group in groupby(events, key=lambda event: event["event"]):
             if kind == "start":
@@ -101,10 +103,11 @@ class Delivery:
             state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
             partly = note.with_suffix(".part")
             partly.write_text(json.dumps(state))
-            os.replace(partly, note)
-        if state.get("ended"):
+            partly.replace(note)
+        if state["ended"]:
             self._ended.add(folder)
-        return state["run"]
+        run_id: str | None = state["run"]
+        return run_id
 
     # One method for each kind of event; each can be repeated.
 

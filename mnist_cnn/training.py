@@ -8,7 +8,6 @@ and goes on ends where it would have ended.
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +35,7 @@ class TrainingFailed(Exception):
     """The training cannot go on; the message is the trial's reason."""
 
 
-class Checkpoint(keras.callbacks.Callback):
+class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the state after every epoch in one file, the best weights, and ends a stale training.
 
     history: metrics of each finished epoch: Keras's own, `learning_rate` and `epoch_seconds`.
@@ -108,12 +107,13 @@ class Checkpoint(keras.callbacks.Callback):
         self.model.stop_training = self.ended
 
     def _save(self) -> None:
-        arrays = {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
+        arrays: dict[str, Any] = {"history": json.dumps(self.history)}
+        arrays |= {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
         partly = self.path.with_suffix(".part")
         with partly.open("wb") as file:
-            np.savez(file, history=json.dumps(self.history), **arrays)
-        os.replace(partly, self.path)  # a kill leaves the old file or the new one, never a half
+            np.savez(file, **arrays)
+        partly.replace(self.path)  # a kill leaves the old file or the new one, never a half
 
 
 def unknown_metric(name: str, metrics: EpochMetrics) -> str:
@@ -143,9 +143,7 @@ def train(
     Raises TrainingFailed, UserError, and whatever the model or the checkpoint's `on_epoch` raises.
     """
     model.jit_compile = jit_compile
-    own_fit = isinstance(space, keras_tuner.HyperModel) and (
-        type(space).fit is not keras_tuner.HyperModel.fit
-    )
+    own_fit = getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)
     steps = len(images) // batch_size
     if not own_fit:
         if steps == 0:
@@ -165,7 +163,7 @@ def train(
         "verbose": 0,
     }
     if own_fit:
-        space.fit(hp, model, images.x, images.y, **common)
+        space.fit(hp, model, images.x, images.y, **common)  # type: ignore[union-attr]
     else:
         model.fit(
             batches(images, batch_size, seed, done),
@@ -186,7 +184,9 @@ def batches(images: Images, batch_size: int, seed: int, first_epoch: int) -> tf.
 
     def epoch_of_indices(epoch: tf.Tensor) -> tf.data.Dataset:
         everything = tf.range(len(images))
-        order = tf.random.experimental.stateless_shuffle(everything, [tf.constant(seed, tf.int64), epoch])
+        order = tf.random.experimental.stateless_shuffle(
+            everything, [tf.constant(seed, tf.int64), epoch]
+        )
         return tf.data.Dataset.from_tensor_slices(
             tf.reshape(order[: steps * batch_size], [steps, batch_size])
         )

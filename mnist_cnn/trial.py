@@ -12,6 +12,7 @@ from mnist_cnn.journal import Journal
 from mnist_cnn.outcome import end, tell
 from mnist_cnn.run import Run, derived_seed, load_data
 from mnist_cnn.training import EpochMetrics
+
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
 
@@ -70,7 +71,9 @@ def run_confirmation(
     except UserError:
         raise
     except Exception as error:
-        run.journal.write("end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={})
+        run.journal.write(
+            "end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={}
+        )
     else:
         step = run.journal.last_step
         run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)

@@ -75,9 +75,7 @@ class Workers:
         """The keys of the calls under way."""
         return [worker.key for worker in self._workers if worker.key is not None]
 
-    def submit(
-        self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None
-    ) -> None:
+    def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
         """Give `call` to an idle process; after `limit_seconds` it is killed.
 
         `call` must be picklable: a module's function, or a `functools.partial` of one.
@@ -99,7 +97,9 @@ class Workers:
 
     def wait(self, seconds: float) -> list[Ended]:
         """The calls that ended, at once if there are some, else after `seconds` at the most."""
-        sources = [w.connection for w in self._workers] + [w.process.sentinel for w in self._workers]
+        sources = [w.connection for w in self._workers] + [
+            w.process.sentinel for w in self._workers
+        ]
         wait(sources, seconds)
         ended = []
         for index, worker in enumerate(self._workers):

@@ -772,15 +772,19 @@ def test_unknown_sampling_raises_keras_tuners_error(study: optuna.Study) -> None
 OUR_ERRORS: dict[str, tuple[Space, str]] = {
     "int, step larger than the range": (
         lambda hp: hp.Int("x", 1, 9, step=9),
-        "step is larger than the range",
+        "step is too large",
     ),
     "float, step larger than the range": (
         lambda hp: hp.Float("x", 0, 1, step=2),
-        "step is larger than the range",
+        "step is too large",
     ),
     "log, step larger than the range": (
         lambda hp: hp.Int("x", 2, 9, step=5, sampling="log"),
-        "step is larger than the range",
+        "step is too large",
+    ),
+    "float, step equal to the range, where KerasTuner finds one value only": (
+        lambda hp: hp.Float("x", 0.1, 0.3, step=0.2),
+        "step is too large",
     ),
     "int, step 0": (lambda hp: hp.Int("x", 1, 9, step=0), "step must be above 0"),
     "float, negative step": (

@@ -1,0 +1,46 @@
+# Every target that needs Python packages sets itself up first; `make setup` alone is never needed.
+EXPERIMENT ?= mnist
+PORT ?=
+
+VENV := .venv
+MNIST_CNN := $(VENV)/bin/mnist-cnn
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search ui promote test check lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+		| awk -F '\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.done ## make .venv with the locked packages
+
+# Made again only when the lock or pyproject.toml changed.
+$(VENV)/.done: requirements.lock pyproject.toml
+	@sh setup.sh $(VENV)
+	@touch $@
+
+search: $(VENV)/.done ## search, or go on: EXPERIMENT= TRIALS= TIMEOUT=seconds WORKERS= STUDY=
+	@$(MNIST_CNN) search --experiment '$(EXPERIMENT)' $(if $(TRIALS),--trials '$(TRIALS)') \
+		$(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(WORKERS),--workers '$(WORKERS)') \
+		$(if $(STUDY),--study '$(STUDY)')
+
+ui: $(VENV)/.done ## look at the runs in MLflow's pages: PORT=
+	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
+
+promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
+	@$(MNIST_CNN) promote --experiment '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')
+
+test: $(VENV)/.done ## run the tests
+	@$(VENV)/bin/pytest
+
+check: $(VENV)/.done ## lint, formatting, types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+lock: $(VENV)/.done ## refresh requirements.lock from pyproject.toml
+	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+		--no-header --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove .venv and caches; mlruns/ stays
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

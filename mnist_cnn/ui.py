@@ -1,0 +1,39 @@
+"""MLflow's pages over mlruns/, on this machine only."""
+
+import os
+import socket
+import subprocess
+import sys
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.mlruns import MLRUNS
+
+
+def serve_ui(port: int) -> None:
+    """Serve MLflow's pages on 127.0.0.1:`port` until Ctrl-C.
+
+    Raises UserError if the port is in use, or if there is nothing to show yet.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith("http"):
+        raise UserError(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
+    database = MLRUNS.absolute() / "mlflow.db"
+    if not uri and not database.exists():
+        raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise UserError(
+                f"port {port} is in use; choose another one, as `make ui PORT={port + 1}`"
+            ) from None
+    print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
+    command += ["--port", str(port), "--backend-store-uri", uri or f"sqlite:///{database}"]
+    command += ["--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
+    # The job runner starts eight more processes, for features that have no use here.
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    ended = subprocess.run(command, env=os.environ | quiet, check=False)
+    if ended.returncode not in (0, -2):
+        raise UserError(f"MLflow's server ended with exit code {ended.returncode}")
