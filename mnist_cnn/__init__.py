@@ -1,1 +1,1 @@
-"""Hyperparameter search for Keras: spaces in KerasTuner's words, trials by Optuna, runs in MLflow."""
+"""Hyperparameter search for Keras: KerasTuner's spaces, Optuna's trials, MLflow's runs."""

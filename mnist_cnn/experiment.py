@@ -66,6 +66,11 @@ class Confirm:
     epochs: int | None = None
 
 
+def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's TPE for spaces in which a parameter exists only with some values of others."""
+    return optuna.samplers.TPESampler(seed=seed, group=True)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """What a search runs. `dataclasses.replace` makes a variant.
@@ -103,9 +108,7 @@ class Experiment:
     patience: int = 3
     validation_fraction: float = 1 / 6
     seed: int = 0
-    sampler: Callable[..., optuna.samplers.BaseSampler] = partial(
-        optuna.samplers.TPESampler, group=True
-    )
+    sampler: Callable[..., optuna.samplers.BaseSampler] = grouped_tpe
     pruner: Callable[..., optuna.pruners.BasePruner] = optuna.pruners.MedianPruner
     confirm: Confirm = field(default_factory=Confirm)
     baseline: Mapping[str, Any] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """A run's journal: an append-only file of what happened, from which MLflow's run is made.
 
 A training writes here, and only here. `tracking` delivers it to MLflow, now or later; so a server
-that is away never holds up a training, and a kill loses at most a torn last line. One JSON object a line; `event` says which:
+that is away never holds up a training, and a kill loses at most a torn last line.
+
+One JSON object a line; `event` says which:
 
     start     name, tags, params          the run begins, or goes on after an interruption
     metrics   step, metrics               of one epoch
