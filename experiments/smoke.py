@@ -1,4 +1,10 @@
-"""The search in seconds, for tests: tiny budgets on the first few thousand real images."""
+"""The search in seconds, for tests: tiny budgets on the first few thousand real images.
+
+    make search EXPERIMENT=smoke
+
+Cost: about 30 seconds on 2 cores.
+Result: about 95 % of the validation images; it shows that everything works, not what can be had.
+"""
 
 from dataclasses import replace
 

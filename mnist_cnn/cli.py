@@ -43,12 +43,9 @@ def _search(options: argparse.Namespace) -> None:
     from mnist_cnn.workers import Workers
 
     check_name(options.experiment)
-    count = options.workers or machine.default_workers()
-    environment = machine.worker_environment(max(1, machine.cores() // count))
-    with (
-        alone(options.experiment),
-        Workers(count, environment, worker_log(options.experiment)) as workers,
-    ):
+    environments = machine.worker_environments(options.workers or machine.default_workers())
+    log, memory = worker_log(options.experiment), machine.available_memory() / len(environments)
+    with alone(options.experiment), Workers(environments, log, memory / 2) as workers:
         # The workers import TensorFlow while this process imports MLflow.
         from rich.console import Console
 
@@ -82,6 +79,14 @@ def _promote(options: argparse.Namespace) -> None:
         print(line)
 
 
+def _sync(options: argparse.Namespace) -> None:
+    from mnist_cnn.mlruns import MLRUNS
+    from mnist_cnn.tracking import deliver_all
+
+    for line in deliver_all(MLRUNS):
+        print(line)
+
+
 def _ui(options: argparse.Namespace) -> None:
     from mnist_cnn.ui import serve_ui
 
@@ -106,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
+
+    _verb(verbs, "sync", _sync, "deliver to MLflow what it could not take during a search")
 
     verb = _verb(verbs, "ui", _ui, "look at the runs in MLflow's pages")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")

@@ -100,9 +100,11 @@ def candidates(study: Study) -> list[Candidate]:
     ]
 
 
-def fail(folder: Path, reason: str) -> None:
-    """End a confirmation that cannot be made."""
-    Journal(folder).write("end", status="FAILED", tags={"reason": reason}, step=0, metrics={})
+def lost(folder: Path, reason: str, final: bool) -> None:
+    """End a confirmation whose process was lost; it is not tried again."""
+    journal = Journal(folder)
+    if not journal.ended:
+        journal.write("end", status="FAILED", tags={"reason": reason}, step=0, metrics={})
 
 
 def pause(folder: Path) -> None:

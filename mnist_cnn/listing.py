@@ -27,7 +27,7 @@ def show_trials(experiment: str, name: str | None, storage: str | None) -> None:
         raise UsageError(f"there is no study {name!r}; valid: {', '.join(names)}")
     study = optuna.load_study(study_name=name or names[-1], storage=storage)
     trials = ranked(study)
-    metric = (study.metric_names or ["value"])[0]
+    metric = study.user_attrs["metrics"][0]
     table = Table(title=f"{study.study_name}: the best {min(SHOWN, len(trials))} of {len(trials)}")
     for column in ("trial", "state", "epochs", metric, "configuration"):
         table.add_column(column, justify="left" if column == "configuration" else "right")

@@ -20,8 +20,9 @@ def check(experiment_name: str) -> Plan:
     data = load_data(experiment_name)
     study = optuna.create_study()
     study.enqueue_trial(dict(experiment.baseline))
+    hp = TrialHyperParameters(study.ask())
     try:
-        model = build(experiment, data.dataset, TrialHyperParameters(study.ask()))
+        model = build(experiment, data.dataset, hp)
         model.jit_compile = False
         few = data.validation[slice(8)]
         scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
@@ -31,6 +32,11 @@ def check(experiment_name: str) -> Plan:
         ) from error
     finally:
         keras.backend.clear_session()
+    if unknown := sorted(experiment.baseline.keys() - hp.values.keys()):
+        raise UserError(
+            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model does "
+            f"not have; valid: {', '.join(hp.values)}"
+        )
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):
         valid = epoch_metrics if index == 0 else [*epoch_metrics, *SIZE_METRICS]

@@ -151,7 +151,7 @@ def summary(study: Study, winner: Candidate, deliverer: Deliverer) -> list[str]:
     if deliverer.problem:
         lines.append(
             f"MLflow could not take everything ({deliverer.problem}); the runs are kept in "
-            f"{study.folder.relative_to(Path.cwd())} and the next search delivers them"
+            f"{study.folder.relative_to(Path.cwd())}, `mnist-cnn sync` delivers them"
         )
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"

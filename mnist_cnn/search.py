@@ -22,6 +22,7 @@ from mnist_cnn.tracking import Deliverer
 from mnist_cnn.workers import Workers
 
 TICK_SECONDS = 0.2
+CLOSING_SECONDS = 30.0  # for the last delivery to MLflow; what it does not get stays on disk
 FOREVER = float("inf")
 
 
@@ -38,13 +39,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A run to place on a worker, and what to do when it does not end by itself."""
+    """A run to place on a worker, and what to do when it does not end by itself.
+
+    lost: called with the reason, and whether it is final, when the run's process was lost.
+    pause: called when the search itself stops the run.
+    """
 
     call: Callable[[], None]
     folder: Path
     epochs: int
     limit_seconds: float | None
-    lost: Callable[[str], None]
+    lost: Callable[[str, bool], None]
     pause: Callable[[], None]
 
 
@@ -108,7 +113,7 @@ class Search:
         finally:
             seconds = self.spent + time.monotonic() - self.started
             study.optuna_study.set_user_attr("seconds", seconds)
-            deliverer.close()
+            deliverer.close(CLOSING_SECONDS)
         if winner is None:
             raise UserError(report.nothing_completed(study))
         for line in report.summary(study, winner, deliverer):
@@ -131,7 +136,7 @@ class Search:
                         work.pause()
                         raise UserError(ended.problem)
                     if ended.problem:
-                        work.lost(ended.problem)
+                        work.lost(ended.problem, ended.overdue)
                     self._count(work)
                 self.progress.update()
         finally:
@@ -186,7 +191,7 @@ class Search:
                     folder=folder,
                     epochs=study.plan.confirm.epochs or study.plan.epochs,
                     limit_seconds=study.plan.trial_timeout_seconds,
-                    lost=partial(confirmation.fail, folder),
+                    lost=partial(confirmation.lost, folder),
                     pause=partial(confirmation.pause, folder),
                 )
         return None

@@ -70,9 +70,14 @@ class Study:
             journal.write("pause", tags={"optuna.state": "WAITING"})
         self.optuna_study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
 
-    def lost(self, number: int, problem: str) -> None:
+    def lost(self, number: int, problem: str, final: bool = False) -> None:
         """Decide on a trial whose worker is gone: once it goes on, the second time it fails."""
         trial = self.optuna_study.trials[number]
+        if trial.state.is_finished():
+            return  # the worker died after its work
+        if final:
+            self.fail(number, problem)
+            return
         deaths = trial.user_attrs.get("deaths", 0) + 1
         self.optuna_study._storage.set_trial_user_attr(trial._trial_id, "deaths", deaths)
         if deaths > DEATHS_ALLOWED:
@@ -131,7 +136,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
         study_name=f"{plan.name}-{number}",
         directions=[objective.direction for objective in plan.objectives],
     )
-    created.set_metric_names([objective.metric for objective in plan.objectives])
+    created.set_user_attr("metrics", [objective.metric for objective in plan.objectives])
     created.set_user_attr("fingerprint", plan.fingerprint)
     study = _load(plan, storage, created.study_name)
     return study, [*lines, f"new study {study.name}", *_reconcile(study)]

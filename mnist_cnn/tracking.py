@@ -24,6 +24,7 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
 from mnist_cnn import journal
@@ -88,7 +89,7 @@ class Delivery:
                     self._deliver_folder(Path(entry), parent)
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
-        """The run's id, or None while the journal is empty."""
+        """Deliver what is new in one journal. The run's id, or None while the journal is empty."""
         note = folder / "delivered.json"
         state: dict[str, Any] = {"run": None, "offset": 0, "ended": False}
         if note.exists():
@@ -97,7 +98,7 @@ class Delivery:
         for kind, group in groupby(events, key=lambda event: event["event"]):
             if kind == "start":
                 state["run"] = self._start(folder, parent, list(group))
-            else:
+            elif state["run"]:  # a run lost before it was built may end without a start
                 getattr(self, f"_{kind}")(state["run"], folder, list(group))
         if events:
             state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
@@ -230,10 +231,30 @@ class Deliverer(threading.Thread):
             # still has it, and the next try begins where this one stopped.
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 
-    def close(self) -> None:
-        """Deliver once more what is there, and stop."""
+    def close(self, seconds: float) -> None:
+        """Deliver once more what is there, for `seconds` at the most, and stop."""
         self._closing.set()
-        self.join()
+        self.join(seconds)
+        if self.is_alive():
+            self.problem = self.problem or f"no answer within {seconds:.0f} s"
+
+
+def deliver_all(mlruns: Path) -> list[str]:
+    """Deliver every study's journals that MLflow does not have; a line for each study.
+
+    Raises UserError if MLflow cannot be reached.
+    """
+    lines = []
+    try:
+        client = connect(mlruns)
+        for folder in sorted((mlruns.absolute() / "checkpoints").glob("*/")):
+            if (folder / journal.FILE_NAME).exists():
+                number = experiment_id(client, folder.name.rpartition("-")[0], mlruns)
+                Delivery(client, number, folder).deliver()
+                lines.append(f"{folder.name}: MLflow has all of it")
+    except MlflowException as error:
+        raise UserError(f"MLflow at {tracking_uri(mlruns)} does not answer: {error}") from None
+    return lines or ["nothing to deliver; type `make search` first"]
 
 
 def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:

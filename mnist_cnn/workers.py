@@ -4,19 +4,22 @@ The pool knows nothing of trials. It places calls on processes and says how each
 stopped by killing its process, which works whatever the process hangs in.
 """
 
+import errno
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from mnist_cnn import machine
 from mnist_cnn.errors import UserError
 
 _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
@@ -29,12 +32,14 @@ class Ended:
     value: what it returned.
     problem: "" if it returned; else, in a few words, why not.
     refused: whether it raised UserError, so that the same call elsewhere would fail too.
+    overdue: whether it was killed at its time limit.
     """
 
     key: Any
     value: Any = None
     problem: str = ""
     refused: bool = False
+    overdue: bool = False
 
 
 @dataclass
@@ -42,19 +47,22 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     key: Any = None
-    deadline: float = field(default=float("inf"))
+    deadline: float = math.inf
 
 
 class Workers:
     """A fixed number of processes, started at once.
 
-    environment: set in each before anything is imported.
+    environments: one for each process, set before anything is imported there.
     log: file that takes what the processes and their libraries print.
+    memory_bytes: a process that holds more than this after a call is replaced.
     """
 
-    def __init__(self, count: int, environment: dict[str, str], log: Path) -> None:
-        self._environment, self._log = environment, log
-        self._workers = [self._start() for _ in range(count)]
+    def __init__(
+        self, environments: Sequence[Mapping[str, str]], log: Path, memory_bytes: float = math.inf
+    ) -> None:
+        self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
+        self._workers = [self._start(place) for place in range(len(environments))]
 
     def __enter__(self) -> "Workers":
         return self
@@ -82,7 +90,7 @@ class Workers:
         """
         worker = next(worker for worker in self._workers if worker.key is None)
         worker.key = key
-        worker.deadline = time.monotonic() + (limit_seconds or float("inf"))
+        worker.deadline = time.monotonic() + (limit_seconds or math.inf)
         worker.connection.send(call)
 
     def call(self, call: Callable[[], Any]) -> Any:
@@ -102,21 +110,23 @@ class Workers:
         ]
         wait(sources, seconds)
         ended = []
-        for index, worker in enumerate(self._workers):
+        for place, worker in enumerate(self._workers):
             result = self._result(worker)
             if result is not None:
                 ended.append(result)
-                worker.key, worker.deadline = None, float("inf")
+                worker.key, worker.deadline = None, math.inf
+                if machine.memory_of(worker.process.pid) > self._memory_bytes:
+                    self._kill(worker)  # it is idle, and what leaked goes with it
             if not worker.process.is_alive():
-                self._workers[index] = self._start()
+                self._workers[place] = self._start(place)
         return ended
 
     def stop(self, keys: list[Any]) -> None:
         """Kill the processes that run these calls, and replace them."""
-        for index, worker in enumerate(self._workers):
+        for place, worker in enumerate(self._workers):
             if worker.key in keys:
                 self._kill(worker)
-                self._workers[index] = self._start()
+                self._workers[place] = self._start(place)
 
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
@@ -132,17 +142,17 @@ class Workers:
             return Ended(worker.key, problem=f"its process {_how(worker.process.exitcode)}")
         if time.monotonic() > worker.deadline:
             self._kill(worker)
-            return Ended(worker.key, problem="it took longer than its time limit")
+            return Ended(worker.key, problem="it took longer than its time limit", overdue=True)
         return None
 
     def _kill(self, worker: _Worker) -> None:
         worker.process.kill()
         worker.process.join()
 
-    def _start(self) -> _Worker:
+    def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
         process = _context.Process(
-            target=_work, args=(theirs, self._environment, self._log, sys.path[:]), daemon=True
+            target=_work, args=(theirs, self._environments[place], self._log, sys.path), daemon=True
         )
         process.start()
         theirs.close()
@@ -165,7 +175,7 @@ def _die_with_parent() -> None:
 
 
 def _work(
-    connection: Connection, environment: dict[str, str], log: Path, search_path: list[str]
+    connection: Connection, environment: Mapping[str, str], log: Path, search_path: list[str]
 ) -> None:
     """A worker's whole life: take a call, make it, say how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
@@ -184,6 +194,10 @@ def _work(
             answer = (call(), "", False)
         except UserError as error:
             answer = (None, str(error), True)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            again = "; make room and type the same command again" if full else ""
+            answer = (None, f"{error}{again}", full)
         except Exception as error:
             answer = (None, f"{type(error).__name__}: {error}", False)
         connection.send(answer)

@@ -34,9 +34,10 @@ def cnn(
             shift / height, shift / width, fill_mode="constant", interpolation="nearest"
         )(x)
     for block in range(blocks):
+        # Fewer filters where there are more pixels: a block then costs about the same anywhere.
+        few = min(8 * 2**block, 32)
         x = layers.Conv2D(
-            # Fewer filters where there are more pixels: a block then costs about the same anywhere.
-            hp.Int(f"filters_{block}", low := min(8 * 2**block, 32), 4 * low, low, default=4 * low),
+            hp.Int(f"filters_{block}", few, 4 * few, step=few, default=4 * few),
             hp.Choice(f"kernel_{block}", [3, 5]),
             padding="same",
             use_bias=not normalise,
@@ -67,16 +68,13 @@ def cnn(
 
 
 def _optimizer(hp: keras_tuner.HyperParameters) -> keras.optimizers.Optimizer:
-    # Adam's and SGD's learning rates differ by two orders of magnitude, so each has its own.
+    # Adam's and SGD's learning rates differ by two orders of magnitude, so each has its own. Where
+    # a rate is too high for a network, a clipped gradient lets it recover as the rate falls.
     if hp.Choice("optimizer", ["adam", "sgd"]) == "adam":
-        return keras.optimizers.Adam(
-            hp.Float("adam_learning_rate", 3e-4, 2e-2, sampling="log", default=5e-3)
-        )
-    return keras.optimizers.SGD(
-        hp.Float("sgd_learning_rate", 1e-2, 0.5, sampling="log", default=0.1),
-        momentum=0.9,
-        nesterov=True,
-    )
+        rate = hp.Float("adam_learning_rate", 1e-3, 2e-2, sampling="log", default=5e-3)
+        return keras.optimizers.Adam(rate, global_clipnorm=1.0)
+    rate = hp.Float("sgd_learning_rate", 1e-2, 0.3, sampling="log", default=0.1)
+    return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, global_clipnorm=1.0)
 
 
 def _loss(smoothing: float, classes: int) -> Callable[..., Any]:

@@ -227,14 +227,16 @@ def test_reverse_log_is_a_probability_mapped_by_keras_tuner(kind: str, probabili
     assert same(value, declared(declare).prob_to_value(probability))
 
 
-@pytest.mark.parametrize("kind", ["Int", "Float"])
-def test_reverse_log_ends_at_its_bounds(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("Int", 3, 90), ("Float", 3.0, 90.0), ("Float", 1e-4, 1e-1)]
+)
+def test_reverse_log_ends_at_its_bounds(kind: str, low: float, high: float) -> None:
     def declare(probability: float) -> Any:
         hp = TrialHyperParameters(FixedTrial({"x": probability}))
-        return getattr(hp, kind)("x", 3, 90, sampling="reverse_log")
+        return getattr(hp, kind)("x", low, high, sampling="reverse_log")
 
-    assert (declare(0.0), declare(1.0)) == (3, 90)
-    assert declare(float(np.nextafter(1.0, 0.0))) <= 90
+    assert same([declare(0.0), declare(1.0)], [low, high])
+    assert declare(float(np.nextafter(1.0, 0.0))) <= high
 
 
 def test_choice_of_true_and_false_gives_1_and_0(study: optuna.Study) -> None:
@@ -258,9 +260,11 @@ def test_fixed_or_a_single_value_is_not_sampled(
 
 
 @pytest.mark.filterwarnings("ignore:The value 99:UserWarning")
-def test_a_stored_value_outside_the_domain_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"99 is not in the domain of hyperparameter Int.*'units'"):
-        TrialHyperParameters(FixedTrial({"units": 99})).Int("units", 1, 9)
+@pytest.mark.parametrize("name", ["int", "int log with step", "float reverse_log"])
+def test_a_stored_value_outside_the_domain_is_refused(name: str) -> None:
+    declare, _ = NUMBERS[name]
+    with pytest.raises(ValueError, match=r"99 is not in the domain of hyperparameter .*'x'"):
+        declare(TrialHyperParameters(FixedTrial({"x": 99})))
 
 
 # Names, scopes and conditions

@@ -138,7 +138,7 @@ def is_keras_tuners(hp: Any, value: Any) -> bool:
 
 
 seeds = st.integers(0, 2**32 - 1)
-search = settings(deadline=None, derandomize=True, max_examples=200)
+search = settings(deadline=None, derandomize=True, max_examples=120)
 
 
 @search

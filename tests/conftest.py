@@ -1,0 +1,62 @@
+"""What several test files share: a project's folder to work in, and a few real images."""
+
+import os
+
+# Before TensorFlow is imported by any test file: its start-up messages would hide a failure's.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import shutil
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from mnist_cnn.datasets import mnist
+
+ROOT = Path(__file__).parent.parent
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project's root of its own, with the repository's experiments and spaces, as current folder.
+
+    Experiments are loaded from it, and MLflow and Optuna write to its empty mlruns/.
+    """
+    for name in ("experiments", "search_spaces"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    # `python -m pytest` puts the repository's root there, and with it its experiments.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *without_root(sys.path)])
+    # Two edits within a second would leave a compiled file that looks up to date.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    forget_experiments()
+    yield tmp_path
+    forget_experiments()
+
+
+def forget_experiments():
+    """Make the next `load_experiment` read the files again, as a new process does."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("experiments", "search_spaces"):
+            del sys.modules[name]
+
+
+def without_root(search_path):
+    return [entry for entry in search_path if Path(entry).resolve() != ROOT]
+
+
+@pytest.fixture(scope="session")
+def training_images():
+    """All of MNIST's training images."""
+    return mnist().train()
+
+
+@pytest.fixture(scope="session")
+def images(training_images):
+    """MNIST's first few hundred training images."""
+    return training_images[slice(400)]

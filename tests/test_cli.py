@@ -1,0 +1,148 @@
+"""The command as a user types it: every mistake is one clear line and nothing is half-written."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+SPACE = """
+import keras
+
+def bad(hp):
+    {body}
+"""
+EXPERIMENT = """
+from dataclasses import replace
+from experiments.smoke import experiment as smoke
+from mnist_cnn.experiment import Maximize
+from search_spaces.bad import bad
+
+experiment = replace(smoke, {changes})
+"""
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def refuses(done, code, *words):
+    """One line on stderr with all the words, the exit code, and no traceback."""
+    complaint = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2  # argparse adds a line of usage
+    for word in words:
+        assert word in complaint
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("search", "--help")])
+def test_help_names_what_there_is(project, arguments):
+    done = run(*arguments, cwd=project)
+    assert done.returncode == 0
+    assert ("--timeout" if "search" in arguments else "promote") in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["search", "--experiment", "nope"], ["'nope'", "mnist, smoke"]),
+        (["search", "--trials", "0"], ["--trials", "'0'", "at least 1"]),
+        (["search", "--trials", "-1"], ["--trials", "'-1'", "at least 1"]),
+        (["search", "--timeout", "abc"], ["--timeout", "'abc'", "seconds"]),
+        (["search", "--timeout", "nan"], ["--timeout", "'nan'", "seconds"]),
+        (["search", "--workers", "0"], ["--workers", "at least 1"]),
+        (["ui", "--port", "99999"], ["--port", "65535"]),
+        (["fly"], ["'fly'", "search"]),
+    ],
+)
+def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words):
+    refuses(run(*arguments, cwd=project), 2, *words)
+    assert not list((project / "mlruns").iterdir())
+
+
+def test_an_unknown_study_is_refused(project):
+    refuses(run("search", "--experiment", "smoke", "--study", "smoke-7", cwd=project), 2, "smoke-7")
+
+
+def test_outside_a_project_the_command_says_where_to_go(tmp_path):
+    refuses(run("search", cwd=tmp_path), 2, "project's root")
+
+
+def test_trials_without_a_study_says_what_to_type(project):
+    refuses(run("trials", cwd=project), 1, "make search EXPERIMENT=mnist")
+
+
+def test_promote_without_a_search_says_what_to_type(project):
+    refuses(run("promote", cwd=project), 1, "make search EXPERIMENT=mnist")
+
+
+def test_ui_without_runs_says_what_to_type(project):
+    refuses(run("ui", cwd=project), 1, "make search")
+
+
+def test_ui_refuses_a_port_in_use(project):
+    (project / "mlruns" / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refuses(run("ui", "--port", str(port), cwd=project), 1, f"port {port} is in use")
+
+
+def test_mlruns_that_cannot_be_written_is_refused(project):
+    (project / "mlruns").rmdir()
+    (project / "mlruns").write_text("a file, where root could write into any folder")
+    refuses(run("search", "--experiment", "smoke", cwd=project), 1, "cannot write", "mlruns")
+
+
+@pytest.mark.parametrize(
+    ("body", "changes", "words"),
+    [
+        ("return 'a model'", "space=bad", ["str", "compiled keras.Model"]),
+        (
+            "return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])",
+            "space=bad",
+            ["not compiled"],
+        ),
+        (
+            "x = inputs = keras.Input((28, 28, 1))\n"
+            "    for _ in range(6):\n"
+            "        x = keras.layers.MaxPooling2D(2)(x)\n"
+            "    return keras.Model(inputs, x)",
+            "space=bad",
+            ["baseline", "max_pooling2d"],
+        ),
+        ("pass", "objectives=(Maximize('val_beauty'),)", ["val_beauty", "val_accuracy"]),
+        ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),
+        ("raise KeyError('x')", "space=bad", ["KeyError"]),
+    ],
+)
+def test_an_experiment_that_cannot_work_is_refused_before_anything_is_written(
+    project, body, changes, words
+):
+    (project / "search_spaces" / "bad.py").write_text(SPACE.format(body=body))
+    (project / "experiments" / "bad.py").write_text(EXPERIMENT.format(changes=changes))
+    refuses(run("search", "--experiment", "bad", cwd=project), 1, *words)
+    assert not (project / "mlruns" / "optuna.db").exists()
+    assert not (project / "mlruns" / "mlflow.db").exists()
+
+
+def test_every_mistake_of_a_field_is_found_on_import(project):
+    (project / "search_spaces" / "bad.py").write_text(SPACE.format(body="pass"))
+    (project / "experiments" / "bad.py").write_text(EXPERIMENT.format(changes="epoch=3"))
+    refuses(run("search", "--experiment", "bad", cwd=project), 1, "experiments/bad.py", "epoch")
+
+
+def test_every_make_target_that_is_documented_exists():
+    help_text = subprocess.run(["make", "help"], capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"make (\w+)", help_text))
+    assert {"setup", "search", "ui", "promote", "test", "check"} <= targets

@@ -1,0 +1,79 @@
+"""What every experiment and every search space keeps to, by lying in its folder."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+import optuna
+import pytest
+
+from mnist_cnn.experiment import Experiment, experiment_names, load_experiment
+from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.preflight import check
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = experiment_names(ROOT)
+SPACES = sorted(path.stem for path in (ROOT / "search_spaces").glob("*.py"))
+
+
+@pytest.fixture(autouse=True)
+def in_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_introduces_itself(name):
+    text = ast.get_docstring(ast.parse((ROOT / "experiments" / f"{name}.py").read_text()))
+    for word in (f"EXPERIMENT={name}", "Cost:", "Result:"):
+        assert word in text
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_passes_its_own_check(name):
+    assert isinstance(load_experiment(name), Experiment)
+    assert check(name).name == name
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_is_a_documented_function_named_like_its_file(name):
+    assert load_space(name).__doc__
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_builds_classifiers_that_give_probabilities(name):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(3):
+        model = load_space(name)(TrialHyperParameters(study.ask()))
+        assert isinstance(model, keras.Model) and model.compiled
+        given = np.asarray(model(np.random.default_rng(0).random((4, *model.input_shape[1:]))))
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_is_the_same_when_a_trial_is_replayed(name):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
+    hp = TrialHyperParameters(study.ask())
+    first = load_space(name)(hp)
+    again = TrialHyperParameters(optuna.trial.FixedTrial(study.trials[0].params))
+    assert load_space(name)(again).count_params() == first.count_params()
+    assert again.values == hp.values
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_space_runs_under_kerastuner(name, images, tmp_path):
+    pytest.importorskip("tensorboard", reason="KerasTuner's search imports tensorboard")
+    tuner = keras_tuner.RandomSearch(
+        load_space(name), objective="val_accuracy", max_trials=1, directory=tmp_path, seed=0
+    )
+    x, y = images.x[:200], images.y[:200]
+    tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
+    assert 0 <= tuner.oracle.get_best_trials(1)[0].score <= 1
+
+
+def load_space(name):
+    return getattr(importlib.import_module(f"search_spaces.{name}"), name)

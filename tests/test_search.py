@@ -1,0 +1,221 @@
+"""A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+
+ROOT = Path(__file__).parent.parent
+
+
+def command(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A project's root after `search --experiment smoke`, and what the command printed."""
+    root = tmp_path_factory.mktemp("searched")
+    for name in ("experiments", "search_spaces"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    done = command("search", "--experiment", "smoke", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root, done
+
+
+@pytest.fixture(scope="module")
+def study(searched):
+    return optuna.load_study(
+        study_name="smoke-1", storage=f"sqlite:///{searched[0]}/mlruns/optuna.db"
+    )
+
+
+@pytest.fixture(scope="module")
+def client(searched):
+    return MlflowClient(f"sqlite:///{searched[0]}/mlruns/mlflow.db")
+
+
+def runs(client, kind):
+    experiment = client.get_experiment_by_name("smoke")
+    return client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
+
+
+def test_every_trial_ends_and_the_first_is_the_baseline(study):
+    assert len(study.trials) == 3
+    assert all(trial.state.is_finished() for trial in study.trials)
+    assert study.trials[0].params["blocks"] == 2
+    assert study.trials[0].params["batch_normalisation"] == 0
+
+
+def test_parameters_of_a_block_that_a_trial_does_not_have_do_not_exist(study):
+    for trial in study.trials:
+        blocks = trial.params["blocks"]
+        assert [f"filters_{i}" in trial.params for i in range(4)] == [i < blocks for i in range(4)]
+
+
+def test_every_trial_is_a_nested_run_that_agrees_with_optuna(study, client):
+    (parent,) = runs(client, "study")
+    nested = {int(run.data.tags["optuna.trial"]): run for run in runs(client, "trial")}
+    assert sorted(nested) == [trial.number for trial in study.trials]
+    status = {
+        TrialState.COMPLETE: "FINISHED",
+        TrialState.PRUNED: "KILLED",
+        TrialState.FAIL: "FAILED",
+    }
+    for trial in study.trials:
+        run = nested[trial.number]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["optuna.state"] == trial.state.name
+        assert run.info.status == status[trial.state]
+        history = client.get_metric_history(run.info.run_id, "val_accuracy")
+        by_epoch = {m.step: m.value for m in history if m.step in trial.intermediate_values}
+        assert set(by_epoch) == set(trial.intermediate_values)
+
+
+def test_a_trials_run_has_params_metrics_of_every_epoch_curves_and_the_data_set(study, client):
+    run = next(r for r in runs(client, "trial") if r.data.tags["optuna.trial"] == "0")
+    assert run.data.params["filters_0"] == str(study.trials[0].params["filters_0"])
+    assert run.data.params["parameters"] == str(int(run.data.metrics["parameters"]))
+    assert int(run.data.params["multiply_accumulates"]) > 1_000_000
+    assert run.data.params["epochs"] == "2"
+    for metric in ("loss", "accuracy", "val_loss", "learning_rate", "epoch_seconds"):
+        steps = [m.step for m in client.get_metric_history(run.info.run_id, metric)]
+        assert steps == [1, 2]
+    assert "curves.png" in {f.path for f in client.list_artifacts(run.info.run_id)}
+    contexts = {t.value for d in run.inputs.dataset_inputs for t in d.tags}
+    assert contexts == {"train", "validation"}
+
+
+def test_the_studys_run_has_the_best_model_its_params_and_the_pictures(client):
+    (parent,) = runs(client, "study")
+    assert parent.info.status == "FINISHED"
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {
+        "digit_recog_mnist_cnn.keras",
+        "best_params.json",
+        "optimisation_history.png",
+        "learning_curves.png",
+    } <= files
+    assert "| trial |" in parent.data.tags["mlflow.note.content"]
+    assert 0.5 < parent.data.metrics["best_val_accuracy"] <= 1
+
+
+def test_the_saved_model_loads_in_plain_keras_in_float32_and_scores_what_was_recorded(
+    searched, client
+):
+    (parent,) = runs(client, "study")
+    path = client.download_artifacts(parent.info.run_id, "digit_recog_mnist_cnn.keras")
+    model = keras.models.load_model(path)
+    assert model.dtype_policy.name == "float32"
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    (confirmed,) = runs(client, "confirmation")
+    from mnist_cnn.datasets import mnist, split
+
+    _, validation = split(mnist().first(3000).train(), 1 / 6, 0)
+    given = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
+    assert np.mean(given == validation.y) == pytest.approx(
+        confirmed.data.metrics["val_accuracy"], abs=1e-6
+    )
+
+
+def test_the_logged_model_has_signature_and_requirements_and_predicts(client, searched):
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{searched[0]}/mlruns/mlflow.db")
+    (parent,) = runs(client, "study")
+    (logged,) = client.search_logged_models(
+        [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
+    )
+    model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 28, 28, 1)
+    given = model.predict(np.zeros((2, 28, 28, 1), np.float32))
+    assert np.asarray(given).shape == (2, 10)
+    requirements = Path(
+        mlflow.artifacts.download_artifacts(f"models:/{logged.model_id}/requirements.txt")
+    ).read_text()
+    assert "keras==" in requirements
+
+
+def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
+    _, done = searched
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "trial 000 · conv 32-64 · dense 128-10: val_accuracy" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].endswith("make promote EXPERIMENT=smoke")
+    assert "workflowType=machine_learning" in done.stdout
+
+
+def test_a_finished_study_is_extended_by_name_and_refused_without_more_trials(searched):
+    root, _ = searched
+    refused = command("search", "--experiment", "smoke", "--study", "smoke-1", cwd=root)
+    assert refused.returncode == 2
+    assert "TRIALS=" in refused.stderr
+
+
+def test_trials_prints_the_ranking(searched):
+    root, _ = searched
+    done = command("trials", "--experiment", "smoke", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "smoke-1" in done.stdout
+    assert "complete" in done.stdout
+
+
+def test_promote_makes_the_best_model_the_champion_and_records_the_test_reading(searched, client):
+    root, _ = searched
+    done = command("promote", "--experiment", "smoke", cwd=root)
+    assert done.returncode == 0, done.stderr
+    version = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
+    (parent,) = runs(client, "study")
+    assert version.run_id == parent.info.run_id
+    assert parent.data.metrics["test_accuracy"] > 0.5
+    assert parent.data.tags["test.readings"] == "1"
+
+
+def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(project):
+    (project / "search_spaces" / "fragile.py").write_text(
+        "import keras\n"
+        "from search_spaces.cnn import cnn\n\n\n"
+        "def fragile(hp):\n"
+        "    if hp.Int('crash', 0, 5, default=0):\n"
+        "        raise ValueError('cannot build this one')\n"
+        "    model = cnn(hp)\n"
+        "    model.compile(keras.optimizers.SGD(1e30), 'sparse_categorical_crossentropy',\n"
+        "                  metrics=['accuracy'])\n"
+        "    return model\n"
+    )
+    (project / "experiments" / "fragile.py").write_text(
+        "from dataclasses import replace\n"
+        "from experiments.smoke import experiment as smoke\n"
+        "from search_spaces.fragile import fragile\n\n"
+        "experiment = replace(smoke, space=fragile, trials=4)\n"
+    )
+    done = command("search", "--experiment", "fragile", cwd=project)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "no trial completed, 4 failed" in done.stderr
+    study = optuna.load_study(
+        study_name="fragile-1", storage=f"sqlite:///{project}/mlruns/optuna.db"
+    )
+    reasons = {trial.user_attrs["reason"] for trial in study.trials}
+    assert any("loss became" in reason for reason in reasons)
+    assert any("cannot build this one" in reason for reason in reasons)
+    client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("fragile")
+    for run in client.search_runs([experiment.experiment_id]):
+        assert run.info.status == "FAILED"
+        if run.data.tags["kind"] == "trial":
+            assert run.data.tags["reason"] in reasons
