@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(0)
 
 
-def _complain(error: Exception, code: int) -> int:
+def _complain(error: object, code: int) -> int:
     print(f"mnist-cnn: {error}", file=sys.stderr)
     return code
 
@@ -93,8 +93,15 @@ def _ui(options: argparse.Namespace) -> None:
     serve_ui(options.port)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers wrong usage with one line, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_complain(f"{message}; see `{self.prog} --help`", 2))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mnist-cnn", description="Hyperparameter search for Keras, with Optuna and MLflow."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -120,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _verb(
-    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, text: str
+    verbs: "argparse._SubParsersAction[_Parser]", name: str, verb: Verb, text: str
 ) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=text)
     parser.set_defaults(verb=verb)

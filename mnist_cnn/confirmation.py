@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from mnist_cnn import journal
 from mnist_cnn.journal import Journal
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.outcome import objective_value
 from mnist_cnn.study import Study
 
 
@@ -82,7 +83,7 @@ def candidates(study: Study) -> list[Candidate]:
         folder = confirmation.folder(study)
         end = Journal(folder).last
         if end and end["event"] == "end" and end["status"] == "FINISHED":
-            score = end["metrics"][objective.metric]
+            score = objective_value(end["metrics"], objective.metric)
             found.setdefault(confirmation.trial.number, []).append((score, folder / MODEL_FILE))
     sign = -1 if objective.direction == "maximize" else 1
     confirmed = [

@@ -83,6 +83,8 @@ class Experiment:
     timeout_seconds: bound on a study's time, confirmation included; None for none.
     trial_timeout_seconds: a trial that takes longer is stopped and failed; None for no bound.
     epochs, batch_size: of every trial. The learning rate follows one cycle over the epochs.
+    epoch_images: how many images an epoch has, which is how often a trial is judged; None for a
+        pass over all of them.
     patience: a trial ends after so many epochs without a better first objective.
     validation_fraction: share of the training images to validate on, in (0, 1).
     seed: of the split, the sampler and, with the trial's number, of each trial.
@@ -104,6 +106,7 @@ class Experiment:
     timeout_seconds: float | None = None
     trial_timeout_seconds: float | None = None
     epochs: int = 5
+    epoch_images: int | None = None
     batch_size: int = 256
     patience: int = 3
     validation_fraction: float = 1 / 6
@@ -119,6 +122,8 @@ class Experiment:
         for name in ("trials", "epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"Experiment: {name}={getattr(self, name)} must be at least 1")
+        if self.epoch_images is not None and self.epoch_images < self.batch_size:
+            raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than a batch")
         for name in ("timeout_seconds", "trial_timeout_seconds"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:

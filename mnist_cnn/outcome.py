@@ -3,6 +3,8 @@
 In this order a kill in between is mended by telling again.
 """
 
+import math
+
 import optuna
 from optuna.trial import TrialState
 
@@ -20,6 +22,11 @@ def tell(study: optuna.Study, number: int, journal: Journal) -> None:
     if end["reason"]:
         study._storage.set_trial_user_attr(trial_id, "reason", end["reason"])
     study.tell(number, end["values"], state=TrialState[end["tags"]["optuna.state"]])
+
+
+def objective_value(summary: dict[str, float], metric: str) -> float:
+    """An objective's value in a run's summary: of the saved model, or of what the run cost."""
+    return summary.get(f"best_{metric}", summary.get(metric, math.nan))
 
 
 def end(

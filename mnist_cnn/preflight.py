@@ -6,7 +6,7 @@ import optuna
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Plan, load_experiment, plan
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.run import SIZE_METRICS, build, load_data
+from mnist_cnn.run import COST_METRICS, build, load_data
 from mnist_cnn.trial import one_line
 
 
@@ -34,12 +34,12 @@ def check(experiment_name: str) -> Plan:
         keras.backend.clear_session()
     if unknown := sorted(experiment.baseline.keys() - hp.values.keys()):
         raise UserError(
-            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model does "
-            f"not have; valid: {', '.join(hp.values)}"
+            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model "
+            f"does not have; valid: {', '.join(hp.values)}"
         )
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):
-        valid = epoch_metrics if index == 0 else [*epoch_metrics, *SIZE_METRICS]
+        valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
         if objective.metric not in valid:
             raise UserError(
                 f"experiment {experiment_name!r}: the objective's metric {objective.metric!r} does "

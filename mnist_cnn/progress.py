@@ -1,5 +1,6 @@
 """What a person sees of a running search: a live view on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.text import Text
 from mnist_cnn import journal
 from mnist_cnn.experiment import Objective
 from mnist_cnn.journal import Event
+from mnist_cnn.outcome import objective_value
 
 
 class Progress:
@@ -75,10 +77,10 @@ class Progress:
 
     def _ending(self, running: "_Running", event: Event) -> str:
         state = event["tags"].get("optuna.state", event["status"])
-        value = event["metrics"].get(self.objective.metric)
+        value = objective_value(event["metrics"], self.objective.metric)
         if event["status"] == "FAILED":
             return f"failed: {event['tags'].get('reason', '')}"
-        if value is None:
+        if math.isnan(value):  # no model was saved
             last = running.metrics.get(self.objective.metric, float("nan"))
             return (
                 f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"

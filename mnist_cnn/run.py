@@ -28,7 +28,7 @@ from mnist_cnn.training import (
 )
 
 # What a run's summary has beside the saved model's metrics; an objective may be one of them.
-SIZE_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
+COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Run:
 
         The training goes on from the checkpoint in the journal's folder. The summary returned has
         `best_epoch`, `train_seconds`, `parameters`, `multiply_accumulates` and, of a saved model,
-        its metrics on the validation images as `val_<name>`.
+        its metrics on the validation images as `best_val_<name>`.
 
         Raises TrainingFailed or UserError, and whatever the space raises.
         """
@@ -130,14 +130,12 @@ class Run:
         )
         train(
             model,
-            experiment.space,
             hp,
             self.data.train,
             self.data.validation,
+            experiment=experiment,
             epochs=self.epochs,
-            batch_size=experiment.batch_size,
             seed=self.seed,
-            jit_compile=experiment.jit_compile,
             checkpoint=checkpoint,
         )
         figures.save(figures.curves(checkpoint.history, self.title), folder / "curves.png")
@@ -206,4 +204,4 @@ class Run:
         partly = path.with_suffix(".part.keras")
         model.save(partly)
         partly.replace(path)
-        return {f"val_{name}": float(value) for name, value in scores.items()}
+        return {f"best_val_{name}": float(value) for name, value in scores.items()}

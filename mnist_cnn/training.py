@@ -21,7 +21,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Objective, SearchSpace
+from mnist_cnn.experiment import Experiment, Objective
 
 # Batches that run in one call of the training function. Sixteen take the Python out of the loop
 # (5 % of an epoch); more gain nothing and delay the notice of a NaN.
@@ -123,15 +123,13 @@ def unknown_metric(name: str, metrics: EpochMetrics) -> str:
 
 def train(
     model: keras.Model,
-    space: SearchSpace,
     hp: keras_tuner.HyperParameters,
     images: Images,
     validation: Images,
     *,
+    experiment: Experiment,
     epochs: int,
-    batch_size: int,
     seed: int,
-    jit_compile: bool,
     checkpoint: Checkpoint,
 ) -> None:
     """Train `model` to `epochs` epochs in all, going on from the checkpoint where there is one.
@@ -142,12 +140,13 @@ def train(
 
     Raises TrainingFailed, UserError, and whatever the model or the checkpoint's `on_epoch` raises.
     """
-    model.jit_compile = jit_compile
+    space, batch_size = experiment.space, experiment.batch_size
     own_fit = getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)
-    steps = len(images) // batch_size
+    steps = min(experiment.epoch_images or len(images), len(images)) // batch_size
+    model.jit_compile = experiment.jit_compile
     if not own_fit:
         if steps == 0:
-            raise TrainingFailed(f"{len(images)} images do not fill a batch of {batch_size}")
+            raise TrainingFailed(f"an epoch's images do not fill a batch of {batch_size}")
         model.steps_per_execution = min(STEPS_PER_EXECUTION, steps)
         one_cycle(model.optimizer, steps * epochs)
     model.optimizer.build(model.trainable_variables)
@@ -166,34 +165,34 @@ def train(
         space.fit(hp, model, images.x, images.y, **common)  # type: ignore[union-attr]
     else:
         model.fit(
-            batches(images, batch_size, seed, done),
+            batches(images, batch_size, seed, done * steps),
             steps_per_epoch=steps,
             validation_batch_size=EVALUATION_BATCH_SIZE,
             **common,
         )
 
 
-def batches(images: Images, batch_size: int, seed: int, first_epoch: int) -> tf.data.Dataset:
-    """Endless batches of (x, y), every epoch in an order of its own given by (seed, epoch).
+def batches(images: Images, batch_size: int, seed: int, first_batch: int) -> tf.data.Dataset:
+    """Endless batches of (x, y) from number `first_batch` on.
 
-    The images stay in memory as two tensors and a batch is one gather, so no Python runs in
-    between. An epoch's last images that do not fill a batch are left out, other ones every epoch.
+    Every pass over the images has an order of its own, given by the seed and the pass. The images
+    stay in memory as two tensors and a batch is one gather, so no Python runs in between. A pass's
+    last images that do not fill a batch are left out, other ones every time.
     """
     x, y = tf.constant(images.x), tf.constant(images.y)
     steps = len(images) // batch_size
 
-    def epoch_of_indices(epoch: tf.Tensor) -> tf.data.Dataset:
-        everything = tf.range(len(images))
-        order = tf.random.experimental.stateless_shuffle(
-            everything, [tf.constant(seed, tf.int64), epoch]
-        )
+    def indices(number: tf.Tensor) -> tf.data.Dataset:
+        seeds = [tf.constant(seed, tf.int64), number]
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(images)), seeds)
         return tf.data.Dataset.from_tensor_slices(
             tf.reshape(order[: steps * batch_size], [steps, batch_size])
         )
 
-    epochs = tf.data.Dataset.counter(first_epoch)
     return (
-        epochs.flat_map(epoch_of_indices)
+        tf.data.Dataset.counter(first_batch // steps)
+        .flat_map(indices)
+        .skip(first_batch % steps)
         .map(lambda index: (tf.gather(x, index), tf.gather(y, index)))
         .prefetch(2)
     )

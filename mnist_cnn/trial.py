@@ -1,5 +1,6 @@
 """One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
 
+import re
 import traceback
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
-from mnist_cnn.outcome import end, tell
+from mnist_cnn.outcome import end, objective_value, tell
 from mnist_cnn.run import Run, derived_seed, load_data
 from mnist_cnn.training import EpochMetrics
 
@@ -110,11 +111,15 @@ def _train(run: Run, trial: optuna.Trial) -> None:
             reason = f"behind the others after epoch {run.journal.last_step}"
             end(run.journal, "PRUNED", reason=reason, summary=summary)
         else:
-            values = [summary[objective.metric] for objective in objectives]
+            values = [objective_value(summary, objective.metric) for objective in objectives]
             end(run.journal, "COMPLETE", values=values, summary=summary)
 
 
 def one_line(error: BaseException) -> str:
-    """The error's kind and the first line of its message."""
-    first = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+    """The error's kind and its message in one line, of 300 characters at the most.
+
+    Keras writes the call that failed first, the reason second, and then pages of arguments.
+    """
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
+    text = " ".join(text.split())
+    return f"{type(error).__name__}: {text}"[:300].rstrip(": ")

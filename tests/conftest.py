@@ -12,7 +12,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from mnist_cnn.datasets import mnist
+from mnist_cnn.datasets import Images, mnist
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,12 +51,7 @@ def without_root(search_path):
 
 
 @pytest.fixture(scope="session")
-def training_images():
-    """All of MNIST's training images."""
-    return mnist().train()
-
-
-@pytest.fixture(scope="session")
-def images(training_images):
+def images():
     """MNIST's first few hundred training images."""
-    return training_images[slice(400)]
+    few = mnist().first(400).train()
+    return Images(few.x.copy(), few.y.copy())  # a view would keep all 60,000 in memory

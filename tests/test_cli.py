@@ -36,10 +36,8 @@ def run(*arguments, cwd):
 
 def refuses(done, code, *words):
     """One line on stderr with all the words, the exit code, and no traceback."""
-    complaint = done.stderr.strip().splitlines()[-1]
     assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 2  # argparse adds a line of usage
+    (complaint,) = done.stderr.strip().splitlines()
     for word in words:
         assert word in complaint
 
@@ -119,7 +117,7 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
             "        x = keras.layers.MaxPooling2D(2)(x)\n"
             "    return keras.Model(inputs, x)",
             "space=bad",
-            ["baseline", "max_pooling2d"],
+            ["baseline", "MaxPooling2D"],
         ),
         ("pass", "objectives=(Maximize('val_beauty'),)", ["val_beauty", "val_accuracy"]),
         ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),

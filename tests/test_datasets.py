@@ -22,13 +22,13 @@ IDX_MD5 = {
 
 
 @pytest.fixture(scope="module")
-def test_images():
-    return mnist().test()
+def parts():
+    return {"train": mnist().train(), "test": mnist().test()}
 
 
-@pytest.mark.parametrize(("part", "count"), [("training", 60_000), ("test", 10_000)])
-def test_images_have_the_promised_shape_type_and_range(part, count, request):
-    images = request.getfixturevalue(f"{part}_images")
+@pytest.mark.parametrize(("part", "count"), [("train", 60_000), ("test", 10_000)])
+def test_images_have_the_promised_shape_type_and_range(part, count, parts):
+    images = parts[part]
     assert images.x.shape == (count, *mnist().shape) and images.x.dtype == np.float32
     assert images.y.shape == (count,) and images.y.dtype == np.int32
     assert (images.x.min(), images.x.max()) == (0.0, 1.0)
@@ -37,8 +37,8 @@ def test_images_have_the_promised_shape_type_and_range(part, count, request):
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_images_and_labels_are_the_published_bytes(part, request):
-    images = request.getfixturevalue({"train": "training_images", "test": "test_images"}[part])
+def test_images_and_labels_are_the_published_bytes(part, parts):
+    images = parts[part]
     pixels = np.rint(images.x[..., 0] * 255).astype(np.uint8)
     # IDX: a magic number that says "bytes" and how many dimensions, the dimensions, the bytes.
     images_file = struct.pack(">IIII", 0x803, *pixels.shape) + pixels.tobytes()
@@ -54,9 +54,10 @@ def test_the_digest_is_the_shipped_files(shipped):
 # Divided into training and validation images
 
 
-def test_every_class_is_divided_in_the_same_proportion(training_images):
-    _, validation = split(training_images, 1 / 6, seed=0)
-    members, held_out = np.bincount(training_images.y), np.bincount(validation.y)
+def test_every_class_is_divided_in_the_same_proportion(parts):
+    images = parts["train"]
+    _, validation = split(images, 1 / 6, seed=0)
+    members, held_out = np.bincount(images.y), np.bincount(validation.y)
     assert held_out.tolist() == [round(count / 6) for count in members]
 
 
@@ -85,11 +86,11 @@ def test_both_parts_are_in_random_order():
 # The first images only
 
 
-def test_first_keeps_the_first_training_images_and_the_whole_test_set(training_images, test_images):
+def test_first_keeps_the_first_training_images_and_the_whole_test_set(parts):
     few = mnist().first(300)
-    assert np.array_equal(few.train().x, training_images.x[:300])
-    assert np.array_equal(few.train().y, training_images.y[:300])
-    assert np.array_equal(few.test().y, test_images.y)
+    assert np.array_equal(few.train().x, parts["train"].x[:300])
+    assert np.array_equal(few.train().y, parts["train"].y[:300])
+    assert np.array_equal(few.test().y, parts["test"].y)
 
 
 def test_first_is_another_data_set_of_the_same_kind():

@@ -128,7 +128,7 @@ def test_the_saved_model_loads_in_plain_keras_in_float32_and_scores_what_was_rec
     _, validation = split(mnist().first(3000).train(), 1 / 6, 0)
     given = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
     assert np.mean(given == validation.y) == pytest.approx(
-        confirmed.data.metrics["val_accuracy"], abs=1e-6
+        confirmed.data.metrics["best_val_accuracy"], abs=1e-6
     )
 
 

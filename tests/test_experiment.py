@@ -1,0 +1,360 @@
+"""An experiment: refused when it cannot be meant, found by name, told apart by fingerprint."""
+
+import functools
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import keras_tuner
+import optuna
+import pytest
+from conftest import forget_experiments
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import (
+    Confirm,
+    Experiment,
+    Maximize,
+    Minimize,
+    describe,
+    experiment_names,
+    fingerprint,
+    load_experiment,
+    plan,
+)
+
+SPACE = '''
+def tiny(hp):
+    """Never built here."""
+    return hp.Int("units", 1, 9)
+'''
+EXPERIMENT = """
+from functools import partial
+
+import optuna
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.experiment import Confirm, Experiment
+from search_spaces.tiny import tiny
+
+experiment = Experiment(
+    space=tiny,
+    dataset=mnist,
+    sampler=partial(optuna.samplers.TPESampler, n_startup_trials=6),
+    confirm=Confirm(trials=1),
+)
+"""
+
+
+def space(hp):
+    """Stands for any search space."""
+
+
+def trained_on(seed, function=None):
+    """Stands for any sampler."""
+
+
+class Space(keras_tuner.HyperModel):
+    """Stands for any HyperModel; `setting` for whatever it is made of."""
+
+    def __init__(self, setting):
+        super().__init__()
+        self.setting = setting
+
+
+class Callable:
+    """An object that can be called, and has no text of its own."""
+
+    def __call__(self, seed):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def experiment():
+    return Experiment(space=space, dataset=mnist)
+
+
+# Values that cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trials", 0),
+        ("trials", -1),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("patience", 0),
+        ("timeout_seconds", 0),
+        ("timeout_seconds", -1.5),
+        ("timeout_seconds", float("nan")),
+        ("trial_timeout_seconds", 0),
+        ("validation_fraction", 0),
+        ("validation_fraction", 1),
+        ("validation_fraction", float("nan")),
+        ("objectives", ()),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(experiment, name, value):
+    with pytest.raises(UserError, match=f"Experiment: {name}"):
+        replace(experiment, **{name: value})
+
+
+def test_a_misspelt_field_is_refused(experiment):
+    with pytest.raises(TypeError, match="epoch"):
+        Experiment(space=space, dataset=mnist, epoch=3)
+
+
+def test_an_objective_knows_what_is_better():
+    nan = float("nan")
+    assert Maximize("m").better(2, 1) and Minimize("m").better(1, 2)
+    for objective in (Maximize("m"), Minimize("m")):
+        assert not objective.better(1, 1)
+        assert not objective.better(nan, 1) and not objective.better(nan, objective.worst)
+        assert objective.better(1, objective.worst)
+
+
+# Found by name
+
+
+def test_the_names_are_the_files(project):
+    (project / "experiments" / "__init__.py").touch()
+    (project / "experiments" / "notes.txt").touch()
+    (project / "experiments" / "another.py").touch()
+    assert experiment_names() == ["another", "mnist", "smoke"]
+    assert experiment_names(project) == experiment_names()
+
+
+def test_an_experiment_is_loaded_from_the_current_folder(project):
+    file = project / "experiments" / "smoke.py"
+    file.write_text(file.read_text().replace("trials=3", "trials=7"))
+    assert load_experiment("smoke").trials == 7
+
+
+def test_an_unknown_experiment_is_refused_with_the_valid_names(project):
+    with pytest.raises(UsageError, match="no experiment 'mnits'; valid: mnist, smoke"):
+        load_experiment("mnits")
+
+
+def test_a_folder_without_experiments_is_refused_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"no experiments/ in .*; run from the project's root"):
+        load_experiment("mnist")
+
+
+BAD_FILES = {
+    "raises": ("1 / 0", r"experiments/bad\.py: ZeroDivisionError: division by zero"),
+    "raises at length": (
+        "raise ValueError('first line\\nsecond line')",
+        r"experiments/bad\.py: ValueError: first line",
+    ),
+    "is no Python": ("experiment = (", r"experiments/bad\.py: SyntaxError: '\(' was never closed"),
+    "imports what is not there": (
+        "from search_spaces.nowhere import nothing",
+        r"experiments/bad\.py: ModuleNotFoundError: .*search_spaces\.nowhere",
+    ),
+    "misspells a field": (
+        "from experiments.smoke import experiment\n"
+        "from dataclasses import replace\n"
+        "experiment = replace(experiment, epoch=1)",
+        r"experiments/bad\.py: TypeError: .*'epoch'",
+    ),
+    "has no experiment": ("", r"experiments/bad\.py must define `experiment = Experiment"),
+    "has another experiment": (
+        "experiment = {'trials': 3}",
+        r"experiments/bad\.py must define `experiment = Experiment",
+    ),
+    "has a value out of range": (
+        "from experiments.smoke import experiment\n"
+        "from dataclasses import replace\n"
+        "experiment = replace(experiment, epochs=0)",
+        r"Experiment: epochs=0 must be at least 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_a_file_that_holds_no_experiment_is_refused_in_one_line(project, text, message):
+    (project / "experiments" / "bad.py").write_text(text)
+    with pytest.raises(UserError, match=message) as refusal:
+        load_experiment("bad")
+    assert "\n" not in str(refusal.value)
+
+
+# The fingerprint
+
+
+def partial_tpe(**settings):
+    return functools.partial(optuna.samplers.TPESampler, **settings)
+
+
+def patient(n_startup_trials):
+    inner = optuna.pruners.MedianPruner(n_startup_trials)
+    return functools.partial(optuna.pruners.PatientPruner, inner, patience=1)
+
+
+CHANGES = {
+    "objectives": [(Minimize("val_loss"),), (Maximize("val_accuracy"), Minimize("parameters"))],
+    "epochs": [6],
+    "batch_size": [128],
+    "patience": [4],
+    "validation_fraction": [0.1],
+    "seed": [1],
+    "sampler": [
+        optuna.samplers.RandomSampler,
+        partial_tpe(group=True),
+        partial_tpe(group=True, n_startup_trials=3),
+    ],
+    "pruner": [optuna.pruners.NopPruner, patient(2), patient(3)],
+    "baseline": [{"units": 3}, {"units": 4}],
+    "precision": ["float32"],
+    "jit_compile": [True],
+    "dataset": [lambda: mnist().first(300), lambda: mnist().first(301)],
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_trials_have_in_common_changes_the_fingerprint(experiment, name):
+    variants = [experiment, *(replace(experiment, **{name: value}) for value in CHANGES[name])]
+    assert len({fingerprint(variant) for variant in variants}) == len(variants)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trials", 99),
+        ("timeout_seconds", 1.0),
+        ("trial_timeout_seconds", 1.0),
+        ("confirm", Confirm(trials=0)),
+    ],
+)
+def test_another_budget_keeps_the_fingerprint(experiment, name, value):
+    assert fingerprint(replace(experiment, **{name: value})) == fingerprint(experiment)
+
+
+def test_the_data_change_the_fingerprint_and_not_only_the_functions_name(experiment):
+    def of(digest):
+        data = replace(mnist(), digest=digest)
+
+        def dataset():
+            return data
+
+        return fingerprint(replace(experiment, dataset=dataset))
+
+    assert of("a") == of("a") != of("b")
+
+
+@pytest.fixture
+def tiny(project):
+    """The project with a small experiment, and a space in a file of its own."""
+    (project / "experiments" / "tiny.py").write_text(EXPERIMENT)
+    (project / "search_spaces" / "tiny.py").write_text(SPACE)
+    return project
+
+
+def test_a_new_process_finds_the_same_fingerprint(tiny):
+    ask = "import mnist_cnn.experiment as e; print(e.fingerprint(e.load_experiment('tiny')))"
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tiny, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == fingerprint(load_experiment("tiny"))
+
+
+def test_an_edit_of_the_spaces_file_changes_the_fingerprint(tiny):
+    before = fingerprint(load_experiment("tiny"))
+    rewrite(tiny / "search_spaces" / "tiny.py", '"units", 1, 9', '"units", 1, 8')
+    assert fingerprint(load_experiment("tiny")) != before
+
+
+def test_an_edit_of_a_hyper_models_file_changes_the_fingerprint(tiny):
+    (tiny / "search_spaces" / "tiny.py").write_text(
+        "import keras_tuner\n\nclass Tiny(keras_tuner.HyperModel):\n    size = 9\n\ntiny = Tiny()\n"
+    )
+    before = fingerprint(load_experiment("tiny"))
+    rewrite(tiny / "search_spaces" / "tiny.py", "size = 9", "size = 8")
+    assert fingerprint(load_experiment("tiny")) != before
+
+
+def test_an_edit_of_the_budget_in_the_experiments_file_keeps_the_fingerprint(tiny):
+    before = fingerprint(load_experiment("tiny"))
+    rewrite(tiny / "experiments" / "tiny.py", "confirm=Confirm(trials=1)", "trials=99")
+    assert load_experiment("tiny").trials == 99
+    assert fingerprint(load_experiment("tiny")) == before
+
+
+def test_an_edit_of_the_samplers_arguments_changes_the_fingerprint(tiny):
+    before = fingerprint(load_experiment("tiny"))
+    rewrite(tiny / "experiments" / "tiny.py", "n_startup_trials=6", "n_startup_trials=7")
+    assert fingerprint(load_experiment("tiny")) != before
+
+
+@pytest.mark.parametrize(
+    "sampler", ["lambda seed: RandomSampler(seed)", "my_sampler"], ids=["lambda", "function"]
+)
+def test_an_edit_of_the_experiments_own_sampler_changes_the_fingerprint(tiny, sampler):
+    (tiny / "experiments" / "tiny.py").write_text(
+        "from optuna.samplers import RandomSampler, TPESampler\n\n"
+        "def my_sampler(seed):\n    return RandomSampler(seed)\n"
+        + EXPERIMENT.replace("partial(optuna.samplers.TPESampler, n_startup_trials=6)", sampler)
+    )
+    before = fingerprint(load_experiment("tiny"))
+    rewrite(tiny / "experiments" / "tiny.py", "RandomSampler(seed)", "TPESampler(seed=seed)")
+    assert fingerprint(load_experiment("tiny")) != before
+
+
+# As text, and on its way to the search process
+
+
+DESCRIBED = {
+    "function": ("space", space, "test_experiment.space"),
+    "lambda": ("space", lambda hp: None, "<lambda>"),
+    "partial": ("space", functools.partial(space, width=3), "width=3"),
+    "hyper model": ("space", Space("a setting"), "a setting"),
+    "hyper model of a function": ("space", Space(trained_on), "trained_on"),
+    "hyper model of functions": ("space", Space([trained_on]), "trained_on"),
+    "hyper model of functions by name": ("space", Space({"a": trained_on}), "trained_on"),
+    "hyper model of an object": ("space", Space(Callable()), "Callable"),
+    "class": ("sampler", optuna.samplers.RandomSampler, "RandomSampler"),
+    "partial of a class": ("sampler", partial_tpe(seed=3), "seed=3"),
+    "partial with a function": (
+        "sampler",
+        functools.partial(trained_on, function=trained_on),
+        "function=",
+    ),
+    "object": ("sampler", Callable(), "Callable"),
+    "partial with an object": ("pruner", patient(2), "MedianPruner"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "words"), DESCRIBED.values(), ids=DESCRIBED.keys())
+def test_a_field_is_described_by_name_and_never_by_its_place_in_memory(
+    experiment, name, value, words
+):
+    texts = describe(replace(experiment, **{name: value}))
+    assert words in texts[name]
+    assert all(" at 0x" not in text for text in texts.values())
+
+
+def test_every_field_is_described(experiment):
+    texts = describe(replace(experiment, baseline={"units": 3}, seed=17))
+    assert set(texts) == set(Experiment.__dataclass_fields__)
+    assert (texts["seed"], texts["baseline"]) == ("17", "{'units': 3}")
+
+
+def test_a_plan_goes_from_a_worker_to_the_search(experiment):
+    unpicklable = replace(experiment, space=Space(lambda: None), sampler=lambda seed: None)
+    made = plan("tiny", replace(unpicklable, baseline={"units": 3}))
+    arrived = pickle.loads(pickle.dumps(made))
+    assert arrived == made
+    assert (arrived.name, arrived.baseline, arrived.trials) == ("tiny", {"units": 3}, 50)
+    assert arrived.fingerprint == fingerprint(replace(unpicklable, baseline={"units": 3}))
+
+
+def rewrite(path, old, new):
+    """Edit a file of the project, as between two searches."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    forget_experiments()

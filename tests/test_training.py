@@ -1,0 +1,316 @@
+"""Training: what it computes, when it ends, and that an interrupted one ends the same.
+
+Twenty-five batches are an epoch here: not a multiple of the batches that run in one call.
+"""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from keras import layers
+from keras.optimizers.schedules import ExponentialDecay
+
+from mnist_cnn.datasets import Images
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import Maximize, Minimize
+from mnist_cnn.training import Checkpoint, TrainingFailed, batches, one_cycle, train
+
+BATCH_SIZE, STEPS = 10, 25
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process."""
+
+
+# Interrupted and gone on
+
+
+def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(images, tmp_path):
+    whole = checkpoint(tmp_path / "whole.npz")
+    uninterrupted = convolutional(seed=1)
+    fit(uninterrupted, images, whole, epochs=3)
+    stopped = checkpoint(tmp_path / "parts.npz", raise_after(1))
+    with pytest.raises(Interrupted):
+        fit(convolutional(seed=1), images, stopped, epochs=3)
+    (tmp_path / "parts.part").write_bytes(b"torn by a kill in the midst of writing")
+    # Another seed: all that the random layers do must come from the checkpoint.
+    parts, resumed = checkpoint(tmp_path / "parts.npz"), convolutional(seed=2)
+    fit(resumed, images, parts, epochs=3)
+    assert_same_arrays(resumed.get_weights(), uninterrupted.get_weights())
+    assert_same_arrays(parts.best_weights, whole.best_weights)
+    assert parts.best_epoch == whole.best_epoch
+    assert without_seconds(parts.history) == without_seconds(whole.history)
+    assert len(parts.history) == 3
+
+
+def test_the_epochs_of_an_interrupted_training_are_told_again_in_order(images, tmp_path):
+    with pytest.raises(Interrupted):
+        fit(dense(), images, checkpoint(tmp_path / "a.npz", raise_after(2)), epochs=3)
+    told = []
+    again = checkpoint(tmp_path / "a.npz", lambda *arguments: told.append(arguments))
+    fit(dense(), images, again, epochs=3)
+    assert told == list(enumerate(again.history, start=1)) and len(told) == 3
+
+
+def test_a_finished_training_is_not_trained_on(images, tmp_path):
+    model, same = dense(), dense()
+    fit(model, images, first := checkpoint(tmp_path / "a.npz"), epochs=2)
+    content = (tmp_path / "a.npz").read_bytes()
+    fit(same, images, again := checkpoint(tmp_path / "a.npz"), epochs=2)
+    assert int(same.optimizer.iterations) == int(model.optimizer.iterations)
+    assert again.history == first.history
+    assert_same_arrays(again.best_weights, first.best_weights)
+    assert (tmp_path / "a.npz").read_bytes() == content
+
+
+def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_path):
+    fit(dense(), images, checkpoint(tmp_path / "a.npz", lambda epoch, _: epoch == 1), epochs=3)
+    again = checkpoint(tmp_path / "a.npz", lambda epoch, _: epoch == 1)
+    fit(dense(), images, again, epochs=3)
+    assert again.ended and len(again.history) == 1
+
+
+# The learning rate
+
+
+def test_the_learning_rate_rises_a_quarter_of_the_steps_and_falls_to_zero():
+    optimizer = keras.optimizers.SGD(0.1)
+    one_cycle(optimizer, 100)
+    rates = []
+    for step in range(101):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates[0] == pytest.approx(0.1 / 25)
+    assert rates[25] == max(rates) == pytest.approx(0.1)
+    assert rates[100] == pytest.approx(0, abs=1e-8)
+    assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
+
+
+def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(images, tmp_path):
+    model, state = dense(), checkpoint(tmp_path / "a.npz")
+    fit(model, images, state, epochs=4)
+    rates = [metrics["learning_rate"] for metrics in state.history]
+    assert rates[0] == pytest.approx(0.1)  # a quarter of the steps is the first epoch of four
+    assert rates[0] > rates[1] > rates[2] > 1e-3 and rates[3] == pytest.approx(0, abs=1e-8)
+    model.optimizer.iterations.assign_sub(1)
+    assert float(model.optimizer.learning_rate) > 1e-6
+
+
+def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path):
+    model = dense(optimizer=keras.optimizers.SGD(ExponentialDecay(0.1, STEPS, 0.5)))
+    state = checkpoint(tmp_path / "a.npz")
+    fit(model, images, state, epochs=2)
+    rates, steps = [m["learning_rate"] for m in state.history], int(model.optimizer.iterations)
+    assert rates == pytest.approx([0.1 * 0.5 ** (done / STEPS) for done in (steps / 2, steps)])
+
+
+# The best epoch, and the end. The learning rate peaks after a quarter of the epochs, so as an
+# objective it says beforehand which epoch is the best.
+
+
+def test_the_best_epochs_weights_are_kept(images, tmp_path):
+    state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
+    fit(dense(), images, state, epochs=4)
+    assert state.best_epoch == 1 and len(state.history) == 4
+    model = dense()
+    model.set_weights(state.best_weights)
+    held_out = validation_of(images)
+    found = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
+    first, last = state.history[0], state.history[-1]
+    assert found["loss"] == pytest.approx(first["val_loss"], rel=1e-5)
+    assert found["accuracy"] == pytest.approx(first["val_accuracy"], rel=1e-5)
+    assert first["val_loss"] != pytest.approx(last["val_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("objective", [Maximize("m"), Minimize("m")], ids=["maximize", "minimize"])
+def test_the_best_epoch_is_the_first_with_the_best_value(objective, tmp_path):
+    state = checkpoint(tmp_path / "a.npz", objective=objective)
+    assert state.best_epoch == 0
+    sign = 1 if objective.direction == "maximize" else -1
+    state.history = [{"m": sign * value} for value in (1.0, 3.0, float("nan"), 3.0, 2.0)]
+    assert state.best_epoch == 2
+
+
+def test_a_training_without_a_better_epoch_ends_after_its_patience(images, tmp_path):
+    state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
+    fit(dense(), images, state, epochs=8)
+    assert (state.best_epoch, len(state.history)) == (2, 4)
+    assert state.stale and state.ended
+    again = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
+    fit(dense(), images, again, epochs=8)  # as after a kill before the trial was told
+    assert len(again.history) == 4
+
+
+def test_a_loss_that_is_no_number_fails_the_training_and_names_the_epoch(images, tmp_path):
+    model = dense()
+
+    def spoil(epoch, metrics):
+        model.set_weights([weight * np.nan for weight in model.get_weights()])
+
+    with pytest.raises(TrainingFailed, match="loss became nan in epoch 2"):
+        fit(model, images, checkpoint(tmp_path / "a.npz", spoil), epochs=3)
+
+
+def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images, tmp_path):
+    state = checkpoint(tmp_path / "a.npz", objective=Maximize("val_acuracy"))
+    with pytest.raises(UserError) as refusal:
+        fit(dense(), images, state, epochs=1)
+    assert "'val_acuracy' does not exist" in str(refusal.value)
+    for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
+        assert name in str(refusal.value).partition("valid: ")[2].split(", ")
+
+
+def test_fewer_images_than_a_batch_fail_the_training(images, tmp_path):
+    with pytest.raises(TrainingFailed, match="9 images do not fill a batch of 10"):
+        fit(dense(), images[slice(9)], checkpoint(tmp_path / "a.npz"), epochs=1)
+
+
+class WithItsOwnFit(keras_tuner.HyperModel):
+    """Trains in its own way, with a callback more."""
+
+    def __init__(self):
+        super().__init__()
+        self.ended_after = None
+        self.given = ()
+
+    def fit(self, hp, model, *args, callbacks, **kwargs):
+        self.given = args
+        noted = keras.callbacks.LambdaCallback(
+            on_train_end=lambda logs: setattr(
+                self, "ended_after", model.optimizer.iterations.numpy()
+            )
+        )
+        return model.fit(*args, batch_size=BATCH_SIZE, callbacks=[*callbacks, noted], **kwargs)
+
+
+def test_a_training_that_is_ended_ends_in_keras_own_way(images, tmp_path):
+    space, model = WithItsOwnFit(), dense()
+    state = checkpoint(tmp_path / "a.npz", lambda epoch, metrics: epoch == 2)
+    fit(model, images, state, epochs=4, space=space)
+    assert state.ended and len(state.history) == 2
+    assert space.ended_after == 2 * STEPS  # the other callback had its on_train_end, and then
+
+
+def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_rate(
+    images, tmp_path
+):
+    space, state = WithItsOwnFit(), checkpoint(tmp_path / "a.npz")
+    fit(dense(), images, state, epochs=1, space=space)
+    assert [len(array) for array in space.given] == [STEPS * BATCH_SIZE] * 2
+    assert state.history[0]["learning_rate"] == pytest.approx(0.1)
+
+
+# The order of the images
+
+
+def test_every_epoch_takes_each_image_once_in_an_order_of_its_own():
+    first, second, third = epochs_of_numbers(count=60, seed=5, epochs=3)
+    for order in (first, second, third):
+        assert sorted(order) == list(range(60)) != order
+    assert first != second != third != first
+
+
+def test_the_order_is_a_function_of_seed_and_epoch():
+    orders = epochs_of_numbers(count=60, seed=5, epochs=3)
+    assert epochs_of_numbers(count=60, seed=5, epochs=3) == orders
+    assert epochs_of_numbers(count=60, seed=5, epochs=1, first_epoch=2) == orders[2:]
+    assert epochs_of_numbers(count=60, seed=6, epochs=1) != orders[:1]
+
+
+def test_images_that_fill_no_batch_are_left_out_and_other_ones_every_epoch():
+    first, second = epochs_of_numbers(count=65, seed=0, epochs=2)
+    assert len(set(first)) == len(set(second)) == 60
+    assert set(first) != set(second)
+
+
+def test_labels_stay_with_their_images(images):
+    x, y = next(iter(batches(images, 400, 0, 0).as_numpy_iterator()))
+    found = sorted(zip((image.tobytes() for image in x), y.tolist(), strict=True))
+    given = sorted(zip((image.tobytes() for image in images.x), images.y.tolist(), strict=True))
+    assert found == given
+
+
+def epochs_of_numbers(*, count, seed, epochs, first_epoch=0):
+    """The orders in which images that are their own number come."""
+    numbers = np.arange(count)
+    numbered = Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), numbers.astype(np.int32))
+    taken = batches(numbered, 10, seed, first_epoch).take(count // 10 * epochs)
+    labels = [label for _, y in taken.as_numpy_iterator() for label in y.tolist()]
+    size = count // 10 * 10
+    return [labels[start : start + size] for start in range(0, len(labels), size)]
+
+
+def convolutional(seed):
+    """A net with all that has a state: batch normalisation, dropout, shifting, Adam."""
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.RandomTranslation(0.1, 0.1, fill_mode="constant"),
+            layers.Conv2D(4, 3, strides=2),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Flatten(),
+            layers.Dropout(0.4),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def dense(optimizer=None):
+    """The smallest net that learns something."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(10, activation="softmax")]
+    )
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.1),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def checkpoint(path, on_epoch=lambda epoch, metrics: False, *, objective=None, patience=9):
+    return Checkpoint(path, objective or Maximize("val_accuracy"), patience, on_epoch)
+
+
+def fit(model, images, state, *, epochs, space=None):
+    train(
+        model,
+        space or dense,
+        keras_tuner.HyperParameters(),
+        images[slice(min(len(images), STEPS * BATCH_SIZE))],
+        validation_of(images),
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        seed=7,
+        jit_compile=False,
+        checkpoint=state,
+    )
+
+
+def validation_of(images):
+    return images[slice(STEPS * BATCH_SIZE, None)]
+
+
+def raise_after(last):
+    def on_epoch(epoch, metrics):
+        if epoch == last:
+            raise Interrupted
+
+    return on_epoch
+
+
+def without_seconds(history):
+    return [{n: v for n, v in metrics.items() if n != "epoch_seconds"} for metrics in history]
+
+
+def assert_same_arrays(found, expected):
+    assert len(found) == len(expected) > 0
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
