@@ -40,6 +40,20 @@ def multiply_accumulates(model: keras.Model) -> int:
     return total
 
 
+def training_bytes(model: keras.Model, batch_size: int) -> int:
+    """About how much memory a training step of `batch_size` images takes, from below.
+
+    Four bytes for each weight, its gradient and the optimizer's two moments, and for each value
+    that a layer gives out and its gradient. Buffers of the convolutions come on top.
+    """
+    outputs = sum(
+        prod(size for size in tensor.shape[1:] if size)
+        for layer in _flat(model)
+        for tensor in keras.tree.flatten(layer.output)
+    )
+    return int(4 * (4 * model.count_params() + 2 * batch_size * outputs))
+
+
 def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):

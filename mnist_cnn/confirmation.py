@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from mnist_cnn import journal
 from mnist_cnn.journal import Journal
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.outcome import objective_value
 from mnist_cnn.study import Study
 
@@ -106,6 +106,12 @@ def lost(folder: Path, reason: str, final: bool) -> None:
     journal = Journal(folder)
     if not journal.ended:
         journal.write("end", status="FAILED", tags={"reason": reason}, step=0, metrics={})
+
+
+def clean(folder: Path) -> None:
+    """Remove the checkpoint of a confirmation that has ended."""
+    if Journal(folder).ended:
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
 
 def pause(folder: Path) -> None:

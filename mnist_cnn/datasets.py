@@ -22,11 +22,17 @@ class Images:
     """Labelled images.
 
     x: float32 of shape (n, height, width, channels) in [0, 1].
-    y: int32 of shape (n,), class indices in [0, classes).
+    y: int32 of shape (n,), class indices in [0, classes); or one-hot, float32 of (n, classes).
     """
 
     x: NDArray[np.float32]
-    y: NDArray[np.int32]
+    y: NDArray[np.int32] | NDArray[np.float32]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """The class indices, int32 of shape (n,), however `y` holds them."""
+        found = self.y.argmax(axis=1) if self.y.ndim == 2 else self.y
+        return np.asarray(found, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -56,12 +62,34 @@ class Dataset:
 
     def first(self, images: int) -> "Dataset":
         """The same data set with only the first `images` training images; its test set whole."""
+        return replace(self._named(f"first-{images}"), train=lambda: self.train()[slice(images)])
+
+    def one_hot(self) -> "Dataset":
+        """The same data set with one-hot labels, for models that want categorical_crossentropy."""
+
+        def change(images: Images) -> Images:
+            return Images(images.x, np.eye(self.classes, dtype=np.float32)[images.labels])
+
+        return self._changed("one-hot", change)
+
+    def rgb(self) -> "Dataset":
+        """The same data set with its one channel three times, for models that want colour."""
+
+        def change(images: Images) -> Images:
+            return Images(np.repeat(images.x, 3, axis=3), images.y)
+
+        return replace(self._changed("rgb", change), shape=(*self.shape[:2], 3))
+
+    def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(
-            self,
-            name=f"{self.name}-first-{images}",
-            digest=hashlib.sha256(f"{self.digest} first {images}".encode()).hexdigest(),
-            train=lambda: self.train()[slice(images)],
+            self._named(change),
+            train=lambda: images(self.train()),
+            test=lambda: images(self.test()),
         )
+
+    def _named(self, change: str) -> "Dataset":
+        digest = hashlib.sha256(f"{self.digest} {change}".encode()).hexdigest()
+        return replace(self, name=f"{self.name}-{change}", digest=digest)
 
 
 def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
@@ -72,8 +100,9 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
     """
     random = np.random.default_rng(seed)
     validation = np.zeros(len(images), dtype=bool)
-    for label in np.unique(images.y):
-        members = random.permutation(np.flatnonzero(images.y == label))
+    labels = images.labels
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
         validation[members[: round(len(members) * fraction)]] = True
     order = random.permutation(len(images))
     return images[order[~validation[order]]], images[order[validation[order]]]

@@ -252,8 +252,12 @@ def _text(value: Any) -> str:
         given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
         return f"{_text(value.func)}({', '.join(given)})"
     if is_hyper_model(value):
-        settings = {name: _text(item) for name, item in sorted(vars(value).items())}
-        return f"{type(value).__module__}.{type(value).__qualname__}({settings})"
+        given = [
+            f"{name}={_text(item)}"
+            for name, item in sorted(vars(value).items())
+            if not name.startswith("_") and not inspect.isroutine(item)
+        ]
+        return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
     if inspect.isroutine(value) or inspect.isclass(value):
         return f"{value.__module__}.{value.__qualname__}"
     return repr(value)

@@ -15,6 +15,7 @@ from mnist_cnn.errors import UserError
 
 MLRUNS = Path("mlruns")
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
+CHECKPOINT_FILE = "checkpoint.npz"
 
 
 def default_storage() -> str:

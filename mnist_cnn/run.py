@@ -18,7 +18,7 @@ from mnist_cnn import architecture, figures, machine
 from mnist_cnn.datasets import Dataset, Images, split
 from mnist_cnn.experiment import Experiment, load_experiment
 from mnist_cnn.journal import Journal
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.training import (
     EVALUATION_BATCH_SIZE,
     Checkpoint,
@@ -116,6 +116,7 @@ class Run:
             "multiply_accumulates": architecture.multiply_accumulates(model),
         }
         self.start(hp.values, architecture.in_words(model), size)
+        _refuse_what_does_not_fit(model, experiment.batch_size)
 
         ended = False
 
@@ -126,7 +127,7 @@ class Run:
             return ended
 
         checkpoint = Checkpoint(
-            folder / "checkpoint.npz", experiment.objectives[0], experiment.patience, on_each_epoch
+            folder / CHECKPOINT_FILE, experiment.objectives[0], experiment.patience, on_each_epoch
         )
         train(
             model,
@@ -205,3 +206,12 @@ class Run:
         model.save(partly)
         partly.replace(path)
         return {f"best_val_{name}": float(value) for name, value in scores.items()}
+
+
+def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:
+    needed, free = architecture.training_bytes(model, batch_size), machine.available_memory()
+    if needed > free:
+        raise TrainingFailed(
+            f"its training needs {needed / 2**30:.1f} GiB of memory or more, "
+            f"{free / 2**30:.1f} GiB are free"
+        )

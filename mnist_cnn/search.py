@@ -7,10 +7,12 @@ trial back into Optuna's queue: a kill by anybody else, at any time, is no diffe
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
 from mnist_cnn import confirmation, report, tasks
@@ -43,6 +45,7 @@ class Work:
 
     lost: called with the reason, and whether it is final, when the run's process was lost.
     pause: called when the search itself stops the run.
+    ended: called when its process is done with it.
     """
 
     call: Callable[[], None]
@@ -51,6 +54,7 @@ class Work:
     limit_seconds: float | None
     lost: Callable[[str, bool], None]
     pause: Callable[[], None]
+    ended: Callable[[], None]
 
 
 def search(request: Request, workers: Workers, console: Console) -> None:
@@ -107,17 +111,26 @@ class Search:
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
             )
-        except BaseException:
-            journal.write("pause", tags={})
+        except BaseException as error:
+            with suppress(OSError, StorageInternalError):
+                journal.write("pause", tags={})
+                self._note_seconds()
+            if isinstance(error, OSError | StorageInternalError):
+                raise UserError(
+                    f"cannot write to {MLRUNS.absolute()}: {str(error).splitlines()[0]}; everything "
+                    "finished is safe, make room and type the same command again"
+                ) from error
             raise
         finally:
-            seconds = self.spent + time.monotonic() - self.started
-            study.optuna_study.set_user_attr("seconds", seconds)
             deliverer.close(CLOSING_SECONDS)
         if winner is None:
             raise UserError(report.nothing_completed(study))
         for line in report.summary(study, winner, deliverer):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _note_seconds(self) -> None:
+        seconds = self.spent + time.monotonic() - self.started
+        self.study.optuna_study.set_user_attr("seconds", seconds)
 
     def _place(self, take: Callable[[], Work | None], deadline: Callable[[], float]) -> None:
         """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
@@ -137,17 +150,20 @@ class Search:
                         raise UserError(ended.problem)
                     if ended.problem:
                         work.lost(ended.problem, ended.overdue)
+                    work.ended()
                     self._count(work)
                 self.progress.update()
         finally:
             self.workers.stop(list(running))
             for work in running.values():
                 self.progress.drop(work.folder)
-                work.pause()
+                with suppress(OSError, StorageInternalError):  # the next search mends it
+                    work.pause()
 
     def _count(self, work: Work) -> None:
         self.progress.drop(work.folder)
         self.done = self.progress.done = len(self.study.finished())
+        self._note_seconds()
         if self.deadline < FOREVER:
             # The confirmation has its share of the time, but never more than half.
             share = confirmation.expected_seconds(self.study, self.worker_count)
@@ -170,6 +186,7 @@ class Search:
             limit_seconds=study.plan.trial_timeout_seconds,
             lost=partial(study.lost, number),
             pause=partial(study.pause, number),
+            ended=partial(study.clean, [number]),
         )
 
     def _next_confirmation(self) -> Work | None:
@@ -193,5 +210,6 @@ class Search:
                     limit_seconds=study.plan.trial_timeout_seconds,
                     lost=partial(confirmation.lost, folder),
                     pause=partial(confirmation.pause, folder),
+                    ended=partial(confirmation.clean, folder),
                 )
         return None

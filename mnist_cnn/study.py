@@ -1,6 +1,7 @@
 """Studies: which one a search goes on with, and what a killed search left of it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Objective, Plan
 from mnist_cnn.journal import Journal
-from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints
 from mnist_cnn.outcome import end, tell
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
+MODELS_KEPT = 5
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
 
 
@@ -56,6 +58,16 @@ class Study:
     def trial_folder(self, number: int) -> Path:
         """Where the files of a trial lie."""
         return self.folder / f"trial-{number:05d}"
+
+    def clean(self, numbers: Iterable[int]) -> None:
+        """Remove what these finished trials need no longer: checkpoints, and all models but the
+        best trials'. The model of the trial that they pushed out of the best goes too."""
+        kept = max(MODELS_KEPT, self.plan.confirm.trials)
+        ranked = [trial.number for trial in self.ranking()]
+        for number in {*numbers, *ranked[kept : kept + 1]}:
+            (self.trial_folder(number) / CHECKPOINT_FILE).unlink(missing_ok=True)
+            if number not in ranked[:kept]:
+                (self.trial_folder(number) / MODEL_FILE).unlink(missing_ok=True)
 
     def pause(self, number: int) -> None:
         """Put an interrupted trial back into Optuna's queue; it goes on where it was."""
@@ -160,4 +172,5 @@ def _reconcile(study: Study) -> list[str]:
         study.pause(trial.number)
         epochs = len(trial.intermediate_values)
         lines.append(f"trial {trial.number} was interrupted after {epochs} epochs; it goes on")
+    study.clean(trial.number for trial in study.finished())
     return lines

@@ -88,7 +88,10 @@ class Workers:
 
         `call` must be picklable: a module's function, or a `functools.partial` of one.
         """
-        worker = next(worker for worker in self._workers if worker.key is None)
+        place = next(i for i, worker in enumerate(self._workers) if worker.key is None)
+        if not self._workers[place].process.is_alive():
+            self._workers[place] = self._start(place)
+        worker = self._workers[place]
         worker.key = key
         worker.deadline = time.monotonic() + (limit_seconds or math.inf)
         worker.connection.send(call)

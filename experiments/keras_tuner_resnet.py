@@ -1,0 +1,34 @@
+"""KerasTuner's HyperResNet as it is released, under Optuna's sampler and pruner.
+
+    make search EXPERIMENT=keras_tuner_resnet
+
+Cost: about 10 minutes on 2 cores; networks of 50 to 150 layers on a few thousand images.
+Result: TO BE MEASURED
+"""
+
+from dataclasses import replace
+
+from keras_tuner.applications import HyperResNet
+
+from experiments.mnist import experiment as mnist_experiment
+from mnist_cnn.datasets import Dataset, mnist
+from mnist_cnn.experiment import Confirm
+
+
+def few_images() -> Dataset:
+    """The first 4,000 images of MNIST, with the one-hot labels that HyperResNet compiles for."""
+    return mnist().first(4000).one_hot()
+
+
+experiment = replace(
+    mnist_experiment,
+    space=HyperResNet(input_shape=(28, 28, 1), classes=10),
+    dataset=few_images,
+    trials=8,
+    timeout_seconds=900,
+    epochs=4,
+    epoch_images=None,
+    batch_size=64,
+    confirm=Confirm(trials=0),
+    baseline={"version": "v2", "learning_rate": 0.001},
+)

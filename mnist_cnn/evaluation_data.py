@@ -1,0 +1,101 @@
+"""Which images a model is evaluated on: a data set's test images by name, or a user's own files.
+
+The only place in the package that opens a data set's test set; a test holds that.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mnist_cnn import dataset_files, datasets
+from mnist_cnn.dataset_files import Shape
+from mnist_cnn.datasets import Dataset, Images
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import experiment_names, load_experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Labelled images that are not read yet.
+
+    name, digest: as recorded; the digest is a SHA-256 in hexadecimal.
+    lockbox: whether reading them opens a test set, which is recorded.
+    shape: of one image, (height, width, channels); None where it is made to fit the model.
+    classes: how many; None where the labels are checked when they are read.
+    read: gives the images for a model of this shape and number of classes.
+    """
+
+    name: str
+    digest: str
+    lockbox: bool
+    shape: Shape | None
+    classes: int | None
+    read: Callable[[Shape, int], Images]
+
+
+def find(data: str) -> Source:
+    """The images that `data` names: an experiment, a data set of this package, a file or a folder.
+
+    Nothing but a file's header is read. Raises UsageError for an unknown name, UserError for a file
+    that holds no images.
+    """
+    experiments = _experiments()
+    if data in experiments:
+        return _test_images(load_experiment(data).dataset())
+    if data in (known := _datasets()):
+        return _test_images(known[data]())
+    path = Path(data)
+    if path.is_dir():
+        return Source(
+            name=path.resolve().name,
+            digest=dataset_files.digest_of_folder(path),
+            lockbox=False,
+            shape=None,
+            classes=None,
+            read=partial(dataset_files.read_folder, path),
+        )
+    if path.is_file():
+        arrays = dataset_files.arrays_of(path)
+        return Source(
+            name=path.name,
+            digest=dataset_files.digest_of_file(path),
+            lockbox=arrays.test,
+            shape=arrays.shape,
+            classes=None,
+            read=lambda shape, classes: dataset_files.read_arrays(path, arrays, classes),
+        )
+    names = ", ".join(sorted({*experiments, *known}))
+    raise UsageError(
+        f"there are no data {data!r}; valid: {names}, an .npz file, a folder of images"
+    )
+
+
+def _test_images(dataset: Dataset) -> Source:
+    return Source(
+        name=dataset.name,
+        digest=dataset.digest,
+        lockbox=True,
+        shape=dataset.shape,
+        classes=dataset.classes,
+        read=lambda shape, classes: dataset.test(),
+    )
+
+
+def _experiments() -> list[str]:
+    try:
+        return experiment_names()
+    except UserError:
+        return []  # outside a project there are files and the package's own data sets
+
+
+def _datasets() -> dict[str, Callable[[], Dataset]]:
+    """The functions of `datasets` that take nothing and return a data set, by name."""
+    return {
+        name: function
+        for name, function in inspect.getmembers(datasets, inspect.isfunction)
+        if not name.startswith("_")
+        and (signature := inspect.signature(function)).return_annotation is Dataset
+        and not signature.parameters
+    }

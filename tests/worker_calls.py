@@ -1,0 +1,78 @@
+"""What test_workers.py has its processes do. They import it, so it lies in a file of its own."""
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from mnist_cnn.errors import UsageError, UserError
+
+SEEN_AT_IMPORT = os.environ.get("SEEN_AT_IMPORT")
+
+
+def add(a, b):
+    return a + b
+
+
+def process_id():
+    return os.getpid()
+
+
+def environment_at_import():
+    return SEEN_AT_IMPORT
+
+
+def search_path():
+    return sys.path
+
+
+def say(text):
+    print(text)
+    print(f"{text} on stderr", file=sys.stderr)
+    os.system(f"echo {text} of a child")  # as a library in C would print
+
+
+def refuse():
+    raise UserError("no trial could succeed")
+
+
+def refuse_usage():
+    raise UsageError("no such experiment")
+
+
+def divide_by_zero():
+    return 1 // 0
+
+
+def leave(code):
+    os._exit(code)
+
+
+def leave_politely(code):
+    sys.exit(code)
+
+
+def die_of(signal_name):
+    os.kill(os.getpid(), signal.Signals[signal_name])
+    time.sleep(600)
+
+
+def return_what_cannot_be_sent():
+    return lambda: None
+
+
+def write_to_a_full_disk():
+    with Path("/dev/full").open("w") as file:
+        file.write("more")
+
+
+def hold(path, busy=False):
+    """Hold `path` locked for as long as this process lives, asleep or computing."""
+    with Path(path).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("held")
+        file.flush()
+        while True:
+            sum(range(1000)) if busy else time.sleep(600)
