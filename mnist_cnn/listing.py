@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.mlruns import default_storage
+from mnist_cnn.storage import default_storage, open_storage
 from mnist_cnn.study import study_names
 
 SHOWN = 20
@@ -25,7 +25,7 @@ def show_trials(experiment: str, name: str | None, storage: str | None) -> None:
         )
     if name is not None and name not in names:
         raise UsageError(f"there is no study {name!r}; valid: {', '.join(names)}")
-    study = optuna.load_study(study_name=name or names[-1], storage=storage)
+    study = optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
     trials = ranked(study)
     metric = study.user_attrs["metrics"][0]
     table = Table(title=f"{study.study_name}: the best {min(SHOWN, len(trials))} of {len(trials)}")

@@ -18,11 +18,6 @@ MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
 
 
-def default_storage() -> str:
-    """Where Optuna keeps studies, unless another URL is given."""
-    return f"sqlite:///{MLRUNS.absolute()}/optuna.db"
-
-
 def checkpoints() -> Path:
     """The folder of the studies' folders."""
     return MLRUNS.absolute() / "checkpoints"

@@ -16,9 +16,10 @@ from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
 from mnist_cnn import confirmation, report, tasks
-from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.mlruns import MLRUNS, default_storage
+from mnist_cnn.errors import UsageError, UserError, full_disk
+from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.progress import Progress
+from mnist_cnn.storage import default_storage
 from mnist_cnn.study import Study, open_study
 from mnist_cnn.tracking import Deliverer
 from mnist_cnn.workers import Workers
@@ -115,12 +116,13 @@ class Search:
             with suppress(OSError, StorageInternalError):
                 journal.write("pause", tags={})
                 self._note_seconds()
-            if isinstance(error, OSError | StorageInternalError):
+            if isinstance(error, StorageInternalError):
+                reason = str(error.__cause__ or error).splitlines()[0]
                 raise UserError(
-                    f"cannot write to {MLRUNS.absolute()}: {str(error).splitlines()[0]}; everything "
-                    "finished is safe, make room and type the same command again"
+                    f"Optuna's storage failed: {reason}; what is finished is safe, mend it (is the "
+                    "disk full?) and type the same command again"
                 ) from error
-            raise
+            raise full_disk(error) or error from None
         finally:
             deliverer.close(CLOSING_SECONDS)
         if winner is None:

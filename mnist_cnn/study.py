@@ -13,8 +13,7 @@ from mnist_cnn.experiment import Objective, Plan
 from mnist_cnn.journal import Journal
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints
 from mnist_cnn.outcome import end, tell
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+from mnist_cnn.storage import open_storage
 
 MODELS_KEPT = 5
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
@@ -60,11 +59,12 @@ class Study:
         return self.folder / f"trial-{number:05d}"
 
     def clean(self, numbers: Iterable[int]) -> None:
-        """Remove what these finished trials need no longer: checkpoints, and all models but the
-        best trials'. The model of the trial that they pushed out of the best goes too."""
+        """Remove what these trials need no longer if they are finished: checkpoints, and all
+        models but those of the best. The model that they pushed out of the best goes too."""
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
-        for number in {*numbers, *ranked[kept : kept + 1]}:
+        finished = {trial.number for trial in self.finished()}
+        for number in finished & {*numbers, *ranked[kept : kept + 1]}:
             (self.trial_folder(number) / CHECKPOINT_FILE).unlink(missing_ok=True)
             if number not in ranked[:kept]:
                 (self.trial_folder(number) / MODEL_FILE).unlink(missing_ok=True)
@@ -111,7 +111,8 @@ class Study:
 def study_names(storage: str, experiment_name: str) -> list[str]:
     """The names of the experiment's studies, oldest first."""
     pattern = re.compile(re.escape(experiment_name) + r"-(\d+)")
-    found = [m for name in optuna.get_all_study_names(storage) if (m := pattern.fullmatch(name))]
+    names = optuna.get_all_study_names(open_storage(storage))
+    found = [m for name in names if (m := pattern.fullmatch(name))]
     return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
 
 
@@ -144,7 +145,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
             return study, [f"going on with {study.name}", *_reconcile(study)]
         number = int(names[-1].rpartition("-")[2]) + 1
     created = optuna.create_study(
-        storage=storage,
+        storage=open_storage(storage),
         study_name=f"{plan.name}-{number}",
         directions=[objective.direction for objective in plan.objectives],
     )
@@ -156,7 +157,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
 
 def _load(plan: Plan, storage: str, name: str) -> Study:
     optuna_study = optuna.load_study(
-        study_name=name, storage=storage, sampler=optuna.samplers.RandomSampler()
+        study_name=name, storage=open_storage(storage), sampler=optuna.samplers.RandomSampler()
     )
     folder = checkpoints() / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,15 @@ import traceback
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
 from mnist_cnn.outcome import end, objective_value, tell
 from mnist_cnn.run import Run, derived_seed, load_data
+from mnist_cnn.storage import open_storage
 from mnist_cnn.training import EpochMetrics
 
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
@@ -28,7 +30,7 @@ def run_trial(
     does not exist. A failure of this trial alone is its result.
     """
     experiment = load_experiment(experiment_name)
-    store = optuna.storages.get_storage(storage)
+    store = open_storage(storage)
     number = store.get_trial(trial_id).number
     study = optuna.load_study(
         study_name=study_name,
@@ -57,7 +59,7 @@ def run_confirmation(
 ) -> None:
     """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
     experiment = load_experiment(experiment_name)
-    trial = optuna.load_study(study_name=study_name, storage=storage).trials[number]
+    trial = optuna.load_study(study_name=study_name, storage=open_storage(storage)).trials[number]
     run = Run(
         experiment=experiment,
         data=load_data(experiment_name),
@@ -72,6 +74,8 @@ def run_confirmation(
     except UserError:
         raise
     except Exception as error:
+        if full := full_disk(error):
+            raise full from error
         run.journal.write(
             "end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={}
         )
@@ -97,9 +101,11 @@ def _train(run: Run, trial: optuna.Trial) -> None:
     hp = TrialHyperParameters(trial)
     try:
         summary = run.train(hp, report)
-    except UserError:
+    except (UserError, StorageInternalError):
         raise
     except Exception as error:
+        if full := full_disk(error):
+            raise full from error
         # A space or a training may fail in any way; the trial fails with it and the search goes on.
         if run.journal.last is None:
             run.start(hp.values, "not built", {})

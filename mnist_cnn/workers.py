@@ -4,7 +4,6 @@ The pool knows nothing of trials. It places calls on processes and says how each
 stopped by killing its process, which works whatever the process hangs in.
 """
 
-import errno
 import math
 import multiprocessing
 import os
@@ -197,10 +196,6 @@ def _work(
             answer = (call(), "", False)
         except UserError as error:
             answer = (None, str(error), True)
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            again = "; make room and type the same command again" if full else ""
-            answer = (None, f"{error}{again}", full)
         except Exception as error:
             answer = (None, f"{type(error).__name__}: {error}", False)
         connection.send(answer)
