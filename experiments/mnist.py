@@ -29,7 +29,7 @@ experiment = Experiment(
     # From the second quarter on, a trial that is below the best third of the others is stopped.
     pruner=partial(optuna.pruners.PercentilePruner, 33.0, n_startup_trials=3, n_warmup_steps=1),
     # The best ones are then trained as long as the network deserves.
-    confirm=Confirm(trials=2, seeds=2, epochs=32),
+    confirm=Confirm(trials=2, seeds=2, max_seeds=2, epochs=32),
     # A known-good plain network: convolution, pooling, convolution, pooling, dense.
     baseline={"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128, "optimizer": "adam"},
 )

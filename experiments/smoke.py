@@ -25,5 +25,5 @@ experiment = replace(
     timeout_seconds=120,
     epochs=2,
     batch_size=100,
-    confirm=Confirm(trials=1, seeds=1),
+    confirm=Confirm(trials=1, seeds=1, max_seeds=1),
 )

@@ -4,10 +4,11 @@ The best of many noisy scores is partly luck. Scores on seeds of their own are n
 mean does not flatter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, variance
 
 from optuna.trial import FrozenTrial
 
@@ -51,16 +52,12 @@ class Candidate:
         return fmean(self.scores) if self.scores else float(self.trial.values[0])
 
 
-def planned(study: Study) -> Iterator[Confirmation]:
-    """The confirmations that the experiment asks for, one seed of every candidate after another."""
+def outstanding(study: Study) -> list[Confirmation]:
+    """The confirmations that are still to be made: the planned ones, then tie breaks."""
     plan = study.plan.confirm
     best = study.ranking()[: plan.trials]
-    return (Confirmation(trial, index) for index in range(plan.seeds) for trial in best)
-
-
-def outstanding(study: Study) -> list[Confirmation]:
-    """The planned confirmations that have not ended."""
-    return [c for c in planned(study) if not Journal(c.folder(study)).ended]
+    planned = [Confirmation(trial, index) for index in range(plan.seeds) for trial in best]
+    return _not_ended(study, planned) or _tie_breaks(study)
 
 
 def expected_seconds(study: Study, workers: int) -> float:
@@ -72,33 +69,53 @@ def expected_seconds(study: Study, workers: int) -> float:
 
 
 def candidates(study: Study) -> list[Candidate]:
-    """The best trials with what their confirmations gave, best first.
+    """The complete trials with what their confirmations gave, best first.
 
     Confirmed trials come before unconfirmed ones: their scores are of another kind.
     """
-    objective = study.objective
+    sign = -1 if study.objective.direction == "maximize" else 1
+    results = _results(study)
+    confirmed, others = [], []
+    for trial in study.ranking():
+        if found := results.get(trial.number):
+            best = min(found, key=lambda result: sign * result[0])
+            confirmed.append(Candidate(trial, tuple(score for score, _ in found), best[1]))
+        else:
+            model = study.trial_folder(trial.number) / MODEL_FILE
+            others.append(Candidate(trial, (), model))
+    return sorted(confirmed, key=lambda candidate: sign * candidate.score) + others
+
+
+def _not_ended(study: Study, confirmations: Iterable[Confirmation]) -> list[Confirmation]:
+    return [c for c in confirmations if not Journal(c.folder(study)).ended]
+
+
+def _tie_breaks(study: Study) -> list[Confirmation]:
+    """One more seed for each of the two best while they cannot be told apart, up to the bound.
+
+    They are told apart by a difference of more than two standard errors.
+    """
+    confirmed = [candidate for candidate in candidates(study) if candidate.scores][:2]
+    seeds = min((len(candidate.scores) for candidate in confirmed), default=0)
+    if len(confirmed) < 2 or not 1 < seeds < study.plan.confirm.max_seeds:
+        return []
+    first, second = confirmed
+    error = sqrt(sum(variance(c.scores) / len(c.scores) for c in confirmed))
+    if abs(first.score - second.score) > 2 * error:
+        return []
+    return _not_ended(study, [Confirmation(c.trial, seeds) for c in confirmed])
+
+
+def _results(study: Study) -> dict[int, list[tuple[float, Path]]]:
+    """The score and the model of each confirmation that was made, by the trial's number."""
     found: dict[int, list[tuple[float, Path]]] = {}
-    trials = {trial.number: trial for trial in study.ranking()}
-    for confirmation in planned(study):
-        folder = confirmation.folder(study)
+    for folder in sorted(study.folder.glob("confirmation-*")):
         end = Journal(folder).last
         if end and end["event"] == "end" and end["status"] == "FINISHED":
-            score = objective_value(end["metrics"], objective.metric)
-            found.setdefault(confirmation.trial.number, []).append((score, folder / MODEL_FILE))
-    sign = -1 if objective.direction == "maximize" else 1
-    confirmed = [
-        Candidate(
-            trials[number],
-            tuple(score for score, _ in results),
-            min(results, key=lambda result: sign * result[0])[1],
-        )
-        for number, results in found.items()
-    ]
-    return sorted(confirmed, key=lambda candidate: sign * candidate.score) + [
-        Candidate(trial, (), study.trial_folder(number) / MODEL_FILE)
-        for number, trial in trials.items()
-        if number not in found
-    ]
+            score = objective_value(end["metrics"], study.objective.metric)
+            number = int(folder.name.split("-")[1])
+            found.setdefault(number, []).append((score, folder / MODEL_FILE))
+    return found
 
 
 def lost(folder: Path, reason: str, final: bool) -> None:

@@ -58,12 +58,21 @@ class Confirm:
 
     trials: how many of the best complete trials; 0 leaves the confirmation out.
     seeds: how many fresh seeds each, not one of them used by a trial.
+    max_seeds: up to how many seeds the two best get while they cannot be told apart.
     epochs: for how many epochs; None for as many as a trial has.
     """
 
     trials: int = 3
     seeds: int = 3
+    max_seeds: int = 5
     epochs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.trials < 0 or self.seeds < 1 or self.max_seeds < self.seeds:
+            raise UserError(
+                f"Confirm: trials={self.trials} must be at least 0, seeds={self.seeds} at least 1 "
+                f"and max_seeds={self.max_seeds} at least seeds"
+            )
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
