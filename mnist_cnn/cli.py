@@ -7,6 +7,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from mnist_cnn.errors import UsageError, UserError
@@ -73,9 +74,45 @@ def _trials(options: argparse.Namespace) -> None:
 
 
 def _promote(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion import promote
+    if options.force != (options.reason is not None):
+        raise UsageError('--force and --reason "…" go together: the reason is recorded')
+    from mnist_cnn.model_worker import ModelWorker
 
-    for line in promote(options.experiment, options.run):
+    with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
+        from mnist_cnn.promotion import Request, promote
+
+        promote(
+            Request(experiment=options.experiment, run=options.run, reason=options.reason), worker
+        )
+
+
+def _rollback(options: argparse.Namespace) -> None:
+    from mnist_cnn.champion import rollback
+
+    print(rollback())
+
+
+def _pull(options: argparse.Namespace) -> None:
+    from mnist_cnn.champion import pull
+
+    print(pull(options.alias, options.to))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from mnist_cnn.model_worker import ModelWorker
+
+    with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
+        from mnist_cnn.evaluation_table import show_evaluation
+
+        show_evaluation(
+            options.model, options.data, worker, as_json=options.json, pictures=options.pictures
+        )
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from mnist_cnn.replay import replay
+
+    for line in replay(options.run):
         print(line)
 
 
@@ -118,6 +155,23 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
+    verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
+    verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
+
+    _verb(verbs, "rollback", _rollback, "make the previous champion the champion again")
+
+    verb = _verb(verbs, "pull", _pull, "write the champion's .keras file")
+    verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
+    verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
+
+    verb = _verb(verbs, "evaluate", _evaluate, "how good a model is on images")
+    verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
+    verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+
+    verb = _verb(verbs, "replay", _replay, "train a run again and compare it to the bit")
+    verb.add_argument("run", help="id of a trial's or confirmation's run in MLflow")
 
     _verb(verbs, "sync", _sync, "deliver to MLflow what it could not take during a search")
 

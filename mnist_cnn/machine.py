@@ -2,6 +2,7 @@
 
 import math
 import os
+import platform
 from pathlib import Path
 
 
@@ -33,6 +34,17 @@ def precision() -> str:
     return "mixed_bfloat16" if flags & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
+def processor() -> str:
+    """The processor's name, on which the last bits of a training depend."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
 def gpus() -> int:
     """The number of NVIDIA GPUs that this process may use, told without waking them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -46,11 +58,8 @@ def worker_environments(count: int) -> list[dict[str, str]]:
 
     They count only if they are set before TensorFlow is imported.
     """
-    threads = str(max(1, cores() // count))
     common = {
-        "OMP_NUM_THREADS": threads,
-        "TF_NUM_INTRAOP_THREADS": threads,
-        "TF_NUM_INTEROP_THREADS": threads,
+        **threads_environment(max(1, cores() // count)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
@@ -58,6 +67,12 @@ def worker_environments(count: int) -> list[dict[str, str]]:
         return [common] * count
     names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(found)))).split(",")
     return [common | {"CUDA_VISIBLE_DEVICES": names[place % found]} for place in range(count)]
+
+
+def threads_environment(threads: int) -> dict[str, str]:
+    """The part of the environment that says how many threads TensorFlow computes with."""
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    return dict.fromkeys(names, str(threads))
 
 
 def memory_of(process_id: int | None) -> int:

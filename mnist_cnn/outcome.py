@@ -4,6 +4,8 @@ In this order a kill in between is mended by telling again.
 """
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -22,6 +24,19 @@ def tell(study: optuna.Study, number: int, journal: Journal) -> None:
     if end["reason"]:
         study._storage.set_trial_user_attr(trial_id, "reason", end["reason"])
     study.tell(number, end["values"], state=TrialState[end["tags"]["optuna.state"]])
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a repeated training came to.
+
+    recipe: what it depended on, to hold against the recorded one.
+    history: the metrics of each epoch; weights: the best weights' SHA-256.
+    """
+
+    recipe: dict[str, Any]
+    history: list[dict[str, float]]
+    weights: str
 
 
 def objective_value(summary: dict[str, float], metric: str) -> float:

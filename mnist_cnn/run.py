@@ -4,10 +4,15 @@ A trial and a confirmation are both a run. It happens in a worker process.
 """
 
 import functools
+import hashlib
 import inspect
+import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import keras
@@ -16,7 +21,7 @@ import numpy as np
 
 from mnist_cnn import architecture, figures, machine
 from mnist_cnn.datasets import Dataset, Images, split
-from mnist_cnn.experiment import Experiment, load_experiment
+from mnist_cnn.experiment import Experiment, fingerprint, load_experiment, space_source
 from mnist_cnn.journal import Journal
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.training import (
@@ -26,6 +31,11 @@ from mnist_cnn.training import (
     TrainingFailed,
     train,
 )
+
+# Tags of a run: all that it can be repeated from, and what must come out then.
+RECIPE_TAG = "recipe"
+WEIGHTS_TAG = "weights.sha256"
+VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")
 
 # What a run's summary has beside the saved model's metrics; an objective may be one of them.
 COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
@@ -141,6 +151,7 @@ class Run:
         )
         figures.save(figures.curves(checkpoint.history, self.title), folder / "curves.png")
         self.journal.write("artifact", path="curves.png")
+        self.journal.write("tags", tags={WEIGHTS_TAG: weights_digest(checkpoint.best_weights)})
         summary = {
             "best_epoch": float(checkpoint.best_epoch),
             "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
@@ -158,7 +169,7 @@ class Run:
         self.journal.write(
             "start",
             name=f"{self.title} · {words}",
-            tags=self.tags,
+            tags={**self.tags, RECIPE_TAG: json.dumps(self.recipe(values))},
             values=values,
             params={
                 **values,
@@ -172,11 +183,27 @@ class Run:
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(
                 "dataset",
-                name=self.data.dataset.name,
+                name=f"{self.data.dataset.name}-{context}",  # MLflow keeps one input of a name
                 digest=self.data.dataset.digest,
                 images=len(images),
                 context=context,
             )
+
+    def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
+        """All that the outcome of this training depends on, so that it can be repeated."""
+        experiment = self.experiment
+        return {
+            "values": values,
+            "seed": self.seed,
+            "epochs": self.epochs,
+            "fingerprint": fingerprint(experiment),
+            "data": self.data.dataset.digest,
+            "space": hashlib.sha256(space_source(experiment.space).encode()).hexdigest(),
+            "precision": experiment.precision or machine.precision(),
+            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
+            "machine": machine.processor(),
+            "versions": {name: version(name) for name in VERSIONS} | {"python": python_version()},
+        }
 
     def _save(
         self, weights: list[Any], hp: keras_tuner.HyperParameters, path: Path
@@ -206,6 +233,14 @@ class Run:
         model.save(partly)
         partly.replace(path)
         return {f"best_val_{name}": float(value) for name, value in scores.items()}
+
+
+def weights_digest(weights: list[Any]) -> str:
+    """SHA-256 over the bytes of all weights in order, in hexadecimal."""
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
 
 
 def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:

@@ -5,8 +5,10 @@ task imports its module when it runs, in the worker. The search process only nam
 """
 
 from pathlib import Path
+from typing import Any
 
 from mnist_cnn.experiment import Plan
+from mnist_cnn.outcome import Replayed
 
 
 def plan(experiment_name: str) -> Plan:
@@ -37,3 +39,10 @@ def export(model_file: Path, folder: Path) -> None:
     from mnist_cnn.export import write_mlflow_model
 
     write_mlflow_model(model_file, folder)
+
+
+def replay(experiment_name: str, recipe: dict[str, Any], folder: Path) -> Replayed:
+    """Train once more what a run's recipe says."""
+    from mnist_cnn.trial import run_replay
+
+    return run_replay(experiment_name, recipe, folder)

@@ -1,18 +1,23 @@
 """One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
 
+import json
 import re
 import traceback
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 
+from mnist_cnn import journal, machine
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
-from mnist_cnn.outcome import end, objective_value, tell
-from mnist_cnn.run import Run, derived_seed, load_data
+from mnist_cnn.outcome import Replayed, end, objective_value, tell
+from mnist_cnn.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
 from mnist_cnn.storage import open_storage
 from mnist_cnn.training import EpochMetrics
 
@@ -82,6 +87,34 @@ def run_confirmation(
     else:
         step = run.journal.last_step
         run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
+
+
+def run_replay(experiment_name: str, recipe: dict[str, Any], folder: Path) -> Replayed:
+    """Train what `recipe` says from the beginning, in a worker process; files go to `folder`."""
+    experiment = load_experiment(experiment_name)
+    if recipe["precision"] != (experiment.precision or machine.precision()):
+        experiment = replace(experiment, precision=recipe["precision"])  # of another machine
+    run = Run(
+        experiment=experiment,
+        data=load_data(experiment_name),
+        journal=Journal(folder),
+        title="replay",
+        tags={},
+        epochs=recipe["epochs"],
+        seed=recipe["seed"],
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
+    last = recipe["trained"]
+    run.train(hp, lambda epoch, metrics: epoch == last)
+    events, _ = journal.read(folder)
+    start = next(event for event in events if event["event"] == "start")
+    (weights,) = (e["tags"][WEIGHTS_TAG] for e in events if e["event"] == "tags")
+    return Replayed(
+        recipe=json.loads(start["tags"][RECIPE_TAG]),
+        history=[event["metrics"] for event in events if event["event"] == "metrics"],
+        weights=weights,
+    )
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:

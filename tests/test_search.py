@@ -1,5 +1,6 @@
 """A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -219,3 +220,29 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(proje
         assert run.info.status == "FAILED"
         if run.data.tags["kind"] == "trial":
             assert run.data.tags["reason"] in reasons
+
+
+def test_a_trial_is_replayed_to_the_bit_and_a_difference_is_named(searched, client):
+    root, _ = searched
+    run = next(r for r in runs(client, "trial") if r.info.status == "FINISHED")
+    done = command("replay", run.info.run_id, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "identical: 2 epochs" in done.stdout
+    assert "changed:" not in done.stdout
+
+    recipe = json.loads(run.data.tags["recipe"])
+    client.set_tag(run.info.run_id, "recipe", json.dumps(recipe | {"seed": recipe["seed"] + 1}))
+    done = command("replay", run.info.run_id, cwd=root)
+    client.set_tag(run.info.run_id, "recipe", run.data.tags["recipe"])
+    assert done.returncode == 1
+    assert "differs: loss of epoch 1" in done.stdout
+    assert "differs: weights" in done.stdout
+    assert "came out differently" in done.stderr
+
+
+def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):
+    root, _ = searched
+    (parent,) = runs(client, "study")
+    done = command("replay", parent.info.run_id, cwd=root)
+    assert done.returncode == 1
+    assert "not a trial" in done.stderr and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,96 @@
+"""Replay: a run's training is repeated from what the run recorded, and compared to the bit."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from mnist_cnn import machine, tasks, tracking
+from mnist_cnn.errors import UserError
+from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.outcome import Replayed
+from mnist_cnn.workers import Workers
+
+TIMES = {"epoch_seconds"}  # differ every time, and say nothing of the outcome
+
+
+def replay(run_id: str) -> Iterator[str]:
+    """Train the run again; lines that say what is the same and what differs.
+
+    Raises UserError if the run has no recipe, and, after the lines, if the outcome differs.
+    """
+    client = tracking.connect(MLRUNS)
+    run = _get_run(client, run_id)
+    recipe = json.loads(run.data.tags["recipe"])
+    recorded = _history(client, run_id)
+    experiment = client.get_experiment(run.info.experiment_id).name
+    yield f"replaying {run.info.run_name} ({len(recorded)} epochs)"
+    with tempfile.TemporaryDirectory() as folder:
+        again = _train(experiment, recipe | {"trained": len(recorded)}, Path(folder))
+    causes = list(_differences(recipe, again.recipe))
+    outcome = list(_outcome(run, recorded, again))
+    yield from causes
+    yield from outcome
+    if outcome:
+        reason = "see what changed above" if causes else "though nothing it depends on changed"
+        raise UserError(f"the replay of {run.info.run_name} came out differently, {reason}")
+    yield f"identical: {len(recorded)} epochs of metrics, weights {again.weights[:12]}"
+
+
+def _get_run(client: MlflowClient, run_id: str) -> Run:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        raise UserError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
+    if "recipe" not in run.data.tags or "weights.sha256" not in run.data.tags:
+        raise UserError(
+            f"run {run_id!r} cannot be replayed: it is not a trial or a confirmation that trained"
+        )
+    return run
+
+
+def _train(experiment: str, recipe: dict[str, Any], folder: Path) -> Replayed:
+    (environment,) = machine.worker_environments(1)
+    if recipe["threads"].isdigit():  # sums are taken in another order by another number of threads
+        environment |= machine.threads_environment(int(recipe["threads"]))
+    with Workers([environment], folder / "log") as workers:
+        call = partial(tasks.replay, experiment, recipe, folder / "run")
+        replayed: Replayed = workers.call(call)
+        return replayed
+
+
+def _history(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
+    """The metrics of each epoch as MLflow has them."""
+    names = client.get_run(run_id).data.metrics
+    epochs: dict[int, dict[str, float]] = {}
+    for name in names:
+        for metric in client.get_metric_history(run_id, name):
+            epochs.setdefault(metric.step, {})[name] = metric.value
+    return [epochs[step] for step in sorted(epochs) if "loss" in epochs[step]]
+
+
+def _differences(recorded: dict[str, Any], now: dict[str, Any], of: str = "") -> Iterator[str]:
+    """A line for each thing that the training depends on and that is another now."""
+    for name, value in recorded.items():
+        other = now.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differences(value, other, f"{of}{name}.")
+        elif value != other:
+            yield f"changed: {of}{name} was {value}, is {other}"
+
+
+def _outcome(run: Run, recorded: list[dict[str, float]], again: Replayed) -> Iterator[str]:
+    for epoch, (was, now) in enumerate(zip(recorded, again.history, strict=False), start=1):
+        for name in sorted(now.keys() & was.keys() - TIMES):
+            if was[name] != now[name]:
+                yield f"differs: {name} of epoch {epoch} was {was[name]!r}, is {now[name]!r}"
+    if len(recorded) != len(again.history):
+        yield f"differs: it had {len(recorded)} epochs, has {len(again.history)}"
+    if (weights := run.data.tags["weights.sha256"]) != again.weights:
+        yield f"differs: weights were {weights[:12]}, are {again.weights[:12]}"
