@@ -61,11 +61,18 @@ def outstanding(study: Study) -> list[Confirmation]:
 
 
 def expected_seconds(study: Study, workers: int) -> float:
-    """How long the outstanding confirmations will take, judged by the trials' own epochs."""
-    epochs = study.plan.confirm.epochs or study.plan.epochs
-    seconds = [epochs * _epoch_seconds(study, c.trial) for c in outstanding(study)]
+    """How long all outstanding confirmations will take."""
+    seconds = [seconds_of(study, confirmation) for confirmation in outstanding(study)]
     # The longest one may begin last, so the work alone is not the whole of it.
     return sum(seconds) / workers + max(seconds, default=0) * (1 - 1 / workers)
+
+
+def seconds_of(study: Study, confirmation: Confirmation) -> float:
+    """How long a confirmation will take, judged by its trial's own epochs."""
+    events, _ = journal.read(study.trial_folder(confirmation.trial.number))
+    seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
+    epochs = study.plan.confirm.epochs or study.plan.epochs
+    return epochs * fmean(seconds) if seconds else 0.0
 
 
 def candidates(study: Study) -> list[Candidate]:
@@ -136,9 +143,3 @@ def pause(folder: Path) -> None:
     journal = Journal(folder)
     if journal.last is not None and not journal.ended:
         journal.write("pause", tags={})
-
-
-def _epoch_seconds(study: Study, trial: FrozenTrial) -> float:
-    events, _ = journal.read(study.trial_folder(trial.number))
-    seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
-    return fmean(seconds) if seconds else 0.0

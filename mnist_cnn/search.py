@@ -195,7 +195,11 @@ class Search:
         study, under_way = self.study, self.workers.running
         for item in confirmation.outstanding(study):
             folder = item.folder(study)
-            if folder not in under_way:
+            left = self.deadline - time.monotonic()
+            # The first ones are always tried; the others only if they will be done in time.
+            if folder not in under_way and (
+                item.index == 0 or confirmation.seconds_of(study, item) < left
+            ):
                 number = item.trial.number
                 return Work(
                     call=partial(

@@ -25,23 +25,19 @@ def cnn(
     pooling = hp.Choice("pooling", ["max", "average"])
     normalise = hp.Boolean("batch_normalisation")
     activation = hp.Choice("activation", ["relu", "elu", "silu"])
-    shift = hp.Int("shift_pixels", 0, 2, default=0)
+    doubled = hp.Boolean("two_convolutions")
 
     x = inputs = keras.Input(input_shape)
-    if shift:
-        height, width, _ = input_shape
-        x = layers.RandomTranslation(
-            shift / height, shift / width, fill_mode="constant", interpolation="nearest"
-        )(x)
+    for augment in _augmentation(hp, input_shape):
+        x = augment(x)
     for block in range(blocks):
         # Fewer filters where there are more pixels: a block then costs about the same anywhere.
         few = min(8 * 2**block, 32)
-        x = layers.Conv2D(
-            hp.Int(f"filters_{block}", few, 4 * few, step=few, default=4 * few),
-            hp.Choice(f"kernel_{block}", [3, 5]),
-            padding="same",
-            use_bias=not normalise,
-        )(x)
+        filters = hp.Int(f"filters_{block}", few, 4 * few, step=few, default=4 * few)
+        kernel = hp.Choice(f"kernel_{block}", [3, 5])
+        if doubled and block:  # not in the first block, whose many pixels make it dear
+            x = layers.Conv2D(filters, kernel, padding="same", activation=activation)(x)
+        x = layers.Conv2D(filters, kernel, padding="same", use_bias=not normalise)(x)
         # Pooling comes before normalisation and activation: they then work on a quarter of the
         # pixels, and max pooling commutes with a monotonic activation.
         x = layers.MaxPooling2D(2)(x) if pooling == "max" else layers.AveragePooling2D(2)(x)
@@ -65,6 +61,23 @@ def cnn(
         metrics=["accuracy"],
     )
     return model
+
+
+def _augmentation(
+    hp: keras_tuner.HyperParameters, input_shape: tuple[int, int, int]
+) -> list[keras.Layer]:
+    # Part of the model, so that a saved model is whole; at prediction these layers do nothing.
+    found: list[keras.Layer] = []
+    if shift := hp.Int("shift_pixels", 0, 2, default=0):
+        height, width, _ = input_shape
+        found.append(
+            layers.RandomTranslation(
+                shift / height, shift / width, fill_mode="constant", interpolation="nearest"
+            )
+        )
+    if degrees := hp.Int("rotation_degrees", 0, 15, step=5, default=0):
+        found.append(layers.RandomRotation(degrees / 360, fill_mode="constant"))
+    return found
 
 
 def _optimizer(hp: keras_tuner.HyperParameters) -> keras.optimizers.Optimizer:
