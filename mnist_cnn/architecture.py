@@ -31,7 +31,7 @@ def multiply_accumulates(model: keras.Model) -> int:
     total = 0
     for layer in _flat(model):
         if isinstance(layer, layers.Dense):
-            total += prod(layer.kernel.shape)
+            total += prod(layer.output.shape[1:-1]) * prod(layer.kernel.shape)
         elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             total += prod(layer.output.shape[1:3]) * prod(layer.kernel.shape)
         elif isinstance(layer, layers.SeparableConv2D):

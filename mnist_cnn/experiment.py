@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -177,7 +178,8 @@ def load_experiment(name: str) -> Experiment:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"experiments/{name}.py: {type(error).__name__}: {error}") from error
+        text = " ".join(str(error).split())
+        raise UserError(f"experiments/{name}.py: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
         raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
     return found
@@ -227,6 +229,8 @@ def describe(experiment: Experiment) -> dict[str, str]:
 # A study may go on under another budget, so these are no part of what its trials have in common.
 _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 
+_SAMPLING = ("sampler", "pruner")
+
 
 def fingerprint(experiment: Experiment) -> str:
     """A digest of all that makes two trials of an experiment comparable.
@@ -235,6 +239,7 @@ def fingerprint(experiment: Experiment) -> str:
     experiments with different fingerprints never share a study.
     """
     facts = {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+    facts |= {f"{name}_source": _own_source(getattr(experiment, name)) for name in _SAMPLING}
     facts["space_source"] = space_source(experiment.space)
     facts["data"] = experiment.dataset().digest
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -248,11 +253,16 @@ def space_source(space: SearchSpace) -> str:
     return inspect.getsource(inspect.getmodule(definition) or definition)
 
 
+def _own_source(value: Any) -> str:
+    """The text of a function, which its name does not tell; "" for a class, told by its name."""
+    function = value.func if isinstance(value, partial) else value
+    return inspect.getsource(function) if inspect.isfunction(function) else ""
+
+
 def is_hyper_model(space: SearchSpace) -> bool:
     """Whether `space` is a KerasTuner HyperModel, not a function."""
-    import keras_tuner
-
-    return isinstance(space, keras_tuner.HyperModel)
+    keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
+    return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
 
 
 def _text(value: Any) -> str:
@@ -260,13 +270,22 @@ def _text(value: Any) -> str:
         given = [_text(item) for item in value.args]
         given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
         return f"{_text(value.func)}({', '.join(given)})"
-    if is_hyper_model(value):
-        given = [
-            f"{name}={_text(item)}"
-            for name, item in sorted(vars(value).items())
-            if not name.startswith("_") and not inspect.isroutine(item)
-        ]
-        return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
     if inspect.isroutine(value) or inspect.isclass(value):
         return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_text(item)}' for key, item in value.items())}}}"
+    if (
+        getattr(type(value), "__repr__", None) is object.__repr__
+    ):  # a HyperModel, a pruner: told by its settings
+        given = [
+            f"{name}={_text(item)}"
+            for name, item in sorted(getattr(value, "__dict__", {}).items())
+            if getattr(item, "__self__", None) is not value  # KerasTuner wraps `build`
+        ]
+        return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
+    return _ADDRESS.sub("", repr(value))
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")

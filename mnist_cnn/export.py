@@ -17,12 +17,13 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
     """Write the model in `model_file` to `folder`, all or nothing; what was there is replaced.
 
     Input: float32 images of shape (n, height, width, channels) in [0, 1]; output: float32
-    probabilities of shape (n, classes).
+    probabilities of shape (n, classes). They have no names: MLflow would hand a named input over
+    as a dictionary, which Keras refuses.
     """
     model = keras.models.load_model(model_file)
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.input_shape[1:]), "images")]),
-        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]), "probabilities")]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.input_shape[1:]))]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),
     )
     partly = folder.with_suffix(".part")
     shutil.rmtree(partly, ignore_errors=True)

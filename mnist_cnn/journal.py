@@ -6,6 +6,7 @@ that is away never holds up a training, and a kill loses at most a torn last lin
 One JSON object a line; `event` says which:
 
     start     name, tags, params          the run begins, or goes on after an interruption
+    params    params                      those that were not known at the start
     metrics   step, metrics               of one epoch
     tags      tags
     dataset   name, digest, images, context
@@ -32,12 +33,10 @@ class Journal:
     """The writing end, for one run in `folder`; goes on with the file that is there."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._path = folder / FILE_NAME
-        events, end = read(folder)
-        if self._path.exists():
-            os.truncate(self._path, end)  # a kill in the midst of a line
+        self._open = False
+        events, _ = read(folder)
         self.last_step = max((e["step"] for e in events if e["event"] == "metrics"), default=0)
         self.last: Event | None = events[-1] if events else None
 
@@ -48,9 +47,18 @@ class Journal:
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; it is in the file when this returns."""
+        if not self._open:
+            self._cut_torn_line()
         self.last = {"event": event, "time": int(time.time() * 1000), **fields}
         with self._path.open("ab", buffering=0) as file:
             file.write(json.dumps(self.last).encode() + b"\n")
+
+    def _cut_torn_line(self) -> None:
+        """Make room for whole lines. Only who writes does it: others look while a worker writes."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._path.exists():
+            os.truncate(self._path, read(self.folder)[1])  # a kill in the midst of a line
+        self._open = True
 
     def metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Append the metrics of `step`, unless they are there from before an interruption."""

@@ -29,6 +29,7 @@ from mnist_cnn.training import (
     Checkpoint,
     EpochMetrics,
     TrainingFailed,
+    has_own_fit,
     train,
 )
 
@@ -125,7 +126,8 @@ class Run:
             "parameters": model.count_params(),
             "multiply_accumulates": architecture.multiply_accumulates(model),
         }
-        self.start(hp.values, architecture.in_words(model), size)
+        values = dict(hp.values)
+        self.start(values, architecture.in_words(model), size)
         _refuse_what_does_not_fit(model, experiment.batch_size)
 
         ended = False
@@ -149,6 +151,12 @@ class Run:
             seed=self.seed,
             checkpoint=checkpoint,
         )
+        if not checkpoint.best_weights:
+            raise TrainingFailed(f"{experiment.objectives[0].metric} was never a number")
+        if later := {name: hp.values[name] for name in hp.values.keys() - values.keys()}:
+            # A HyperModel's own `fit` has declared them.
+            self.journal.write("params", params=later)
+            self.journal.write("tags", tags={RECIPE_TAG: json.dumps(self.recipe(hp.values))})
         figures.save(figures.curves(checkpoint.history, self.title), folder / "curves.png")
         self.journal.write("artifact", path="curves.png")
         self.journal.write("tags", tags={WEIGHTS_TAG: weights_digest(checkpoint.best_weights)})
@@ -172,22 +180,28 @@ class Run:
             tags={**self.tags, RECIPE_TAG: json.dumps(self.recipe(values))},
             values=values,
             params={
-                **values,
-                **size,
                 "epochs": self.epochs,
                 "seed": self.seed,
-                "batch_size": self.experiment.batch_size,
                 "precision": self.experiment.precision or machine.precision(),
+                **({} if has_own_fit(self.experiment.space) else self._batches()),
+                **size,
+                **values,
             },
         )
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(
                 "dataset",
-                name=f"{self.data.dataset.name}-{context}",  # MLflow keeps one input of a name
+                name=self.data.dataset.name,
                 digest=self.data.dataset.digest,
                 images=len(images),
                 context=context,
             )
+
+    def _batches(self) -> dict[str, int]:
+        return {
+            "batch_size": self.experiment.batch_size,
+            "epoch_images": self.experiment.epoch_images or len(self.data.train),
+        }
 
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
         """All that the outcome of this training depends on, so that it can be repeated."""

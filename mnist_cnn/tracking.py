@@ -9,6 +9,8 @@ two equal ones. So a kill between a delivery and its note doubles nothing.
 import json
 import logging
 import os
+import posixpath
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -71,6 +73,12 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     return str(client.create_experiment(name, artifact_location=location))
 
 
+def valid_name(name: str) -> str:
+    """A name as MLflow takes it: letters, digits and `_-. :/`, and like a relative path."""
+    text = posixpath.normpath(re.sub(r"[^\w\-.: /]", "_", name)).lstrip("./")
+    return text or "_"
+
+
 class Delivery:
     """Brings MLflow up to date with the journals of one study."""
 
@@ -83,10 +91,17 @@ class Delivery:
     def deliver(self) -> None:
         """Deliver what the journals hold and MLflow does not. The study's own goes first."""
         parent = self._deliver_folder(self.study_folder, None)
-        if parent:
-            for entry in sorted(os.scandir(self.study_folder), key=lambda entry: entry.name):
-                if entry.is_dir() and Path(entry) not in self._ended:
+        if parent is None:
+            return
+        problem = None
+        for entry in sorted(os.scandir(self.study_folder), key=lambda entry: entry.name):
+            if entry.is_dir() and Path(entry) not in self._ended:
+                try:
                     self._deliver_folder(Path(entry), parent)
+                except MlflowException as error:
+                    problem = problem or error  # one run that somebody deleted holds up no other
+        if problem:
+            raise problem
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
         """Deliver what is new in one journal. The run's id, or None while the journal is empty."""
@@ -128,14 +143,25 @@ class Delivery:
             )
             run_id = str(run.info.run_id)
         self._tags(run_id, folder, events)
-        params = [Param(name, str(value)) for name, value in event.get("params", {}).items()]
-        for some in _chunks(params, MAX_PARAMS_TAGS_PER_BATCH):
-            self.client.log_batch(run_id, params=some)
+        self._params(run_id, folder, events)
         return run_id
+
+    def _params(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        # MLflow never changes a parameter, and a study may go on under another budget: the first
+        # value of each stands.
+        known = self.client.get_run(run_id).data.params
+        params = {n: v for event in reversed(events) for n, v in event.get("params", {}).items()}
+        new = [
+            Param(key, str(value))
+            for name, value in params.items()
+            if (key := valid_name(name)) not in known
+        ]
+        for some in _chunks(new, MAX_PARAMS_TAGS_PER_BATCH):
+            self.client.log_batch(run_id, params=some)
 
     def _metrics(self, run_id: str, folder: Path, events: list[Event]) -> None:
         metrics = [
-            Metric(name, value, event["time"], event["step"])
+            Metric(valid_name(name), value, event["time"], event["step"])
             for event in events
             for name, value in event["metrics"].items()
         ]
@@ -144,14 +170,17 @@ class Delivery:
 
     def _tags(self, run_id: str, folder: Path, events: list[Event]) -> None:
         tags = {name: text for event in events for name, text in event.get("tags", {}).items()}
-        for some in _chunks([RunTag(*item) for item in tags.items()], MAX_PARAMS_TAGS_PER_BATCH):
+        for some in _chunks(
+            [RunTag(valid_name(name), text) for name, text in tags.items()],
+            MAX_PARAMS_TAGS_PER_BATCH,
+        ):
             self.client.log_batch(run_id, tags=some)
 
     def _dataset(self, run_id: str, folder: Path, events: list[Event]) -> None:
         for event in events:
             facts = {"images": event["images"]}
             dataset = Dataset(
-                name=event["name"],
+                name=f"{event['name']} {event['context']}",  # one name and digest count once
                 digest=event["digest"][:36],  # as much as MLflow keeps
                 source_type="local",
                 source=json.dumps({"sha256": event["digest"]}),
@@ -170,17 +199,19 @@ class Delivery:
         made = self.client.search_logged_models(
             [self.experiment_id], f"source_run_id = '{run_id}'", order_by=None
         )
-        for model in made:
-            if model.tags.get("journal.time") == str(event["time"]) and model.status == "READY":
-                return  # delivered before a kill
-        model = self.client.create_logged_model(
-            self.experiment_id,
-            event["name"],
-            source_run_id=run_id,
-            tags={**event["tags"], "journal.time": str(event["time"])},
-            params={name: str(value) for name, value in event["params"].items()},
-            model_type="classifier",
-        )
+        time = str(event["time"])
+        model = next((model for model in made if model.tags.get("journal.time") == time), None)
+        if model is None:
+            model = self.client.create_logged_model(
+                self.experiment_id,
+                event["name"],
+                source_run_id=run_id,
+                tags={**event["tags"], "journal.time": time},
+                params={valid_name(name): str(value) for name, value in event["params"].items()},
+                model_type="classifier",
+            )
+        if model.status == "READY":
+            return  # delivered before a kill
         self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
         self.client.finalize_logged_model(model.model_id, "READY")
 

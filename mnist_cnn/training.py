@@ -21,7 +21,7 @@ from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Experiment, Objective
+from mnist_cnn.experiment import Experiment, Objective, SearchSpace
 
 # Batches that run in one call of the training function. Sixteen take the Python out of the loop
 # (5 % of an epoch); more gain nothing and delay the notice of a NaN.
@@ -141,13 +141,16 @@ def train(
     Raises TrainingFailed, UserError, and whatever the model or the checkpoint's `on_epoch` raises.
     """
     space, batch_size = experiment.space, experiment.batch_size
-    own_fit = getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)
+    own_fit = has_own_fit(space)
     steps = min(experiment.epoch_images or len(images), len(images)) // batch_size
     model.jit_compile = experiment.jit_compile
     if not own_fit:
         if steps == 0:
             raise TrainingFailed(f"an epoch's images do not fill a batch of {batch_size}")
-        model.steps_per_execution = min(STEPS_PER_EXECUTION, steps)
+        # Keras runs whole calls only: 25 steps in calls of 16 would be 32, past the epoch's end.
+        calls = math.ceil(steps / STEPS_PER_EXECUTION)
+        model.steps_per_execution = steps // calls
+        steps = calls * model.steps_per_execution
         one_cycle(model.optimizer, steps * epochs)
     model.optimizer.build(model.trainable_variables)
     checkpoint.restore(model)
@@ -167,9 +170,15 @@ def train(
         model.fit(
             batches(images, batch_size, seed, done * steps),
             steps_per_epoch=steps,
+            shuffle=False,  # they come in an order of their own
             validation_batch_size=EVALUATION_BATCH_SIZE,
             **common,
         )
+
+
+def has_own_fit(space: SearchSpace) -> bool:
+    """Whether `space` is a HyperModel that overrides `fit`, to tune the batch size for example."""
+    return getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)
 
 
 def batches(images: Images, batch_size: int, seed: int, first_batch: int) -> tf.data.Dataset:

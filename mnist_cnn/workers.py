@@ -119,7 +119,8 @@ class Workers:
                 worker.key, worker.deadline = None, math.inf
                 if machine.memory_of(worker.process.pid) > self._memory_bytes:
                     self._kill(worker)  # it is idle, and what leaked goes with it
-            if not worker.process.is_alive():
+            # One that died since it was asked keeps its call, which ends at the next waiting.
+            if worker.key is None and not worker.process.is_alive():
                 self._workers[place] = self._start(place)
         return ended
 
@@ -185,6 +186,7 @@ def _work(
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a kill loses the rest
     os.environ.update(environment)
     sys.path[:] = search_path
     while True:

@@ -3,6 +3,8 @@
 Twenty-five batches are an epoch here: not a multiple of the batches that run in one call.
 """
 
+from types import SimpleNamespace
+
 import keras
 import keras_tuner
 import numpy as np
@@ -10,9 +12,9 @@ import pytest
 from keras import layers
 from keras.optimizers.schedules import ExponentialDecay
 
-from mnist_cnn.datasets import Images
+from mnist_cnn.datasets import Images, mnist
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Maximize, Minimize
+from mnist_cnn.experiment import Experiment, Maximize, Minimize
 from mnist_cnn.training import Checkpoint, TrainingFailed, batches, one_cycle, train
 
 BATCH_SIZE, STEPS = 10, 25
@@ -25,42 +27,47 @@ class Interrupted(Exception):
 # Interrupted and gone on
 
 
-def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(images, tmp_path):
-    whole = checkpoint(tmp_path / "whole.npz")
+@pytest.fixture(scope="module")
+def trainings(images, tmp_path_factory):
+    """The same training twice: in one go, and interrupted after its first epoch."""
+    folder, told = tmp_path_factory.mktemp("trainings"), []
+    whole = checkpoint(folder / "whole.npz")
     uninterrupted = convolutional(seed=1)
     fit(uninterrupted, images, whole, epochs=3)
-    stopped = checkpoint(tmp_path / "parts.npz", raise_after(1))
+    stopped = checkpoint(folder / "parts.npz", raise_after(1))
     with pytest.raises(Interrupted):
         fit(convolutional(seed=1), images, stopped, epochs=3)
-    (tmp_path / "parts.part").write_bytes(b"torn by a kill in the midst of writing")
+    (folder / "parts.part").write_bytes(b"torn by a kill in the midst of writing")
+    parts = checkpoint(folder / "parts.npz", lambda *arguments: told.append(arguments))
     # Another seed: all that the random layers do must come from the checkpoint.
-    parts, resumed = checkpoint(tmp_path / "parts.npz"), convolutional(seed=2)
+    resumed = convolutional(seed=2)
     fit(resumed, images, parts, epochs=3)
-    assert_same_arrays(resumed.get_weights(), uninterrupted.get_weights())
+    return SimpleNamespace(
+        whole=whole, uninterrupted=uninterrupted, parts=parts, resumed=resumed, told=told
+    )
+
+
+def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(trainings):
+    parts, whole = trainings.parts, trainings.whole
+    assert_same_arrays(trainings.resumed.get_weights(), trainings.uninterrupted.get_weights())
     assert_same_arrays(parts.best_weights, whole.best_weights)
     assert parts.best_epoch == whole.best_epoch
     assert without_seconds(parts.history) == without_seconds(whole.history)
     assert len(parts.history) == 3
 
 
-def test_the_epochs_of_an_interrupted_training_are_told_again_in_order(images, tmp_path):
-    with pytest.raises(Interrupted):
-        fit(dense(), images, checkpoint(tmp_path / "a.npz", raise_after(2)), epochs=3)
-    told = []
-    again = checkpoint(tmp_path / "a.npz", lambda *arguments: told.append(arguments))
-    fit(dense(), images, again, epochs=3)
-    assert told == list(enumerate(again.history, start=1)) and len(told) == 3
+def test_the_epochs_of_an_interrupted_training_are_told_again_in_order(trainings):
+    assert trainings.told == list(enumerate(trainings.parts.history, start=1))
 
 
-def test_a_finished_training_is_not_trained_on(images, tmp_path):
-    model, same = dense(), dense()
-    fit(model, images, first := checkpoint(tmp_path / "a.npz"), epochs=2)
-    content = (tmp_path / "a.npz").read_bytes()
-    fit(same, images, again := checkpoint(tmp_path / "a.npz"), epochs=2)
-    assert int(same.optimizer.iterations) == int(model.optimizer.iterations)
-    assert again.history == first.history
-    assert_same_arrays(again.best_weights, first.best_weights)
-    assert (tmp_path / "a.npz").read_bytes() == content
+def test_a_finished_training_is_not_trained_on(trainings, images):
+    content = trainings.whole.path.read_bytes()
+    model, again = convolutional(seed=2), checkpoint(trainings.whole.path)
+    fit(model, images, again, epochs=3)
+    assert_same_arrays(model.get_weights(), trainings.uninterrupted.get_weights())
+    assert_same_arrays(again.best_weights, trainings.whole.best_weights)
+    assert again.history == trainings.whole.history
+    assert again.path.read_bytes() == content
 
 
 def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_path):
@@ -71,6 +78,15 @@ def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_p
 
 
 # The learning rate
+
+
+@pytest.fixture(scope="module")
+def trained(images, tmp_path_factory):
+    """A model after four epochs, of which the first counts as the best, and its checkpoint."""
+    path = tmp_path_factory.mktemp("trained") / "a.npz"
+    model, state = dense(), checkpoint(path, objective=Maximize("learning_rate"))
+    fit(model, images, state, epochs=4)
+    return model, state
 
 
 def test_the_learning_rate_rises_a_quarter_of_the_steps_and_falls_to_zero():
@@ -86,14 +102,17 @@ def test_the_learning_rate_rises_a_quarter_of_the_steps_and_falls_to_zero():
     assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
 
 
-def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(images, tmp_path):
-    model, state = dense(), checkpoint(tmp_path / "a.npz")
-    fit(model, images, state, epochs=4)
+def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
+    model, state = trained
     rates = [metrics["learning_rate"] for metrics in state.history]
     assert rates[0] == pytest.approx(0.1)  # a quarter of the steps is the first epoch of four
     assert rates[0] > rates[1] > rates[2] > 1e-3 and rates[3] == pytest.approx(0, abs=1e-8)
-    model.optimizer.iterations.assign_sub(1)
-    assert float(model.optimizer.learning_rate) > 1e-6
+    optimizer = keras.optimizers.SGD(0.1)
+    one_cycle(optimizer, last := int(model.optimizer.iterations))
+    optimizer.iterations.assign(last - 1)
+    model.optimizer.iterations.assign(last - 1)
+    assert float(model.optimizer.learning_rate) == float(optimizer.learning_rate) > 0
+    model.optimizer.iterations.assign(last)
 
 
 def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path):
@@ -108,9 +127,8 @@ def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path):
 # objective it says beforehand which epoch is the best.
 
 
-def test_the_best_epochs_weights_are_kept(images, tmp_path):
-    state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
-    fit(dense(), images, state, epochs=4)
+def test_the_best_epochs_weights_are_kept(trained, images):
+    _, state = trained
     assert state.best_epoch == 1 and len(state.history) == 4
     model = dense()
     model.set_weights(state.best_weights)
@@ -120,6 +138,13 @@ def test_the_best_epochs_weights_are_kept(images, tmp_path):
     assert found["loss"] == pytest.approx(first["val_loss"], rel=1e-5)
     assert found["accuracy"] == pytest.approx(first["val_accuracy"], rel=1e-5)
     assert first["val_loss"] != pytest.approx(last["val_loss"], rel=1e-3)
+
+
+def test_an_epoch_can_have_fewer_images_than_a_pass(images, tmp_path):
+    model, state = dense(), checkpoint(tmp_path / "a.npz")
+    fit(model, images, state, epochs=4, epoch_images=50)
+    assert int(model.optimizer.iterations) == 4 * 5
+    assert state.history[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
 
 
 @pytest.mark.parametrize("objective", [Maximize("m"), Minimize("m")], ids=["maximize", "minimize"])
@@ -161,7 +186,7 @@ def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images
 
 
 def test_fewer_images_than_a_batch_fail_the_training(images, tmp_path):
-    with pytest.raises(TrainingFailed, match="9 images do not fill a batch of 10"):
+    with pytest.raises(TrainingFailed, match="images do not fill a batch of 10"):
         fit(dense(), images[slice(9)], checkpoint(tmp_path / "a.npz"), epochs=1)
 
 
@@ -203,22 +228,28 @@ def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_ra
 # The order of the images
 
 
-def test_every_epoch_takes_each_image_once_in_an_order_of_its_own():
-    first, second, third = epochs_of_numbers(count=60, seed=5, epochs=3)
+def test_every_pass_takes_each_image_once_in_an_order_of_its_own():
+    first, second, third = passes_over_numbers(count=60, seed=5, passes=3)
     for order in (first, second, third):
         assert sorted(order) == list(range(60)) != order
     assert first != second != third != first
 
 
-def test_the_order_is_a_function_of_seed_and_epoch():
-    orders = epochs_of_numbers(count=60, seed=5, epochs=3)
-    assert epochs_of_numbers(count=60, seed=5, epochs=3) == orders
-    assert epochs_of_numbers(count=60, seed=5, epochs=1, first_epoch=2) == orders[2:]
-    assert epochs_of_numbers(count=60, seed=6, epochs=1) != orders[:1]
+def test_the_order_is_a_function_of_the_seed_and_the_pass():
+    orders = passes_over_numbers(count=60, seed=5, passes=3)
+    assert passes_over_numbers(count=60, seed=5, passes=3) == orders
+    assert passes_over_numbers(count=60, seed=6, passes=1) != orders[:1]
 
 
-def test_images_that_fill_no_batch_are_left_out_and_other_ones_every_epoch():
-    first, second = epochs_of_numbers(count=65, seed=0, epochs=2)
+@pytest.mark.parametrize("first_batch", [1, 5, 6, 14])
+def test_the_batches_go_on_from_any_one_of_them(first_batch):
+    images = numbered(65)
+    whole = labels_of(batches(images, 10, 5, 0), 18)
+    assert labels_of(batches(images, 10, 5, first_batch), 4) == whole[first_batch:][:4]
+
+
+def test_images_that_fill_no_batch_are_left_out_and_other_ones_every_pass():
+    first, second = passes_over_numbers(count=65, seed=0, passes=2)
     assert len(set(first)) == len(set(second)) == 60
     assert set(first) != set(second)
 
@@ -230,14 +261,21 @@ def test_labels_stay_with_their_images(images):
     assert found == given
 
 
-def epochs_of_numbers(*, count, seed, epochs, first_epoch=0):
-    """The orders in which images that are their own number come."""
+def numbered(count):
+    """Images that are labelled with their own number."""
     numbers = np.arange(count)
-    numbered = Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), numbers.astype(np.int32))
-    taken = batches(numbered, 10, seed, first_epoch).take(count // 10 * epochs)
-    labels = [label for _, y in taken.as_numpy_iterator() for label in y.tolist()]
-    size = count // 10 * 10
-    return [labels[start : start + size] for start in range(0, len(labels), size)]
+    return Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), numbers.astype(np.int32))
+
+
+def labels_of(dataset, count):
+    return [y.tolist() for _, y in dataset.take(count).as_numpy_iterator()]
+
+
+def passes_over_numbers(*, count, seed, passes):
+    """The orders in which images that are their own number come, one for every pass."""
+    steps = count // 10
+    found = labels_of(batches(numbered(count), 10, seed, 0), steps * passes)
+    return np.array(found).reshape(passes, steps * 10).tolist()
 
 
 def convolutional(seed):
@@ -279,17 +317,20 @@ def checkpoint(path, on_epoch=lambda epoch, metrics: False, *, objective=None, p
     return Checkpoint(path, objective or Maximize("val_accuracy"), patience, on_epoch)
 
 
-def fit(model, images, state, *, epochs, space=None):
+def fit(model, images, state, *, epochs, space=None, epoch_images=None):
     train(
         model,
-        space or dense,
         keras_tuner.HyperParameters(),
         images[slice(min(len(images), STEPS * BATCH_SIZE))],
         validation_of(images),
+        experiment=Experiment(
+            space=space or dense,
+            dataset=mnist,
+            batch_size=BATCH_SIZE,
+            epoch_images=epoch_images,
+        ),
         epochs=epochs,
-        batch_size=BATCH_SIZE,
         seed=7,
-        jit_compile=False,
         checkpoint=state,
     )
 

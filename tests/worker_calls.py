@@ -63,11 +63,6 @@ def return_what_cannot_be_sent():
     return lambda: None
 
 
-def write_to_a_full_disk():
-    with Path("/dev/full").open("w") as file:
-        file.write("more")
-
-
 def hold(path, busy=False):
     """Hold `path` locked for as long as this process lives, asleep or computing."""
     with Path(path).open("w") as file:

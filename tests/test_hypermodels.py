@@ -1,0 +1,65 @@
+"""KerasTuner's HyperModels as search spaces, through the real command."""
+
+import optuna
+from faults import Search, agrees, make_project
+from optuna.trial import TrialState
+
+TUNES_ITS_BATCHES = """
+import keras
+import keras_tuner
+
+
+class TunesItsBatches(keras_tuner.HyperModel):
+    # After KerasTuner's guide "Tune hyperparameters in your custom training loop", which
+    # overrides `fit` in this way.
+    def build(self, hp):
+        model = keras.Sequential([
+            keras.Input((28, 28, 1)),
+            keras.layers.MaxPooling2D(4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(hp.Int("units", 8, 32, step=8), activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, batch_size=hp.Choice("batch_size", [50, 100]), **kwargs)
+
+
+tunes_its_batches = TunesItsBatches()
+"""
+EXPERIMENT = """
+from dataclasses import replace
+from experiments.smoke import experiment as smoke
+from search_spaces.tunes_its_batches import tunes_its_batches
+
+experiment = replace(smoke, space=tunes_its_batches, baseline={"units": 16}, trials=3)
+"""
+
+
+def test_a_hypermodels_own_fit_is_used_and_what_it_tunes_is_recorded(tmp_path):
+    root = make_project(
+        tmp_path,
+        search_spaces__tunes_its_batches=TUNES_ITS_BATCHES,
+        experiments__own_fit=EXPERIMENT,
+    )
+    code, _, err = Search(root, experiment="own_fit").finish()
+    assert code == 0, err
+    study, client, _, runs = agrees(root, "own_fit-1")
+    assert study.trials[0].state == TrialState.COMPLETE
+    for trial in study.trials:
+        assert trial.distributions["batch_size"] == optuna.distributions.CategoricalDistribution(
+            (50, 100)
+        )
+        (run,) = (
+            r
+            for r in runs
+            if r.data.tags.get("optuna.trial") == str(trial.number)
+            and r.data.tags["kind"] == "trial"
+        )
+        assert run.data.params["batch_size"] == str(trial.params["batch_size"])
+        assert f'"batch_size": {trial.params["batch_size"]}' in run.data.tags["recipe"]
+    assert study.trials[0].params["units"] == 16
+    assert study.trials[0].params["batch_size"] == 50  # not named by the baseline: its default
+    assert client.get_experiment_by_name("own_fit")
