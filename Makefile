@@ -6,11 +6,11 @@ VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui promote test check lock clean
+.PHONY: help setup search ui promote test test-faults check lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
-		| awk -F '\t' '{ printf "  make %-9s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/.done ## make .venv with the locked packages
 
@@ -32,6 +32,9 @@ promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
 
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest
+
+test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: ten minutes
+	@$(VENV)/bin/pytest -m slow
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .

@@ -45,8 +45,9 @@ def _search(options: argparse.Namespace) -> None:
 
     check_name(options.experiment)
     environments = machine.worker_environments(options.workers or machine.default_workers())
-    log, memory = worker_log(options.experiment), machine.available_memory() / len(environments)
-    with alone(options.experiment), Workers(environments, log, memory / 2) as workers:
+    memory = machine.worker_memory(len(environments))
+    log = worker_log(options.experiment)
+    with alone(options.experiment), Workers(environments, log, memory) as workers:
         # The workers import TensorFlow while this process imports MLflow.
         from rich.console import Console
 
@@ -70,7 +71,7 @@ def _search(options: argparse.Namespace) -> None:
 def _trials(options: argparse.Namespace) -> None:
     from mnist_cnn.listing import show_trials
 
-    show_trials(options.experiment, options.study, options.storage)
+    show_trials(options.experiment, options.study, options.storage, options.form)
 
 
 def _promote(options: argparse.Namespace) -> None:
@@ -151,6 +152,11 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
     _study_options(verb)
+    form = verb.add_mutually_exclusive_group()
+    for name in ("csv", "json"):
+        text = f"all trials as {name.upper()}"
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
+    verb.set_defaults(form="table")
 
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")

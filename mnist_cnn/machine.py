@@ -75,6 +75,14 @@ def threads_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(names, str(threads))
 
 
+def worker_memory(count: int) -> float:
+    """The bytes of memory above which one of `count` training processes is replaced by a new one.
+
+    Half of its share of what is free, but never so little that TensorFlow itself passes it.
+    """
+    return max(available_memory() / count / 2, 2 * 2**30)
+
+
 def memory_of(process_id: int | None) -> int:
     """The bytes of memory that a process holds now; 0 where that cannot be told."""
     try:
