@@ -20,15 +20,15 @@ experiment = Experiment(
     objectives=(Maximize("val_accuracy"),),
     trials=40,
     timeout_seconds=660,
-    # A trial is short, two passes over the images, and is judged after every quarter of a pass.
-    epochs=8,
+    # A trial is short, a pass and a half over the images, and judged after every quarter of one.
+    epochs=6,
     epoch_images=12_500,
     batch_size=256,
-    patience=8,
+    patience=16,
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=6),
     # From the second quarter on, a trial that is below the best third of the others is stopped.
     pruner=partial(optuna.pruners.PercentilePruner, 33.0, n_startup_trials=3, n_warmup_steps=1),
-    # The best ones are then trained as long as the network deserves.
+    # The best ones are then trained for eight passes.
     confirm=Confirm(trials=2, seeds=2, max_seeds=2, epochs=32),
     # A known-good plain network: convolution, pooling, convolution, pooling, dense.
     baseline={"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128, "optimizer": "adam"},

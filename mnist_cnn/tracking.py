@@ -6,6 +6,7 @@ is found again by its tag `journal`, metrics carry the times of the journal, and
 two equal ones. So a kill between a delivery and its note doubles nothing.
 """
 
+import getpass
 import json
 import logging
 import os
@@ -137,7 +138,12 @@ class Delivery:
             run_id = str(found[0].info.run_id)
             self.client.update_run(run_id, status="RUNNING")
         else:
-            tags = {"journal": key} | ({PARENT: parent} if parent else {})
+            tags = {
+                "journal": key,
+                "mlflow.user": getpass.getuser(),
+                "mlflow.source.name": "mnist-cnn",
+                **({PARENT: parent} if parent else {}),
+            }
             run = self.client.create_run(
                 self.experiment_id, events[0]["time"], tags, run_name=event["name"]
             )
