@@ -6,7 +6,7 @@ VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui promote test test-faults check lock clean
+.PHONY: help setup search ui promote serve test test-faults check lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -26,6 +26,9 @@ search: $(VENV)/.done ## search, or go on: EXPERIMENT= TRIALS= TIMEOUT=seconds W
 
 ui: $(VENV)/.done ## look at the runs in MLflow's pages: PORT=
 	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
+
+serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: PORT=
+	@$(MNIST_CNN) serve $(if $(PORT),--port '$(PORT)')
 
 promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
 	@$(MNIST_CNN) promote --experiment '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')

@@ -30,5 +30,6 @@ experiment = replace(
     epoch_images=None,
     batch_size=64,
     confirm=Confirm(trials=0),
+    validation_fraction=1 / 6,
     baseline={"version": "v2", "learning_rate": 0.001},
 )

@@ -25,5 +25,8 @@ experiment = replace(
     timeout_seconds=120,
     epochs=2,
     batch_size=100,
+    epoch_images=None,
+    validation_fraction=1 / 6,
+    baseline={"blocks": 2, "filters_0": 32, "filters_1": 64},
     confirm=Confirm(trials=1, seeds=1, max_seeds=1),
 )

@@ -131,6 +131,12 @@ def _ui(options: argparse.Namespace) -> None:
     serve_ui(options.port)
 
 
+def _serve(options: argparse.Namespace) -> None:
+    from mnist_cnn.serving.server import serve
+
+    serve(options.host, options.port)
+
+
 class _Parser(argparse.ArgumentParser):
     """Answers wrong usage with one line, without the list of all options."""
 
@@ -183,6 +189,12 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "ui", _ui, "look at the runs in MLflow's pages")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
+
+    verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
+    verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
+    verb.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 for all the network (default: %(default)s)"
+    )
     return parser
 
 

@@ -22,15 +22,16 @@ MAX_PIXELS = 4_000_000  # of one image in a folder; more is a mistake, or a deco
 
 
 class Arrays(NamedTuple):
-    """Which arrays of an .npz hold the images to test on, and one image's (height, width, channels).
+    """Which arrays of an .npz hold the images to test on.
 
-    test: whether the file has a training part too, so that these are its test set.
+    shape: (height, width, channels) of one image.
+    lockbox: whether the file has a training part too, so that these are its test set.
     """
 
     x: str
     y: str
     shape: Shape
-    test: bool
+    lockbox: bool
 
 
 def digest_of_file(path: Path) -> str:
@@ -181,4 +182,4 @@ def _image(path: Path, shape: Shape) -> NDArray[np.float32]:
         raise
     except Exception as error:  # Pillow's readers each raise their own
         raise UserError(f"{path} is no image that can be read: {error}") from None
-    return pixels.reshape(shape) / 255
+    return pixels.reshape(shape) / np.float32(255)

@@ -1,49 +1,65 @@
-"""How good a saved model is on images that it has not seen."""
+"""How good a saved model is on images that it has not seen. Happens in a worker process."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from mnist_cnn import evaluation_figures, saved_model
 from mnist_cnn.datasets import Images
-from mnist_cnn.errors import UserError
-from mnist_cnn.training import EVALUATION_BATCH_SIZE
+from mnist_cnn.evaluation_data import Facts, find
+from mnist_cnn.run import weights_digest
+from mnist_cnn.scores import Evaluation, score
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of a model on some images.
+def examine(model_file: Path, data: str) -> tuple[Facts, str]:
+    """Check that the model can be evaluated on `data`, before any test image is read.
 
-    images: how many; accuracy: share of right answers in [0, 1]; loss: mean cross-entropy in nats.
+    Returns what is recorded of the data, and the digest of the model's weights by which the run
+    that trained them can be found. Raises UsageError for unknown data, UserError for a model
+    that cannot be loaded or does not fit them.
     """
+    source = find(data)
+    model = saved_model.load(model_file)
+    saved_model.check_fits(model, source.facts.name, source.shape, source.classes)
+    return source.facts, weights_digest(model.get_weights())
 
-    images: int
-    accuracy: float
-    loss: float
 
+def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
+    """Evaluate the model on the images that `data` names; a test set is opened here.
 
-def load(path: Path) -> keras.Model:
-    """The model in a .keras file, loaded safely: no code in it is run.
+    pictures: a folder that gets the pictures; None for none.
 
-    Raises UserError if the file cannot be read.
+    Raises UsageError and UserError, as `examine` does, and for images that do not fit the model.
     """
-    try:
-        return keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras, zipfile and h5py each raise their own
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"cannot load the model {path}: {reason}") from None
-
-
-def evaluate(model: keras.Model, images: Images) -> Evaluation:
-    """Evaluate `model`, whose output is probabilities of shape (n, classes)."""
-    probabilities = np.asarray(
-        model.predict(images.x, batch_size=EVALUATION_BATCH_SIZE, verbose=0), dtype=np.float64
-    )
-    labels = images.y
-    given = probabilities[np.arange(len(labels)), labels]
+    model, name, images, probabilities = _answer(model_file, data)
+    labels = images.labels
+    if pictures is not None:
+        evaluation_figures.draw(images.x, labels, probabilities, name, pictures)
     return Evaluation(
-        images=len(labels),
-        accuracy=float(np.mean(probabilities.argmax(axis=1) == labels)),
-        loss=float(np.mean(-np.log(np.maximum(given, 1e-7)))),
+        scores=score(probabilities, labels),
+        parameters=int(model.count_params()),
+        single_image_ms=saved_model.latency_ms(model, 1),
+        batch_ms=saved_model.latency_ms(model, saved_model.BATCH),
+        batch_images=saved_model.BATCH,
+        right=_right(images, probabilities),
     )
+
+
+def right(model_file: Path, data: str) -> NDArray[np.bool_]:
+    """Which of the images the model answers rightly, of shape (n,); otherwise as `evaluate`."""
+    _, _, images, probabilities = _answer(model_file, data)
+    return _right(images, probabilities)
+
+
+def _answer(model_file: Path, data: str) -> tuple[keras.Model, str, Images, NDArray[np.float64]]:
+    source = find(data)
+    model = saved_model.load(model_file)
+    saved_model.check_fits(model, source.facts.name, source.shape, source.classes)
+    images = source.read(saved_model.shape_of(model), saved_model.classes_of(model))
+    return model, source.facts.name, images, saved_model.answer(model, images.x)
+
+
+def _right(images: Images, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(probabilities.argmax(axis=1) == images.labels)

@@ -16,20 +16,28 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import experiment_names, load_experiment
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """Labelled images that are not read yet.
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded of the images.
 
-    name, digest: as recorded; the digest is a SHA-256 in hexadecimal.
-    lockbox: whether reading them opens a test set, which is recorded.
-    shape: of one image, (height, width, channels); None where it is made to fit the model.
-    classes: how many; None where the labels are checked when they are read.
-    read: gives the images for a model of this shape and number of classes.
+    digest: SHA-256 in hexadecimal. lockbox: whether reading them opens a test set.
     """
 
     name: str
     digest: str
     lockbox: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labelled images that are not read yet.
+
+    shape: of one image, (height, width, channels); None where it is made to fit the model.
+    classes: how many; None where the labels are checked when they are read.
+    read: gives the images for a model of this shape and number of classes.
+    """
+
+    facts: Facts
     shape: Shape | None
     classes: int | None
     read: Callable[[Shape, int], Images]
@@ -48,24 +56,16 @@ def find(data: str) -> Source:
         return _test_images(known[data]())
     path = Path(data)
     if path.is_dir():
-        return Source(
-            name=path.resolve().name,
-            digest=dataset_files.digest_of_folder(path),
-            lockbox=False,
-            shape=None,
-            classes=None,
-            read=partial(dataset_files.read_folder, path),
-        )
+        facts = Facts(path.resolve().name, dataset_files.digest_of_folder(path), lockbox=False)
+        return Source(facts, None, None, partial(dataset_files.read_folder, path))
     if path.is_file():
         arrays = dataset_files.arrays_of(path)
-        return Source(
-            name=path.name,
-            digest=dataset_files.digest_of_file(path),
-            lockbox=arrays.test,
-            shape=arrays.shape,
-            classes=None,
-            read=lambda shape, classes: dataset_files.read_arrays(path, arrays, classes),
-        )
+        facts = Facts(path.name, dataset_files.digest_of_file(path), lockbox=arrays.lockbox)
+
+        def read(shape: Shape, classes: int) -> Images:
+            return dataset_files.read_arrays(path, arrays, classes)
+
+        return Source(facts, arrays.shape, None, read)
     names = ", ".join(sorted({*experiments, *known}))
     raise UsageError(
         f"there are no data {data!r}; valid: {names}, an .npz file, a folder of images"
@@ -73,14 +73,8 @@ def find(data: str) -> Source:
 
 
 def _test_images(dataset: Dataset) -> Source:
-    return Source(
-        name=dataset.name,
-        digest=dataset.digest,
-        lockbox=True,
-        shape=dataset.shape,
-        classes=dataset.classes,
-        read=lambda shape, classes: dataset.test(),
-    )
+    facts = Facts(dataset.name, dataset.digest, lockbox=True)
+    return Source(facts, dataset.shape, dataset.classes, lambda shape, classes: dataset.test())
 
 
 def _experiments() -> list[str]:

@@ -8,7 +8,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,8 @@ class Experiment:
     sampler: called with `seed=`, returns the Optuna sampler.
     pruner: called without arguments, returns the Optuna pruner.
     confirm: how the best trials are confirmed.
-    baseline: the first trial's configuration; what it leaves out has KerasTuner's default.
+    baseline: the first trial's configuration, or a sequence of the first trials'; what one leaves
+        out has KerasTuner's default.
     precision: a Keras dtype policy; None for the fastest that the machine computes natively.
     jit_compile: whether XLA compiles the training step. Off, because on a CPU it made an epoch of
         these models two to four times as long.
@@ -124,7 +125,7 @@ class Experiment:
     sampler: Callable[..., optuna.samplers.BaseSampler] = grouped_tpe
     pruner: Callable[..., optuna.pruners.BasePruner] = optuna.pruners.MedianPruner
     confirm: Confirm = field(default_factory=Confirm)
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    baseline: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     precision: str | None = None
     jit_compile: bool = False
 
@@ -189,6 +190,7 @@ def load_experiment(name: str) -> Experiment:
 class Plan:
     """What the search process has to know of an experiment: plain values only.
 
+    baselines: the configurations of the first trials.
     description: each field of the experiment as text.
     fingerprint: equal for experiments whose trials can be compared.
     """
@@ -200,7 +202,7 @@ class Plan:
     trial_timeout_seconds: float | None
     epochs: int
     confirm: Confirm
-    baseline: Mapping[str, Any]
+    baselines: tuple[Mapping[str, Any], ...]
     description: Mapping[str, str]
     fingerprint: str
 
@@ -215,10 +217,16 @@ def plan(name: str, experiment: Experiment) -> Plan:
         trial_timeout_seconds=experiment.trial_timeout_seconds,
         epochs=experiment.epochs,
         confirm=experiment.confirm,
-        baseline=dict(experiment.baseline),
+        baselines=baselines(experiment),
         description=describe(experiment),
         fingerprint=fingerprint(experiment),
     )
+
+
+def baselines(experiment: Experiment) -> tuple[Mapping[str, Any], ...]:
+    """The configurations of the experiment's first trials."""
+    given = experiment.baseline
+    return (dict(given),) if isinstance(given, Mapping) else tuple(map(dict, given)) or ({},)
 
 
 def describe(experiment: Experiment) -> dict[str, str]:

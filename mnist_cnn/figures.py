@@ -1,20 +1,26 @@
-"""The pictures. Each function returns a Matplotlib figure with a title, axes and units."""
+"""The pictures of one training and of a study's values.
 
+Each function returns a Matplotlib figure with a title, axes and units.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn import chart
+from mnist_cnn.chart import BEST_COLOR, COLORS, JUDGED, MARKERS, SHOWN_PARAMETERS
 from mnist_cnn.experiment import Objective
-
-COLORS = {TrialState.COMPLETE: "tab:blue", TrialState.PRUNED: "tab:orange"}
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG of twice the screen's resolution."""
+    """Write `figure` as a PNG of one and a half times the width at which MLflow shows it."""
     figure.savefig(path, dpi=144)
 
 
@@ -27,47 +33,60 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
     figure.suptitle(title)
     epochs = range(1, len(history) + 1)
     for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for name, label in ((metric, "training"), (f"val_{metric}", "validation")):
+        for name, label, color, marker in (
+            (metric, "training", chart.BLUE, "o"),
+            (f"val_{metric}", "validation", chart.ORANGE, "s"),
+        ):
             if history and name in history[0]:
-                axes.plot(epochs, [m[name] for m in history], marker="o", label=label)
-        _label(axes, "epoch", metric)
+                values = [metrics[name] for metrics in history]
+                axes.plot(epochs, values, color=color, marker=marker, markersize=5, label=label)
+        chart.label_axes(axes, "epoch", metric)
         if axes.lines:
             axes.legend()
     return figure
 
 
 def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) -> Figure:
-    """Each trial's value by its number, and the best value so far."""
-    figure, axes = _figure("Optimisation history")
-    _limit_to_the_best(axes, trials, objective)
-    for state, color in COLORS.items():
-        some = [t for t in trials if t.state == state and t.values]
+    """Each finished trial's value in the order of finishing, and the best value so far."""
+    figure, axes = chart.new_figure("Optimisation history")
+    ordered = sorted(trials, key=_finished)
+    for state in JUDGED:
+        some = [(n, t) for n, t in enumerate(ordered) if t.state == state and chart.has_value(t)]
         axes.scatter(
-            [t.number for t in some],
-            [t.values[0] for t in some],
-            color=color,
+            [place for place, _ in some],
+            [trial.values[0] for _, trial in some],
+            s=36 if len(ordered) <= 200 else 9,
+            color=COLORS[state],
+            marker=MARKERS[state],
             label=f"{state.name.lower()} ({len(some)})",
+            zorder=3,
         )
-    complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    best = objective.worst
-    incumbent = []
-    for trial in complete:
-        best = trial.values[0] if objective.better(trial.values[0], best) else best
-        incumbent.append(best)
-    axes.step(
-        [t.number for t in complete], incumbent, where="post", color="tab:red", label="best so far"
-    )
-    _label(axes, "trial", objective.metric)
-    axes.legend()
+    _failures(axes, ordered)
+    _incumbent(axes, ordered, objective)
+    values = [trial.values[0] for trial in ordered if chart.has_value(trial)]
+    chart.limit_to_the_best(axes, values, objective)
+    chart.label_axes(axes, "trial, in the order of finishing", objective.metric)
+    places = max(len(ordered), 1)
+    axes.set_xlim(-0.02 * places - 0.5, 1.02 * places - 0.5)
+    chart.legend(axes)
     return figure
 
 
 def importances(values: Mapping[str, float]) -> Figure:
-    """Share of each hyperparameter in the differences between trials, the greatest on top."""
-    figure, axes = _figure("Hyperparameter importances")
-    names = list(values)[::-1]
-    bars = axes.barh(names, [values[name] for name in names])
-    axes.bar_label(bars, fmt="%.2f", padding=3)
+    """Share of each hyperparameter in the differences between trials, the greatest on top.
+
+    Of many the greatest are shown, and what the others come to together.
+    """
+    figure, axes = chart.new_figure("Hyperparameter importances")
+    ordered = sorted(values, key=lambda name: -values[name])
+    some = SHOWN_PARAMETERS if len(ordered) > SHOWN_PARAMETERS + 1 else len(ordered)
+    names, others = ordered[:some], ordered[some:]
+    bars = [(chart.wrapped(name, 28), values[name], chart.BLUE) for name in names]
+    if others:
+        rest = sum(values[name] for name in others)
+        bars.append((f"the {len(others)} others\ntogether", rest, "#999999"))
+    labels, shares, colors = zip(*bars[::-1], strict=True)
+    axes.bar_label(axes.barh(labels, shares, color=colors), fmt="%.2f", padding=3)
     axes.margins(x=0.1)
     axes.set_xlabel("importance (PED-ANOVA, shares of 1)")
     return figure
@@ -75,63 +94,71 @@ def importances(values: Mapping[str, float]) -> Figure:
 
 def learning_curves(trials: Sequence[FrozenTrial], objective: Objective) -> Figure:
     """The objective of every trial by epoch; pruned trials end early, the best is on top."""
-    figure, axes = _figure("Learning curves of all trials")
-    _limit_to_the_best(axes, trials, objective)
-    shown = [t for t in trials if t.intermediate_values and t.state in COLORS]
-    best = _best(shown, objective)
-    for trial in shown:
-        epochs, values = zip(*sorted(trial.intermediate_values.items()), strict=True)
-        chosen = trial is best
-        axes.plot(
-            epochs,
-            values,
-            marker="o",
-            markersize=3,
-            color="tab:red" if chosen else COLORS[trial.state],
-            alpha=1.0 if chosen else 0.45,
-            linewidth=2 if chosen else 1,
-            zorder=3 if chosen else 2,
-        )
-    for label, color in (("best", "tab:red"), ("complete", "tab:blue"), ("pruned", "tab:orange")):
-        axes.plot([], [], color=color, label=label)
-    _label(axes, "epoch", objective.metric)
-    axes.legend()
+    figure, axes = chart.new_figure("Learning curves of all trials")
+    shown = [trial for trial in trials if trial.intermediate_values and trial.state in JUDGED]
+    best = next(reversed(chart.complete(shown, objective)), None)
+    x, y = _points(best) if best else ([], [])
+    label = f"best (trial {best.number})" if best else "best"
+    axes.plot(x, y, color=BEST_COLOR, linewidth=2.2, marker="o", ms=4, zorder=3, label=label)
+    for state in JUDGED:
+        _thin_curves(axes, [t for t in shown if t.state == state and t is not best], state)
+    values = [value for trial in shown for value in trial.intermediate_values.values()]
+    chart.limit_to_the_best(axes, values, objective)
+    chart.label_axes(axes, "epoch", objective.metric)
+    chart.legend(axes)
     return figure
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    axes.set_title(title)
-    return figure, axes
+def _points(trial: FrozenTrial) -> tuple[list[int], list[float]]:
+    epochs = sorted(trial.intermediate_values)
+    return epochs, [trial.intermediate_values[epoch] for epoch in epochs]
 
 
-def _label(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
+def _thin_curves(axes: Axes, trials: Sequence[FrozenTrial], state: TrialState) -> None:
+    """The curves as one object, each with a mark at its end: thousands take no longer than one."""
+    curves = [np.column_stack(_points(trial)) for trial in trials]
+    alpha = min(0.5, max(0.05, 30 / (len(trials) + 1)))
+    axes.add_collection(LineCollection(curves, colors=COLORS[state], alpha=alpha, linewidths=1))
+    ends = np.array([curve[-1] for curve in curves]).reshape(-1, 2)
+    style: dict[str, Any] = {"color": COLORS[state], "marker": MARKERS[state], "markersize": 4}
+    axes.plot(ends[:, 0], ends[:, 1], linestyle="none", alpha=2 * alpha, **style)
+    axes.plot([], [], label=f"{state.name.lower()} ({len(trials)})", **style)
 
 
-def _best(trials: Sequence[FrozenTrial], objective: Objective) -> FrozenTrial | None:
-    complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    sign = 1 if objective.direction == "maximize" else -1
-    return max(complete, key=lambda t: sign * t.values[0], default=None)
+def _finished(trial: FrozenTrial) -> tuple[float, int]:
+    moment = trial.datetime_complete
+    return moment.timestamp() if moment else math.inf, trial.number
 
 
-def _limit_to_the_best(axes: Axes, trials: Sequence[FrozenTrial], objective: Objective) -> None:
-    """Cut off hopeless values, which would press all that matters into one line."""
-    values = sorted(
-        value
-        for trial in trials
-        for value in [*trial.intermediate_values.values(), *(trial.values or [])]
-        if value == value
-    )
-    if len(values) < 8:
-        return
-    if objective.direction == "maximize":
-        low, high = values[len(values) // 4], values[-1]
-    else:
-        low, high = values[0], values[3 * len(values) // 4]
-    margin = 0.08 * (high - low) or 0.01
-    axes.set_ylim(low - margin, high + margin)
+def _failures(axes: Axes, ordered: Sequence[FrozenTrial]) -> None:
+    """Failed trials have no value: they are marked along the lower edge."""
+    places = [place for place, trial in enumerate(ordered) if trial.state == TrialState.FAIL]
+    if places:
+        axes.plot(
+            places,
+            [0.03] * len(places),
+            transform=axes.get_xaxis_transform(),
+            linestyle="none",
+            marker="x",
+            markersize=6 if len(ordered) <= 200 else 3,
+            color=COLORS[TrialState.FAIL],
+            label=f"failed, no value ({len(places)})",
+        )
+
+
+def _incumbent(axes: Axes, ordered: Sequence[FrozenTrial], objective: Objective) -> None:
+    """The best value so far, from the first complete trial to the last one finished."""
+    best, found, steps = objective.worst, None, []
+    for place, trial in enumerate(ordered):
+        value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else math.nan
+        if objective.better(value, best) and math.isfinite(value):
+            best, found = value, (place, trial)
+        if found:
+            steps.append((place, best))
+    places, values = [step[0] for step in steps], [step[1] for step in steps]
+    axes.step(places, values, where="post", color=BEST_COLOR, label="best so far")
+    if found:
+        place, trial = found
+        label = f"best (trial {trial.number}): {best:.5g}"
+        axes.plot(place, best, "*", color=BEST_COLOR, markersize=15, mec="white", label=label)
+        axes.lines[-1].set_zorder(4)

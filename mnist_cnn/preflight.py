@@ -1,42 +1,28 @@
 """A look at an experiment before its first trial: what no trial could succeed with is refused."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import optuna
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Plan, load_experiment, plan
+from mnist_cnn.experiment import Experiment, Plan, baselines, load_experiment, plan
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.run import COST_METRICS, build, load_data
+from mnist_cnn.run import COST_METRICS, Data, build, load_data
 from mnist_cnn.trial import one_line
 
 
 def check(experiment_name: str) -> Plan:
-    """Build the baseline's model and score eight images with it, in a worker process.
+    """Build each baseline's model and score eight images with it, in a worker process.
 
     Returns the experiment's plan. Raises UserError for damaged data, a baseline that cannot be
     built or does not fit the data, and an objective whose metric does not exist.
     """
     experiment = load_experiment(experiment_name)
     data = load_data(experiment_name)
-    study = optuna.create_study()
-    study.enqueue_trial(dict(experiment.baseline))
-    hp = TrialHyperParameters(study.ask())
-    try:
-        model = build(experiment, data.dataset, hp)
-        model.jit_compile = False
-        few = data.validation[slice(8)]
-        scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
-    except Exception as error:  # the space is the user's code and may raise anything
-        raise UserError(
-            f"experiment {experiment_name!r}: the baseline's model does not work: {one_line(error)}"
-        ) from error
-    finally:
-        keras.backend.clear_session()
-    if unknown := sorted(experiment.baseline.keys() - hp.values.keys()):
-        raise UserError(
-            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model "
-            f"does not have; valid: {', '.join(hp.values)}"
-        )
+    for baseline in baselines(experiment):
+        scores = _try(experiment_name, experiment, data, baseline)
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):
         valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
@@ -46,3 +32,29 @@ def check(experiment_name: str) -> Plan:
                 f"not exist; valid: {', '.join(valid)}"
             )
     return plan(experiment_name, experiment)
+
+
+def _try(
+    experiment_name: str, experiment: Experiment, data: Data, baseline: Mapping[str, Any]
+) -> dict[str, float]:
+    """What the model of a baseline scores on a few images."""
+    study = optuna.create_study()
+    study.enqueue_trial(dict(baseline))
+    hp = TrialHyperParameters(study.ask())
+    few = data.validation[slice(8)]
+    try:
+        model = build(experiment, data.dataset, hp)
+        model.jit_compile = False
+        scores: dict[str, float] = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+    except Exception as error:  # the space is the user's code and may raise anything
+        raise UserError(
+            f"experiment {experiment_name!r}: the baseline's model does not work: {one_line(error)}"
+        ) from error
+    finally:
+        keras.backend.clear_session()
+    if unknown := sorted(baseline.keys() - hp.values.keys()):
+        raise UserError(
+            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model "
+            f"does not have; valid: {', '.join(hp.values)}"
+        )
+    return scores

@@ -1,99 +1,163 @@
-"""Promotion: the best run's model becomes the champion of MLflow's registry.
+"""Promotion: a run's model is tested once, has to pass the gate, and becomes the champion.
 
-Here, and in evaluation alone, the test set is opened.
+What is written in which order, so that the same command finishes what a kill interrupted: the
+opening of the test set, the figures, the version with its card, and last the aliases in one move.
 """
 
+import shutil
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from mnist_cnn import tracking
+from mnist_cnn import aliases, candidate, card, lockbox, model_source, registry
+from mnist_cnn.aliases import Aliases, AliasesChangedError
+from mnist_cnn.candidate import Candidate
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation import evaluate, load
-from mnist_cnn.experiment import check_name, load_experiment
-from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
+from mnist_cnn.experiment import check_name
+from mnist_cnn.gate import compare
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.model_source import MODEL, FoundModel
+from mnist_cnn.model_worker import ModelWorker
+from mnist_cnn.registry import REGISTERED_NAME
 
-REGISTERED_NAME = "digit_recog_mnist_cnn"
+TRIES = 5  # against champions that change while the new model is compared with them
 
 
-def promote(experiment_name: str, run_id: str | None) -> list[str]:
-    """Evaluate the run's model on the test set and make it the champion; lines for the user.
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked for.
 
-    run_id: a study's run; by default the newest finished study's of the experiment.
-
-    Raises UsageError and UserError.
+    run: a study's, a trial's or a confirmation's; None for the experiment's newest finished study.
+    reason: why the gate is overridden; None leaves the decision to it.
     """
-    check_name(experiment_name)
-    client = tracking.connect(MLRUNS)
-    run = _study_run(client, experiment_name, run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        model = load(_download(client, run, Path(folder)))
-    figures = evaluate(model, load_experiment(experiment_name).dataset().test())
-    _record_reading(client, run, figures.accuracy, figures.loss)
-    logged = client.search_logged_models(
-        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
-    )
-    try:
-        client.create_registered_model(REGISTERED_NAME)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    champion = client.get_registered_model(REGISTERED_NAME).aliases.get("champion")
-    newest = max(logged, key=lambda model: model.creation_timestamp)
-    version = client.create_model_version(
-        REGISTERED_NAME,
-        f"models:/{newest.model_id}",
-        run_id=run.info.run_id,
-        model_id=newest.model_id,
-    )
-    if champion:
-        client.set_registered_model_alias(REGISTERED_NAME, "previous", champion)
-    client.set_registered_model_alias(REGISTERED_NAME, "champion", version.version)
-    return [
-        f"{run.info.run_name}: test accuracy {figures.accuracy:.4f}, loss {figures.loss:.4f} "
-        f"on {figures.images} images",
-        f"champion is now version {version.version} of {REGISTERED_NAME}",
-    ]
+
+    experiment: str
+    run: str | None = None
+    reason: str | None = None
 
 
-def _study_run(client: MlflowClient, experiment_name: str, run_id: str | None) -> Run:
-    if run_id is not None:
+def promote(request: Request, worker: ModelWorker) -> None:
+    """Test the run's model, compare it with the champion, and make it the champion if it passes.
+
+    Raises UsageError and UserError; nothing is registered then, and no alias moved.
+    """
+    if request.run is None:
+        check_name(request.experiment)
+    with registry.answering(), tempfile.TemporaryDirectory() as folder:
+        client = registry.connect(request.experiment)
+        if (by := aliases.finish(client)) is not None:
+            print(f"finished a {by} that was interrupted")
+        if request.run is None:
+            run = candidate.newest_study(client, request.experiment)
+        else:
+            run = model_source.get_run(client, request.run)
+        model = model_source.from_run(client, run, Path(folder))
+        if _is_champion(client, model):
+            print(f"{model.title} is the champion already")
+            return  # the test set stays closed
+        found = candidate.tested(client, worker, run, model, Path(folder))
+        print(found.opening)
+        Promotion(client, worker, found, request.reason, Path(folder)).run()
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One tested candidate on its way. reason: see `Request`; folder: takes downloads."""
+
+    client: MlflowClient
+    worker: ModelWorker
+    candidate: Candidate
+    reason: str | None
+    folder: Path
+
+    def run(self) -> None:
+        """The gate, and then the move; both again if another model became champion in between."""
+        for _ in range(TRIES):
+            if _is_champion(self.client, self.candidate.model):
+                print(f"{self.candidate.model.title} is the champion already")
+                return  # the same command at the same moment, and it was faster
+            now = aliases.current(self.client)
+            gate = self._gate(now)
+            try:
+                version = self._install(now, gate)
+            except AliasesChangedError:
+                print("another model became the champion meanwhile; comparing with that one")
+                continue
+            print(gate)
+            print(f"champion is now version {version} of {REGISTERED_NAME}")
+            return
+        raise UserError("the champion changes all the time; type the same command again")
+
+    def _gate(self, now: Aliases) -> str:
+        """The decision in words, on the candidate's run too; raises UserError if it is refused."""
+        passed, figures = self._compare(now)
+        words = f"{'passed' if passed else 'refused'}: {figures}"
+        if not passed and self.reason is not None:
+            words += f"; forced by {lockbox.user()}: {self.reason}"
+        self.client.set_tag(self.candidate.run.info.run_id, "gate", words)
+        if not passed and self.reason is None:
+            raise UserError(f'{words}. The champion stays; `--force --reason "…"` overrides')
+        return words
+
+    def _compare(self, now: Aliases) -> tuple[bool, str]:
+        """Whether the candidate passes against the present champion, and the figures."""
+        if now.champion is None:
+            return True, "there was no champion to compare with"
+        version = self.client.get_model_version(REGISTERED_NAME, now.champion)
+        data = self.candidate.data
         try:
-            return client.get_run(run_id)
-        except MlflowException:
-            raise UserError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
-    found = client.get_experiment_by_name(experiment_name)
-    runs = found and client.search_runs(
-        [found.experiment_id],
-        "tags.kind = 'study' and attributes.status = 'FINISHED'",
-        max_results=1,
-        order_by=["attributes.start_time DESC"],
-    )
-    if not runs:
-        raise UserError(
-            f"no finished search of {experiment_name!r} yet; "
-            f"type `make search EXPERIMENT={experiment_name}`"
+            champion = model_source.from_version(self.client, version, self.folder)
+            _, weights = self.worker.examine(champion.file, data)
+        except UserError as error:
+            return False, f"the champion, version {version.version}, cannot be compared: {error}"
+        facts = self.candidate.facts
+        lockbox.record(self.client, champion, weights, facts, "promote, as the champion")
+        comparison = compare(
+            self.candidate.evaluation.right, self.worker.right(champion.file, data)
         )
-    return runs[0]
+        return comparison.passed, f"{comparison.words} (champion: version {version.version})"
+
+    def _install(self, now: Aliases, gate: str) -> str:
+        """Register the candidate and move the aliases; returns the new champion's number.
+
+        Raises AliasesChangedError if `now` is over; nothing is registered then.
+        """
+        run, model = self.candidate.run, self.candidate.model
+        model_id = model.model_id or self._log_model()
+        text = card.write(self.candidate, gate)
+        tags = {MODEL: model.digest, "gate": gate, "promoted.by": lockbox.user()}
+        if self.reason is not None:
+            tags["forced.reason"] = self.reason
+
+        def target() -> Aliases:
+            number = registry.register(self.client, model_id, run.info.run_id, text, tags)
+            return Aliases(champion=number, previous=now.champion)
+
+        return str(aliases.move(self.client, now, "promotion", target).champion)
+
+    def _log_model(self) -> str:
+        """Log the model of a trial's run, as the search does for a study's; its id."""
+        run, client = self.candidate.run, self.client
+        file, folder = self.folder / MODEL_FILE, self.folder / "model"
+        shutil.copyfile(self.candidate.model.file, file)
+        client.log_artifact(run.info.run_id, str(file))
+        self.worker.export(file, folder)
+        logged = client.create_logged_model(
+            run.info.experiment_id,
+            MODEL_FILE.removesuffix(".keras"),
+            source_run_id=run.info.run_id,
+            params=run.data.params,
+            model_type="classifier",
+        )
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        return str(logged.model_id)
 
 
-def _download(client: MlflowClient, run: Run, folder: Path) -> Path:
-    try:
-        return Path(client.download_artifacts(run.info.run_id, MODEL_FILE, str(folder)))
-    except (MlflowException, OSError):
-        raise UserError(
-            f"run {run.info.run_id} has no {MODEL_FILE}; only a study's run has one"
-        ) from None
-
-
-def _record_reading(client: MlflowClient, run: Run, accuracy: float, loss: float) -> None:
-    """Every opening of the test set is on the run for all to see."""
-    readings = int(run.data.tags.get("test.readings", 0)) + 1
-    client.set_tag(run.info.run_id, "test.readings", str(readings))
-    now = int(time.time() * 1000)
-    client.log_metric(run.info.run_id, "test_accuracy", accuracy, now, readings)
-    client.log_metric(run.info.run_id, "test_loss", loss, now, readings)
+def _is_champion(client: MlflowClient, model: FoundModel) -> bool:
+    if aliases.current(client).champion is None:
+        return False
+    champion = registry.version(client, "champion")
+    return bool(champion.tags.get(MODEL) == model.digest)

@@ -1,20 +1,26 @@
-"""A study's own run in MLflow: the best model, the five best trials in words, and the pictures."""
+"""A study's own run in MLflow: the best model, the five best trials in words, the report."""
 
 import json
-import warnings
 from functools import partial
 from pathlib import Path
+from statistics import stdev
 
-import optuna
 from optuna.trial import TrialState
 
-from mnist_cnn import figures, tasks
+from mnist_cnn import tasks
 from mnist_cnn.confirmation import Candidate, candidates
+from mnist_cnn.history import run_histories, values_of
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.report_page import report_page
+from mnist_cnn.report_pictures import draw_pictures
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE, Deliverer
+from mnist_cnn.wording import STATE_WORDS, number, short
+from mnist_cnn.wording import configuration as in_words
 from mnist_cnn.workers import Workers
+
+REPORT_FILE = "report.html"
 
 
 def begin(study: Study) -> Journal:
@@ -32,12 +38,29 @@ def begin(study: Study) -> Journal:
 def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | None:
     """Write what the study found into its run; returns the winner, None if no trial completed.
 
-    The pictures and the description are made anew each time; the model only when it is another.
+    The report and the description are made anew each time; the model only when it is another.
     """
-    pictures(study, journal)
     ranked = candidates(study)
-    if not ranked:
-        return None
+    if ranked:
+        _winner(study, journal, workers, ranked)
+    write_report(study, journal, ranked)
+    return ranked[0] if ranked else None
+
+
+def write_report(study: Study, journal: Journal, ranked: list[Candidate]) -> None:
+    """Draw the pictures and write the page that holds them; both go to the study's run."""
+    histories = run_histories(study.folder)
+    pictures = draw_pictures(study, ranked, histories)
+    values = configuration(study, ranked[0]) if ranked else {}
+    run_id = _run_id(ranked[0].model.parent) if ranked else None
+    page = report_page(study, ranked, histories, pictures, values, run_id)
+    (study.folder / REPORT_FILE).write_text(page, encoding="utf-8")
+    for path in [picture.path for picture in pictures if not picture.problem]:
+        journal.write("artifact", path=path.name)
+    journal.write("artifact", path=REPORT_FILE)
+
+
+def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candidate]) -> None:
     winner = ranked[0]
     metric = study.objective.metric
     params = configuration(study, winner)
@@ -48,31 +71,27 @@ def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | Non
         **{f"best.param.{name}": str(value) for name, value in params.items()},
     }
     journal.write("tags", tags=tags)
-    journal.write(
-        "metrics",
-        step=len(study.finished()),
-        metrics={
-            f"best_{metric}": winner.score,
-            f"best_{metric}_first_score": float(winner.trial.values[0]),
-        },
-    )
+    first = float(winner.trial.values[0])
+    scores = {f"best_{metric}": winner.score, f"best_{metric}_first_score": first}
+    if len(winner.scores) > 1:
+        scores[f"best_{metric}_standard_deviation"] = stdev(winner.scores)
+    journal.write("metrics", step=len(study.finished()), metrics=scores)
     (study.folder / "best_params.json").write_text(json.dumps(params, indent=2) + "\n")
     journal.write("artifact", path="best_params.json")
     _model(study, journal, workers, winner, params)
-    return winner
 
 
 def configuration(study: Study, candidate: Candidate) -> dict[str, object]:
     """The hyperparameters as the space saw them, by KerasTuner's names."""
     events, _ = read(study.trial_folder(candidate.trial.number))
-    return dict(next(event["values"] for event in events if event["event"] == "start"))
+    return values_of(events)
 
 
 def description(study: Study, ranked: list[Candidate]) -> str:
     """The study in Markdown: counts, the five best trials, how they were confirmed."""
     metric = study.objective.metric
     counts = ", ".join(
-        f"{len(study.trials(state))} {state.name.lower()}"
+        f"{len(study.trials(state))} {STATE_WORDS[state]}"
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
     lines = [
@@ -84,31 +103,13 @@ def description(study: Study, ranked: list[Candidate]) -> str:
         "|---|---|---|---|---|",
     ]
     for candidate in ranked[:5]:
-        mean = f"{candidate.score:.4f}" if candidate.scores else ""
-        params = ", ".join(f"{k}={_short(v)}" for k, v in candidate.trial.params.items())
+        mean = number(candidate.score) if candidate.scores else ""
+        params = in_words(configuration(study, candidate)).replace("|", "\\|")
         lines.append(
-            f"| {candidate.trial.number} | {candidate.trial.values[0]:.4f} | {mean} "
+            f"| {candidate.trial.number} | {number(candidate.trial.values[0])} | {mean} "
             f"| {len(candidate.scores) or ''} | {params} |"
         )
     return "\n".join(lines)
-
-
-def pictures(study: Study, journal: Journal) -> None:
-    """Draw the study's pictures that it has trials enough for."""
-    trials, objective = study.finished(), study.objective
-    made = {
-        "optimisation_history.png": figures.optimisation_history(trials, objective),
-        "learning_curves.png": figures.learning_curves(trials, objective),
-    }
-    if len(study.trials(TrialState.COMPLETE)) > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna's note that its importances are approximate
-            shares = optuna.importance.get_param_importances(study.optuna_study)
-        if shares:
-            made["importances.png"] = figures.importances(shares)
-    for name, figure in made.items():
-        figures.save(figure, study.folder / name)
-        journal.write("artifact", path=name)
 
 
 def _model(
@@ -133,25 +134,34 @@ def _model(
     )
 
 
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _run_id(folder: Path) -> str | None:
+    """The id of a run in MLflow, if it was delivered."""
+    note = folder / "delivered.json"
+    run_id: str | None = json.loads(note.read_text())["run"] if note.exists() else None
+    return run_id
+
+
+def _shown(path: Path) -> Path:
+    """The path as short as it can be typed here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def summary(study: Study, winner: Candidate, deliverer: Deliverer) -> list[str]:
     """What the user reads at the end: the winner, where to look, what to type."""
     metric = study.objective.metric
-    score = f"{metric} {winner.trial.values[0]:.4f}"
+    score = f"{metric} {number(winner.trial.values[0])}"
     if winner.scores:
-        score += f", confirmed {winner.score:.4f} on {len(winner.scores)} fresh seeds"
+        score += f", confirmed {number(winner.score)} on {len(winner.scores)} fresh seeds"
     params = configuration(study, winner)
     width = max(map(len, params), default=0)
     lines = ["", f"best of {study.name}: trial {winner.trial.number}, {score}"]
-    lines += [f"  {name:{width}}  {_short(value)}" for name, value in params.items()]
-    lines.append(f"model  {(study.folder / MODEL_FILE).relative_to(Path.cwd())}")
+    lines += [f"  {name:{width}}  {short(value)}" for name, value in params.items()]
+    lines.append(f"model  {_shown(study.folder / MODEL_FILE)}")
+    lines.append(f"report {_shown(study.folder / REPORT_FILE)}")
     if deliverer.problem:
         lines.append(
             f"MLflow could not take everything ({deliverer.problem}); the runs are kept in "
-            f"{study.folder.relative_to(Path.cwd())}, `mnist-cnn sync` delivers them"
+            f"{_shown(study.folder)}, `mnist-cnn sync` delivers them"
         )
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
@@ -167,4 +177,6 @@ def nothing_completed(study: Study) -> str:
         return f"{study.name}: no trial came to its end in time; give it more with TIMEOUT="
     reason = failed[0].user_attrs.get("reason", "unknown")
     first = f"trial {failed[0].number}: {reason}"
-    return f"{study.name}: no trial completed, {len(failed)} failed; {first}"
+    page = study.folder / REPORT_FILE
+    more = f"; all reasons: {_shown(page)}" if page.exists() else ""
+    return f"{study.name}: no trial completed, {len(failed)} failed; {first}{more}"

@@ -1,6 +1,5 @@
 """A model in a .keras file: loaded safely, checked, asked for answers, and timed."""
 
-import hashlib
 import json
 import time
 import zipfile
@@ -92,20 +91,6 @@ def latency_ms(model: keras.Model, images: int) -> float:
     """
     x = np.random.default_rng(0).random((images, *shape_of(model)), dtype=np.float32)
     return _median_ms(lambda: model.predict_on_batch(x), 50 if images == 1 else 15)
-
-
-def weights_digest(path: Path) -> str:
-    """SHA-256 of the weights in a .keras file, in hexadecimal: which model it is.
-
-    The rest of the file differs each time that the same model is saved, as it holds the date.
-
-    Raises UserError if the file is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return hashlib.sha256(archive.read("model.weights.h5")).hexdigest()
-    except Exception as error:  # zipfile and zlib each raise their own
-        raise UserError(f"the model {path} is damaged: {error}") from None
 
 
 def _refuse_code(path: Path) -> None:

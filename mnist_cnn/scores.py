@@ -1,7 +1,8 @@
 """How right a classifier's probabilities are: plain figures from plain arrays."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,33 @@ class Scores:
     loss: float
     calibration_error: float
     classes: tuple[ClassScores, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """All that an evaluation of a model tells.
+
+    parameters: how many weights the model has.
+    single_image_ms, batch_ms: median time in milliseconds to answer one image, and `batch_images`.
+    right: bool of shape (n,), which images were answered rightly.
+    """
+
+    scores: Scores
+    parameters: int
+    single_image_ms: float
+    batch_ms: float
+    batch_images: int
+    right: NDArray[np.bool_]
+
+    def figures(self) -> dict[str, Any]:
+        """The figures as plain values for JSON."""
+        speed = {
+            "parameters": self.parameters,
+            "single_image_ms": self.single_image_ms,
+            "batch_ms": self.batch_ms,
+            "batch_images": self.batch_images,
+        }
+        return asdict(self.scores) | speed
 
 
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> Scores:

@@ -168,7 +168,8 @@ def _reconcile(study: Study) -> list[str]:
     """Make Optuna, the journals and the files agree; a line for each thing mended."""
     lines = []
     if not study.optuna_study.get_trials(deepcopy=False):
-        study.optuna_study.enqueue_trial(dict(study.plan.baseline))
+        for baseline in study.plan.baselines:
+            study.optuna_study.enqueue_trial(dict(baseline))
     for trial in study.trials(TrialState.RUNNING):
         study.pause(trial.number)
         epochs = len(trial.intermediate_values)

@@ -30,7 +30,7 @@ def study(tmp_path):
             trial_timeout_seconds=None,
             epochs=2,
             confirm=confirm,
-            baseline={},
+            baselines=(),
             description={},
             fingerprint="",
         )

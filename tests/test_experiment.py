@@ -352,7 +352,7 @@ def test_a_plan_goes_from_a_worker_to_the_search(experiment):
     made = plan("tiny", replace(unpicklable, baseline={"units": 3}))
     arrived = pickle.loads(pickle.dumps(made))
     assert arrived == made
-    assert (arrived.name, arrived.baseline, arrived.trials) == ("tiny", {"units": 3}, 50)
+    assert (arrived.name, arrived.baselines, arrived.trials) == ("tiny", ({"units": 3},), 50)
     assert arrived.fingerprint == fingerprint(replace(unpicklable, baseline={"units": 3}))
 
 

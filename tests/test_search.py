@@ -183,7 +183,7 @@ def test_promote_makes_the_best_model_the_champion_and_records_the_test_reading(
     (parent,) = runs(client, "study")
     assert version.run_id == parent.info.run_id
     assert parent.data.metrics["test_accuracy"] > 0.5
-    assert parent.data.tags["test.readings"] == "1"
+    assert parent.data.tags["test.openings"] == "1"
 
 
 def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(project):

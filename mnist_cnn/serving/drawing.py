@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mnist_cnn.serving import pen
+
 SIDE = 28
-BOX = 20
+BOX = pen.BOX
 CENTRE = 14
 # Ink fainter than this is the blurred rim of a stroke, and no part of the bounding box.
 RIM = 0.2
@@ -33,7 +35,7 @@ def mnist_image(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Raises ValueError if there is no ink.
     """
-    digit = _fit(_crop(ink))
+    digit = _fit(_crop(pen.even_out(_crop(ink))))
     height, width = digit.shape
     image = np.zeros((SIDE, SIDE), np.float32)
     top, left = _offset(digit.sum(axis=1)), _offset(digit.sum(axis=0))
@@ -42,6 +44,7 @@ def mnist_image(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _crop(ink: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The bounding box of the ink."""
     rows = np.flatnonzero(ink.max(axis=1) > RIM)
     columns = np.flatnonzero(ink.max(axis=0) > RIM)
     if not len(rows):
@@ -55,8 +58,7 @@ def _fit(ink: NDArray[np.float32]) -> NDArray[np.float32]:
     scale = BOX / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(np.ascontiguousarray(ink, np.float32))
-    resized = np.asarray(picture.resize(size, Image.Resampling.BOX), np.float32)
-    return np.clip(resized, 0, 1)
+    return np.clip(np.asarray(picture.resize(size, Image.Resampling.BOX), np.float32), 0, 1)
 
 
 def _offset(profile: NDArray[np.float32]) -> int:

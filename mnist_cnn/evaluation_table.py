@@ -1,0 +1,93 @@
+"""The verb `evaluate`: a model's figures on some images, as a table in the terminal or as JSON."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mnist_cnn import lockbox, model_source, registry
+from mnist_cnn.evaluation_data import Facts
+from mnist_cnn.lockbox import Opening
+from mnist_cnn.model_source import FoundModel
+from mnist_cnn.model_worker import ModelWorker
+from mnist_cnn.scores import Evaluation
+
+
+def show_evaluation(
+    model: str,
+    data: str,
+    worker: ModelWorker,
+    *,
+    as_json: bool = False,
+    pictures: Path | None = None,
+) -> None:
+    """Evaluate the model that the user names on the data that the user names, and print it.
+
+    pictures: a folder that gets the pictures; None for none. Raises UsageError and UserError.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = model_source.find(model, Path(folder))
+        facts, weights = worker.examine(found.file, data)
+        opening = None
+        if facts.lockbox:
+            with registry.answering():
+                client = registry.connect()
+                opening = lockbox.record(client, found, weights, facts, "evaluate")
+        evaluation = worker.evaluate(found.file, data, pictures)
+    if as_json:
+        print(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
+        return
+    for line in _lines(found, facts, opening, evaluation):
+        print(line)
+    Console().print(_by_class(evaluation))
+
+
+def _plain(
+    found: FoundModel, facts: Facts, opening: Opening | None, evaluation: Evaluation
+) -> dict[str, Any]:
+    return {
+        "model": found.title,
+        "model_sha256": found.digest,
+        "data": facts.name,
+        "data_sha256": facts.digest,
+        "test_openings": opening and opening.count,
+        **evaluation.figures(),
+    }
+
+
+def _lines(
+    found: FoundModel, facts: Facts, opening: Opening | None, evaluation: Evaluation
+) -> list[str]:
+    scores = evaluation.scores
+    rows = {
+        "model": found.title,
+        "data": f"{facts.name}, {scores.images:,} images, SHA-256 {facts.digest[:12]}…",
+        "lockbox": opening.words if opening else "no test set; nothing is recorded",
+        "accuracy": f"{scores.accuracy:.2%}, 95 % interval {scores.accuracy_low:.2%} to "
+        f"{scores.accuracy_high:.2%}",
+        "loss": f"{scores.loss:.4f} nats",
+        "calibration error": f"{scores.calibration_error:.2%} (expected, 15 bins)",
+        "latency": f"{evaluation.single_image_ms:.2f} ms for one image, "
+        f"{evaluation.batch_ms:.1f} ms for {evaluation.batch_images} (medians)",
+        "parameters": f"{evaluation.parameters:,}",
+    }
+    width = max(map(len, rows))
+    return [f"{name:{width}}  {text}" for name, text in rows.items()]
+
+
+def _by_class(evaluation: Evaluation) -> Table:
+    table = Table()
+    for column in ("class", "images", "precision", "recall"):
+        table.add_column(column, justify="right")
+    for item in evaluation.scores.classes:
+        table.add_row(
+            str(item.label), str(item.images), _percent(item.precision), _percent(item.recall)
+        )
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "none" if share is None else f"{share:.2%}"

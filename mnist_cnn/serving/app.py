@@ -1,0 +1,163 @@
+"""The routes of the web app: the page, the API, and what tells how it is doing."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from anyio import CapacityLimiter, to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic_core import to_json
+from starlette.types import ASGIApp
+
+from mnist_cnn.serving import answers, arrays, images, reading
+from mnist_cnn.serving.answers import Answer, Health, ModelInfo, Problem
+from mnist_cnn.serving.batching import Batcher
+from mnist_cnn.serving.body import Bodies
+from mnist_cnn.serving.champion import Champion
+from mnist_cnn.serving.guard import Guard
+from mnist_cnn.serving.refusal import Refusal
+from mnist_cnn.serving.watcher import Watcher
+
+STATIC = Path(__file__).parent / "static"
+# Waiting for a place where pictures are decoded; each holds its body meanwhile.
+MAX_WAITING_PICTURES = 256
+# A JSON body smaller than this is parsed in less time than it takes to hand it to a thread.
+SMALL_BYTES = 2**16
+_NO_CHAMPION = "there is no champion yet; type `make search`, then `make promote`"
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "damaged, or cut short"},
+    403: {"model": Problem, "description": "from another page, or by another host name"},
+    408: {"model": Problem, "description": "too slow"},
+    413: {"model": Problem, "description": "too large"},
+    415: {"model": Problem, "description": "neither PNG nor JPEG nor JSON"},
+    422: {"model": Problem, "description": "readable, but no digits that can be read"},
+    429: {"model": Problem, "description": "too much at once; try again in a second"},
+}
+_WITHOUT_CHAMPION: dict[int | str, dict[str, Any]] = {
+    503: {"model": Problem, "description": "there is no champion yet"}
+}
+
+
+class Service:
+    """What the routes share: the champion, the queue to it, and the bounds on what waits."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.bodies = Bodies()
+        self._batcher = Batcher()
+        self._decoding = CapacityLimiter(os.cpu_count() or 1)
+
+    def champion(self) -> Champion:
+        """The champion of this moment; raises Refusal (503) if there is none."""
+        if self.watcher.champion is None:
+            raise Refusal(503, self.watcher.problem or _NO_CHAMPION)
+        return self.watcher.champion
+
+    async def read_picture(self, content: bytes) -> dict[str, Any]:
+        """An `Answer` for a PNG or JPEG."""
+        champion = self.champion()
+        if self._decoding.statistics().tasks_waiting >= MAX_WAITING_PICTURES:
+            raise Refusal(429, "too many pictures are waiting; try again in a second")
+        seen = await to_thread.run_sync(reading.Seen, content, limiter=self._decoding)
+        if not len(seen.images):  # a blank sheet
+            return seen.answer(np.zeros((0, 10), np.float32), champion.info.version)
+        probabilities = await self._batcher.predict(champion.predictor, seen.images)
+        return seen.answer(probabilities, champion.info.version)
+
+    async def read_arrays(self, content: bytes) -> dict[str, Any]:
+        """An `Answer` for JSON."""
+        champion = self.champion()
+        if len(content) < SMALL_BYTES:
+            pixels = arrays.read_images(content)
+        else:
+            pixels = await to_thread.run_sync(arrays.read_images, content, limiter=self._decoding)
+        probabilities = await self._batcher.predict(champion.predictor, pixels)
+        return reading.answer(probabilities, champion.info.version)
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Follow the registry as long as the app runs."""
+        self.watcher.start()
+        yield
+        self.watcher.close()
+        self._batcher.close()
+
+
+def create_app(watcher: Watcher, host: str) -> ASGIApp:
+    """The web app. watcher: not started yet. host: the address that the app will listen on."""
+    service = Service(watcher)
+    app = FastAPI(
+        title="MNIST digits",
+        summary="The champion of the registry reads digits.",
+        version="1",
+        docs_url=None,  # it would fetch its scripts from elsewhere
+        redoc_url=None,
+        lifespan=service.lifespan,
+    )
+    app.add_exception_handler(Refusal, _refused)
+    _add_api(app, service)
+    _add_pages(app)
+    return Guard(app, host)
+
+
+def _add_api(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/api/predict",
+        response_model=Answer,
+        responses=_REFUSALS | _WITHOUT_CHAMPION,
+        openapi_extra={"requestBody": answers.PREDICT_BODY},
+    )
+    async def predict(request: Request) -> Response:
+        """Read the digits of a picture, or of arrays of pixels.
+
+        The body is a PNG or JPEG as it is, or JSON. A picture may show several digits in a line,
+        dark on light or light on dark; each goes through MNIST's own preparation. Arrays are taken
+        to be prepared already.
+        """
+        async with service.bodies.read(request) as content:
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if images.is_picture(content):
+                answer = await service.read_picture(content)
+            elif kind == "application/json":
+                answer = await service.read_arrays(content)
+            else:
+                raise Refusal(415, "send a PNG or JPEG, or JSON as application/json")
+        return Response(to_json(answer), media_type="application/json")
+
+    @app.get("/api/model", responses=_WITHOUT_CHAMPION)
+    async def model() -> ModelInfo:
+        """The champion: version, test figures, model card."""
+        return service.champion().info
+
+    @app.get("/healthz", responses={503: {"model": Health, "description": "no champion"}})
+    async def health(response: Response) -> Health:
+        """Whether predictions can be had, and from the registry's present champion."""
+        champion, problem = service.watcher.champion, service.watcher.problem
+        if champion is None:
+            response.status_code = 503
+            return Health(status="no champion", version=None, problem=problem or _NO_CHAMPION)
+        status = "degraded" if problem else "ok"
+        return Health(status=status, version=champion.info.version, problem=problem)
+
+
+def _add_pages(app: FastAPI) -> None:
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(STATIC / "docs.html")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, Refusal) else 400
+    headers = {"retry-after": "1"} if status == 429 else None
+    return JSONResponse({"detail": str(error)}, status, headers)

@@ -1,0 +1,98 @@
+"""Starts the web app: a port, the champion, and uvicorn."""
+
+import os
+import resource
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from PIL import Image
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.serving.connections import ImpatientProtocol
+
+if TYPE_CHECKING:  # TensorFlow comes with it, and is imported when the port is ours
+    from mnist_cnn.serving.champion import Champion
+
+MAX_CONNECTIONS = 2048
+
+
+def serve(host: str, port: int) -> None:
+    """Serve the registry's champion on http://`host`:`port` until Ctrl-C.
+
+    Without a champion the page says what to type, and takes the first one over when it is there.
+
+    Raises UserError if the address cannot be listened on.
+    """
+    # Refused by its size later on; Pillow would also warn on the terminal.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    _allow_files(MAX_CONNECTIONS + 256)
+    with _listening(host, port) as listening:
+        with _quiet():
+            from mnist_cnn.serving.app import create_app
+            from mnist_cnn.serving.watcher import Watcher
+
+            watcher = Watcher()
+            watcher.look()
+        print(_welcome(watcher.champion, watcher.problem), flush=True)
+        shown = f"[{host}]" if ":" in host else host
+        print(f"draw a digit on http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
+        config = uvicorn.Config(
+            create_app(watcher, host),
+            http=ImpatientProtocol,
+            ws="none",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=3,
+        )
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _welcome(champion: "Champion | None", problem: str | None) -> str:
+    if champion is not None:
+        return f"version {champion.info.version} of {champion.info.name} is the champion"
+    return problem or "no champion yet; type `make search` and `make promote` elsewhere"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the start-up messages that TensorFlow writes past Python, which are not for users."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """The port, taken before the model is loaded, so that the user knows at once if it is not."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise UserError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, as "
+            f"`make serve PORT={port + 1}`"
+        ) from None
+    return listening
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have that many files and connections open, as far as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > soft:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))

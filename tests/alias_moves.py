@@ -1,0 +1,48 @@
+"""What `test_aliases` runs in processes of its own."""
+
+import itertools
+import os
+import time
+
+from mnist_cnn import aliases, registry
+from mnist_cnn.aliases import Aliases, AliasesChangedError
+
+
+def promotion(client, now):
+    """Register a version that notes which one it replaces, and make it the champion."""
+
+    def target():
+        version = client.create_model_version(
+            registry.REGISTERED_NAME, "file:///nowhere", tags={"replaces": str(now.champion)}
+        )
+        return Aliases(champion=str(version.version), previous=now.champion)
+
+    return aliases.move(client, now, "promotion", target)
+
+
+def connected(uri):
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    return registry.connect()
+
+
+def promote_forever(uri, connection):
+    """Promote one version after another until this process is killed; say how long one took."""
+    client = connected(uri)
+    promotion(client, aliases.current(client))
+    for _ in itertools.count():
+        started = time.monotonic()
+        promotion(client, aliases.current(client))
+        connection.send(time.monotonic() - started)
+
+
+def promote_in_step(uri, connection, barrier, rounds):
+    """Decide at the same moment as another process, then move at the same moment; say what came."""
+    client = connected(uri)
+    for _ in range(rounds):
+        barrier.wait()
+        now = aliases.current(client)
+        barrier.wait()
+        try:
+            connection.send((now, promotion(client, now)))
+        except AliasesChangedError:
+            connection.send((now, None))

@@ -1,0 +1,99 @@
+"""Runs with tiny models, as a search would leave them, for the tests of promotion and its verbs."""
+
+import shutil
+
+import keras
+from mlflow import MlflowClient
+
+from mnist_cnn import tracking
+from mnist_cnn.datasets import mnist
+from mnist_cnn.export import write_mlflow_model
+from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
+
+# The test set of this experiment cannot be read as long as there is a file `locked`.
+EXPERIMENT = """
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.smoke import experiment as smoke
+from mnist_cnn.datasets import mnist
+from mnist_cnn.experiment import Confirm
+from search_spaces.tiny import tiny
+
+
+def test_images():
+    if Path("locked").exists():
+        raise RuntimeError("somebody read the test set")
+    return mnist().test()[slice(500)]
+
+
+def few_images():
+    return replace(mnist().first(600), test=test_images)
+
+
+experiment = replace(
+    smoke,
+    space=tiny,
+    dataset=few_images,
+    trials=2,
+    epochs=1,
+    confirm=Confirm(trials=1, seeds=1),
+    baseline={},
+)
+"""
+SPACE = """
+import keras
+
+
+def tiny(hp):
+    layers = [
+        keras.Input((28, 28, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(hp.Int("units", 8, 32), activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def write_project(repository, root):
+    """A project with the experiment `tiny`."""
+    for name in ("experiments", "search_spaces"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(repository / name, root / name, ignore=ignored)
+    (root / "experiments" / "tiny.py").write_text(EXPERIMENT)
+    (root / "search_spaces" / "tiny.py").write_text(SPACE)
+
+
+def train(path, units, epochs, seed=0, images=2000):
+    """A saved net; more epochs make it better."""
+    keras.utils.set_random_seed(seed)
+    data = mnist().train()[slice(images)]
+    layers = [
+        keras.Input((28, 28, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(units, activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(data.x, data.y, epochs=epochs, batch_size=50, verbose=0)
+    model.save(path)
+
+
+def log_study(client: MlflowClient, name, model, folder, kind="study"):
+    """A finished run that has the model, as a search delivers it; its id."""
+    experiment = tracking.experiment_id(client, "tiny", MLRUNS)
+    tags = {"kind": kind} if kind else {}
+    run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    file = folder / MODEL_FILE
+    shutil.copy(model, file)
+    client.log_artifact(run_id, str(file))
+    write_mlflow_model(file, folder / "model")
+    logged = client.create_logged_model(experiment, "digit_recog_mnist_cnn", source_run_id=run_id)
+    client.log_model_artifacts(logged.model_id, str(folder / "model"))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.set_terminated(run_id)
+    return run_id

@@ -1,0 +1,149 @@
+"""A project with a registry and a champion, and the real web app on it: for tests of serving."""
+
+import contextlib
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import keras
+import numpy as np
+from keras import layers
+from mlflow import MlflowClient
+from PIL import Image
+from scipy import ndimage
+
+from mnist_cnn import tracking
+from mnist_cnn.datasets import mnist
+from mnist_cnn.export import write_mlflow_model
+
+NAME = "digit_recog_mnist_cnn"
+
+
+def train(path, images=6000, epochs=2, seed=1):
+    """A saved small CNN, right on about 96 of 100 digits; takes a few seconds."""
+    keras.utils.set_random_seed(seed)
+    data = mnist().train()[slice(images)]
+    net = [keras.Input((28, 28, 1))]
+    for filters in (8, 16):
+        net += [layers.Conv2D(filters, 3, padding="same"), layers.MaxPooling2D(2)]
+        net += [layers.BatchNormalization(momentum=0.9), layers.Activation("relu")]
+    net += [layers.Flatten(), layers.Dense(10, activation="softmax")]
+    model = keras.Sequential(net)
+    optimizer = keras.optimizers.Adam(5e-3)
+    model.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(data.x, data.y, epochs=epochs, batch_size=64, verbose=0)
+    model.save(path)
+
+
+class Project:
+    """A folder with an mlruns/ whose registry has as many versions as were promoted."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.mlruns = root, root / "mlruns"
+        self.mlruns.mkdir(parents=True, exist_ok=True)
+        self.database = self.mlruns / "mlflow.db"
+
+    def client(self) -> MlflowClient:
+        tracking.connect(self.mlruns)
+        return MlflowClient(f"sqlite:///{self.database}")
+
+    def promote(self, model: Path, **metrics: float) -> str:
+        """Log the model as a search does and make it the champion; the new version's number."""
+        client = self.client()
+        experiment = tracking.experiment_id(client, "mnist", self.mlruns)
+        run_id = client.create_run(experiment, tags={"kind": "study"}).info.run_id
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value)
+        folder = self.root / "model"
+        write_mlflow_model(model, folder)
+        logged = client.create_logged_model(experiment, NAME, source_run_id=run_id)
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        shutil.rmtree(folder)
+        with contextlib.suppress(Exception):  # the second time it is there
+            client.create_registered_model(NAME)
+        version = client.create_model_version(
+            NAME, f"models:/{logged.model_id}", run_id, description="### Test\n- of a test"
+        )
+        client.set_registered_model_alias(NAME, "champion", version.version)
+        return str(version.version)
+
+    @contextlib.contextmanager
+    def served(self, *options: str, **environment: str):
+        """The app in a process of its own, by the command; gives its address once it answers."""
+        port = free_port()
+        variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
+        with (self.root / "serve.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=variables | environment, stdout=log, stderr=log
+            )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(address) or process.poll() is not None, 90)
+            assert process.poll() is None, (self.root / "serve.log").read_text()
+            yield Served(address, process)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def log(self) -> str:
+        return (self.root / "serve.log").read_text()
+
+
+class Served:
+    def __init__(self, address: str, process: "subprocess.Popen[bytes]") -> None:
+        self.address, self.process = address, process
+        self.port = int(address.rpartition(":")[2])
+
+    def health(self):
+        return httpx.get(f"{self.address}/healthz").json()
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz").status_code in (200, 503)
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(condition, seconds: float) -> None:
+    """Look again and again until the condition holds; fails after `seconds`."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"not within {seconds} seconds"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def draw(image, side, pen, random, sheet=(320, 320)):
+    """A digit drawn large with a round pen, black on white: uint8 of shape (*sheet, 3).
+
+    image: (28, 28) in [0, 1]. side: pixels that its 28 become. pen: by how much strokes grow on
+    both sides, in pixels of the image. It is put at random on the sheet (height, width).
+    """
+    large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    inked = np.asarray(large) > 0.5
+    inside, outside = (ndimage.distance_transform_edt(part) for part in (inked, ~inked))
+    ink = np.clip(0.5 + inside - outside + pen * side / 28, 0, 1)
+    drawn = np.zeros(sheet)
+    top, left = (int(random.integers(0, size - side + 1)) for size in sheet)
+    drawn[top : top + side, left : left + side] = ink
+    return np.repeat((255 - 255 * drawn).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

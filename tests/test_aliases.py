@@ -1,0 +1,138 @@
+"""Moves of `champion` and `previous` on a real database: killed at any moment, and two at once."""
+
+import multiprocessing
+import random
+import shutil
+import sqlite3
+import time
+
+import alias_moves
+import pytest
+from mlflow.exceptions import MlflowException
+
+from mnist_cnn import aliases, registry
+from mnist_cnn.aliases import MOVE, Aliases, AliasesChangedError
+from mnist_cnn.registry import REGISTERED_NAME
+
+PATIENCE_SECONDS = 60  # a bound on what a defect costs; nothing here waits that long
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Fresh processes that have MLflow already, forked from one that only imported it."""
+    context = multiprocessing.get_context("forkserver")
+    stores = [f"mlflow.store.{name}.sqlalchemy_store" for name in ("tracking", "model_registry")]
+    context.set_forkserver_preload(["mnist_cnn.aliases", *stores])
+    return context
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A database in which version 1 is the champion. MLflow takes seconds to make one."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        client = registry.connect()
+        client.create_registered_model(REGISTERED_NAME)
+        alias_moves.promotion(client, aliases.current(client))
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path, template, monkeypatch):
+    shutil.copy(template, tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+@pytest.fixture
+def client(uri):
+    return registry.connect()
+
+
+def replaced_by(client, champion):
+    return client.get_model_version(REGISTERED_NAME, champion).tags["replaces"]
+
+
+def test_a_promotion_makes_the_old_champion_the_previous_one(client):
+    assert aliases.current(client) == Aliases("1", None)
+    alias_moves.promotion(client, aliases.current(client))
+    assert aliases.current(client) == Aliases("2", "1")
+    assert client.get_registered_model(REGISTERED_NAME).tags == {}
+
+
+def test_a_kill_at_any_moment_leaves_a_move_that_the_next_one_finishes(client, uri, processes):
+    """Real processes, really killed; about half of the kills fall into the midst of a move."""
+    moments = random.Random(0)
+    half_way = 0
+    for _ in range(8):
+        ours, theirs = processes.Pipe()
+        process = processes.Process(target=alias_moves.promote_forever, args=(uri, theirs))
+        process.start()
+        assert ours.poll(PATIENCE_SECONDS)
+        time.sleep(moments.uniform(0, 2) * ours.recv())
+        process.kill()
+        process.join()
+
+        found = client.get_registered_model(REGISTERED_NAME)
+        half_way += MOVE in found.tags
+        finished = aliases.finish(client)
+        assert finished == ("promotion" if MOVE in found.tags else None)
+        now = aliases.current(client)
+        assert now.previous == replaced_by(client, now.champion)
+        assert MOVE not in client.get_registered_model(REGISTERED_NAME).tags
+    assert half_way > 0
+
+
+def test_of_two_that_decided_on_the_same_champion_one_moves_and_one_is_told(client, uri, processes):
+    barrier, rounds = processes.Barrier(2), 8
+    pipes = [processes.Pipe() for _ in range(2)]
+    both = [
+        processes.Process(target=alias_moves.promote_in_step, args=(uri, theirs, barrier, rounds))
+        for _, theirs in pipes
+    ]
+    for process in both:
+        process.start()
+    for _ in range(rounds):
+        assert all(ours.poll(PATIENCE_SECONDS) for ours, _ in pipes)
+        (before, first), (seen, second) = [ours.recv() for ours, _ in pipes]
+        assert before == seen
+        (moved,) = [result for result in (first, second) if result is not None]
+        assert moved.previous == before.champion != moved.champion
+    for process in both:
+        process.join()
+    assert aliases.current(client) == moved
+    # The one who was told registered nothing.
+    assert len(client.search_model_versions(f"name = '{REGISTERED_NAME}'")) == 1 + rounds
+
+
+def test_a_move_that_was_decided_on_other_aliases_changes_nothing(client):
+    with pytest.raises(AliasesChangedError):
+        aliases.move(client, Aliases("7", None), "promotion", pytest.fail)
+    assert aliases.current(client) == Aliases("1", None)
+
+
+@pytest.mark.parametrize("by_hand", ["another champion", "the version deleted"])
+def test_what_somebody_did_by_hand_after_a_kill_counts(client, monkeypatch, by_hand):
+    now = alias_moves.promotion(client, aliases.current(client))
+    set_alias = type(client).set_registered_model_alias
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "set_registered_model_alias", no_answer)
+        with pytest.raises(MlflowException):
+            alias_moves.promotion(client, now)
+    if by_hand == "another champion":
+        client.create_model_version(REGISTERED_NAME, "file:///nowhere")
+        set_alias(client, REGISTERED_NAME, "champion", "4")
+    else:
+        client.delete_model_version(REGISTERED_NAME, "3")
+    assert aliases.finish(client) is None
+    champion = "4" if by_hand == "another champion" else "2"
+    assert aliases.current(client) == Aliases(champion, "1")
+    assert client.get_registered_model(REGISTERED_NAME).tags == {}
+
+
+def no_answer(*arguments):
+    raise MlflowException("the connection broke")

@@ -1,0 +1,236 @@
+"""Saved models on images: the figures are Keras's own, bad files are refused, the pictures show."""
+
+import ast
+import json
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import mnist_cnn
+from mnist_cnn import evaluation_figures, saved_model
+from mnist_cnn.datasets import mnist
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.evaluation import evaluate, examine, right
+from mnist_cnn.evaluation_data import find
+
+
+def classifier(shape=(28, 28, 1), classes=10, activation="softmax"):
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input(shape),
+        keras.layers.Flatten(),
+        keras.layers.Dense(classes, activation=activation),
+    ]
+    return keras.Sequential(layers)
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory, images):
+    """A net that saw 400 images once."""
+    model = classifier()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(images.x, images.y, epochs=3, verbose=0)
+    path = tmp_path_factory.mktemp("model") / "small.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory, images):
+    path = tmp_path_factory.mktemp("data") / "own.npz"
+    np.savez(path, x=np.rint(images.x[..., 0] * 255).astype(np.uint8), y=images.y)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def evaluated(model_file, data_file, tmp_path_factory):
+    pictures = tmp_path_factory.mktemp("pictures") / "made"
+    return evaluate(model_file, data_file, pictures), pictures
+
+
+def test_accuracy_and_loss_are_what_keras_says(evaluated, model_file, images):
+    loss, accuracy = keras.models.load_model(model_file).evaluate(images.x, images.y, verbose=0)
+    found = evaluated[0]
+    assert found.scores.accuracy == pytest.approx(accuracy)
+    assert found.scores.loss == pytest.approx(loss, rel=1e-4)
+    assert found.parameters == 7850
+    assert found.single_image_ms > 0 and found.batch_ms > 0
+    assert found.right.shape == (400,) and found.right.mean() == pytest.approx(accuracy)
+
+
+def test_the_figures_are_valid_json(evaluated):
+    text = json.dumps(evaluated[0].figures(), allow_nan=False)
+    assert json.loads(text)["classes"][0]["label"] == 0
+
+
+def test_the_same_images_as_a_file_of_keras_four_arrays_and_one_hot_give_the_same(
+    model_file, data_file, evaluated, images, tmp_path
+):
+    with np.load(data_file) as own:
+        path = tmp_path / "four.npz"
+        np.savez(path, x_train=own["x"], y_train=own["y"], x_test=own["x"], y_test=own["y"])
+    assert np.array_equal(right(model_file, str(path)), evaluated[0].right)
+    assert [examine(model_file, data)[0].lockbox for data in (str(path), data_file)] == [
+        True,
+        False,
+    ]
+
+
+def test_every_picture_is_written(evaluated):
+    assert {path.name for path in evaluated[1].iterdir()} == {
+        "confusion.png",
+        "reliability.png",
+        "predictions.png",
+        "worst_mistakes.png",
+    }
+
+
+# What the pictures say
+
+
+def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
+    x = np.zeros((len(labels), *shape), np.float32)
+    probabilities = np.full((len(labels), classes), 0.1 / (classes - 1))
+    probabilities[np.arange(len(labels)), answers] = 0.9
+    return x, np.array(labels), probabilities
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3)])
+def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
+    x, labels, probabilities = drawn([3] * 20, [3] * 14 + [5] * 6, shape=shape)
+    figure = evaluation_figures.predictions(x, labels, probabilities, "own")
+    titles = [axes.get_title() for axes in figure.axes]
+    assert len(titles) == 15
+    assert titles[0] == "predicted 3 (90.0 %)\nactual 3 (90.0 %)"
+    assert titles[14] == "predicted 5 (90.0 %)\nactual 3 (1.1 %)"
+    assert "own" in figure.get_suptitle()
+
+
+def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
+    x, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
+    probabilities[2, 3] = 1e-6
+    figure = evaluation_figures.worst_mistakes(x, labels, probabilities, "own")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert [title.splitlines()[1][:8] for title in titles] == ["actual 3", "actual 2"]
+    assert figure.get_suptitle() == "The 2 worst of 2 mistakes on own"
+    none = evaluation_figures.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
+    assert none.get_suptitle() == "No mistake on own"
+
+
+def test_axes_have_names_and_titles_the_figures():
+    _, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
+    confusion = evaluation_figures.confusion_matrix(labels, probabilities, "own").axes[0]
+    assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "actual class")
+    assert "2 of 3 images wrong" in confusion.get_title()
+    upper, lower = evaluation_figures.reliability(labels, probabilities, "own").axes
+    assert "calibration error 56.67%" in upper.get_title()
+    assert all([upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()])
+
+
+# Bad input
+
+
+def with_lambda(path):
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Lambda(lambda x: x)])
+    model.add(classifier())
+    model.save(path)
+
+
+def with_a_named_function(path):
+    """Keras itself loads a Lambda layer of a function that it knows, even in safe mode."""
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Lambda(keras.ops.relu)])
+    model.add(classifier())
+    model.save(path)
+
+
+def cut_short(path):
+    classifier().save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flipped(path):
+    classifier().save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def zip_of_something_else(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+
+
+BAD = {
+    "a lambda": (with_lambda, "Lambda"),
+    "a named function": (with_a_named_function, "Lambda"),
+    "cut short": (cut_short, "damaged"),
+    "a flipped byte": (flipped, "cannot load"),
+    "no zip": (lambda path: path.write_text("hello"), "damaged"),
+    "another zip": (zip_of_something_else, "damaged"),
+    "missing": (lambda path: None, "there is no file"),
+    "another shape": (
+        lambda path: classifier((32, 32, 3)).save(path),
+        "takes images of shape (32, 32, 3), those of mnist are (28, 28, 1)",
+    ),
+    "more classes": (lambda path: classifier(classes=11).save(path), "11 classes, mnist has 10"),
+    "no images": (lambda path: classifier((784,)).save(path), "wanted is (None, height"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), BAD.values(), ids=BAD.keys())
+def test_a_bad_model_is_refused_in_one_line_before_the_test_set_is_opened(tmp_path, make, words):
+    path = tmp_path / "bad.keras"
+    make(path)
+    with pytest.raises(UserError) as refusal:
+        examine(path, "mnist")
+    assert words in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_function_of_a_module_of_ones_own_is_never_imported(tmp_path):
+    """As an attacker would write it by hand: the class of a layer is a function of the system."""
+    path, evil = tmp_path / "good.keras", tmp_path / "evil.keras"
+    classifier().save(path)
+    with zipfile.ZipFile(path) as good, zipfile.ZipFile(evil, "w") as bad:
+        for name in good.namelist():
+            content = good.read(name)
+            if name == "config.json":
+                content = content.replace(
+                    b'"keras.layers", "class_name": "Flatten"', b'"os", "class_name": "getcwd"'
+                )
+                assert b"getcwd" in content
+            bad.writestr(name, content)
+    with pytest.raises(UserError, match="cannot load"):
+        saved_model.load(evil)
+
+
+def test_outputs_that_are_no_probabilities_are_refused(tmp_path, data_file):
+    classifier(activation=None).save(tmp_path / "logits.keras")
+    with pytest.raises(UserError, match="no probabilities"):
+        right(tmp_path / "logits.keras", data_file)
+
+
+def test_unknown_data_are_refused_with_the_valid_names(project):
+    with pytest.raises(UsageError, match=r"'nope'.*mnist.*smoke.*\.npz"):
+        find("nope")
+
+
+def test_a_name_is_an_experiments_data_set_or_one_of_the_package(project):
+    assert find("smoke").facts.name == "mnist-first-3000"
+    assert find("mnist").facts.digest == mnist().digest
+    assert find("mnist").facts.lockbox and find("mnist").shape == (28, 28, 1)
+
+
+def test_only_one_module_can_open_a_test_set():
+    """Wherever the package reads an attribute `test`, the lockbox would have to be asked."""
+    package = Path(mnist_cnn.__file__).parent
+    readers = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "test"
+    }
+    assert readers == {"datasets.py", "evaluation_data.py"}

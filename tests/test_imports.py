@@ -1,0 +1,124 @@
+"""One direction: a module imports only what stands before it, and what is heavy only where used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mnist_cnn
+
+PACKAGE = Path(mnist_cnn.__file__).parent
+
+# Every module of the package in one line-up. One that is new gets its place here.
+ORDER = (
+    "errors",
+    "mlruns",
+    "machine",
+    "storage",
+    "datasets",
+    "dataset_files",
+    "experiment",
+    "journal",
+    "wording",
+    "history",
+    "chart",
+    "parameter_axis",
+    "figures",
+    "hyperparameters",
+    "architecture",
+    "training",
+    "run",
+    "outcome",
+    "trial",
+    "preflight",
+    "export",
+    "tasks",
+    "workers",
+    "tracking",
+    "replay",
+    "study",
+    "confirmation",
+    "timeline",
+    "study_figures",
+    "parameter_figures",
+    "report_pictures",
+    "report_page",
+    "report",
+    "progress",
+    "search",
+    "scores",
+    "evaluation_figures",
+    "evaluation_data",
+    "saved_model",
+    "evaluation",
+    "registry",
+    "model_source",
+    "model_worker",
+    "lockbox",
+    "evaluation_table",
+    "gate",
+    "candidate",
+    "card",
+    "aliases",
+    "champion",
+    "promotion",
+    "listing",
+    "serving.refusal",
+    "serving.drawing",
+    "serving.ink",
+    "serving.segmentation",
+    "serving.images",
+    "ui",
+    "cli",
+    "__main__",
+)
+
+
+def test_the_line_up_names_every_module():
+    files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")}
+    names = {".".join(file.parts) for file in files if file.name != "__init__"}
+    assert sorted(ORDER) == sorted(names)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_what_stands_before_it(module):
+    found = set(imported_by(PACKAGE / (module.replace(".", "/") + ".py")))
+    own = {name.removeprefix("mnist_cnn.") for name in found if name.startswith("mnist_cnn.")}
+    modules = {name for name in own if name in ORDER}
+    assert {name for name in own - modules if name.rpartition(".")[0] not in ORDER} == set()
+    assert {name for name in modules if ORDER.index(name) >= ORDER.index(module)} == set()
+    assert {name for name in found if name.startswith(("experiments", "search_spaces"))} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [("cli", "tensorflow keras mlflow optuna numpy"), ("search", "tensorflow keras keras_tuner")],
+)
+def test_a_module_is_imported_without_what_is_heavy(module, heavy):
+    ask = f"import sys, mnist_cnn.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert set(heavy.split()) & set(done.stdout.split()) == set()
+    assert f"mnist_cnn.{module}" in done.stdout.split()
+
+
+def test_imports_are_seen_wherever_they_stand(tmp_path):
+    (tmp_path / "module.py").write_text(
+        "import a.b\n"
+        "from c import d\n"
+        "def f():\n    from e.f import g as h\n"
+        "class C:\n    if True:\n        import i, j\n"
+    )
+    assert sorted(imported_by(tmp_path / "module.py")) == ["a.b", "c", "c.d", "e.f", "e.f.g", *"ij"]
+
+
+def imported_by(path):
+    """The dotted names that a file imports anywhere; `from a import b` may mean the module a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: an import by its full name is easier to follow"
+            yield str(node.module)
+            yield from (f"{node.module}.{name.name}" for name in node.names)

@@ -1,0 +1,118 @@
+"""`mnist-cnn trials`: the ranking for people, all trials for a spreadsheet and for programs."""
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from made_study import COMPLETE, FAIL, PRUNED, finished_trial, made_study, write_journal
+
+from mnist_cnn import cli
+from mnist_cnn.experiment import Maximize, Minimize
+from mnist_cnn.mlruns import MODEL_FILE
+
+PARAMS = {"optimizer": "adam", "dense": 1}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Four ended trials and one that waits; the first has no journal, the third was interrupted."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    storage = f"sqlite:///{tmp_path}/mlruns/optuna.db"
+    study = made_study(
+        tmp_path, (Maximize("val_accuracy"), Minimize("parameters")), storage=storage
+    )
+    study.optuna_study.add_trials(
+        [
+            finished_trial(0, [0.9, 500.0], params=PARAMS, minutes=(0, 2)),
+            finished_trial(1, None, PRUNED, params=PARAMS, reason="behind, after epoch 1"),
+            finished_trial(2, [0.95, math.inf], params=PARAMS, minutes=(0, 600)),
+            finished_trial(3, None, FAIL, reason='ValueError: "no", said he'),
+        ]
+    )
+    study.optuna_study.enqueue_trial({})
+    tags = {"kind": "trial", "optuna.trial": "2"}
+    values = {"optimizer": "adam", "dense": 64, "rate": 1e-05}
+    write_journal(
+        study.trial_folder(2), tags, [(0, 1), (598, 600)], values=values, epochs=[{"loss": 1.0}] * 3
+    )
+    assert (study.trial_folder(2) / MODEL_FILE).exists()
+    return study
+
+
+def output(capsys, *options):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["trials", *options])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_the_ranking_has_the_best_first_and_whole_configurations(study, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "62")
+    lines = output(capsys, "--study", study.name).splitlines()
+    assert lines[0] == "mnist-1: the best 5 of 5"
+    rows = [line.split()[:2] for line in lines if line.split()[:1] and line.split()[0].isdigit()]
+    assert rows == [
+        ["2", "complete"],
+        ["0", "complete"],
+        ["1", "pruned"],
+        ["3", "failed"],
+        ["4", "waiting"],
+    ]
+    assert "       optimizer=adam, dense=64, rate=1e-05" in lines
+    assert '       ValueError: "no", said he' in lines
+    assert max(map(len, lines)) <= 62
+
+
+def test_csv_is_read_by_a_spreadsheet(study, capsys):
+    rows = list(csv.DictReader(io.StringIO(output(capsys, "--csv"))))
+    assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert rows[2] == {
+        "number": "2",
+        "state": "COMPLETE",
+        "val_accuracy": "0.95",
+        "parameters": "",
+        "epochs": "3",
+        "duration_seconds": "180.0",
+        "reason": "",
+        "params.optimizer": "adam",
+        "params.dense": "64",
+        "params.rate": "1e-05",
+    }
+    assert rows[3]["reason"] == 'ValueError: "no", said he'
+    assert rows[1]["reason"] == "behind, after epoch 1"
+    assert rows[4]["state"] == "WAITING" and rows[4]["duration_seconds"] == ""
+
+
+def test_json_is_one_document_with_the_values_that_the_space_saw(study, capsys):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    document = json.loads(output(capsys, "--json"), parse_constant=refuse)
+    assert document["study"] == "mnist-1"
+    assert document["objectives"] == [
+        {"metric": "val_accuracy", "direction": "maximize"},
+        {"metric": "parameters", "direction": "minimize"},
+    ]
+    first, pruned, best, failed, waiting = document["trials"]
+    assert first == {
+        "number": 0,
+        "state": COMPLETE.name,
+        "values": {"val_accuracy": 0.9, "parameters": 500.0},
+        "epochs": 0,
+        "duration_seconds": 120.0,
+        "params": PARAMS,  # Optuna's, where there is no journal
+        "reason": "",
+    }
+    assert best["params"] == {"optimizer": "adam", "dense": 64, "rate": 1e-05}
+    assert best["values"] == {"val_accuracy": 0.95, "parameters": None}
+    assert pruned["values"] == failed["values"] == {"val_accuracy": None, "parameters": None}
+    assert waiting["duration_seconds"] is None
+
+
+def test_csv_and_json_exclude_each_other(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["trials", "--csv", "--json"])
+    assert ended.value.code == 2

@@ -1,0 +1,558 @@
+"""A search that cannot read the test set, and what becomes of its model, by real commands.
+
+The tests share one project and follow one another's champion as little as can be: each begins by
+making the champion that it needs.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import champions
+import keras
+import numpy as np
+import pytest
+from mlflow.entities import Dataset, DatasetInput
+
+from mnist_cnn import aliases, candidate, cli, lockbox, model_worker, promotion, registry
+from mnist_cnn.aliases import Aliases
+from mnist_cnn.errors import UserError
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.model_worker import ModelWorker
+from mnist_cnn.promotion import Request, promote
+from mnist_cnn.registry import REGISTERED_NAME
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "mnist_cnn"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory):
+    """The project that all these tests work in, after a search during which the test set raises."""
+    root = tmp_path_factory.mktemp("project")
+    champions.write_project(ROOT, root)
+    (root / "locked").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("LOGNAME", "ada")
+        searched = subprocess.run(
+            [*COMMAND, "search", "--experiment", "tiny", "--workers", "1"],
+            capture_output=True,
+            text=True,
+        )
+        assert searched.returncode == 0, searched.stderr
+        (root / "locked").unlink()
+        yield root
+
+
+@pytest.fixture(scope="module")
+def client(place):
+    return registry.connect()
+
+
+class RememberingWorker(ModelWorker):
+    """Evaluates each file once: what takes seconds here is no matter of promotion."""
+
+    def __init__(self):
+        super().__init__()
+        self._answers = {}
+
+    def evaluate(self, model_file, data, pictures=None):
+        if pictures:
+            pictures.mkdir(exist_ok=True)
+        return self._once(super().evaluate, model_file, data, pictures)
+
+    def right(self, model_file, data):
+        return self._once(super().right, model_file, data)
+
+    def _once(self, ask, model_file, data, *more):
+        key = (ask.__name__, data, model_file.read_bytes())
+        if key not in self._answers:
+            self._answers[key] = ask(model_file, data, *more)
+        return self._answers[key]
+
+
+@pytest.fixture(scope="module")
+def worker(place):
+    with RememberingWorker() as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def runs(client, tmp_path_factory):
+    """Runs with a better and a worse model, and one that another search could have left."""
+    folder = tmp_path_factory.mktemp("models")
+    made = {}
+    for name, units, epochs, count in [
+        ("good", 32, 4, 2000),
+        ("best", 64, 6, 4000),
+        ("bad", 8, 1, 300),
+    ]:
+        champions.train(folder / "model.keras", units, epochs, images=count)
+        made[name] = champions.log_study(client, name, folder / "model.keras", folder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def searched(client):
+    return candidate.newest_study(client, "tiny")
+
+
+def make_champion(client, worker, run_id, reason="for the test"):
+    promote(Request(experiment="tiny", run=run_id, reason=reason), worker)
+    return aliases.current(client)
+
+
+def openings(client, run_id):
+    tags = client.get_run(run_id).data.tags
+    return [json.loads(text) for name, text in tags.items() if name.startswith(lockbox.OPENED)]
+
+
+def versions(client):
+    return client.search_model_versions(f"name = '{REGISTERED_NAME}'")
+
+
+# The real command after a real search
+
+
+def test_a_search_ends_well_where_reading_the_test_set_raises(client, searched):
+    """The search was done in `place`; not even an opening is recorded."""
+    assert searched.info.status == "FINISHED"
+    assert openings(client, searched.info.run_id) == []
+
+
+@pytest.fixture(scope="module")
+def promoted(place, searched):
+    return subprocess.run(
+        [*COMMAND, "promote", "--experiment", "tiny"], capture_output=True, text=True
+    )
+
+
+def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
+    assert (promoted.returncode, promoted.stderr) == (0, "")
+    assert "opened by ada, the first time for this model" in promoted.stdout
+    assert "champion is now version 1" in promoted.stdout
+    version = registry.version(client, "champion")
+    assert version.run_id == searched.info.run_id
+    assert aliases.current(client) == Aliases("1", None)
+
+
+def test_the_opening_the_figures_and_the_pictures_are_on_the_run(promoted, client, searched):
+    run = client.get_run(searched.info.run_id)
+    (opening,) = openings(client, run.info.run_id)
+    assert (opening["who"], opening["verb"], opening["data"]) == (
+        "ada",
+        "promote",
+        "mnist-first-600",
+    )
+    assert run.data.tags["test.openings"] == "1"
+    assert run.data.tags["gate"].startswith("passed: there was no champion")
+    metrics = run.data.metrics
+    assert metrics["test_accuracy_low"] < metrics["test_accuracy"] < metrics["test_accuracy_high"]
+    assert {file.path for file in client.list_artifacts(run.info.run_id, "test")} == {
+        f"test/{name}"
+        for name in (
+            "confusion.png",
+            "reliability.png",
+            "predictions.png",
+            "worst_mistakes.png",
+            "curves.png",
+            "evaluation.json",
+        )
+    }
+
+
+def test_the_card_says_all_that_one_asks_later(promoted, client, searched):
+    card = registry.version(client, "champion").description
+    (training,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
+    for words in (
+        "first score",
+        "mean of 1 fresh seeds",
+        "of 500 images of mnist-first-600, 95 % interval",
+        "there was no champion",
+        f"mnist-cnn replay {training.info.run_id}",
+        "units: ",
+        "mnist-cnn 0.1.0",
+        training.inputs.dataset_inputs[0].dataset.digest,
+    ):
+        assert words in card
+    assert len(card) <= 5000
+
+
+def test_the_same_command_again_opens_nothing_and_says_so(
+    promoted, client, worker, searched, capsys
+):
+    promote(Request(experiment="tiny"), worker)
+    assert "is the champion already" in capsys.readouterr().out
+    assert len(openings(client, searched.info.run_id)) == 1
+
+
+def test_there_is_nothing_to_go_back_to_yet(promoted, client, capsys):
+    assert cli_main("rollback") == 1
+    assert "there is no previous champion" in capsys.readouterr().err
+
+
+def test_pull_writes_a_file_that_plain_keras_loads_in_float32(promoted, place, tmp_path):
+    assert cli_main("pull", "--to", "new/folder") == 0
+    ask = (
+        "import sys, keras, numpy\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "given = numpy.asarray(model(numpy.zeros((2, 28, 28, 1), 'float32')))\n"
+        "policies = {layer.dtype_policy.name for layer in model.layers}\n"
+        "print(policies, given.dtype, given.shape, 'mnist_cnn' in sys.modules)\n"
+    )
+    path = place / "new" / "folder" / "digit_recog_mnist_cnn.keras"
+    loaded = subprocess.run(
+        [sys.executable, "-c", ask, path], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split("\n")[0] == "{'float32'} float32 (2, 10) False"
+
+
+# The gate
+
+
+def test_a_worse_model_is_refused_with_the_figures_and_nothing_moves(client, worker, runs):
+    before = make_champion(client, worker, runs["good"])
+    count, opened = len(versions(client)), len(openings(client, runs["good"]))
+    with pytest.raises(UserError) as refusal:
+        promote(Request(experiment="tiny", run=runs["bad"]), worker)
+    for words in ("refused", "only the new one gets right", "McNemar's exact p = ", "--force"):
+        assert words in str(refusal.value)
+    assert aliases.current(client) == before
+    assert len(versions(client)) == count
+    assert client.get_run(runs["bad"]).data.tags["gate"].startswith("refused")
+    # Both models have seen the test set, and both runs say so.
+    assert openings(client, runs["bad"])[-1]["verb"] == "promote"
+    assert len(openings(client, runs["good"])) == opened + 1
+
+
+def test_force_overrides_the_gate_and_the_reason_is_on_the_version(client, worker, runs):
+    before = make_champion(client, worker, runs["good"])
+    promote(Request(experiment="tiny", run=runs["bad"], reason="it is smaller"), worker)
+    now, version = aliases.current(client), registry.version(client, "champion")
+    assert now.previous == before.champion
+    assert version.tags["forced.reason"] == "it is smaller"
+    assert "forced by ada: it is smaller" in version.description
+    assert "refused" in version.description
+
+
+def test_a_better_model_passes_and_the_old_one_becomes_previous(client, worker, runs, capsys):
+    before = make_champion(client, worker, runs["bad"])
+    after = make_champion(client, worker, runs["best"], reason=None)
+    assert after.previous == before.champion
+    assert "passed: " in capsys.readouterr().out
+
+
+def test_a_trial_can_be_promoted_as_long_as_its_file_is_there(client, worker, searched):
+    training = client.search_runs(
+        [searched.info.experiment_id], "tags.kind = 'trial' and tags.`optuna.state` = 'COMPLETE'"
+    )[-1]
+    make_champion(client, worker, training.info.run_id)
+    version = registry.version(client, "champion")
+    assert version.run_id == training.info.run_id
+    assert "this is a single training" in version.description
+    assert "digit_recog_mnist_cnn.keras" in {
+        file.path for file in client.list_artifacts(training.info.run_id)
+    }
+
+
+def test_rollback_goes_back_and_forth(client, worker, runs, capsys):
+    before = make_champion(client, worker, runs["good"])
+    assert cli_main("rollback") == 0
+    assert aliases.current(client) == Aliases(before.previous, before.champion)
+    assert cli_main("rollback") == 0
+    assert aliases.current(client) == before
+    assert f"champion is version {before.champion} again" in capsys.readouterr().out
+
+
+# Kills, and two at once
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, and nothing is cleaned up but locks."""
+
+
+WRITES = (
+    "log_batch", "set_tag", "log_dict", "log_artifact", "log_artifacts", "create_model_version",
+    "update_model_version", "set_model_version_tag", "set_registered_model_tag",
+    "set_registered_model_alias", "delete_registered_model_tag",
+)  # fmt: skip
+
+
+def test_a_kill_before_any_write_of_a_promotion_is_mended_by_the_same_command(
+    client, worker, runs, monkeypatch
+):
+    """Deterministic where `test_aliases` kills at random: before the first write, the second, …"""
+    request = Request(experiment="tiny", run=runs["best"])
+    make_champion(client, worker, runs["bad"])
+    before = make_champion(client, worker, runs["good"])
+    for allowed in range(100):
+        for alias in ("champion", "previous"):
+            client.set_registered_model_alias(REGISTERED_NAME, alias, getattr(before, alias))
+        with monkeypatch.context() as patch:
+            count = kill_after(patch, type(client), allowed)
+            with contextlib.suppress(Killed):
+                promote(request, worker)
+        killed = count() > allowed
+        promote(request, worker)
+        assert aliases.current(client).previous == before.champion
+        assert registry.version(client, "champion").run_id == runs["best"]
+        assert client.get_registered_model(REGISTERED_NAME).tags == {}
+        if not killed:
+            break
+    assert allowed >= 8
+
+
+def kill_after(patch, client_type, allowed):
+    """Let so many writes happen; returns a function that tells how many were wanted."""
+    wanted = 0
+
+    def guarded(write):
+        def method(*arguments, **options):
+            nonlocal wanted
+            wanted += 1
+            if wanted > allowed:
+                raise Killed
+            return write(*arguments, **options)
+
+        return method
+
+    for name in WRITES:
+        patch.setattr(client_type, name, guarded(getattr(client_type, name)))
+    return lambda: wanted
+
+
+@pytest.mark.parametrize("overtaking", ["good", "best"])
+def test_a_champion_that_changes_meanwhile_is_compared_with_again(
+    client, worker, runs, monkeypatch, capsys, overtaking
+):
+    before = make_champion(client, worker, runs["bad"])
+    install = promotion.Promotion._install
+
+    def overtaken(self, now, gate):
+        monkeypatch.undo()
+        make_champion(client, worker, runs[overtaking])
+        return install(self, now, gate)
+
+    monkeypatch.setattr(promotion.Promotion, "_install", overtaken)
+    after = make_champion(client, worker, runs["best"], reason=None)
+    champion = registry.version(client, "champion")
+    assert champion.run_id == runs["best"]
+    said = capsys.readouterr().out
+    assert "another model became the champion meanwhile" in said
+    if overtaking == "best":  # the same command twice
+        assert after.previous == before.champion
+        assert "is the champion already" in said
+    else:
+        good = client.get_model_version(REGISTERED_NAME, after.previous)
+        assert good.run_id == runs["good"]
+        assert f"(champion: version {good.version})" in champion.description
+
+
+@pytest.mark.slow
+def test_two_promotions_at_once_both_end_and_the_later_one_was_compared_with_the_earlier(
+    client, worker, runs
+):
+    make_champion(client, worker, runs["bad"])
+    both = [
+        subprocess.Popen(
+            [*COMMAND, "promote", "--run", runs[name]],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for name in ("good", "best")
+    ]  # fmt: skip
+    ended = [process.communicate() for process in both]
+    now = aliases.current(client)
+    by_version = {str(v.version): v.run_id for v in versions(client)}
+    champion, previous = by_version[now.champion], by_version[now.previous]
+    assert {champion, previous} <= set(runs.values())
+    for process, (_, err), run_id in zip(both, ended, (runs["good"], runs["best"]), strict=True):
+        if process.returncode == 0:
+            assert run_id in (champion, previous)
+        else:  # it came second and was worse than the first
+            assert "refused" in err and run_id != champion
+    assert f"(champion: version {now.previous})" in registry.version(client, "champion").description
+
+
+# Bad input, by the command's own function
+
+
+def cli_main(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return ended.value.code
+
+
+@pytest.fixture
+def shared_worker(worker, monkeypatch):
+    """The verbs get the process that is there instead of one that imports TensorFlow anew."""
+
+    class Shared:
+        def __enter__(self):
+            return worker
+
+        def __exit__(self, *exception):
+            pass
+
+    monkeypatch.setattr(model_worker, "ModelWorker", Shared)
+
+
+@pytest.fixture(scope="module")
+def bad(client, place, tmp_path_factory):
+    """Names of things that cannot be used, by what is wrong with them."""
+    folder = tmp_path_factory.mktemp("bad")
+    inputs = keras.Input((28, 28, 1))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(folder / "good.keras")
+    (folder / "cut.keras").write_bytes((folder / "good.keras").read_bytes()[:-50])
+    layer = keras.layers.Lambda(lambda x: x, output_shape=(10,))
+    keras.Model(inputs, layer(outputs)).save(folder / "lambda.keras")
+    eleven = keras.layers.Dense(11, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, eleven).save(folder / "eleven.keras")
+    np.savez(folder / "colour.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([0, 1]))
+    experiment = client.get_experiment_by_name("tiny").experiment_id
+    trial = {"kind": "trial", "journal": "tiny-1/trial-00099", "optuna.state": "PRUNED"}
+    for name, tags in [("gone", trial), ("foreign", {})]:
+        run = client.create_run(experiment, tags=tags)
+        client.set_terminated(run.info.run_id)
+        (folder / name).write_text(run.info.run_id)
+    moved = champions.log_study(client, "moved", folder / "good.keras", folder)
+    other = Dataset("tiny", "0" * 36, source_type="local", source="{}")
+    client.log_inputs(moved, [DatasetInput(other)])
+    (folder / "moved").write_text(moved)
+    return folder
+
+
+CASES = [
+    (["promote", "--run", "f" * 32], 1, "there is no run"),
+    (["promote", "--run", "not/an/id"], 1, "there is no run"),
+    (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
+    (["promote", "--run", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
+    (["promote", "--run", "{moved}"], 1, "the experiment's data are others"),
+    (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
+    (["promote", "--experiment", "nope"], 2, "no experiment 'nope'; valid: "),
+    (["promote", "--experiment", "tiny", "--force"], 2, "--reason"),
+    (["pull", "--alias", "nope"], 1, "no alias 'nope'; valid: champion, previous"),
+    (["pull", "--to", "{good.keras}"], 1, "cannot write"),
+    (["evaluate", "--model", "nope", "--data", "tiny"], 1, "no alias 'nope'"),
+    (["evaluate", "--model", "champion", "--data", "nope"], 1, "valid: "),
+    (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "those of colour.npz are"),
+    (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
+    (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
+    (["evaluate", "--model", "{eleven.keras}", "--data", "tiny"], 1, "11 classes, mnist-first-600"),
+    (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 1, "there is no file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), CASES)
+def test_bad_input_is_one_line_and_nothing_moves(
+    promoted, client, bad, shared_worker, capfd, arguments, code, words
+):
+    before, count = aliases.current(client), len(versions(client))
+    assert cli_main(*(filled(text, bad) for text in arguments)) == code
+    said = capfd.readouterr().err.strip().splitlines()
+    assert len(said) == 1 and said[0].startswith("mnist-cnn: ") and words in said[0]
+    assert aliases.current(client) == before
+    assert len(versions(client)) == count
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pull"],
+        ["rollback"],
+        ["promote", "--experiment", "tiny"],
+        ["evaluate", "--model", "champion", "--data", "tiny"],
+    ],
+)
+def test_a_registry_that_cannot_be_reached_is_one_line(
+    shared_worker, monkeypatch, capfd, arguments
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:secret@127.0.0.1:1")
+    assert cli_main(*arguments) == 1
+    said = capfd.readouterr().err
+    assert said == (
+        "mnist-cnn: MLflow at http://127.0.0.1:1 cannot be reached; start it, or set "
+        "MLFLOW_TRACKING_URI\n"
+    )
+
+
+def filled(text, folder):
+    """`{name}` is a file of `folder`; of one without a suffix, its content."""
+    if not text.startswith("{"):
+        return text
+    path = folder / text[1:-1]
+    return str(path) if path.suffix else path.read_text()
+
+
+def test_the_terminal_shows_one_line_and_nothing_of_tensorflow(promoted, bad):
+    """The real command with a process of its own, where TensorFlow writes its messages."""
+    arguments = ["evaluate", "--model", bad / "lambda.keras", "--data", "tiny"]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    (said,) = done.stderr.splitlines()
+    assert "Lambda" in said
+
+
+# evaluate
+
+
+def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared_worker, capsys):
+    assert cli_main("evaluate", "--model", "champion", "--data", "tiny") == 0
+    said = capsys.readouterr().out
+    count = len(openings(client, registry.version(client, "champion").run_id))
+    assert f"the {lockbox.ordinal(count)} time for this model" in said
+    for words in ("95 % interval", "nats", "ms for one image", "precision", "champion, version"):
+        assert words in said
+
+
+def test_a_pulled_file_counts_on_the_run_it_came_from_and_a_foreign_one_gets_a_run(
+    promoted, client, shared_worker, bad, capsys, tmp_path
+):
+    run_id = registry.version(client, "champion").run_id
+    before = len(openings(client, run_id))
+    assert cli_main("pull", "--to", str(tmp_path)) == 0
+    capsys.readouterr()
+    pulled = str(tmp_path / "digit_recog_mnist_cnn.keras")
+    assert cli_main("evaluate", "--model", pulled, "--data", "tiny", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["test_openings"] == before + 1
+    assert len(openings(client, run_id)) == before + 1
+
+    for count in (1, 2):
+        good = str(bad / "good.keras")
+        assert cli_main("evaluate", "--model", good, "--data", "tiny", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["test_openings"] == count
+    (own,) = client.search_runs(
+        [client.get_experiment_by_name("evaluations").experiment_id], "tags.kind = 'evaluation'"
+    )
+    assert len(openings(client, own.info.run_id)) == 2
+
+
+def test_a_file_of_a_search_counts_on_the_run_that_trained_it(
+    promoted, client, shared_worker, searched, place, capsys
+):
+    (trial,) = [
+        run
+        for run in client.search_runs([searched.info.experiment_id], "tags.kind = 'trial'")
+        if run.data.tags.get("optuna.trial") not in (None, searched.data.tags["best.trial"])
+    ]
+    file = place / "mlruns" / "checkpoints" / trial.data.tags["journal"] / MODEL_FILE
+    assert cli_main("evaluate", "--model", str(file), "--data", "tiny") == 0
+    assert f"the first time for this model; recorded on run {trial.info.run_id}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_ones_own_images_are_no_test_set_and_need_no_mlflow(
+    shared_worker, bad, images, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    np.savez(tmp_path / "own.npz", x=images.x, y=images.y)
+    arguments = ["--model", bad / "good.keras", "--data", tmp_path / "own.npz", "--json"]
+    assert cli_main("evaluate", *map(str, arguments), "--pictures", str(tmp_path / "seen")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test_openings"] is None and found["images"] == 400
+    assert (tmp_path / "seen" / "confusion.png").exists()
