@@ -141,14 +141,14 @@ def _rails(
                 label,
                 ha="right",
                 va="center",
-                fontsize=8,
+                fontsize=9,
                 zorder=6,
                 bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8},
             )
         having = sum(trial.number in parameter.places for trial in complete)
         only = f"\n(in {having} of {len(complete)})" if having < len(complete) else ""
         names.append(chart.wrapped(parameter.name, 14) + only)
-    axes.set_xticks(range(len(parameters)), names, fontsize=8)
+    axes.set_xticks(range(len(parameters)), names, fontsize=8.5)
     axes.set_yticks([])
     axes.set_xlim(-0.6, len(parameters) - 0.8)
     axes.set_ylim(-0.04, 1.04)

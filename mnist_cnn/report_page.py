@@ -37,10 +37,10 @@ h2 { margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid var(--
 h2, h3 { font-size: 1.2rem; }
 p { margin: 0.4rem 0; max-width: 46rem; }
 .soft, figcaption { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 0.75rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 0.75rem;
   margin: 1rem 0; padding: 0; list-style: none; }
 .tiles li { padding: 0.6rem 0.9rem; border-radius: 0.5rem; background: var(--tint); }
-.tiles b { display: block; font-size: 1.5rem; line-height: 1.3; }
+.tiles b { display: block; font-size: 1.4rem; line-height: 1.3; white-space: nowrap; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr));
   gap: 0 1.5rem; padding: 0; list-style: none; font-size: 0.9rem; }
 .pairs li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0;

@@ -15,9 +15,8 @@ EXPERIMENT = """
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.smoke import experiment as smoke
 from mnist_cnn.datasets import mnist
-from mnist_cnn.experiment import Confirm
+from mnist_cnn.experiment import Confirm, Experiment
 from search_spaces.tiny import tiny
 
 
@@ -31,14 +30,13 @@ def few_images():
     return replace(mnist().first(600), test=test_images)
 
 
-experiment = replace(
-    smoke,
+experiment = Experiment(
     space=tiny,
     dataset=few_images,
     trials=2,
     epochs=1,
+    batch_size=100,
     confirm=Confirm(trials=1, seeds=1),
-    baseline={},
 )
 """
 SPACE = """

@@ -55,3 +55,24 @@ def images():
     """MNIST's first few hundred training images."""
     few = mnist().first(400).train()
     return Images(few.x.copy(), few.y.copy())  # a view would keep all 60,000 in memory
+
+
+@pytest.fixture(scope="session")
+def digit_model(tmp_path_factory):
+    """The file of a small net that reads MNIST's digits."""
+    from serving_project import train
+
+    path = tmp_path_factory.mktemp("model") / "digits.keras"
+    train(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory, digit_model):
+    """The web app, served by the command, with that net as version 1; read only."""
+    from serving_project import Project
+
+    project = Project(tmp_path_factory.mktemp("served"))
+    project.promote(digit_model, test_accuracy=0.96)
+    with project.served() as app:
+        yield app

@@ -43,7 +43,8 @@ class Search:
         self.process = subprocess.Popen(
             [*command, *arguments],
             cwd=root,
-            env=os.environ | (env or {}),
+            # MLflow leaves its tracking URI in a process which used it.
+            env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | (env or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -49,7 +49,7 @@ def test_an_image_of_mnist_comes_out_as_it_went_in(digits):
 def test_size_and_centre_are_those_of_mnist(digits):
     random = np.random.default_rng(0)
     for image in digits[0][:60]:
-        (drawn,) = read(draw(image, int(random.integers(60, 300)), 0.3, random)) or [None]
+        (drawn,) = read(draw(image, int(random.integers(60, 300)), 0.3, random))
         rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
         assert max(np.ptp(rows), np.ptp(columns)) + 1 in (20, 21)
         for axis in (0, 1):
@@ -61,7 +61,7 @@ def test_the_same_drawing_at_any_size_and_place_is_the_same_image(digits):
     random = np.random.default_rng(1)
     for image in digits[0][:20]:
         seen = [read(draw(image, side, 0.2, random))[0] for side in (120, 200, 300)]
-        assert max(unlike(one, seen[0]) for one in seen) < 0.02
+        assert max(unlike(one, seen[0]) for one in seen) < 0.05
 
 
 @pytest.mark.parametrize("pen", [1, 3, 60])
@@ -70,7 +70,7 @@ def test_a_fine_pen_and_a_broad_one_give_strokes_like_mnists(pen):
     field[160, 60:260] = field[60:260, 160] = False  # a cross, 200 pixels large
     distance = ndimage.distance_transform_edt(field)
     (image,) = read(grey(255 * np.clip(distance - pen / 2 + 0.5, 0, 1)))
-    across = image[:, 24]  # a column at the right, where only the horizontal stroke is
+    across = image[:, 20]  # a column at the right, where only the horizontal stroke is
     assert 1.2 < across.sum() < 5
 
 
