@@ -1,0 +1,248 @@
+"""The page in a real browser: Debian's Chromium, driven by playwright."""
+
+import math
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving_project import Project, draw, png
+
+from mnist_cnn.datasets import mnist
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no browser: `apt-get install chromium` to run the page's tests"
+)
+OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+THREE = [(0.25, 0.2), (0.55, 0.1), (0.8, 0.27), (0.45, 0.47), (0.85, 0.7), (0.55, 0.9), (0.2, 0.8)]
+ONE = [(0.5, 0.1), (0.5, 0.9)]
+ZERO = [
+    (0.5 + 0.32 * math.sin(step / 20 * 2 * math.pi), 0.5 - 0.42 * math.cos(step / 20 * 2 * math.pi))
+    for step in range(21)
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, served):
+    """Opens the app's page; fails the test if it complains or asks another server for anything."""
+    complaints, contexts = [], []
+
+    def open_page(address=served.address, **options):
+        context = browser.new_context(**({"viewport": {"width": 1200, "height": 850}} | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((address, "blob:", "data:"))
+                else complaints.append(request.url)
+            ),
+        )
+        page.goto(address)
+        return page
+
+    open_page.complaints = complaints
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def stroke(page, points, left=0.3, width=0.35):
+    """Draw a line with the mouse; points in a field of the sheet, from its left side."""
+    box = page.locator("#ink").bounding_box()
+    at = [
+        (box["x"] + (left + x * width) * box["width"], box["y"] + (0.05 + 0.9 * y) * box["height"])
+        for x, y in points
+    ]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for point in at[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+
+
+def number(page):
+    return page.locator("#number")
+
+
+def expect(page, text):
+    playwright.expect(number(page)).to_have_text(text, timeout=15000)
+
+
+def test_draw_read_clear_undo(opened):
+    page = opened()
+    playwright.expect(page.locator("#champion")).to_contain_text("Version 1")
+    playwright.expect(page.locator("#champion")).to_contain_text("96.00 %")
+    stroke(page, THREE)
+    expect(page, "3")
+    playwright.expect(page.locator("#digits .digit")).to_have_count(1)
+    shares = page.locator("#shares li .share").all_inner_texts()
+    assert len(shares) == 10
+    assert sum(float(share.split()[0]) for share in shares) == pytest.approx(100, abs=1)
+    assert page.locator("#shares li.first .name").inner_text() == "3"
+    playwright.expect(page.locator("#spoken")).to_contain_text("Reads 3")
+    page.get_by_role("button", name="Clear").click()
+    playwright.expect(page.locator("#digits .digit")).to_have_count(0)
+    assert number(page).inner_text().strip() == ""
+    page.get_by_role("button", name="Undo").click()
+    expect(page, "3")
+
+
+def test_a_number_and_each_of_its_digits(opened):
+    page = opened()
+    stroke(page, ONE, 0.0, 0.1)
+    stroke(page, ZERO, 0.1, 0.55)
+    stroke(page, THREE, 0.65, 0.32)
+    expect(page, "103")
+    page.get_by_role("button", name=re.compile("Digit 3: 3")).click()
+    assert page.locator("#shares-title").inner_text() == "Probabilities of digit 3"
+    assert page.locator("#shares li.first .name").inner_text() == "3"
+    page.get_by_role("button", name="Undo").click()
+    expect(page, "10")
+
+
+def test_digits_that_touch_are_shown_as_doubtful(opened):
+    page = opened()
+    stroke(page, ZERO, 0.05, 0.3)
+    stroke(page, ZERO, 0.6, 0.3)
+    stroke(page, [(0, 0.5), (1, 0.5)], 0.2, 0.6)
+    playwright.expect(page.locator("#doubt")).to_contain_text("touch")
+    playwright.expect(page.locator(".digit.doubtful")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"viewport": {"width": 375, "height": 740}, "has_touch": True, "is_mobile": True},
+        {"viewport": {"width": 320, "height": 600}, "color_scheme": "dark"},
+    ],
+)
+def test_on_a_phone_nothing_sticks_out(opened, options):
+    page = opened(**options)
+    stroke(page, THREE)
+    expect(page, "3")
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= options["viewport"]["width"]
+    for button in page.locator("#tools button").all():
+        assert button.bounding_box()["height"] >= 40  # a finger finds it
+
+
+def test_a_window_that_becomes_a_phone_keeps_the_drawing(opened):
+    page = opened()
+    stroke(page, THREE)
+    expect(page, "3")
+    page.set_viewport_size({"width": 375, "height": 740})
+    expect(page, "3")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+def test_a_finger_draws(opened):
+    page = opened(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
+    box = page.locator("#ink").bounding_box()
+    touch = page.context.new_cdp_session(page)
+    points = [
+        {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] * share}
+        for share in (0.2, 0.4, 0.6, 0.8)
+    ]
+    for kind, point in zip(
+        ["touchStart", "touchMove", "touchMove", "touchMove"], points, strict=True
+    ):
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page, "1")
+    assert page.evaluate("window.scrollY") == 0
+
+
+def test_the_keyboard_draws(opened):
+    page = opened()
+    page.locator("#ink").focus()
+    for key in ["ArrowUp"] * 9 + [" "] + ["ArrowDown"] * 18 + [" "]:
+        page.keyboard.press(key)
+    expect(page, "1")
+    page.keyboard.press("Control+z")
+    playwright.expect(page.locator("#digits .digit")).to_have_count(0)
+    assert page.locator("#clear").is_disabled()
+
+
+def test_a_picture_is_chosen_or_pasted(opened):
+    few = mnist().first(40).train()
+    random = np.random.default_rng(0)
+    line = [draw(image, 130, 0.2, random, (220, 170)) for image in few.x[:3, ..., 0]]
+    picture = png(Image.fromarray(np.concatenate(line, axis=1)))
+    page = opened()
+    page.locator("#file").set_input_files(
+        {"name": "line.png", "mimeType": "image/png", "buffer": picture}
+    )
+    playwright.expect(page.locator("#digits .digit")).to_have_count(3)
+    read = number(page).inner_text()
+    page.get_by_role("button", name="Clear").click()
+    playwright.expect(page.locator("#digits .digit")).to_have_count(0)
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "a.png", {type: "image/png"}));
+            document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data}));
+        }""",
+        list(picture),
+    )
+    expect(page, read)
+    page.locator("#file").set_input_files(
+        {"name": "no.png", "mimeType": "image/png", "buffer": b"this is no picture"}
+    )
+    playwright.expect(page.get_by_role("alert")).to_contain_text("no picture")
+
+
+def test_everything_has_a_name_for_a_screen_reader(opened):
+    page = opened()
+    stroke(page, THREE)
+    expect(page, "3")
+    names = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, #ink, a, summary")].map((one) =>
+            one.getAttribute("aria-label") || one.textContent.trim())"""
+    )
+    assert all(names)
+    assert page.locator("[role=status]").count() == 1
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+def test_the_api_page_shows_every_route(opened):
+    page = opened()
+    page.get_by_role("link", name="API").click()
+    playwright.expect(page.locator("h2")).to_have_count(3)
+    playwright.expect(page.locator("body")).to_contain_text("POST /api/predict")
+
+
+def test_without_a_champion_and_when_one_comes_the_page_follows(opened, tmp_path, digit_model):
+    project = Project(tmp_path)
+    with project.served() as app:
+        page = opened(app.address)
+        playwright.expect(page.get_by_role("alert")).to_contain_text("make promote")
+        project.promote(digit_model, test_accuracy=0.9)
+        playwright.expect(page.locator("#champion")).to_contain_text("Version 1", timeout=30000)
+        playwright.expect(page.locator("#notice")).to_be_hidden()
+        stroke(page, THREE)
+        expect(page, "3")
+        project.promote(digit_model, test_accuracy=0.91)
+        playwright.expect(page.locator("#champion")).to_contain_text("Version 2", timeout=30000)
+        playwright.expect(page.locator("#champion")).to_contain_text("91.00 %")
+        expect(page, "3")
+    opened.complaints[:] = [text for text in opened.complaints if "503" not in text]
+    opened.complaints[:] = [text for text in opened.complaints if "ERR_CONNECTION" not in text]
+
+
+pytestmark = [pytestmark, pytest.mark.slow]

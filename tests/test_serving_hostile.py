@@ -1,0 +1,257 @@
+"""What strangers may send to the app: always a 4xx with one line, and it goes on serving."""
+
+import concurrent.futures
+import io
+import json
+import socket
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+from PIL import Image
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from serving_project import png
+
+GOOD = [[0] * 28] * 28
+JSON = "application/json"
+
+
+def post(served, body, kind="image/png", timeout=60.0, **headers):
+    headers = {"content-type": kind} | headers
+    return httpx.post(
+        f"{served.address}/api/predict", content=body, headers=headers, timeout=timeout
+    )
+
+
+def refused(answer, *statuses):
+    assert answer.status_code in statuses, answer.text
+    detail = answer.json()["detail"]
+    assert isinstance(detail, str) and 5 < len(detail) < 200 and "\n" not in detail
+    return detail
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_claiming(width, height, data=b""):
+    """A PNG that says it has that size; its pixels are all 0 as far as `data` goes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+def animated():
+    frames = [Image.new("L", (40, 40), level) for level in (0, 120, 255)]
+    file = io.BytesIO()
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def resident_bytes(process):
+    """The memory that the process holds."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
+PICTURE = png(Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)))
+JPEG = io.BytesIO()
+Image.new("RGB", (300, 300), "red").save(JPEG, "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 415),
+        (b"GIF89a" + bytes(100), 415),
+        (b"<svg/>", 415),
+        (b"\x89PNG\r\n\x1a\n", 400),
+        (PICTURE[:200], 400),
+        (PICTURE[:-30], 400),
+        (PICTURE[:100] + bytes(50) + PICTURE[150:], 400),
+        (JPEG.getvalue()[:400], 400),
+        (b"\xff\xd8\xff" + bytes(500), 400),
+        (png_claiming(60000, 60000, zlib.compress(bytes(10**6))), 413),
+        (png_claiming(20000, 20000), 413),
+        (png_claiming(0, 0), 400),
+        (png_claiming(100, 100, zlib.compress(b"")), 400),
+        (animated(), 415),
+        (bytes(11 * 2**20), 413),
+    ],
+)
+def test_bad_pictures(served, body, status):
+    refused(post(served, body), status)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16", "CMYK", "transparent palette"]
+)
+def test_pictures_of_every_mode_are_read_or_refused(served, mode):
+    if mode == "CMYK":
+        picture, form = Image.new("CMYK", (60, 60)), "JPEG"
+    elif mode == "transparent palette":
+        picture, form = Image.new("P", (60, 60)), "PNG"
+        picture.info["transparency"] = 0
+    else:
+        picture, form = Image.new(mode, (60, 60)), "PNG"
+    file = io.BytesIO()
+    picture.save(file, form)
+    assert post(served, file.getvalue()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("", 400),
+        ("{", 400),
+        ("[" * 100_000, 400),
+        ('{"image": ' + "[" * 5000 + "]" * 5000 + "}", 400),
+        (b'{"image": "\xff\xfe"}', 400),
+        ("null", 422),
+        ("[]", 422),
+        ("{}", 422),
+        (json.dumps({"image": GOOD, "images": [GOOD]}), 422),
+        (json.dumps({"image": GOOD, "colour": 1}), 422),
+        (json.dumps({"image": GOOD, "maximum": 7}), 422),
+        (json.dumps({"image": GOOD, "maximum": True}), 422),
+        (json.dumps({"image": GOOD, "maximum": [1]}), 422),
+        (json.dumps({"image": None}), 422),
+        (json.dumps({"image": "three"}), 422),
+        (json.dumps({"images": []}), 422),
+        (json.dumps({"images": {}}), 422),
+        (json.dumps({"images": [GOOD[:27]]}), 422),
+        (json.dumps({"images": [GOOD, GOOD[:27]]}), 422),
+        (json.dumps({"image": [[0] * 27, *GOOD[1:]]}), 422),
+        (json.dumps({"image": [["0"] * 28] * 28}), 422),
+        (json.dumps({"image": [[True] * 28] * 28}), 422),
+        (json.dumps({"image": [[None] * 28] * 28}), 422),
+        (json.dumps({"image": [[float("nan")] * 28] * 28}), 422),
+        (json.dumps({"image": [[float("inf")] * 28] * 28}), 422),
+        (json.dumps({"image": [[-1] * 28] * 28}), 422),
+        (json.dumps({"image": [[256] * 28] * 28}), 422),
+        (json.dumps({"image": [[1.5] * 28] * 28, "maximum": 1}), 422),
+        (json.dumps({"image": [[10**400] * 28] * 28}), 422),
+        (json.dumps({"images": [[[0]]] * 1025}), 413),
+    ],
+    ids=range(30),
+)
+def test_bad_json(served, body, status):
+    refused(post(served, body, JSON), status)
+
+
+def test_a_large_batch_is_answered_to_the_last(served):
+    answer = post(served, json.dumps({"images": [GOOD] * 1024}), JSON)
+    assert len(answer.json()["predictions"]) == 1024
+
+
+def test_other_origins_and_hosts_are_turned_away(served):
+    body = json.dumps({"image": GOOD})
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://["):
+        refused(post(served, body, JSON, origin=origin), 403)
+    for host in ("evil.example", f"evil.example:{served.port}", "127.0.0.1.evil.example", "["):
+        answer = httpx.get(f"{served.address}/api/model", headers={"host": host})
+        refused(answer, 403)
+    for host in (f"localhost:{served.port}", f"127.0.0.1:{served.port}", f"[::1]:{served.port}"):
+        assert httpx.get(f"{served.address}/healthz", headers={"host": host}).status_code == 200
+    own = post(served, body, JSON, origin=served.address)
+    assert own.status_code == 200
+    preflight = httpx.options(
+        f"{served.address}/api/predict",
+        headers={"origin": "http://evil.example", "access-control-request-method": "POST"},
+    )
+    for answer in (own, preflight):
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_paths_stay_inside_the_static_folder(served):
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/nothing"):
+        assert httpx.get(served.address + path).status_code == 404
+    assert httpx.get(f"{served.address}/api/predict").status_code == 405
+
+
+def test_slow_clients_are_cut_off_and_nobody_waits_for_them(served):
+    """Some send no head, some a part of one, some a body byte by byte."""
+    slow = []
+    head = f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n".encode()
+    for sent in (b"", head, head + b"Content-Length: 9000000\r\n\r\n\x89PNG"):
+        for _ in range(100):
+            connection = socket.create_connection(("127.0.0.1", served.port))
+            connection.sendall(sent)
+            slow.append(connection)
+    start = time.monotonic()
+    assert post(served, json.dumps({"image": GOOD}), JSON).status_code == 200
+    assert time.monotonic() - start < 5
+    answers = []
+    for connection in slow:
+        connection.settimeout(20)
+        answers.append(connection.recv(4000))
+        connection.close()
+    assert answers[:200] == [b""] * 200  # hung up
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers[200:])
+    assert time.monotonic() - start < 25
+
+
+def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
+    large = PICTURE + bytes(2 * 2**20)  # whole, with 2 MiB behind it
+    before = resident_bytes(served.process)
+    with (
+        httpx.Client(timeout=60, limits=httpx.Limits(max_connections=200)) as client,
+        concurrent.futures.ThreadPoolExecutor(200) as pool,
+    ):
+
+        def send(_):
+            try:
+                return client.post(f"{served.address}/api/predict", content=large).status_code
+            except httpx.TransportError:
+                return None  # refused before it had sent all
+
+        statuses = list(pool.map(send, range(1000)))
+    assert set(statuses) <= {200, 422, 429, 408, None}
+    assert statuses.count(None) < 500
+    assert resident_bytes(served.process) - before < 400 * 2**20
+    assert served.health()["status"] == "ok"
+
+
+def test_the_openapi_document_holds_under_fuzzing(served):
+    """A few hundred requests that schemathesis makes up from the document."""
+    schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json")
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        # What has no body has nothing that could be wrong.
+        modes = list(schemathesis.GenerationMode)
+        for mode in modes if operation.body else modes[:1]:
+
+            @given(case=operation.as_strategy(generation_mode=mode))
+            @settings(
+                max_examples=40,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            def check(case):
+                case.call_and_validate(
+                    checks=[
+                        not_a_server_error,
+                        status_code_conformance,
+                        response_schema_conformance,
+                    ],
+                    timeout=30,
+                )
+
+            check()
+
+
+pytestmark = pytest.mark.slow
