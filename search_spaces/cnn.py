@@ -37,6 +37,7 @@ def cnn(
         kernel = hp.Choice(f"kernel_{block}", [3, 5])
         if doubled and block:  # not in the first block, whose many pixels make it dear
             x = layers.Conv2D(filters, kernel, padding="same", activation=activation)(x)
+            kernel = 3  # a second large one would cost more than all the rest
         x = layers.Conv2D(filters, kernel, padding="same", use_bias=not normalise)(x)
         # Pooling comes before normalisation and activation: they then work on a quarter of the
         # pixels, and max pooling commutes with a monotonic activation.

@@ -1,0 +1,126 @@
+"""Learning curves of random configurations of search_spaces/cnn.py, to compare searchers on.
+
+    .venv/bin/python benchmarks/curves.py record --first 0 --step 2 --seconds 3600 FILE
+
+Each configuration is trained as experiments/mnist.py trains a trial, once for every length in
+EPOCHS, because the learning rate's cycle makes a short training no part of a long one. One JSON
+object a line: `number` (seed of the configuration), `params` (as Optuna stores them), `values` (as
+the space saw them), `parameters`, `multiply_accumulates`, and `curves`, by length: `val_accuracy`,
+`val_loss` and `cpu_seconds` of each epoch. A run in one thread costs what its CPU seconds say,
+whatever else the machine is doing.
+
+`record` goes on where FILE ends; run it several times side by side with the same --step and a
+--first of 0, 1, ...
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mnist_cnn.machine import threads_environment  # noqa: E402
+
+EPOCHS = (6, 16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(required=True)
+    verb = verbs.add_parser("record")
+    verb.add_argument("--first", type=int, default=0)
+    verb.add_argument("--step", type=int, default=1)
+    verb.add_argument("--seconds", type=float, default=3600)
+    verb.add_argument("file", type=Path)
+    options = parser.parse_args()
+    record(options.file, options.first, options.step, options.seconds)
+
+
+def record(file: Path, first: int, step: int, seconds: float) -> None:
+    """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
+    os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
+    end = time.monotonic() + seconds
+    done = [json.loads(line)["number"] for line in file.open()] if file.exists() else []
+    number = max(done, default=first - step) + step
+    while time.monotonic() < end:
+        line = json.dumps(configuration(number))
+        with file.open("a") as opened:
+            opened.write(line + "\n")
+        number += step
+
+
+def configuration(number: int) -> dict[str, object]:
+    """Sample configuration `number` and train it to every length."""
+    import optuna
+
+    from mnist_cnn.hyperparameters import TrialHyperParameters
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number)).ask()
+    found: dict[str, object] = {"number": number, "curves": {}}
+    for epochs in EPOCHS:
+        hp = TrialHyperParameters(trial)
+        size, found["curves"][str(epochs)] = curve(hp, epochs, number)  # type: ignore[index]
+        found |= size
+    return found | {"params": trial.params, "values": dict(hp.values)}
+
+
+def curve(hp, epochs: int, seed: int):
+    """The model's size and its curve over `epochs` epochs."""
+    import keras
+
+    from experiments.mnist import experiment
+    from mnist_cnn import architecture, machine
+    from mnist_cnn.run import build, load_data
+    from mnist_cnn.training import Checkpoint, TrainingFailed, train
+
+    data = load_data("mnist")
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(machine.precision())
+    model = build(experiment, data.dataset, hp)
+    size = {
+        "parameters": model.count_params(),
+        "multiply_accumulates": architecture.multiply_accumulates(model),
+    }
+    names = ("val_accuracy", "val_loss", "cpu_seconds")
+    found: dict[str, list[float]] = {name: [] for name in names}
+    started = time.process_time()
+
+    def on_epoch(epoch, metrics):
+        nonlocal started
+        now = time.process_time()
+        for name, value in zip(
+            names, (metrics["val_accuracy"], metrics["val_loss"], now - started), strict=True
+        ):
+            found[name].append(round(value, 5))
+        started = now
+        return False
+
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(
+            Path(folder) / "checkpoint.npz", experiment.objectives[0], epochs, on_epoch
+        )
+        try:
+            train(
+                model,
+                hp,
+                data.train,
+                data.validation,
+                experiment=experiment,
+                epochs=epochs,
+                seed=seed,
+                checkpoint=checkpoint,
+            )
+        except TrainingFailed:
+            pass  # its curve ends where the loss became NaN
+    return size, found
+
+
+if __name__ == "__main__":
+    main()
