@@ -69,7 +69,7 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _trials(options: argparse.Namespace) -> None:
-    from mnist_cnn.listing import show_trials
+    from mnist_cnn.report.listing import show_trials
 
     show_trials(options.experiment, options.study, options.storage, options.form)
 
@@ -77,10 +77,10 @@ def _trials(options: argparse.Namespace) -> None:
 def _promote(options: argparse.Namespace) -> None:
     if options.force != (options.reason is not None):
         raise UsageError('--force and --reason "…" go together: the reason is recorded')
-    from mnist_cnn.model_worker import ModelWorker
+    from mnist_cnn.evaluation.worker import ModelWorker
 
     with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
-        from mnist_cnn.promotion import Request, promote
+        from mnist_cnn.promotion.promote import Request, promote
 
         promote(
             Request(experiment=options.experiment, run=options.run, reason=options.reason), worker
@@ -88,22 +88,22 @@ def _promote(options: argparse.Namespace) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> None:
-    from mnist_cnn.champion import rollback
+    from mnist_cnn.promotion.champion import rollback
 
     print(rollback())
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from mnist_cnn.champion import pull
+    from mnist_cnn.promotion.champion import pull
 
     print(pull(options.alias, options.to))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from mnist_cnn.model_worker import ModelWorker
+    from mnist_cnn.evaluation.worker import ModelWorker
 
     with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
-        from mnist_cnn.evaluation_table import show_evaluation
+        from mnist_cnn.evaluation.table import show_evaluation
 
         show_evaluation(
             options.model, options.data, worker, as_json=options.json, pictures=options.pictures

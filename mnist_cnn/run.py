@@ -19,7 +19,8 @@ import keras
 import keras_tuner
 import numpy as np
 
-from mnist_cnn import architecture, figures, machine
+from mnist_cnn import architecture, chart, machine
+from mnist_cnn.curves import curves
 from mnist_cnn.datasets import Dataset, Images, split
 from mnist_cnn.experiment import Experiment, fingerprint, load_experiment, space_source
 from mnist_cnn.journal import Journal
@@ -157,7 +158,7 @@ class Run:
             # A HyperModel's own `fit` has declared them.
             self.journal.write("params", params=later)
             self.journal.write("tags", tags={RECIPE_TAG: json.dumps(self.recipe(hp.values))})
-        figures.save(figures.curves(checkpoint.history, self.title), folder / "curves.png")
+        chart.save(curves(checkpoint.history, self.title), folder / "curves.png")
         self.journal.write("artifact", path="curves.png")
         self.journal.write("tags", tags={WEIGHTS_TAG: weights_digest(checkpoint.best_weights)})
         summary = {

@@ -15,10 +15,11 @@ from pathlib import Path
 from optuna.exceptions import StorageInternalError
 from rich.console import Console
 
-from mnist_cnn import confirmation, report, tasks
+from mnist_cnn import confirmation, tasks
 from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.progress import Progress
+from mnist_cnn.report import study_run
 from mnist_cnn.storage import default_storage
 from mnist_cnn.study import Study, open_study
 from mnist_cnn.tracking import Deliverer
@@ -100,14 +101,14 @@ class Search:
     def run(self) -> None:
         """Trials, confirmations, report; the study's run ends with each of them."""
         study = self.study
-        journal = report.begin(study)
+        journal = study_run.begin(study)
         deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         deliverer.start()
         try:
             with self.progress:
                 self._place(self._next_trial, lambda: self.trials_deadline)
                 self._place(self._next_confirmation, lambda: self.deadline)
-            winner = report.publish(study, journal, self.workers)
+            winner = study_run.publish(study, journal, self.workers)
             study.optuna_study.set_user_attr("finished", True)
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
@@ -126,8 +127,8 @@ class Search:
         finally:
             deliverer.close(CLOSING_SECONDS)
         if winner is None:
-            raise UserError(report.nothing_completed(study))
-        for line in report.summary(study, winner, deliverer):
+            raise UserError(study_run.nothing_completed(study))
+        for line in study_run.summary(study, winner, deliverer):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _note_seconds(self) -> None:

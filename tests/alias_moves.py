@@ -4,8 +4,8 @@ import itertools
 import os
 import time
 
-from mnist_cnn import aliases, registry
-from mnist_cnn.aliases import Aliases, AliasesChangedError
+from mnist_cnn.registry import aliases, store
+from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 
 
 def promotion(client, now):
@@ -13,7 +13,7 @@ def promotion(client, now):
 
     def target():
         version = client.create_model_version(
-            registry.REGISTERED_NAME, "file:///nowhere", tags={"replaces": str(now.champion)}
+            store.REGISTERED_NAME, "file:///nowhere", tags={"replaces": str(now.champion)}
         )
         return Aliases(champion=str(version.version), previous=now.champion)
 
@@ -22,7 +22,7 @@ def promotion(client, now):
 
 def connected(uri):
     os.environ["MLFLOW_TRACKING_URI"] = uri
-    return registry.connect()
+    return store.connect()
 
 
 def promote_forever(uri, connection):

@@ -10,9 +10,9 @@ import alias_moves
 import pytest
 from mlflow.exceptions import MlflowException
 
-from mnist_cnn import aliases, registry
-from mnist_cnn.aliases import MOVE, Aliases, AliasesChangedError
-from mnist_cnn.registry import REGISTERED_NAME
+from mnist_cnn.registry import aliases, store
+from mnist_cnn.registry.aliases import MOVE, Aliases, AliasesChangedError
+from mnist_cnn.registry.store import REGISTERED_NAME
 
 PATIENCE_SECONDS = 60  # a bound on what a defect costs; nothing here waits that long
 
@@ -22,7 +22,7 @@ def processes():
     """Fresh processes that have MLflow already, forked from one that only imported it."""
     context = multiprocessing.get_context("forkserver")
     stores = [f"mlflow.store.{name}.sqlalchemy_store" for name in ("tracking", "model_registry")]
-    context.set_forkserver_preload(["mnist_cnn.aliases", *stores])
+    context.set_forkserver_preload(["mnist_cnn.registry.aliases", *stores])
     return context
 
 
@@ -32,7 +32,7 @@ def template(tmp_path_factory):
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        client = registry.connect()
+        client = store.connect()
         client.create_registered_model(REGISTERED_NAME)
         alias_moves.promotion(client, aliases.current(client))
     with sqlite3.connect(path) as database:
@@ -50,7 +50,7 @@ def uri(tmp_path, template, monkeypatch):
 
 @pytest.fixture
 def client(uri):
-    return registry.connect()
+    return store.connect()
 
 
 def replaced_by(client, champion):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_cnn.gate import RULE, SIGNIFICANCE, compare, mcnemar
+from mnist_cnn.promotion.gate import RULE, SIGNIFICANCE, compare, mcnemar
 
 
 def by_definition(first, second):

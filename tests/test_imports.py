@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,10 @@ ORDER = (
     "machine",
     "storage",
     "datasets",
-    "dataset_files",
     "experiment",
-    "journal",
-    "wording",
-    "history",
     "chart",
-    "parameter_axis",
-    "figures",
+    "curves",
+    "journal",
     "hyperparameters",
     "architecture",
     "training",
@@ -40,31 +37,36 @@ ORDER = (
     "replay",
     "study",
     "confirmation",
-    "timeline",
-    "study_figures",
-    "parameter_figures",
-    "report_pictures",
-    "report_page",
-    "report",
+    "report.wording",
+    "report.history",
+    "report.parameter_axis",
+    "report.trial_figures",
+    "report.parameter_figures",
+    "report.study_figures",
+    "report.timeline",
+    "report.pictures",
+    "report.page",
+    "report.study_run",
+    "report.listing",
     "progress",
     "search",
-    "scores",
-    "evaluation_figures",
-    "evaluation_data",
-    "saved_model",
-    "evaluation",
-    "registry",
-    "model_source",
-    "model_worker",
-    "lockbox",
-    "evaluation_table",
-    "gate",
-    "candidate",
-    "card",
-    "aliases",
-    "champion",
-    "promotion",
-    "listing",
+    "registry.store",
+    "registry.models",
+    "registry.aliases",
+    "evaluation.scores",
+    "evaluation.figures",
+    "evaluation.image_files",
+    "evaluation.data",
+    "evaluation.saved_model",
+    "evaluation.evaluate",
+    "evaluation.worker",
+    "evaluation.lockbox",
+    "evaluation.table",
+    "promotion.gate",
+    "promotion.candidate",
+    "promotion.card",
+    "promotion.promote",
+    "promotion.champion",
     "serving.answers",
     "serving.connections",
     "serving.ink",
@@ -88,6 +90,13 @@ ORDER = (
     "__main__",
 )
 
+ROOMS = {module.partition(".")[0] for module in ORDER if "." in module}
+
+
+def test_a_room_stands_in_the_line_up_as_one():
+    rooms = [module.partition(".")[0] for module in ORDER if "." in module]
+    assert len([room for room, _ in groupby(rooms)]) == len(ROOMS)
+
 
 def test_the_line_up_names_every_module():
     files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")}
@@ -100,7 +109,7 @@ def test_a_module_imports_only_what_stands_before_it(module):
     found = set(imported_by(PACKAGE / (module.replace(".", "/") + ".py")))
     own = {name.removeprefix("mnist_cnn.") for name in found if name.startswith("mnist_cnn.")}
     modules = {name for name in own if name in ORDER}
-    others = own - modules - {"serving"}  # the sub-package itself is its modules
+    others = own - modules - ROOMS  # a sub-package itself is its modules
     assert {name for name in others if name.rpartition(".")[0] not in ORDER} == set()
     assert {name for name in modules if ORDER.index(name) >= ORDER.index(module)} == set()
     assert {name for name in found if name.startswith(("experiments", "search_spaces"))} == set()

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 from mlflow.entities import Dataset, DatasetInput
 
-from mnist_cnn import aliases, candidate, cli, lockbox, model_worker, promotion, registry
-from mnist_cnn.aliases import Aliases
+from mnist_cnn import cli
 from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.model_worker import ModelWorker
-from mnist_cnn.promotion import Request, promote
-from mnist_cnn.registry import REGISTERED_NAME
+from mnist_cnn.promotion import candidate
+from mnist_cnn.promotion.promote import Promotion, Request, promote
+from mnist_cnn.registry import aliases, store
+from mnist_cnn.registry.aliases import Aliases
+from mnist_cnn.registry.store import REGISTERED_NAME
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "mnist_cnn"]
@@ -50,7 +53,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(place):
-    return registry.connect()
+    return store.connect()
 
 
 class RememberingWorker(ModelWorker):
@@ -135,7 +138,7 @@ def test_promote_makes_the_searched_model_the_champion(promoted, client, searche
     assert (promoted.returncode, promoted.stderr) == (0, "")
     assert "opened by ada, the first time for this model" in promoted.stdout
     assert "champion is now version 1" in promoted.stdout
-    version = registry.version(client, "champion")
+    version = store.version(client, "champion")
     assert version.run_id == searched.info.run_id
     assert aliases.current(client) == Aliases("1", None)
 
@@ -166,7 +169,7 @@ def test_the_opening_the_figures_and_the_pictures_are_on_the_run(promoted, clien
 
 
 def test_the_card_says_all_that_one_asks_later(promoted, client, searched):
-    card = registry.version(client, "champion").description
+    card = store.version(client, "champion").description
     (training,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
     for words in (
         "first score",
@@ -232,7 +235,7 @@ def test_a_worse_model_is_refused_with_the_figures_and_nothing_moves(client, wor
 def test_force_overrides_the_gate_and_the_reason_is_on_the_version(client, worker, runs):
     before = make_champion(client, worker, runs["good"])
     promote(Request(experiment="tiny", run=runs["bad"], reason="it is smaller"), worker)
-    now, version = aliases.current(client), registry.version(client, "champion")
+    now, version = aliases.current(client), store.version(client, "champion")
     assert now.previous == before.champion
     assert version.tags["forced.reason"] == "it is smaller"
     assert "forced by ada: it is smaller" in version.description
@@ -251,7 +254,7 @@ def test_a_trial_can_be_promoted_as_long_as_its_file_is_there(client, worker, se
         [searched.info.experiment_id], "tags.kind = 'trial' and tags.`optuna.state` = 'COMPLETE'"
     )[-1]
     make_champion(client, worker, training.info.run_id)
-    version = registry.version(client, "champion")
+    version = store.version(client, "champion")
     assert version.run_id == training.info.run_id
     assert "this is a single training" in version.description
     assert "digit_recog_mnist_cnn.keras" in {
@@ -299,7 +302,7 @@ def test_a_kill_before_any_write_of_a_promotion_is_mended_by_the_same_command(
         killed = count() > allowed
         promote(request, worker)
         assert aliases.current(client).previous == before.champion
-        assert registry.version(client, "champion").run_id == runs["best"]
+        assert store.version(client, "champion").run_id == runs["best"]
         assert client.get_registered_model(REGISTERED_NAME).tags == {}
         if not killed:
             break
@@ -330,16 +333,16 @@ def test_a_champion_that_changes_meanwhile_is_compared_with_again(
     client, worker, runs, monkeypatch, capsys, overtaking
 ):
     before = make_champion(client, worker, runs["bad"])
-    install = promotion.Promotion._install
+    install = Promotion._install
 
     def overtaken(self, now, gate):
         monkeypatch.undo()
         make_champion(client, worker, runs[overtaking])
         return install(self, now, gate)
 
-    monkeypatch.setattr(promotion.Promotion, "_install", overtaken)
+    monkeypatch.setattr(Promotion, "_install", overtaken)
     after = make_champion(client, worker, runs["best"], reason=None)
-    champion = registry.version(client, "champion")
+    champion = store.version(client, "champion")
     assert champion.run_id == runs["best"]
     said = capsys.readouterr().out
     assert "another model became the champion meanwhile" in said
@@ -374,7 +377,7 @@ def test_two_promotions_at_once_both_end_and_the_later_one_was_compared_with_the
             assert run_id in (champion, previous)
         else:  # it came second and was worse than the first
             assert "refused" in err and run_id != champion
-    assert f"(champion: version {now.previous})" in registry.version(client, "champion").description
+    assert f"(champion: version {now.previous})" in store.version(client, "champion").description
 
 
 # Bad input, by the command's own function
@@ -397,7 +400,7 @@ def shared_worker(worker, monkeypatch):
         def __exit__(self, *exception):
             pass
 
-    monkeypatch.setattr(model_worker, "ModelWorker", Shared)
+    monkeypatch.setattr("mnist_cnn.evaluation.worker.ModelWorker", Shared)
 
 
 @pytest.fixture(scope="module")
@@ -503,7 +506,7 @@ def test_the_terminal_shows_one_line_and_nothing_of_tensorflow(promoted, bad):
 def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared_worker, capsys):
     assert cli_main("evaluate", "--model", "champion", "--data", "tiny") == 0
     said = capsys.readouterr().out
-    count = len(openings(client, registry.version(client, "champion").run_id))
+    count = len(openings(client, store.version(client, "champion").run_id))
     assert f"the {lockbox.ordinal(count)} time for this model" in said
     for words in ("95 % interval", "nats", "ms for one image", "precision", "champion, version"):
         assert words in said
@@ -512,7 +515,7 @@ def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared
 def test_a_pulled_file_counts_on_the_run_it_came_from_and_a_foreign_one_gets_a_run(
     promoted, client, shared_worker, bad, capsys, tmp_path
 ):
-    run_id = registry.version(client, "champion").run_id
+    run_id = store.version(client, "champion").run_id
     before = len(openings(client, run_id))
     assert cli_main("pull", "--to", str(tmp_path)) == 0
     capsys.readouterr()

@@ -22,16 +22,17 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from PIL import Image
 
-from mnist_cnn import chart, figures, history, report, study_figures
+from mnist_cnn import chart
 from mnist_cnn.confirmation import Candidate, candidates
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.journal import read
-from mnist_cnn.parameter_axis import parameter_axis
-from mnist_cnn.parameter_figures import parallel_coordinates, slices
-from mnist_cnn.report_pictures import draw_pictures, important_parameters
-from mnist_cnn.timeline import timeline
+from mnist_cnn.report import history, study_figures, study_run, trial_figures
+from mnist_cnn.report.parameter_axis import parameter_axis
+from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
+from mnist_cnn.report.pictures import draw_pictures, important_parameters
+from mnist_cnn.report.timeline import timeline
+from mnist_cnn.report.wording import short
 from mnist_cnn.tracking import Deliverer
-from mnist_cnn.wording import short
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
@@ -44,7 +45,7 @@ def searched(tmp_path_factory):
     study = searched_study(tmp_path_factory.mktemp("searched"), trials=16, confirm=confirm)
     winner = candidates(study)[0]
     (winner.model.parent / "delivered.json").write_text(json.dumps({"run": "0123abcd"}))
-    report.write_report(study, report.begin(study), candidates(study))
+    study_run.write_report(study, study_run.begin(study), candidates(study))
     return study, (study.folder / "report.html").read_text()
 
 
@@ -93,7 +94,7 @@ def test_the_page_names_the_winner_its_configuration_and_what_to_type(searched):
     assert f"The winner: trial {winner.trial.number}" in page.text
     assert "make promote EXPERIMENT=mnist" in page.text
     assert "mnist-cnn replay 0123abcd" in page.text
-    values = report.configuration(study, winner)
+    values = study_run.configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
     assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
     assert f"{winner.score - winner.trial.values[0]:+.2g}" in page.text
@@ -113,7 +114,7 @@ def test_failures_of_one_reason_are_one_line(tmp_path):
         reason = f"TrainingFailed: the loss became nan in epoch {number}"
         study.optuna_study.add_trial(finished_trial(number, None, FAIL, reason=reason))
     study.optuna_study.add_trial(finished_trial(3, None, FAIL, reason="ValueError: too deep"))
-    report.write_report(study, report.begin(study), [])
+    study_run.write_report(study, study_run.begin(study), [])
     text = Page((study.folder / "report.html").read_text()).text
     assert "3TrainingFailed: the loss became nan in epoch 00, 1, 2" in text
     assert "1ValueError: too deep3" in text
@@ -151,7 +152,7 @@ def test_every_study_has_a_report(place, tmp_path):
     study = study_of(tmp_path, told, (ACCURACY, LOSS)[place % 2])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report.write_report(study, report.begin(study), candidates(study))
+        study_run.write_report(study, study_run.begin(study), candidates(study))
     text = Page((study.folder / "report.html").read_text()).text
     assert "Optimisation history" in text and "could not be drawn" not in text
     pictures = list(study.folder.glob("*.png"))
@@ -164,8 +165,8 @@ def test_every_study_has_a_report(place, tmp_path):
 def test_a_picture_that_cannot_be_drawn_is_named_and_stops_nothing(tmp_path):
     study = study_of(tmp_path, STUDIES["without parameters"], ACCURACY)
     (study.folder / "learning_curves.png").mkdir()
-    journal = report.begin(study)
-    report.write_report(study, journal, candidates(study))
+    journal = study_run.begin(study)
+    study_run.write_report(study, journal, candidates(study))
     text = (study.folder / "report.html").read_text()
     assert "It could not be drawn: IsADirectoryError" in text
     assert "learning_curves.png" not in [event.get("path") for event in read(study.folder)[0]]
@@ -173,14 +174,14 @@ def test_a_picture_that_cannot_be_drawn_is_named_and_stops_nothing(tmp_path):
 
 def test_without_a_complete_trial_the_report_is_written_and_the_message_leads_to_it(tmp_path):
     study = study_of(tmp_path, [([], FAIL, {})] * 3, ACCURACY)
-    assert report.publish(study, report.begin(study), None) is None
-    assert str(study.folder / "report.html") in report.nothing_completed(study)
+    assert study_run.publish(study, study_run.begin(study), None) is None
+    assert str(study.folder / "report.html") in study_run.nothing_completed(study)
 
 
 def test_the_end_of_a_search_shows_the_path_of_the_report(searched, monkeypatch):
     study, _ = searched
     monkeypatch.chdir(study.folder.parents[2])
-    lines = report.summary(
+    lines = study_run.summary(
         study, candidates(study)[0], Deliverer("mnist", study.folder, study.folder)
     )
     assert "report mlruns/checkpoints/mnist-1/report.html" in lines
@@ -189,7 +190,7 @@ def test_the_end_of_a_search_shows_the_path_of_the_report(searched, monkeypatch)
 
 def test_the_description_keeps_its_table_whole(tmp_path):
     study = study_of(tmp_path, [([0.5], COMPLETE, {"units[model=cnn|resnet]": 0.01})], ACCURACY)
-    last = report.description(study, candidates(study)).splitlines()[-1]
+    last = study_run.description(study, candidates(study)).splitlines()[-1]
     assert last.count("|") - last.count("\\|") == 6
 
 
@@ -200,7 +201,7 @@ def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_
         finished_trial(2, [0.4], PRUNED, minutes=(2, 10)),
         finished_trial(3, None, FAIL, minutes=(10, 11)),
     ]
-    (axes,) = figures.optimisation_history(trials, ACCURACY).axes
+    (axes,) = trial_figures.optimisation_history(trials, ACCURACY).axes
     (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
     assert best.get_xydata().tolist() == [[0, 0.5], [1, 0.9], [2, 0.9], [3, 0.9]]
     (failed,) = [line for line in axes.lines if "failed" in str(line.get_label())]
@@ -218,8 +219,8 @@ def test_thousands_of_trials_are_drawn_by_as_many_objects_as_ten():
         ]
         axes = [parameter_axis(name, trials, {}) for name in domains]
         drawn = [
-            figures.optimisation_history(trials, ACCURACY),
-            figures.learning_curves(trials, ACCURACY),
+            trial_figures.optimisation_history(trials, ACCURACY),
+            trial_figures.learning_curves(trials, ACCURACY),
             parallel_coordinates(trials, ACCURACY, axes),
             slices(trials, ACCURACY, axes),
         ]
@@ -308,7 +309,7 @@ def test_better_lines_are_darker_and_later(objective, best):
 
 def test_of_many_parameters_the_greatest_are_shown_and_the_others_summed():
     values = {f"p{n}": (20 - n) / 210 for n in range(20)}
-    (axes,) = figures.importances(values).axes
+    (axes,) = trial_figures.importances(values).axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["the 12 others\ntogether", *[f"p{n}" for n in reversed(range(8))]]
     assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
@@ -398,7 +399,7 @@ def test_several_objectives_have_their_front_and_the_curves_from_the_journals(tm
         "Time line",
     ]
     told = [finished_trial(number, [0.9, 500.0], reported=(0.5, 0.7, 0.9)) for number in range(3)]
-    figures.save(figures.learning_curves(told, ACCURACY), tmp_path / "told.png")
+    trial_figures.save(trial_figures.learning_curves(told, ACCURACY), tmp_path / "told.png")
     assert pictures[2].path.read_bytes() == (tmp_path / "told.png").read_bytes()
 
 
@@ -423,7 +424,7 @@ def test_waiting_and_running_trials_do_not_disturb(tmp_path):
     study.optuna_study.enqueue_trial({"rate": 0.5})
     states = [trial.state for trial in study.optuna_study.trials[-2:]]
     assert states == [TrialState.RUNNING, TrialState.WAITING]
-    report.write_report(study, report.begin(study), candidates(study))
+    study_run.write_report(study, study_run.begin(study), candidates(study))
     assert "trials: 1 complete" in (study.folder / "report.html").read_text()
 
 

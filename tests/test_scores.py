@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_cnn.scores import BINS, calibration, calibration_error, confusion, score, wilson
+from mnist_cnn.evaluation.scores import (
+    BINS,
+    calibration,
+    calibration_error,
+    confusion,
+    score,
+    wilson,
+)
 
 # Four images of three classes: answers 0, 0, 1, 2 (class 2 was a tie that the first wins).
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.0, 0.9]])

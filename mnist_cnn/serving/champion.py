@@ -10,8 +10,10 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mnist_cnn import datasets, model_source, registry, saved_model
+from mnist_cnn import datasets
 from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation import saved_model
+from mnist_cnn.registry import models, store
 from mnist_cnn.serving.answers import ModelInfo
 from mnist_cnn.serving.predictor import Predictor
 
@@ -26,9 +28,9 @@ class Champion:
 
 def find(client: MlflowClient) -> ModelVersion | None:
     """The version that is champion now; None before the first promotion."""
-    found = registry.registered(client)
+    found = store.registered(client)
     number = found.aliases.get("champion") if found else None
-    return client.get_model_version(registry.REGISTERED_NAME, str(number)) if number else None
+    return client.get_model_version(store.REGISTERED_NAME, str(number)) if number else None
 
 
 def load(client: MlflowClient, version: ModelVersion) -> Champion:
@@ -37,7 +39,7 @@ def load(client: MlflowClient, version: ModelVersion) -> Champion:
     Raises UserError if its files are gone or damaged, or if it reads no MNIST digits.
     """
     with tempfile.TemporaryDirectory() as folder:
-        model = saved_model.load(model_source.from_version(client, version, Path(folder)).file)
+        model = saved_model.load(models.from_version(client, version, Path(folder)).file)
     mnist = datasets.mnist()
     saved_model.check_fits(model, "this page", mnist.shape, mnist.classes)
     predictor = Predictor(model)
@@ -46,7 +48,7 @@ def load(client: MlflowClient, version: ModelVersion) -> Champion:
         raise UserError("its outputs are no probabilities")
     figures = _test_figures(client, version)
     info = ModelInfo(
-        name=registry.REGISTERED_NAME,
+        name=store.REGISTERED_NAME,
         version=str(version.version),
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(),
         run_id=version.run_id or None,

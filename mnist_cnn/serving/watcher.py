@@ -9,9 +9,10 @@ import time
 
 from mlflow import MlflowClient
 
-from mnist_cnn import registry, tracking
+from mnist_cnn import tracking
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.registry import store
 from mnist_cnn.serving.champion import Champion, find, load
 
 SECONDS = 1.0  # between two looks
@@ -47,7 +48,7 @@ class Watcher(threading.Thread):
     def look(self) -> None:
         """Look into the registry once, and load its champion if that is another one."""
         try:
-            with registry.answering():
+            with store.answering():
                 self._look()
         except UserError as error:
             self.problem = str(error)
@@ -55,12 +56,12 @@ class Watcher(threading.Thread):
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 
     def _look(self) -> None:
-        database = registry.sqlite_file(tracking.tracking_uri(MLRUNS))
+        database = store.sqlite_file(tracking.tracking_uri(MLRUNS))
         if database and not database.exists():  # MLflow would make an empty one
             self._client = None
             self.problem = f"there is no registry at {database}" if self.champion else None
             return
-        self._client = self._client or registry.connect()
+        self._client = self._client or store.connect()
         version = find(self._client)
         if version is None:
             self.problem = "the registry has no champion any more" if self.champion else None

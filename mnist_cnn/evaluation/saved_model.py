@@ -12,8 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.dataset_files import Shape
 from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation.image_files import Shape
 from mnist_cnn.training import EVALUATION_BATCH_SIZE
 
 BATCH = 256  # images of the batch whose time is measured

@@ -16,11 +16,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.history import RunHistory, of_trials, run_histories
 from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.report.history import RunHistory, of_trials, run_histories
+from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number
 from mnist_cnn.storage import default_storage, open_storage
 from mnist_cnn.study import study_names
-from mnist_cnn.wording import STATE_WORDS, configuration, duration, number
 
 SHOWN = 20
 

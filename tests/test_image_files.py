@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_cnn.dataset_files import (
+from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation.image_files import (
     arrays_of,
     digest_of_folder,
     read_arrays,
     read_folder,
 )
-from mnist_cnn.errors import UserError
 
 GREY, COLOUR = (4, 5, 1), (4, 5, 3)
 PIXELS = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mnist_cnn import dataset_files, datasets
-from mnist_cnn.dataset_files import Shape
+from mnist_cnn import datasets
 from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.evaluation import image_files
+from mnist_cnn.evaluation.image_files import Shape
 from mnist_cnn.experiment import experiment_names, load_experiment
 
 
@@ -56,14 +57,14 @@ def find(data: str) -> Source:
         return _test_images(known[data]())
     path = Path(data)
     if path.is_dir():
-        facts = Facts(path.resolve().name, dataset_files.digest_of_folder(path), lockbox=False)
-        return Source(facts, None, None, partial(dataset_files.read_folder, path))
+        facts = Facts(path.resolve().name, image_files.digest_of_folder(path), lockbox=False)
+        return Source(facts, None, None, partial(image_files.read_folder, path))
     if path.is_file():
-        arrays = dataset_files.arrays_of(path)
-        facts = Facts(path.name, dataset_files.digest_of_file(path), lockbox=arrays.lockbox)
+        arrays = image_files.arrays_of(path)
+        facts = Facts(path.name, image_files.digest_of_file(path), lockbox=arrays.lockbox)
 
         def read(shape: Shape, classes: int) -> Images:
-            return dataset_files.read_arrays(path, arrays, classes)
+            return image_files.read_arrays(path, arrays, classes)
 
         return Source(facts, arrays.shape, None, read)
     names = ", ".join(sorted({*experiments, *known}))

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn import chart
 from mnist_cnn.chart import BEST_COLOR, COLORS, MARKERS
 from mnist_cnn.experiment import Objective
-from mnist_cnn.parameter_axis import ParameterAxis
+from mnist_cnn.report.parameter_axis import ParameterAxis
 
 COLUMNS = 4  # of the grid of slices
 FEW = 300  # trials, each a mark of its own; of more, one sees where they are dense

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_cnn.figures import save
-from mnist_cnn.scores import calibration, calibration_error, confusion
+from mnist_cnn.chart import save
+from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
 ROWS, COLUMNS = 3, 5  # of a grid of images
 MAX_CLASSES = 20  # with more, the counts in the confusion matrix could not be read

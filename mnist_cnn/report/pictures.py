@@ -12,15 +12,16 @@ from matplotlib.figure import Figure
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn import figures, history
+from mnist_cnn import chart
 from mnist_cnn.chart import JUDGED, SHOWN_PARAMETERS, has_value
 from mnist_cnn.confirmation import Candidate
-from mnist_cnn.history import RunHistory
-from mnist_cnn.parameter_axis import parameter_axis
-from mnist_cnn.parameter_figures import parallel_coordinates, slices
+from mnist_cnn.report import history, trial_figures
+from mnist_cnn.report.history import RunHistory
+from mnist_cnn.report.parameter_axis import parameter_axis
+from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
+from mnist_cnn.report.study_figures import confirmations, pareto_front
+from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study import Study
-from mnist_cnn.study_figures import confirmations, pareto_front
-from mnist_cnn.timeline import timeline
 
 STEADY_TRIALS = 5  # among the best: as many as PED-ANOVA wants for a steady answer
 
@@ -46,7 +47,7 @@ def draw_pictures(
     for title, text, draw in _pictures(study, ranked, histories):
         path, problem = study.folder / f"{title.lower().replace(' ', '_')}.png", ""
         try:
-            figures.save(draw(), path)
+            chart.save(draw(), path)
         except Exception as error:
             # No picture is worth the search that it shows: the winner is published without it.
             problem = f"{type(error).__name__}: {error}"
@@ -88,7 +89,7 @@ def _pictures(
         "Optimisation history",
         "Each trial when it finished. Where the best so far has long been level, more trials of "
         "the same kind will hardly help.",
-        lambda: figures.optimisation_history(trials, objective),
+        lambda: trial_figures.optimisation_history(trials, objective),
     )
     if any(candidate.scores for candidate in ranked):
         epochs = (study.plan.epochs, study.plan.confirm.epochs or study.plan.epochs)
@@ -112,7 +113,7 @@ def _pictures(
         "Learning curves",
         "Each trial's objective by epoch. Curves that still rise at their end ask for more epochs; "
         "pruned ones that were rising like the best ask for a more patient pruner.",
-        lambda: figures.learning_curves(curves, objective),
+        lambda: trial_figures.learning_curves(curves, objective),
     )
     if histories:
         yield (
@@ -131,7 +132,7 @@ def _of_parameters(
         yield (
             "Importances",
             "What tells the best trials from the others. From few trials it is a rough guess.",
-            lambda: figures.importances(shares),
+            lambda: trial_figures.importances(shares),
         )
     judged = [trial for trial in trials if trial.state in JUDGED and has_value(trial)]
     names = list(dict.fromkeys([*shares, *(name for trial in judged for name in trial.params)]))

@@ -15,9 +15,9 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mnist_cnn import registry
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MODEL_FILE, checkpoints
+from mnist_cnn.registry import store
 
 KINDS = ("study", "trial", "confirmation")  # of the runs that have a model
 MODEL = "model.sha256"  # the tag of a tested run or a version: `model_digest`
@@ -47,11 +47,11 @@ def find(model: str, folder: Path) -> FoundModel:
     """
     if model.endswith(".keras") or Path(model).is_file():
         return from_file(Path(model))
-    with registry.answering():
-        client = registry.connect("mnist")
+    with store.answering():
+        client = store.connect("mnist")
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
-        version = registry.version(client, model)
+        version = store.version(client, model)
         return from_version(client, version, folder, f"{model}, ")
 
 
@@ -122,8 +122,8 @@ def from_version(
     client: MlflowClient, version: ModelVersion, folder: Path, title: str = ""
 ) -> FoundModel:
     """The model of a version in the registry; raises UserError if it is gone or another one."""
-    name = f"version {version.version} of {registry.REGISTERED_NAME}"
-    file = _download(f"models:/{registry.REGISTERED_NAME}/{version.version}", folder)
+    name = f"version {version.version} of {store.REGISTERED_NAME}"
+    file = _download(f"models:/{store.REGISTERED_NAME}/{version.version}", folder)
     if file is None:
         raise UserError(f"the files of {name} are gone")
     digest = model_digest(file)

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn import machine
-from mnist_cnn.scores import Evaluation
+from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.workers import Workers
 
 if TYPE_CHECKING:
-    from mnist_cnn.evaluation_data import Facts
+    from mnist_cnn.evaluation.data import Facts
 
 
 class ModelWorker:
@@ -67,23 +67,23 @@ class ModelWorker:
 
 
 def _start() -> None:
-    import mnist_cnn.evaluation  # noqa: F401
+    import mnist_cnn.evaluation.evaluate  # noqa: F401
 
 
 def _examine(model_file: Path, data: str) -> "tuple[Facts, str]":
-    from mnist_cnn.evaluation import examine
+    from mnist_cnn.evaluation.evaluate import examine
 
     return examine(model_file, data)
 
 
 def _evaluate(model_file: Path, data: str, pictures: Path | None) -> Evaluation:
-    from mnist_cnn.evaluation import evaluate
+    from mnist_cnn.evaluation.evaluate import evaluate
 
     return evaluate(model_file, data, pictures)
 
 
 def _right(model_file: Path, data: str) -> NDArray[np.bool_]:
-    from mnist_cnn.evaluation import right
+    from mnist_cnn.evaluation.evaluate import right
 
     return right(model_file, data)
 

@@ -6,8 +6,8 @@ import pytest
 from matplotlib import image
 from optuna.trial import TrialState
 
-from mnist_cnn import figures
 from mnist_cnn.experiment import Maximize, Minimize
+from mnist_cnn.report import trial_figures
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -25,7 +25,7 @@ STUDIES = {
     + [([0.5, 0.6], COMPLETE) for _ in range(5)],
 }
 OBJECTIVES = [Maximize("val_accuracy"), Minimize("val_loss")]
-PICTURES = [figures.optimisation_history, figures.learning_curves]
+PICTURES = [trial_figures.optimisation_history, trial_figures.learning_curves]
 
 
 @pytest.mark.parametrize("draw", PICTURES, ids=lambda draw: draw.__name__)
@@ -50,7 +50,7 @@ def test_a_picture_of_trials_is_drawn_and_labelled(name, draw, tmp_path):
 )
 def test_the_history_shows_every_value_and_the_best_so_far(objective, values, incumbents):
     trials = trials_of([([value], COMPLETE) for value in values], objective)
-    (axes,) = figures.optimisation_history(trials, objective).axes
+    (axes,) = trial_figures.optimisation_history(trials, objective).axes
     (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
     assert best.get_ydata().tolist() == incumbents
     dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
@@ -59,7 +59,7 @@ def test_the_history_shows_every_value_and_the_best_so_far(objective, values, in
 
 def test_the_history_counts_each_kind_of_trial():
     trials = trials_of(STUDIES["all kinds"], OBJECTIVES[0])
-    (axes,) = figures.optimisation_history(trials, OBJECTIVES[0]).axes
+    (axes,) = trial_figures.optimisation_history(trials, OBJECTIVES[0]).axes
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words[:2] == ["complete (2)", "pruned (1)"]
 
@@ -67,7 +67,7 @@ def test_the_history_counts_each_kind_of_trial():
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.direction)
 def test_the_learning_curves_mark_that_of_the_best_trial(objective):
     trials = trials_of(STUDIES["all kinds"], objective)
-    (axes,) = figures.learning_curves(trials, objective).axes
+    (axes,) = trial_figures.learning_curves(trials, objective).axes
     best = STUDIES["all kinds"][3 if objective.direction == "maximize" else 0][0]
     (drawn,) = [line for line in axes.lines if list(line.get_ydata()) == best]
     others = [line for line in axes.lines if line is not drawn and len(line.get_xdata())]
@@ -88,7 +88,7 @@ def test_hopeless_values_do_not_press_the_others_into_one_line():
     "values", [{"units": 0.75, "rate": 0.25}, {"units": 1.0}], ids=["two", "one"]
 )
 def test_importances_name_every_hyperparameter_the_greatest_on_top(values, tmp_path):
-    figure = figures.importances(values)
+    figure = trial_figures.importances(values)
     (axes,) = figure.axes
     assert axes.get_title() and "importance" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()] == list(values)[::-1]
@@ -107,7 +107,7 @@ HISTORIES = {
 
 @pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
 def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
-    figure = figures.curves(history, "trial 003")
+    figure = trial_figures.curves(history, "trial 003")
     assert figure.get_suptitle() == "trial 003"
     assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "loss"]
     for axes in figure.axes:
@@ -121,7 +121,7 @@ def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
 
 
 def test_the_curves_begin_at_the_first_epoch():
-    accuracy, _ = figures.curves(HISTORIES["both"], "trial").axes
+    accuracy, _ = trial_figures.curves(HISTORIES["both"], "trial").axes
     training, validation = accuracy.lines
     assert list(training.get_xdata()) == list(validation.get_xdata()) == [1, 2]
     assert list(training.get_ydata()) == [0.1, 0.2]
@@ -142,6 +142,6 @@ def trials_of(told, objective):
 
 
 def assert_is_a_picture(figure, path):
-    figures.save(figure, path)
+    trial_figures.save(figure, path)
     pixels = image.imread(path)
     assert pixels.shape[1] >= 1000 and pixels.std() > 0

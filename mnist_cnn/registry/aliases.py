@@ -23,7 +23,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.registry import REGISTERED_NAME, registered, sqlite_file
+from mnist_cnn.registry.store import REGISTERED_NAME, registered, sqlite_file
 
 MOVE = "move"  # the tag of the registered model that says what is to become true
 

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn import evaluation_figures, saved_model
 from mnist_cnn.datasets import Images
-from mnist_cnn.evaluation_data import Facts, find
+from mnist_cnn.evaluation import figures, saved_model
+from mnist_cnn.evaluation.data import Facts, find
+from mnist_cnn.evaluation.scores import Evaluation, score
 from mnist_cnn.run import weights_digest
-from mnist_cnn.scores import Evaluation, score
 
 
 def examine(model_file: Path, data: str) -> tuple[Facts, str]:
@@ -36,7 +36,7 @@ def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evalu
     model, name, images, probabilities = _answer(model_file, data)
     labels = images.labels
     if pictures is not None:
-        evaluation_figures.draw(images.x, labels, probabilities, name, pictures)
+        figures.draw(images.x, labels, probabilities, name, pictures)
     return Evaluation(
         scores=score(probabilities, labels),
         parameters=int(model.count_params()),

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from mnist_cnn import chart
 from mnist_cnn.chart import BLUE, GREEN, GREY, ORANGE
-from mnist_cnn.history import RunHistory, Stretch
+from mnist_cnn.report.history import RunHistory, Stretch
 
 # What a bar of the time line says: colour and hatching.
 LOOKS = {

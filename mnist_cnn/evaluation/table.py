@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mnist_cnn import lockbox, model_source, registry
-from mnist_cnn.evaluation_data import Facts
-from mnist_cnn.lockbox import Opening
-from mnist_cnn.model_source import FoundModel
-from mnist_cnn.model_worker import ModelWorker
-from mnist_cnn.scores import Evaluation
+from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.data import Facts
+from mnist_cnn.evaluation.lockbox import Opening
+from mnist_cnn.evaluation.scores import Evaluation
+from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.registry import models, store
+from mnist_cnn.registry.models import FoundModel
 
 
 def show_evaluation(
@@ -29,12 +30,12 @@ def show_evaluation(
     pictures: a folder that gets the pictures; None for none. Raises UsageError and UserError.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = model_source.find(model, Path(folder))
+        found = models.find(model, Path(folder))
         facts, weights = worker.examine(found.file, data)
         opening = None
         if facts.lockbox:
-            with registry.answering():
-                client = registry.connect()
+            with store.answering():
+                client = store.connect()
                 opening = lockbox.record(client, found, weights, facts, "evaluate")
         evaluation = worker.evaluate(found.file, data, pictures)
     if as_json:

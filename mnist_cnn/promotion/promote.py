@@ -11,16 +11,18 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from mnist_cnn import aliases, candidate, card, lockbox, model_source, registry
-from mnist_cnn.aliases import Aliases, AliasesChangedError
-from mnist_cnn.candidate import Candidate
 from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment import check_name
-from mnist_cnn.gate import compare
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.model_source import MODEL, FoundModel
-from mnist_cnn.model_worker import ModelWorker
-from mnist_cnn.registry import REGISTERED_NAME
+from mnist_cnn.promotion import candidate, card
+from mnist_cnn.promotion.candidate import Candidate
+from mnist_cnn.promotion.gate import compare
+from mnist_cnn.registry import aliases, models, store
+from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
+from mnist_cnn.registry.models import MODEL, FoundModel
+from mnist_cnn.registry.store import REGISTERED_NAME
 
 TRIES = 5  # against champions that change while the new model is compared with them
 
@@ -45,15 +47,15 @@ def promote(request: Request, worker: ModelWorker) -> None:
     """
     if request.run is None:
         check_name(request.experiment)
-    with registry.answering(), tempfile.TemporaryDirectory() as folder:
-        client = registry.connect(request.experiment)
+    with store.answering(), tempfile.TemporaryDirectory() as folder:
+        client = store.connect(request.experiment)
         if (by := aliases.finish(client)) is not None:
             print(f"finished a {by} that was interrupted")
         if request.run is None:
             run = candidate.newest_study(client, request.experiment)
         else:
-            run = model_source.get_run(client, request.run)
-        model = model_source.from_run(client, run, Path(folder))
+            run = models.get_run(client, request.run)
+        model = models.from_run(client, run, Path(folder))
         if _is_champion(client, model):
             print(f"{model.title} is the champion already")
             return  # the test set stays closed
@@ -108,7 +110,7 @@ class Promotion:
         version = self.client.get_model_version(REGISTERED_NAME, now.champion)
         data = self.candidate.data
         try:
-            champion = model_source.from_version(self.client, version, self.folder)
+            champion = models.from_version(self.client, version, self.folder)
             _, weights = self.worker.examine(champion.file, data)
         except UserError as error:
             return False, f"the champion, version {version.version}, cannot be compared: {error}"
@@ -132,7 +134,7 @@ class Promotion:
             tags["forced.reason"] = self.reason
 
         def target() -> Aliases:
-            number = registry.register(self.client, model_id, run.info.run_id, text, tags)
+            number = store.register(self.client, model_id, run.info.run_id, text, tags)
             return Aliases(champion=number, previous=now.champion)
 
         return str(aliases.move(self.client, now, "promotion", target).champion)
@@ -159,5 +161,5 @@ class Promotion:
 def _is_champion(client: MlflowClient, model: FoundModel) -> bool:
     if aliases.current(client).champion is None:
         return False
-    champion = registry.version(client, "champion")
+    champion = store.version(client, "champion")
     return bool(champion.tags.get(MODEL) == model.digest)

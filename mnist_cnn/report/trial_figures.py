@@ -1,11 +1,10 @@
-"""The pictures of one training and of a study's values.
+"""The pictures of a study's values.
 
 Each function returns a Matplotlib figure with a title, axes and units.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,33 +16,6 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn import chart
 from mnist_cnn.chart import BEST_COLOR, COLORS, JUDGED, MARKERS, SHOWN_PARAMETERS
 from mnist_cnn.experiment import Objective
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG of one and a half times the width at which MLflow shows it."""
-    figure.savefig(path, dpi=144)
-
-
-def curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
-    """Accuracy and loss of one training by epoch, on the training and the validation images.
-
-    history: the metrics of each epoch; those that a training does not have are left out.
-    """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.suptitle(title)
-    epochs = range(1, len(history) + 1)
-    for axes, metric in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
-        for name, label, color, marker in (
-            (metric, "training", chart.BLUE, "o"),
-            (f"val_{metric}", "validation", chart.ORANGE, "s"),
-        ):
-            if history and name in history[0]:
-                values = [metrics[name] for metrics in history]
-                axes.plot(epochs, values, color=color, marker=marker, markersize=5, label=label)
-        chart.label_axes(axes, "epoch", metric)
-        if axes.lines:
-            axes.legend()
-    return figure
 
 
 def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) -> Figure:

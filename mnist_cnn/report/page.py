@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.chart import SHOWN_PARAMETERS
 from mnist_cnn.confirmation import Candidate
-from mnist_cnn.history import RunHistory, of_trials
-from mnist_cnn.report_pictures import Picture
+from mnist_cnn.report.history import RunHistory, of_trials
+from mnist_cnn.report.pictures import Picture
+from mnist_cnn.report.wording import STATE_WORDS, duration, moment, number, short
 from mnist_cnn.study import Study
-from mnist_cnn.wording import STATE_WORDS, duration, moment, number, short
 
 SHOWN_TRIALS = 20
 SHOWN_NUMBERS = 12  # of trials that failed for one reason

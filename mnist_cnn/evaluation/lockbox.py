@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
 from mnist_cnn import tracking
-from mnist_cnn.evaluation_data import Facts
+from mnist_cnn.evaluation.data import Facts
 from mnist_cnn.mlruns import MLRUNS
-from mnist_cnn.model_source import MODEL, WEIGHTS, FoundModel
+from mnist_cnn.registry.models import MODEL, WEIGHTS, FoundModel
 
 OPENED = "test.opened."  # a tag of this beginning and the time, for each opening
 OPENINGS = "test.openings"  # the tag with their number for the model

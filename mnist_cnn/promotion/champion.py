@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from mnist_cnn import aliases, model_source, registry
-from mnist_cnn.aliases import Aliases, AliasesChangedError
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.registry import aliases, models, store
+from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 
 
 def rollback() -> str:
@@ -17,8 +17,8 @@ def rollback() -> str:
     Raises UserError if there is no previous champion, its file is gone, or somebody else moves the
     aliases at the same time.
     """
-    with registry.answering():
-        client = registry.connect("mnist")
+    with store.answering():
+        client = store.connect("mnist")
         finished = aliases.finish(client)
         now = aliases.current(client)
         if finished == "rollback":
@@ -26,8 +26,8 @@ def rollback() -> str:
         if now.champion is None or now.previous is None or now.previous == now.champion:
             raise UserError("there is no previous champion to go back to")
         with tempfile.TemporaryDirectory() as folder:  # raises if the file is gone
-            version = registry.version(client, "previous")
-            model_source.from_version(client, version, Path(folder))
+            version = store.version(client, "previous")
+            models.from_version(client, version, Path(folder))
         to = Aliases(champion=now.previous, previous=now.champion)
         try:
             aliases.move(client, now, "rollback", lambda: to)
@@ -50,10 +50,10 @@ def pull(alias: str, to: Path) -> str:
     """
     target = to / MODEL_FILE
     with tempfile.TemporaryDirectory() as folder:
-        with registry.answering():
-            client = registry.connect("mnist")
-            version = registry.version(client, alias)
-            model = model_source.from_version(client, version, Path(folder))
+        with store.answering():
+            client = store.connect("mnist")
+            version = store.version(client, alias)
+            model = models.from_version(client, version, Path(folder))
         try:
             to.mkdir(parents=True, exist_ok=True)
             partly = target.with_suffix(".part")

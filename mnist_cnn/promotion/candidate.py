@@ -7,13 +7,13 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
-from mnist_cnn import lockbox
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation_data import Facts
+from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.data import Facts
+from mnist_cnn.evaluation.scores import Evaluation
+from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment import check_name
-from mnist_cnn.model_source import WEIGHTS, FoundModel
-from mnist_cnn.model_worker import ModelWorker
-from mnist_cnn.scores import Evaluation
+from mnist_cnn.registry.models import WEIGHTS, FoundModel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
-from mnist_cnn.candidate import Candidate
+from mnist_cnn.promotion.candidate import Candidate
 
 MAX_LENGTH = 5000  # of a description in MLflow's database
 

@@ -9,15 +9,15 @@ from optuna.trial import TrialState
 
 from mnist_cnn import tasks
 from mnist_cnn.confirmation import Candidate, candidates
-from mnist_cnn.history import run_histories, values_of
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.report_page import report_page
-from mnist_cnn.report_pictures import draw_pictures
+from mnist_cnn.report.history import run_histories, values_of
+from mnist_cnn.report.page import report_page
+from mnist_cnn.report.pictures import draw_pictures
+from mnist_cnn.report.wording import STATE_WORDS, number, short
+from mnist_cnn.report.wording import configuration as in_words
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE, Deliverer
-from mnist_cnn.wording import STATE_WORDS, number, short
-from mnist_cnn.wording import configuration as in_words
 from mnist_cnn.workers import Workers
 
 REPORT_FILE = "report.html"
