@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from statistics import fmean, variance
+from statistics import fmean, stdev, variance
 
 from optuna.trial import FrozenTrial
 
@@ -47,9 +47,19 @@ class Candidate:
     model: Path
 
     @property
+    def first(self) -> float:
+        """The trial's own value, by which it was chosen."""
+        return float(self.trial.values[0])
+
+    @property
     def score(self) -> float:
         """The mean over the fresh seeds, or else the trial's own value."""
-        return fmean(self.scores) if self.scores else float(self.trial.values[0])
+        return fmean(self.scores) if self.scores else self.first
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over the fresh seeds; None of fewer than two."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
 
 
 def outstanding(study: Study) -> list[Confirmation]:
@@ -102,15 +112,26 @@ def _tie_breaks(study: Study) -> list[Confirmation]:
 
     They are told apart by a difference of more than two standard errors.
     """
-    confirmed = [candidate for candidate in candidates(study) if candidate.scores][:2]
-    seeds = min((len(candidate.scores) for candidate in confirmed), default=0)
-    if len(confirmed) < 2 or not 1 < seeds < study.plan.confirm.max_seeds:
+    best = [candidate for candidate in candidates(study) if len(candidate.scores) > 1][:2]
+    if len(best) < 2:
         return []
-    first, second = confirmed
-    error = sqrt(sum(variance(c.scores) / len(c.scores) for c in confirmed))
-    if abs(first.score - second.score) > 2 * error:
+    error = sqrt(sum(variance(candidate.scores) / len(candidate.scores) for candidate in best))
+    if abs(best[0].score - best[1].score) > 2 * error:
         return []
-    return _not_ended(study, [Confirmation(c.trial, seeds) for c in confirmed])
+    # Counted are those that were made, not those that came to a score: a seed on which a training
+    # fails is not tried again.
+    made = [(candidate, _made(study, candidate.trial)) for candidate in best]
+    fewest = min(count for _, count in made)
+    if fewest >= study.plan.confirm.max_seeds:
+        return []
+    return [Confirmation(c.trial, count) for c, count in made if count == fewest]
+
+
+def _made(study: Study, trial: FrozenTrial) -> int:
+    """How many confirmations of the trial have ended."""
+    indices = range(study.plan.confirm.max_seeds)
+    ended = [Journal(Confirmation(trial, i).folder(study)).ended for i in indices]
+    return sum(ended)
 
 
 def _results(study: Study) -> dict[int, list[tuple[float, Path]]]:

@@ -96,6 +96,14 @@ def test_a_failed_confirmation_is_not_made_again_and_counts_nothing(study):
     assert confirmation.candidates(one)[0].scores == (0.98,)
 
 
+def test_a_failed_confirmation_does_not_end_a_tie(study):
+    one = study(Confirm(trials=2, seeds=3, max_seeds=4))
+    failed = confirmation.outstanding(one)[0]
+    confirmation.lost(failed.folder(one), "killed", False)
+    made = confirm_with(one, {1: [0.5, 0.98, 0.99, 0.98], 2: [0.99, 0.98, 0.99, 0.98]})
+    assert sorted(made) == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+
+
 def test_without_confirmations_the_best_trial_wins(study):
     one = study(Confirm(trials=0))
     assert confirmation.outstanding(one) == []

@@ -233,4 +233,4 @@ def test_only_one_module_can_open_a_test_set():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "test"
     }
-    assert readers == {"datasets.py", "evaluation_data.py"}
+    assert readers == {"datasets.py", "evaluation/data.py"}

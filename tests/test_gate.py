@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mnist_cnn.promotion.gate import RULE, SIGNIFICANCE, compare, mcnemar
+from mnist_cnn.promotion.gate import RULE, SIGNIFICANCE, compare, mcnemar, passes
 
 
 def by_definition(first, second):
@@ -38,7 +38,7 @@ def answers(both, candidate_only, champion_only, neither=1):
 
 
 @pytest.mark.parametrize(
-    ("candidate_only", "champion_only", "passes"),
+    ("candidate_only", "champion_only", "passing"),
     [
         (30, 2, True),  # much better
         (0, 0, True),  # the same answers
@@ -49,14 +49,34 @@ def answers(both, candidate_only, champion_only, neither=1):
         (400, 440, True),
     ],
 )
-def test_the_rule(candidate_only, champion_only, passes):
-    comparison = compare(*answers(9000, candidate_only, champion_only))
-    assert comparison.passed is passes
-    assert (comparison.candidate_only, comparison.champion_only) == (candidate_only, champion_only)
+def test_the_rule_where_the_champion_is_the_best_so_far(candidate_only, champion_only, passing):
+    comparison = compare("the champion", *answers(9000, candidate_only, champion_only))
+    assert passes(comparison, comparison) is passing
+    assert (comparison.candidate_only, comparison.rival_only) == (candidate_only, champion_only)
     assert comparison.candidate_right == 9000 + candidate_only
+    assert comparison.rival_right == 9000 + champion_only
     assert f"p = {comparison.p:.2g}" in comparison.words
     assert str(SIGNIFICANCE) in RULE
 
 
+def test_many_steps_down_that_each_may_be_chance_do_not_add_up():
+    """Each model gets five images less right than the one before and none more: p = 0.0625."""
+    models = [np.arange(10_000) < 9_900 - 5 * step for step in range(20)]
+    champion = best = models[0]
+    taken = 0
+    for model in models[1:]:
+        if passes(compare("champion", model, champion), compare("best", model, best)):
+            champion, taken = model, taken + 1
+    assert taken == 1
+    assert compare("best", champion, best).may_be_chance
+
+
+def test_a_better_model_passes_though_the_best_so_far_was_better_still():
+    """After a forced promotion, say: what raises the champion is never refused."""
+    best, forced, model = (np.arange(1000) < right for right in (990, 900, 950))
+    assert passes(compare("champion", model, forced), compare("best", model, best))
+
+
 def test_only_images_that_one_of_the_two_gets_right_count():
-    assert compare(*answers(10, 2, 9)).p == compare(*answers(9000, 2, 9, neither=500)).p
+    few, many = answers(10, 2, 9), answers(9000, 2, 9, neither=500)
+    assert compare("one", *few).p == compare("another", *many).p

@@ -44,14 +44,24 @@ class Source:
     read: Callable[[Shape, int], Images]
 
 
+def check_name(data: str) -> None:
+    """Raise UsageError if `data` names nothing that can be found; nothing is read or imported."""
+    if data in _experiments() or data in _datasets() or Path(data).exists():
+        return
+    names = ", ".join(sorted({*_experiments(), *_datasets()}))
+    raise UsageError(
+        f"there are no data {data!r}; valid: {names}, an .npz file, a folder of images"
+    )
+
+
 def find(data: str) -> Source:
     """The images that `data` names: an experiment, a data set of this package, a file or a folder.
 
     Nothing but a file's header is read. Raises UsageError for an unknown name, UserError for a file
     that holds no images.
     """
-    experiments = _experiments()
-    if data in experiments:
+    check_name(data)
+    if data in _experiments():
         return _test_images(load_experiment(data).dataset())
     if data in (known := _datasets()):
         return _test_images(known[data]())
@@ -59,18 +69,13 @@ def find(data: str) -> Source:
     if path.is_dir():
         facts = Facts(path.resolve().name, image_files.digest_of_folder(path), lockbox=False)
         return Source(facts, None, None, partial(image_files.read_folder, path))
-    if path.is_file():
-        arrays = image_files.arrays_of(path)
-        facts = Facts(path.name, image_files.digest_of_file(path), lockbox=arrays.lockbox)
+    arrays = image_files.arrays_of(path)
+    facts = Facts(path.name, image_files.digest_of_file(path), lockbox=arrays.lockbox)
 
-        def read(shape: Shape, classes: int) -> Images:
-            return image_files.read_arrays(path, arrays, classes)
+    def read(shape: Shape, classes: int) -> Images:
+        return image_files.read_arrays(path, arrays, classes)
 
-        return Source(facts, arrays.shape, None, read)
-    names = ", ".join(sorted({*experiments, *known}))
-    raise UsageError(
-        f"there are no data {data!r}; valid: {names}, an .npz file, a folder of images"
-    )
+    return Source(facts, arrays.shape, None, read)
 
 
 def _test_images(dataset: Dataset) -> Source:

@@ -54,6 +54,14 @@ class Scores:
     calibration_error: float
     classes: tuple[ClassScores, ...]
 
+    @property
+    def words(self) -> str:
+        """The accuracy, its interval and the loss in one line."""
+        return (
+            f"accuracy {self.accuracy:.2%} of {self.images:,} images, 95 % interval "
+            f"{self.accuracy_low:.2%} to {self.accuracy_high:.2%}, loss {self.loss:.4f} nats"
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:

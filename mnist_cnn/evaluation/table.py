@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mnist_cnn.evaluation import lockbox
-from mnist_cnn.evaluation.data import Facts
+from mnist_cnn.evaluation.data import Facts, check_name
 from mnist_cnn.evaluation.lockbox import Opening
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
@@ -27,17 +27,26 @@ def show_evaluation(
 ) -> None:
     """Evaluate the model that the user names on the data that the user names, and print it.
 
-    pictures: a folder that gets the pictures; None for none. Raises UsageError and UserError.
+    pictures: a folder that gets the pictures; None for none. The training's curves are among them
+    where it is known which run trained the model.
+
+    Raises UsageError and UserError.
     """
+    check_name(data)
     with tempfile.TemporaryDirectory() as folder:
         found = models.find(model, Path(folder))
         facts, weights = worker.examine(found.file, data)
         opening = None
         if facts.lockbox:
             with store.answering():
-                client = store.connect()
-                opening = lockbox.record(client, found, weights, facts, "evaluate")
+                opening = lockbox.record(store.connect(), found, weights, facts, "evaluate")
         evaluation = worker.evaluate(found.file, data, pictures)
+    run_id = opening.run_id if opening else found.run_id
+    if pictures and run_id:
+        with store.answering():
+            client = store.connect()
+            training = models.training_run(client, client.get_run(run_id), weights)
+            models.download_curves(client, training, pictures)
     if as_json:
         print(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
         return

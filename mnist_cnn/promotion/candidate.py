@@ -13,7 +13,8 @@ from mnist_cnn.evaluation.data import Facts
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment import check_name
-from mnist_cnn.registry.models import WEIGHTS, FoundModel
+from mnist_cnn.registry import models
+from mnist_cnn.registry.models import FoundModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,11 @@ class Candidate:
     facts: Facts
     evaluation: Evaluation
     opening: str
+
+    @property
+    def figures(self) -> str:
+        """What the test told, in one line."""
+        return self.evaluation.scores.words
 
 
 def newest_study(client: MlflowClient, experiment_name: str) -> Run:
@@ -57,7 +63,7 @@ def tested(
     data = str(client.get_experiment(run.info.experiment_id).name)
     check_name(data)  # the experiment may have been renamed or removed since
     facts, weights = worker.examine(model.file, data)
-    training = training_run(client, run, weights)
+    training = models.training_run(client, run, weights)
     _check_data(training, facts)
     opening = lockbox.record(client, model, weights, facts, "promote")
     pictures = folder / "test"
@@ -73,7 +79,7 @@ def tested(
     logged = [Metric(name, value, now, opening.count) for name, value in metrics.items()]
     client.log_batch(run_id, metrics=logged)
     client.log_dict(run_id, evaluation.figures(), "test/evaluation.json")
-    _curves(client, training, pictures)
+    models.download_curves(client, training, pictures)
     client.log_artifacts(run_id, str(pictures), "test")
     return Candidate(
         run=run,
@@ -86,21 +92,6 @@ def tested(
     )
 
 
-def training_run(client: MlflowClient, run: Run, weights: str) -> Run:
-    """The run of the training that gave the run's model: itself, or one nested in a study's.
-
-    weights: the digest of the model's weights, as training runs record it.
-    """
-    if run.data.tags["kind"] != "study":
-        return run
-    nested = client.search_runs(
-        [run.info.experiment_id],
-        f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.`{WEIGHTS}` = '{weights}'",
-        max_results=1,
-    )
-    return nested[0] if nested else run
-
-
 def _check_data(training: Run, facts: Facts) -> None:
     """Raise UserError if the model was trained on other data than it is to be tested on."""
     trained_on = {entry.dataset.digest for entry in training.inputs.dataset_inputs}
@@ -109,10 +100,3 @@ def _check_data(training: Run, facts: Facts) -> None:
             f"the experiment's data are others since run {training.info.run_id} was trained: "
             f"{trained_on.pop()}… then, {facts.digest[:36]}… now; search again"
         )
-
-
-def _curves(client: MlflowClient, training: Run, folder: Path) -> None:
-    """Put the training's accuracy and loss curves beside the pictures of the test."""
-    run_id = training.info.run_id
-    if any(file.path == "curves.png" for file in client.list_artifacts(run_id)):
-        client.download_artifacts(run_id, "curves.png", str(folder))

@@ -24,9 +24,8 @@ def write(candidate: Candidate, gate: str) -> str:
         f"**{run.info.run_name}**, model SHA-256 `{candidate.model.digest}`",
         "",
         "### Test",
-        f"- accuracy {scores.accuracy:.2%} of {scores.images:,} images of {facts.name}, "
-        f"95 % interval {scores.accuracy_low:.2%} to {scores.accuracy_high:.2%}",
-        f"- loss {scores.loss:.4f} nats, expected calibration error {scores.calibration_error:.2%}",
+        f"- {facts.name}: {scores.words}",
+        f"- expected calibration error {scores.calibration_error:.2%}",
         f"- {evaluation.single_image_ms:.2f} ms for one image, {evaluation.batch_ms:.1f} ms for "
         f"{evaluation.batch_images}, on the machine that promoted it",
         f"- {candidate.opening}",
@@ -66,7 +65,9 @@ def confirmation(run: Run) -> list[str]:
             if mean is not None and seeds not in (None, "0"):
                 lines[-1] += f", mean of {seeds} fresh seeds {mean:.4f}"
                 spread = metrics.get(f"best_{metric}_standard_deviation")
-                lines[-1] += f", standard deviation {spread:.4f}" if spread is not None else ""
+                flattered = metrics.get(f"best_{metric}_flattered_by")
+                lines[-1] += f", standard deviation {spread:.2g}" if spread is not None else ""
+                lines[-1] += f", flattered by {flattered:+.2g}" if flattered is not None else ""
     return lines or ["- none: this is a single training, and its score may be luck"]
 
 

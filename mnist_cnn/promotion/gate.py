@@ -9,57 +9,77 @@ SIGNIFICANCE = 0.05
 
 # The rule, in the words that the README quotes.
 RULE = (
-    "Both models answer the same test images. A new model passes if it gets at least as many right "
-    "as the champion, or if it gets fewer right but McNemar's exact test (two-sided, on the images "
-    f"that exactly one of the two gets right) gives p >= {SIGNIFICANCE}: the difference may be "
-    "chance. It is refused if it is worse and p is below that."
+    "All models answer the same test images. A new model that gets at least as many right as the "
+    "champion passes. One that gets fewer right passes only if that may be chance: McNemar's exact "
+    "test (two-sided, on the images that exactly one of two models gets right) has to give "
+    f"p >= {SIGNIFICANCE} against the champion, and against the best champion so far. The second "
+    "comparison is there because many steps down, each of which may be chance, add up to one that "
+    "is not."
 )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same images.
+    """A new model and a rival, the champion or an earlier one, on the same images.
 
-    candidate_only, champion_only: images that only the one gets right; the rest says nothing
-    about which of the two is better.
+    candidate_only, rival_only: images that only the one gets right; the rest says nothing about
+    which of the two is better.
     p: chance of a division at least this uneven if both were equally good.
     """
 
+    rival: str
     images: int
     candidate_right: int
-    champion_right: int
+    rival_right: int
     candidate_only: int
-    champion_only: int
+    rival_only: int
     p: float
 
     @property
-    def passed(self) -> bool:
-        """Whether the candidate may become the champion, by `RULE`."""
-        return self.candidate_right >= self.champion_right or self.p >= SIGNIFICANCE
+    def as_good(self) -> bool:
+        """Whether the new model gets at least as many images right."""
+        return self.candidate_right >= self.rival_right
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether it is as good, or worse by no more than two equally good models may differ."""
+        return self.as_good or self.p >= SIGNIFICANCE
 
     @property
     def words(self) -> str:
         """The figures in one line."""
         return (
-            f"{self.candidate_right / self.images:.2%} against the champion's "
-            f"{self.champion_right / self.images:.2%} of {self.images:,} test images; "
-            f"{self.candidate_only} only the new one gets right, {self.champion_only} only the "
-            f"champion, McNemar's exact p = {self.p:.2g}"
+            f"{self.candidate_right / self.images:.2%} of {self.images:,} test images, "
+            f"{self.rival} {self.rival_right / self.images:.2%}; {self.candidate_only} only the "
+            f"new one gets right, {self.rival_only} only that one: McNemar's exact "
+            f"p = {self.p:.2g}"
         )
 
 
-def compare(candidate: NDArray[np.bool_], champion: NDArray[np.bool_]) -> Comparison:
-    """Compare two models by which images each gets right, both of shape (n,) in the same order."""
-    assert candidate.shape == champion.shape
-    candidate_only = int(np.sum(candidate & ~champion))
-    champion_only = int(np.sum(champion & ~candidate))
+def passes(champion: Comparison, best: Comparison) -> bool:
+    """Whether a new model may become the champion, by `RULE`.
+
+    champion, best: how it compares with the present champion, and with the best one so far.
+    """
+    return champion.as_good or (champion.may_be_chance and best.may_be_chance)
+
+
+def compare(rival: str, candidate: NDArray[np.bool_], other: NDArray[np.bool_]) -> Comparison:
+    """Compare two models by which images each gets right, both of shape (n,) in the same order.
+
+    rival: what the other one is called.
+    """
+    assert candidate.shape == other.shape
+    candidate_only = int(np.sum(candidate & ~other))
+    rival_only = int(np.sum(other & ~candidate))
     return Comparison(
+        rival=rival,
         images=len(candidate),
         candidate_right=int(candidate.sum()),
-        champion_right=int(champion.sum()),
+        rival_right=int(other.sum()),
         candidate_only=candidate_only,
-        champion_only=champion_only,
-        p=mcnemar(candidate_only, champion_only),
+        rival_only=rival_only,
+        p=mcnemar(candidate_only, rival_only),
     )
 
 

@@ -138,6 +138,28 @@ def from_version(
     )
 
 
+def training_run(client: MlflowClient, run: Run, weights: str) -> Run:
+    """The run of the training that gave the run's model: itself, or one nested in a study's.
+
+    weights: the digest of the model's weights, as training runs record it.
+    """
+    if run.data.tags.get("kind") != "study":
+        return run
+    nested = client.search_runs(
+        [run.info.experiment_id],
+        f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.`{WEIGHTS}` = '{weights}'",
+        max_results=1,
+    )
+    return nested[0] if nested else run
+
+
+def download_curves(client: MlflowClient, training: Run, folder: Path) -> None:
+    """Write the training's accuracy and loss curves to `folder`, if its run has them."""
+    run_id = training.info.run_id
+    if any(file.path == "curves.png" for file in client.list_artifacts(run_id)):
+        client.download_artifacts(run_id, "curves.png", str(folder))
+
+
 def model_digest(path: Path) -> str:
     """SHA-256 of the weights' file in a .keras file, in hexadecimal: which model it is.
 

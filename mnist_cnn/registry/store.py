@@ -17,6 +17,9 @@ from mnist_cnn.mlruns import MLRUNS
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 
+# Tags of a version: which test images it answered when it was promoted, and how many rightly.
+TEST_DATA, TEST_RIGHT = "test.data.sha256", "test.right"
+
 
 @contextmanager
 def answering() -> Iterator[None]:
@@ -79,6 +82,13 @@ def register(
         REGISTERED_NAME, source, run_id, tags, description=card, model_id=model_id
     )
     return str(made.version)
+
+
+def by_test(client: MlflowClient, digest: str) -> list[ModelVersion]:
+    """The versions that answered test images of this SHA-256: the best first, then the newest."""
+    made = client.search_model_versions(f"name = '{REGISTERED_NAME}'")
+    tested = [version for version in made if version.tags.get(TEST_DATA) == digest]
+    return sorted(tested, key=lambda v: (-int(v.tags[TEST_RIGHT]), -int(v.version)))
 
 
 def registered(client: MlflowClient) -> RegisteredModel | None:

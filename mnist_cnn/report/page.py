@@ -5,13 +5,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from statistics import stdev
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.chart import SHOWN_PARAMETERS
 from mnist_cnn.confirmation import Candidate
+from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.pictures import Picture
 from mnist_cnn.report.wording import STATE_WORDS, duration, moment, number, short
@@ -127,8 +127,8 @@ def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHist
         kind = {0: "not confirmed", 1: "on one fresh seed"}.get(len(best.scores), several)
         tiles.insert(0, (number(best.score), f"{metric} of trial {best.trial.number}, {kind}"))
         if best.scores:
-            change = best.score - float(best.trial.values[0])
-            tiles.insert(1, (f"{change:+.2g}", "against its first score, which led to its choice"))
+            flattered = f"{confirmed.flattery(study, best):+.2g}"
+            tiles.insert(1, (flattered, "is what its first score was better than that mean"))
     stretches = [stretch for run in histories for stretch in run.stretches]
     if stretches:
         trained = sum(run.seconds for run in histories)
@@ -183,21 +183,12 @@ def _why(study: Study, winner: Candidate) -> str:
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
-    confirmed = [candidate for candidate in ranked if candidate.scores]
-    if not confirmed:
+    rows = confirmed.rows(study, ranked)
+    if not rows:
         return ""
-    rows = []
-    for candidate in confirmed:
-        first = float(candidate.trial.values[0])
-        spread = f"{stdev(candidate.scores):.2g}" if len(candidate.scores) > 1 else ""
-        seeds = ", ".join(map(number, candidate.scores))
-        mean, change = number(candidate.score), f"{candidate.score - first:+.2g}"
-        rows.append((str(candidate.trial.number), number(first), mean, spread, change, seeds))
-    columns = ("trial", "first score", "confirmed mean", "standard deviation", "mean - first")
-    epochs = study.plan.confirm.epochs or study.plan.epochs
-    note = f"{study.objective.metric} after {epochs} epochs; a trial has {study.plan.epochs}."
-    return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)} The best mean wins.</p>" + table(
-        (*columns, "each seed"), rows, first_wins=True
+    note = f"By {study.objective.metric}; the best mean wins. {confirmed.in_words(study, ranked)}"
+    return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
+        confirmed.COLUMNS, rows, first_wins=True
     )
 
 

@@ -71,8 +71,7 @@ def confirmations(
     figure, axes = chart.new_figure("Confirmation: first score and scores on fresh seeds")
     labels = []
     for x, candidate in enumerate(confirmed):
-        first, scores = float(candidate.trial.values[0]), np.array(candidate.scores)
-        spread = scores.std(ddof=1) if len(scores) > 1 else 0.0
+        first, scores = candidate.first, candidate.scores
         once = "" if x == 0 else "_"  # the legend names each kind once
         axes.plot(
             x - 0.15,
@@ -95,8 +94,8 @@ def confirmations(
         )
         axes.errorbar(
             x + 0.15,
-            scores.mean(),
-            yerr=spread,
+            candidate.score,
+            yerr=candidate.deviation or 0.0,
             fmt="_",
             color="black",
             ms=16,
@@ -104,7 +103,7 @@ def confirmations(
             capsize=5,
             label=f"{once}their mean and standard deviation",
         )
-        change = scores.mean() - first
+        change = candidate.score - first
         winner = " (winner)" if x == 0 else ""
         labels.append(f"trial {candidate.trial.number}{winner}\n{change:+.2g}")
     axes.set_xticks(range(len(confirmed)), labels)

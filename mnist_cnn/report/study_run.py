@@ -1,23 +1,26 @@
 """A study's own run in MLflow: the best model, the five best trials in words, the report."""
 
 import json
+import textwrap
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import stdev
 
 from optuna.trial import TrialState
 
 from mnist_cnn import tasks
 from mnist_cnn.confirmation import Candidate, candidates
+from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import run_histories, values_of
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.pictures import draw_pictures
 from mnist_cnn.report.wording import STATE_WORDS, number, short
 from mnist_cnn.report.wording import configuration as in_words
 from mnist_cnn.study import Study
-from mnist_cnn.tracking import NOTE, Deliverer
+from mnist_cnn.tracking import NOTE
 from mnist_cnn.workers import Workers
 
 REPORT_FILE = "report.html"
@@ -71,10 +74,11 @@ def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candi
         **{f"best.param.{name}": str(value) for name, value in params.items()},
     }
     journal.write("tags", tags=tags)
-    first = float(winner.trial.values[0])
-    scores = {f"best_{metric}": winner.score, f"best_{metric}_first_score": first}
-    if len(winner.scores) > 1:
-        scores[f"best_{metric}_standard_deviation"] = stdev(winner.scores)
+    scores = {f"best_{metric}": winner.score, f"best_{metric}_first_score": winner.first}
+    if winner.scores:
+        scores[f"best_{metric}_flattered_by"] = confirmed.flattery(study, winner)
+    if winner.deviation is not None:
+        scores[f"best_{metric}_standard_deviation"] = winner.deviation
     journal.write("metrics", step=len(study.finished()), metrics=scores)
     (study.folder / "best_params.json").write_text(json.dumps(params, indent=2) + "\n")
     journal.write("artifact", path="best_params.json")
@@ -98,18 +102,29 @@ def description(study: Study, ranked: list[Candidate]) -> str:
         f"**{study.name}**: {counts} trials. "
         f"The best model is the artifact `{MODEL_FILE}`; `make promote "
         f"EXPERIMENT={study.plan.name}` registers it.",
-        "",
-        f"| trial | {metric} | confirmed, mean of fresh seeds | seeds | configuration |",
-        "|---|---|---|---|---|",
     ]
-    for candidate in ranked[:5]:
-        mean = number(candidate.score) if candidate.scores else ""
-        params = in_words(configuration(study, candidate)).replace("|", "\\|")
-        lines.append(
-            f"| {candidate.trial.number} | {number(candidate.trial.values[0])} | {mean} "
-            f"| {len(candidate.scores) or ''} | {params} |"
-        )
+    if rows := confirmed.rows(study, ranked):
+        lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
+        lines += _markdown(confirmed.COLUMNS, rows)
+        lines += ["", confirmed.in_words(study, ranked)]
+    best = [
+        (str(candidate.trial.number), number(candidate.first), _configured(study, candidate))
+        for candidate in ranked[:5]
+    ]
+    lines += ["", "**The best configurations**", ""]
+    lines += _markdown(("trial", f"{metric}, first score", "configuration"), best)
     return "\n".join(lines)
+
+
+def _configured(study: Study, candidate: Candidate) -> str:
+    return in_words(configuration(study, candidate))
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return [f"| {' | '.join(line)} |" for line in escaped]
 
 
 def _model(
@@ -146,15 +161,17 @@ def _shown(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def summary(study: Study, winner: Candidate, deliverer: Deliverer) -> list[str]:
+def summary(study: Study, deliverer: Deliverer) -> list[str]:
     """What the user reads at the end: the winner, where to look, what to type."""
-    metric = study.objective.metric
-    score = f"{metric} {number(winner.trial.values[0])}"
+    ranked = candidates(study)
+    winner, metric = ranked[0], study.objective.metric
+    score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {len(winner.scores)} fresh seeds"
     params = configuration(study, winner)
     width = max(map(len, params), default=0)
-    lines = ["", f"best of {study.name}: trial {winner.trial.number}, {score}"]
+    lines = ["", *_confirmations(study, ranked)]
+    lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
     lines += [f"  {name:{width}}  {short(value)}" for name, value in params.items()]
     lines.append(f"model  {_shown(study.folder / MODEL_FILE)}")
     lines.append(f"report {_shown(study.folder / REPORT_FILE)}")
@@ -168,6 +185,21 @@ def summary(study: Study, winner: Candidate, deliverer: Deliverer) -> list[str]:
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
     lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
+
+
+def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
+    """The table of the confirmations in the terminal; nothing if there were none."""
+    rows = confirmed.rows(study, ranked)
+    if not rows:
+        return []
+    widths = [max(map(len, column)) for column in zip(confirmed.COLUMNS, *rows, strict=True)]
+    table = ["  ".join(map(str.rjust, row, widths)) for row in (confirmed.COLUMNS, *rows)]
+    return [
+        f"confirmed on fresh seeds, by {study.objective.metric}",
+        *table,
+        *textwrap.wrap(confirmed.in_words(study, ranked), 90),
+        "",
+    ]
 
 
 def nothing_completed(study: Study) -> str:

@@ -1,0 +1,50 @@
+"""How the best trials were confirmed, as a table: in MLflow, on the page, in the terminal."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from mnist_cnn.confirmation import Candidate
+from mnist_cnn.report.wording import number
+from mnist_cnn.study import Study
+
+COLUMNS = ("trial", "first score", "confirmed mean", "standard deviation", "flattered by", "seeds")
+
+
+def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
+    """A row of `COLUMNS` for each candidate that was confirmed, the winner first."""
+    return [
+        (
+            str(candidate.trial.number),
+            number(candidate.first),
+            number(candidate.score),
+            "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
+            f"{flattery(study, candidate):+.2g}",
+            ", ".join(map(number, candidate.scores)),
+        )
+        for candidate in ranked
+        if candidate.scores
+    ]
+
+
+def flattery(study: Study, candidate: Candidate) -> float:
+    """By how much the first score is better than the mean; below zero if it is worse."""
+    sign = 1 if study.objective.direction == "maximize" else -1
+    return sign * (candidate.first - candidate.score)
+
+
+def in_words(study: Study, ranked: Sequence[Candidate]) -> str:
+    """What the table says, in a sentence or two; "" if nothing was confirmed."""
+    confirmed = [candidate for candidate in ranked if candidate.scores]
+    if not confirmed:
+        return ""
+    mean = fmean(flattery(study, candidate) for candidate in confirmed)
+    better = "better" if mean >= 0 else "worse"
+    several = f"on average over {len(confirmed)} trials " if len(confirmed) > 1 else ""
+    text = (
+        "A first score took part in the choice and so is partly luck; fresh seeds did not. It was "
+        f"{several}{abs(mean):.2g} {better} than their mean."
+    )
+    epochs = study.plan.confirm.epochs or study.plan.epochs
+    if epochs != study.plan.epochs:
+        text += f" A confirmation has {epochs} epochs, though, and a trial {study.plan.epochs}."
+    return text
