@@ -6,6 +6,7 @@ Exit code 0: done. 1: the work failed or was refused. 2: wrong usage. 130: stopp
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -38,34 +39,41 @@ def _complain(error: object, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn import machine
+    from mnist_cnn import machine, tasks
     from mnist_cnn.experiment import check_name
     from mnist_cnn.mlruns import alone, worker_log
+    from mnist_cnn.stopping import stoppable
     from mnist_cnn.workers import Workers
 
+    started = time.monotonic()
     check_name(options.experiment)
     environments = machine.worker_environments(options.workers or machine.default_workers())
     memory = machine.worker_memory(len(environments))
     log = worker_log(options.experiment)
-    with alone(options.experiment), Workers(environments, log, memory) as workers:
-        # The workers import TensorFlow while this process imports MLflow.
-        from rich.console import Console
+    try:
+        with (
+            stoppable(),
+            alone(options.experiment),
+            Workers(environments, log, memory, tasks.prepare) as workers,
+        ):
+            # The workers import TensorFlow while this process imports MLflow.
+            from rich.console import Console
 
-        from mnist_cnn.search import Request, search
+            from mnist_cnn.search import Request, search
 
-        request = Request(
-            experiment=options.experiment,
-            trials=options.trials,
-            timeout_seconds=options.timeout,
-            study=options.study,
-            storage=options.storage,
-        )
-        try:
+            request = Request(
+                experiment=options.experiment,
+                trials=options.trials,
+                timeout_seconds=options.timeout,
+                study=options.study,
+                storage=options.storage,
+                started=started,
+            )
             search(request, workers, Console())
-        except KeyboardInterrupt:
-            again = f"make search EXPERIMENT={options.experiment}"
-            print(f"stopped; everything is saved, go on with `{again}`")
-            raise
+    except KeyboardInterrupt:
+        again = f"make search EXPERIMENT={options.experiment}"
+        print(f"stopped; everything is saved, go on with `{again}`")
+        raise
 
 
 def _trials(options: argparse.Namespace) -> None:
@@ -118,8 +126,8 @@ def _replay(options: argparse.Namespace) -> None:
 
 
 def _sync(options: argparse.Namespace) -> None:
+    from mnist_cnn.deliverer import deliver_all
     from mnist_cnn.mlruns import MLRUNS
-    from mnist_cnn.tracking import deliver_all
 
     for line in deliver_all(MLRUNS):
         print(line)

@@ -1,7 +1,8 @@
 """A run's journal: an append-only file of what happened, from which MLflow's run is made.
 
 A training writes here, and only here. `tracking` delivers it to MLflow, now or later; so a server
-that is away never holds up a training, and a kill loses at most a torn last line.
+that is away never holds up a training. An event that was written is on the disk, whatever happens
+to the process or the machine; a kill in the midst leaves at most a torn last line.
 
 One JSON object a line; `event` says which:
 
@@ -46,12 +47,21 @@ class Journal:
         return self.last is not None and self.last["event"] == "end"
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event; it is in the file when this returns."""
+        """Append one event; it is on the disk when this returns. Raises OSError if it cannot be."""
         if not self._open:
             self._cut_torn_line()
-        self.last = {"event": event, "time": int(time.time() * 1000), **fields}
+        written = {"event": event, "time": int(time.time() * 1000), **fields}
+        line = json.dumps(written).encode() + b"\n"
         with self._path.open("ab", buffering=0) as file:
-            file.write(json.dumps(self.last).encode() + b"\n")
+            size = file.seek(0, os.SEEK_END)
+            try:
+                while line:  # the end of the disk may take a part of it before it refuses
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)
+                raise
+        self.last = written
 
     def _cut_torn_line(self) -> None:
         """Make room for whole lines. Only who writes does it: others look while a worker writes."""

@@ -16,6 +16,7 @@ from mnist_cnn.errors import UserError
 MLRUNS = Path("mlruns")
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
+SPACE_FILE = "space.py"  # the text of the file that defined the search space of a run
 
 
 def checkpoints() -> Path:
@@ -28,23 +29,27 @@ def worker_log(experiment_name: str) -> Path:
     return checkpoints() / f"{experiment_name}.log"
 
 
-@contextmanager
-def alone(experiment_name: str) -> Iterator[None]:
-    """Hold the experiment for one search.
+class AlreadyRunning(UserError):
+    """Another search holds what this one wants to write to."""
 
-    Raises UserError if another search holds it, or if mlruns/ cannot be written.
+
+@contextmanager
+def alone(experiment_name: str, folder: Path | None = None) -> Iterator[None]:
+    """Hold the experiment for one search, in `folder` (default: `checkpoints()`).
+
+    Raises AlreadyRunning if another search holds it, UserError if mlruns/ cannot be written.
     """
+    folder = folder or checkpoints()
     try:
-        checkpoints().mkdir(parents=True, exist_ok=True)
-        lock = (checkpoints() / f"{experiment_name}.lock").open("a+")
-        worker_log(experiment_name).touch()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / f"{experiment_name}.lock").open("a+")
     except OSError as error:
         raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(
+            raise AlreadyRunning(
                 f"another search of {experiment_name!r} is running here; wait for its end, or stop "
                 "it with Ctrl-C"
             ) from None

@@ -6,39 +6,46 @@ trial back into Optuna's queue: a kill by anybody else, at any time, is no diffe
 """
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 from rich.console import Console
 
-from mnist_cnn import confirmation, tasks
+from mnist_cnn import claim, confirmation, tasks
+from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.progress import Progress
+from mnist_cnn.reconcile import reconcile, reconcile_others
 from mnist_cnn.report import study_run
 from mnist_cnn.storage import default_storage
 from mnist_cnn.study import Study, open_study
-from mnist_cnn.tracking import Deliverer
-from mnist_cnn.workers import Workers
+from mnist_cnn.workers import CallLost, Workers
 
 TICK_SECONDS = 0.2
-CLOSING_SECONDS = 30.0  # for the last delivery to MLflow; what it does not get stays on disk
+# For the last delivery to MLflow, at the end and after Ctrl-C; what it does not get stays on disk.
+CLOSING_SECONDS, HURRIED_SECONDS = 30.0, 5.0
 FOREVER = float("inf")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for; None leaves it to the study, the experiment or the machine."""
+    """What the user asked for; None leaves it to the study, the experiment or the machine.
+
+    started: when, on `time.monotonic`'s clock; what a timeout counts from.
+    """
 
     experiment: str
     trials: int | None = None
     timeout_seconds: float | None = None
     study: str | None = None
     storage: str | None = None
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +63,7 @@ class Work:
     limit_seconds: float | None
     lost: Callable[[str, bool], None]
     pause: Callable[[], None]
-    ended: Callable[[], None]
+    ended: Callable[[], object]
 
 
 def search(request: Request, workers: Workers, console: Console) -> None:
@@ -64,18 +71,55 @@ def search(request: Request, workers: Workers, console: Console) -> None:
 
     Raises UsageError and UserError, and KeyboardInterrupt when everything is saved after Ctrl-C.
     """
-    # Refuses an experiment in which no trial can succeed, before anything is written.
-    plan = workers.call(partial(tasks.plan, request.experiment))
-    study, lines = open_study(plan, request.storage or default_storage(), request.study)
-    for line in lines:
-        console.print(line, highlight=False)
-    Search(study, request, workers, console).run()
+    with _clear_errors():
+        began = time.monotonic()
+        # Refuses an experiment in which no trial can succeed, before anything is written.
+        try:
+            plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
+        except CallLost as error:
+            raise UserError(f"experiment {request.experiment!r} was not checked: {error}") from None
+        check_seconds = time.monotonic() - began
+        study, lines = open_study(plan, request.storage or default_storage(), request.study)
+        claim.claim(study)
+        for line in (*lines, *reconcile(study), *reconcile_others(study)):
+            console.print(line, highlight=False)
+        study.enqueue_baselines()
+        try:
+            Search(study, request, workers, console, check_seconds).run()
+        finally:
+            with suppress(StorageInternalError):
+                claim.release(study)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """A disk that is full and a storage that failed are told in one line."""
+    try:
+        yield
+    except StorageInternalError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"Optuna's storage failed: {reason}; what is finished is safe, mend it (is the disk "
+            "full?) and type the same command again"
+        ) from error
+    except OSError as error:
+        raise full_disk(error) or error from None
 
 
 class Search:
-    """One search of one study."""
+    """One search of one study.
 
-    def __init__(self, study: Study, request: Request, workers: Workers, console: Console) -> None:
+    check_seconds: how long the look at the experiment took, in a new worker process.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        request: Request,
+        workers: Workers,
+        console: Console,
+        check_seconds: float,
+    ) -> None:
         self.study, self.workers, self.console = study, workers, console
         self.worker_count = workers.idle
         attributes = study.optuna_study.user_attrs
@@ -90,20 +134,26 @@ class Search:
         # An unfinished study has what is left of its time; with a TIMEOUT of its own, all of that.
         self.spent = attributes.get("seconds", 0.0)
         anew = request.timeout_seconds is not None or attributes.get("finished")
-        self.started = time.monotonic()
-        self.deadline = self.started + max(0.0, timeout - (0.0 if anew else self.spent))
+        self.started = request.started
+        self.end = self.started + max(0.0, timeout - (0.0 if anew else self.spent))
+        # The model's export starts a process as the check did, and pictures take as long again.
+        self.deadline = self.end - min(2 * check_seconds, timeout / 3)
         self.trials_deadline = self.deadline
+        self.claimed = time.monotonic()
         study.optuna_study.set_user_attr("trials", self.trials)
         study.optuna_study.set_user_attr("finished", False)
-        self.progress = Progress(console, study.objective, self.trials, self.deadline)
+        self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
+        self.progress = Progress(console, study.objective, self.trials, self.end)
         self.progress.done = self.done
+        if ranking := study.ranking():
+            self.progress.best = (ranking[0].values[0], f"trial {ranking[0].number:03d}")
 
     def run(self) -> None:
         """Trials, confirmations, report; the study's run ends with each of them."""
         study = self.study
         journal = study_run.begin(study)
-        deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
-        deliverer.start()
+        self.deliverer.start()
+        closing_seconds = HURRIED_SECONDS
         try:
             with self.progress:
                 self._place(self._next_trial, lambda: self.trials_deadline)
@@ -113,27 +163,33 @@ class Search:
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
             )
-        except BaseException as error:
-            with suppress(OSError, StorageInternalError):
+            left = self.end - time.monotonic()
+            closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
+        except BaseException:
+            with suppress(OSError, StorageInternalError):  # the next search mends what is left
+                for trial in study.trials(TrialState.RUNNING):
+                    study.pause(trial.number)
                 journal.write("pause", tags={})
                 self._note_seconds()
-            if isinstance(error, StorageInternalError):
-                reason = str(error.__cause__ or error).splitlines()[0]
-                raise UserError(
-                    f"Optuna's storage failed: {reason}; what is finished is safe, mend it (is the "
-                    "disk full?) and type the same command again"
-                ) from error
-            raise full_disk(error) or error from None
+            raise
         finally:
-            deliverer.close(CLOSING_SECONDS)
+            self.deliverer.close(closing_seconds)
         if winner is None:
             raise UserError(study_run.nothing_completed(study))
-        for line in study_run.summary(study, winner, deliverer):
+        for line in study_run.summary(study, self.deliverer):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _note_seconds(self) -> None:
         seconds = self.spent + time.monotonic() - self.started
         self.study.optuna_study.set_user_attr("seconds", seconds)
+
+    def _every_tick(self) -> None:
+        while not self.deliverer.mended.empty():
+            self.progress.say(self.deliverer.mended.get())
+        if time.monotonic() - self.claimed > claim.RENEWED_SECONDS:
+            claim.renew(self.study)
+            self.claimed = time.monotonic()
+        self.progress.update()
 
     def _place(self, take: Callable[[], Work | None], deadline: Callable[[], float]) -> None:
         """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
@@ -155,13 +211,14 @@ class Search:
                         work.lost(ended.problem, ended.overdue)
                     work.ended()
                     self._count(work)
-                self.progress.update()
+                self._every_tick()
         finally:
             self.workers.stop(list(running))
             for work in running.values():
-                self.progress.drop(work.folder)
                 with suppress(OSError, StorageInternalError):  # the next search mends it
                     work.pause()
+            for work in running.values():
+                self.progress.drop(work.folder)
 
     def _count(self, work: Work) -> None:
         self.progress.drop(work.folder)

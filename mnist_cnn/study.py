@@ -42,8 +42,8 @@ class Study:
         return self.plan.objectives[0]
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """The trials in these states, by number."""
-        return self.optuna_study.get_trials(deepcopy=False, states=states)
+        """The trials in these states, or all, by number."""
+        return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def finished(self) -> list[FrozenTrial]:
         """The trials that came to an end: complete, pruned or failed."""
@@ -54,20 +54,35 @@ class Study:
         sign = -1 if self.objective.direction == "maximize" else 1
         return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0])
 
+    def enqueue_baselines(self) -> None:
+        """Queue the experiment's known-good configurations, those that are not yet."""
+        for baseline in self.plan.baselines[len(self.trials()) :]:
+            self.optuna_study.enqueue_trial(dict(baseline))
+
     def trial_folder(self, number: int) -> Path:
         """Where the files of a trial lie."""
         return self.folder / f"trial-{number:05d}"
 
-    def clean(self, numbers: Iterable[int]) -> None:
+    def clean(self, numbers: Iterable[int]) -> list[int]:
         """Remove what these trials need no longer if they are finished: checkpoints, and all
-        models but those of the best. The model that they pushed out of the best goes too."""
+        models but those of the best. The model that they pushed out of the best goes too.
+
+        Returns the numbers of the trials of which something was removed.
+        """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
         finished = {trial.number for trial in self.finished()}
-        for number in finished & {*numbers, *ranked[kept : kept + 1]}:
-            (self.trial_folder(number) / CHECKPOINT_FILE).unlink(missing_ok=True)
+        cleaned = []
+        for number in sorted(finished & {*numbers, *ranked[kept : kept + 1]}):
+            folder = self.trial_folder(number)
+            files = [folder / CHECKPOINT_FILE, *folder.glob("*.part*")]
             if number not in ranked[:kept]:
-                (self.trial_folder(number) / MODEL_FILE).unlink(missing_ok=True)
+                files.append(folder / MODEL_FILE)
+            if found := [file for file in files if file.exists()]:
+                cleaned.append(number)
+            for file in found:
+                file.unlink(missing_ok=True)
+        return cleaned
 
     def pause(self, number: int) -> None:
         """Put an interrupted trial back into Optuna's queue; it goes on where it was."""
@@ -117,7 +132,7 @@ def study_names(storage: str, experiment_name: str) -> list[str]:
 
 
 def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, list[str]]:
-    """The study to go on with, or a new one; and a line for each thing that was noticed or mended.
+    """The study to go on with, or a new one; and a line or two that say which and why.
 
     Without `wanted` it is the experiment's newest if that is unfinished and its fingerprint is
     unchanged. Raises UsageError for an unknown `wanted`, UserError for one of another fingerprint.
@@ -128,34 +143,35 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
             raise UsageError(
                 f"there is no study {wanted!r}; valid: {', '.join(names) or 'none yet'}"
             )
-        study = _load(plan, storage, wanted)
-        if study.optuna_study.user_attrs["fingerprint"] != plan.fingerprint:
+        study = load_study(plan, storage, wanted)
+        if not _is_of(study, plan):
             raise UserError(
                 f"the space, the experiment or its data changed since {wanted!r}; "
                 f"`make search EXPERIMENT={plan.name}` without STUDY= opens a new study"
             )
-        return study, [f"going on with {wanted}", *_reconcile(study)]
-    number, lines = 1, []
+        return study, [f"going on with {wanted}"]
+    lines = []
     if names:
-        study = _load(plan, storage, names[-1])
-        attributes = study.optuna_study.user_attrs
-        if attributes.get("fingerprint") != plan.fingerprint:
+        study = load_study(plan, storage, names[-1])
+        if not _is_of(study, plan):
             lines = [f"the space, the experiment or its data changed since {names[-1]}"]
-        elif not attributes.get("finished"):
-            return study, [f"going on with {study.name}", *_reconcile(study)]
-        number = int(names[-1].rpartition("-")[2]) + 1
+        elif not study.optuna_study.user_attrs.get("finished"):
+            return study, [f"going on with {study.name}"]
+    # Folders count too: where Optuna's database was deleted, their journals are of other trials.
+    taken = {*names, *(path.name for path in checkpoints().glob(f"{plan.name}-*/"))}
+    numbers = [int(name) for n in taken if (name := n.removeprefix(f"{plan.name}-")).isdigit()]
     created = optuna.create_study(
         storage=open_storage(storage),
-        study_name=f"{plan.name}-{number}",
+        study_name=f"{plan.name}-{max(numbers, default=0) + 1}",
         directions=[objective.direction for objective in plan.objectives],
     )
-    created.set_user_attr("metrics", [objective.metric for objective in plan.objectives])
-    created.set_user_attr("fingerprint", plan.fingerprint)
-    study = _load(plan, storage, created.study_name)
-    return study, [*lines, f"new study {study.name}", *_reconcile(study)]
+    study = load_study(plan, storage, created.study_name)
+    assert _is_of(study, plan)
+    return study, [*lines, f"new study {study.name}"]
 
 
-def _load(plan: Plan, storage: str, name: str) -> Study:
+def load_study(plan: Plan, storage: str, name: str) -> Study:
+    """The study called `name`, with a folder for its runs."""
     optuna_study = optuna.load_study(
         study_name=name, storage=open_storage(storage), sampler=optuna.samplers.RandomSampler()
     )
@@ -164,15 +180,10 @@ def _load(plan: Plan, storage: str, name: str) -> Study:
     return Study(plan, storage, optuna_study, folder)
 
 
-def _reconcile(study: Study) -> list[str]:
-    """Make Optuna, the journals and the files agree; a line for each thing mended."""
-    lines = []
-    if not study.optuna_study.get_trials(deepcopy=False):
-        for baseline in study.plan.baselines:
-            study.optuna_study.enqueue_trial(dict(baseline))
-    for trial in study.trials(TrialState.RUNNING):
-        study.pause(trial.number)
-        epochs = len(trial.intermediate_values)
-        lines.append(f"trial {trial.number} was interrupted after {epochs} epochs; it goes on")
-    study.clean(trial.number for trial in study.finished())
-    return lines
+def _is_of(study: Study, plan: Plan) -> bool:
+    """Whether the study is of this very plan. One that has no trial yet becomes so."""
+    optuna_study = study.optuna_study
+    if "fingerprint" not in optuna_study.user_attrs and not study.trials():
+        optuna_study.set_user_attr("metrics", [objective.metric for objective in plan.objectives])
+        optuna_study.set_user_attr("fingerprint", plan.fingerprint)
+    return bool(optuna_study.user_attrs.get("fingerprint") == plan.fingerprint)

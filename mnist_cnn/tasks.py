@@ -11,6 +11,11 @@ from mnist_cnn.experiment import Plan
 from mnist_cnn.outcome import Replayed
 
 
+def prepare() -> None:
+    """Import what every other task needs, before the first one is there."""
+    import mnist_cnn.preflight  # noqa: F401
+
+
 def plan(experiment_name: str) -> Plan:
     """Check the experiment, and tell what the search has to know of it."""
     from mnist_cnn.preflight import check
@@ -41,8 +46,10 @@ def export(model_file: Path, folder: Path) -> None:
     write_mlflow_model(model_file, folder)
 
 
-def replay(experiment_name: str, recipe: dict[str, Any], folder: Path) -> Replayed:
+def replay(
+    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
+) -> Replayed:
     """Train once more what a run's recipe says."""
     from mnist_cnn.trial import run_replay
 
-    return run_replay(experiment_name, recipe, folder)
+    return run_replay(experiment_name, recipe, source, folder)

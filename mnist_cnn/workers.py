@@ -4,6 +4,7 @@ The pool knows nothing of trials. It places calls on processes and says how each
 stopped by killing its process, which works whatever the process hangs in.
 """
 
+import ctypes
 import math
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -20,8 +22,15 @@ from typing import Any
 
 from mnist_cnn import machine
 from mnist_cnn.errors import UserError
+from mnist_cnn.stopping import STOPPING
+
+OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
 
 _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+
+
+class CallLost(UserError):
+    """A call that did not come to an answer of its own."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,9 @@ class Ended:
 class _Worker:
     process: BaseProcess
     connection: Connection
+    ready: bool = False
     key: Any = None
+    limit_seconds: float = math.inf
     deadline: float = math.inf
 
 
@@ -55,12 +66,19 @@ class Workers:
     environments: one for each process, set before anything is imported there.
     log: file that takes what the processes and their libraries print.
     memory_bytes: a process that holds more than this after a call is replaced.
+    prepare: what each process does before its first call, such as imports; no time limit of a call
+        counts it.
     """
 
     def __init__(
-        self, environments: Sequence[Mapping[str, str]], log: Path, memory_bytes: float = math.inf
+        self,
+        environments: Sequence[Mapping[str, str]],
+        log: Path,
+        memory_bytes: float = math.inf,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
+        self._prepare = prepare
         self._workers = [self._start(place) for place in range(len(environments))]
 
     def __enter__(self) -> "Workers":
@@ -85,25 +103,35 @@ class Workers:
     def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
         """Give `call` to an idle process; after `limit_seconds` it is killed.
 
-        `call` must be picklable: a module's function, or a `functools.partial` of one.
+        `call` must be picklable: a module's function, or a `functools.partial` of one. Raises
+        RuntimeError if no process is idle.
         """
-        place = next(i for i, worker in enumerate(self._workers) if worker.key is None)
+        places = [place for place, worker in enumerate(self._workers) if worker.key is None]
+        if not places:
+            raise RuntimeError("every process has a call already")
+        place = max(places, key=lambda place: self._workers[place].ready)
         if not self._workers[place].process.is_alive():
             self._workers[place] = self._start(place)
         worker = self._workers[place]
-        worker.key = key
-        worker.deadline = time.monotonic() + (limit_seconds or math.inf)
-        worker.connection.send(call)
+        worker.key, worker.limit_seconds = key, limit_seconds or math.inf
+        if worker.ready:
+            worker.deadline = time.monotonic() + worker.limit_seconds
+        with suppress(BrokenPipeError):  # it died in this moment; the next waiting tells
+            worker.connection.send(call)
 
-    def call(self, call: Callable[[], Any]) -> Any:
-        """Make one call on an idle process and return what it returns; raises UserError if it
-        raised anything."""
-        self.submit(call, call)
-        while not (ended := self.wait(60)):
+    def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
+        """Make one call while no other is under way, and return what it returns.
+
+        Raises UserError if the call did, CallLost if it raised anything else, took longer than
+        `limit_seconds`, or lost its process.
+        """
+        self.submit(call, call, limit_seconds)
+        while not (ended := self.wait(1)):
             pass
-        if ended[0].problem:
-            raise UserError(ended[0].problem)
-        return ended[0].value
+        (one,) = ended
+        if one.problem:
+            raise UserError(one.problem) if one.refused else CallLost(one.problem)
+        return one.value
 
     def wait(self, seconds: float) -> list[Ended]:
         """The calls that ended, at once if there are some, else after `seconds` at the most."""
@@ -116,7 +144,7 @@ class Workers:
             result = self._result(worker)
             if result is not None:
                 ended.append(result)
-                worker.key, worker.deadline = None, math.inf
+                self._free(worker)
                 if machine.memory_of(worker.process.pid) > self._memory_bytes:
                     self._kill(worker)  # it is idle, and what leaked goes with it
             # One that died since it was asked keeps its call, which ends at the next waiting.
@@ -125,15 +153,18 @@ class Workers:
         return ended
 
     def stop(self, keys: list[Any]) -> None:
-        """Kill the processes that run these calls, and replace them."""
-        for place, worker in enumerate(self._workers):
+        """Kill the processes that run these calls; they are replaced when they are needed."""
+        for worker in self._workers:
             if worker.key in keys:
                 self._kill(worker)
-                self._workers[place] = self._start(place)
+                self._free(worker)
 
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
         try:
+            if not worker.ready and worker.connection.poll():
+                worker.ready = worker.connection.recv()
+                worker.deadline = time.monotonic() + worker.limit_seconds
             if worker.connection.poll():
                 return Ended(worker.key, *worker.connection.recv())
         except (EOFError, ConnectionResetError):
@@ -152,12 +183,24 @@ class Workers:
         worker.process.kill()
         worker.process.join()
 
+    def _free(self, worker: _Worker) -> None:
+        worker.key, worker.limit_seconds, worker.deadline = None, math.inf, math.inf
+
     def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
+        environment = self._environments[place]
         process = _context.Process(
-            target=_work, args=(theirs, self._environments[place], self._log, sys.path), daemon=True
+            target=_work,
+            args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
+            daemon=True,
         )
-        process.start()
+        # A terminal sends Ctrl-C to every process of the command, and only the search knows how to
+        # stop. The process is born with these signals blocked and keeps them so.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         return _Worker(process, ours)
 
@@ -169,26 +212,44 @@ def _how(exitcode: int | None) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _die_with_parent() -> None:
-    """Without a parent nobody would stop this process, and a new search may take its trial."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
+def _die_with(parent: int) -> None:
+    """Without its parent nobody would stop this process, and a new search may take its trial."""
+    with suppress(AttributeError):  # Linux only; it works whatever this process hangs in
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
         os._exit(1)
+    threading.Thread(target=_wait_for_the_parents_end, daemon=True).start()
+
+
+def _wait_for_the_parents_end() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _work(
-    connection: Connection, environment: Mapping[str, str], log: Path, search_path: list[str]
+    connection: Connection,
+    environment: Mapping[str, str],
+    log: Path,
+    search_path: list[str],
+    parent: int,
+    prepare: Callable[[], None] | None,
 ) -> None:
     """A worker's whole life: take a call, make it, say how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _die_with(parent)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a kill loses the rest
     os.environ.update(environment)
     sys.path[:] = search_path
+    if prepare:
+        with suppress(Exception):  # the call that needs it will say what is wrong
+            prepare()
+    connection.send(True)
     while True:
         try:
             call = connection.recv()

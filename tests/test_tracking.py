@@ -12,10 +12,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mnist_cnn import tracking
+from mnist_cnn.deliverer import Deliverer, deliver_all
+from mnist_cnn.delivery import Delivery
 from mnist_cnn.errors import UserError
 from mnist_cnn.export import write_mlflow_model
 from mnist_cnn.journal import FILE_NAME, Journal, read
-from mnist_cnn.tracking import Deliverer, Delivery, connect, deliver_all, experiment_id
+from mnist_cnn.tracking import connect, experiment_id
 
 DIGEST = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
