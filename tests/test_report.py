@@ -24,6 +24,7 @@ from PIL import Image
 
 from mnist_cnn import chart
 from mnist_cnn.confirmation import Candidate, candidates
+from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.journal import read
 from mnist_cnn.report import history, study_figures, study_run, trial_figures
@@ -32,7 +33,6 @@ from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
 from mnist_cnn.report.pictures import draw_pictures, important_parameters
 from mnist_cnn.report.timeline import timeline
 from mnist_cnn.report.wording import short
-from mnist_cnn.tracking import Deliverer
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
