@@ -14,6 +14,7 @@ whatever else the machine is doing.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -106,7 +107,7 @@ def curve(hp, epochs: int, seed: int):
         checkpoint = Checkpoint(
             Path(folder) / "checkpoint.npz", experiment.objectives[0], epochs, on_epoch
         )
-        try:
+        with contextlib.suppress(TrainingFailed):  # its curve ends where the loss became NaN
             train(
                 model,
                 hp,
@@ -117,8 +118,6 @@ def curve(hp, epochs: int, seed: int):
                 seed=seed,
                 checkpoint=checkpoint,
             )
-        except TrainingFailed:
-            pass  # its curve ends where the loss became NaN
     return size, found
 
 

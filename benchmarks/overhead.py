@@ -1,0 +1,131 @@
+"""What a search costs beside the training: Optuna's and MLflow's bookkeeping of one trial.
+
+    .venv/bin/python benchmarks/overhead.py [--trials 10 100 1000 10000] [--repeat 5]
+
+A study is filled with finished trials; then a few trials go their way through the same functions
+as in a search, without a model: a worker opens the study and samples all parameters of
+search_spaces/cnn.py, reports six epochs, asks whether to prune, writes the journal, tells Optuna;
+the search process ranks and delivers to MLflow. Milliseconds, medians.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+import optuna  # noqa: E402
+
+from experiments.mnist import experiment  # noqa: E402
+from mnist_cnn.experiment import plan  # noqa: E402
+from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
+from mnist_cnn.journal import Journal  # noqa: E402
+from mnist_cnn.outcome import end, tell  # noqa: E402
+from mnist_cnn.storage import open_storage  # noqa: E402
+from mnist_cnn.study import open_study  # noqa: E402
+from mnist_cnn.tracking import Delivery, connect, experiment_id  # noqa: E402
+from search_spaces.cnn import cnn  # noqa: E402
+
+EPOCHS = 6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000, 10_000])
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    template = optuna.create_study().ask()
+    cnn(hp := TrialHyperParameters(template))
+    steps = ("ask", "open", "sample", "report", "tell", "rank", "deliver")
+    print("| trials before | " + " | ".join(steps) + " | all, ms |")
+    print("|---" * (len(steps) + 2) + "|")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # mlruns/ is made here
+        for number in options.trials:
+            found = measure(number, options.repeat, hp.space, template)
+            medians = {step: 1000 * statistics.median(found[step]) for step in steps}
+            cells = " | ".join(f"{medians[step]:.0f}" for step in steps)
+            print(f"| {number} | {cells} | {sum(medians.values()):.0f} |", flush=True)
+
+
+def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]:
+    """Seconds of each step for trials that come after `number` others, by step."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def timed(step: str):
+        started = time.perf_counter()
+        yield
+        seconds[step].append(time.perf_counter() - started)
+
+    root = Path.cwd() / f"{number}"
+    (root / "mlruns").mkdir(parents=True)
+    os.chdir(root)
+    url = f"sqlite:///{root}/mlruns/optuna.db"
+    study, _ = open_study(plan("bench", experiment), url, None)
+    study.optuna_study.add_trials(past(number, template))
+    client = connect(root / "mlruns")
+    client_experiment = experiment_id(client, "bench", root / "mlruns")
+    Journal(study.folder).write("start", name=study.name, tags={"kind": "study"}, params={})
+    delivery = Delivery(client, client_experiment, study.folder)
+    delivery.deliver()
+    for place in range(repeat + 1):
+        with timed("ask"):
+            asked = study.optuna_study.ask()
+        with timed("open"):
+            sampler = experiment.sampler(seed=place)
+            seen = optuna.load_study(
+                study_name=study.name,
+                storage=open_storage(url),
+                sampler=sampler,
+                pruner=experiment.pruner(),
+            )
+            trial = optuna.trial.Trial(seen, asked._trial_id)
+        with timed("sample"):
+            hp = TrialHyperParameters(trial)
+            for declared in space:
+                hp._register(declared)
+        journal = Journal(study.trial_folder(asked.number))
+        journal.write("start", name="bench", tags={"kind": "trial"}, params=dict(hp.values))
+        with timed("report"):
+            for epoch in range(1, EPOCHS + 1):
+                journal.metrics(epoch, {"val_accuracy": 0.9, "loss": 0.1, "val_loss": 0.1})
+                trial.report(0.9, epoch)
+                trial.should_prune()
+        with timed("tell"):
+            end(journal, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
+            tell(seen, asked.number, journal)
+        with timed("rank"):
+            study.clean([asked.number])
+        with timed("deliver"):
+            delivery.deliver()
+    return {step: values[1:] for step, values in seconds.items()}  # the first one warms up
+
+
+def past(number: int, template) -> list[optuna.trial.FrozenTrial]:
+    """Finished trials with random parameters."""
+    sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = []
+    for _ in range(number):
+        trial = sampler.ask(template.distributions)
+        found.append(
+            optuna.trial.create_trial(
+                params=trial.params,
+                distributions=template.distributions,
+                value=0.9 + 0.001 * (trial.number % 90),
+                intermediate_values=dict.fromkeys(range(1, EPOCHS + 1), 0.9),
+            )
+        )
+    return found
+
+
+if __name__ == "__main__":
+    main()

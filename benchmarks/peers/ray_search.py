@@ -1,0 +1,78 @@
+"""Ray Tune with OptunaSearch and ASHA; needs the extra `ray`.
+
+Source: Ray's guides "Running Tune experiments with Optuna" (a define-by-run space) and "Using Keras
+& TensorFlow with Tune" (ASHA with max_t epochs and grace_period 1). One core a trial, so that the
+trials share the machine as this project's do.
+"""
+
+import os
+from pathlib import Path
+
+import keras
+import keras_tuner
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search.optuna import OptunaSearch
+
+from benchmarks.peers.recipe import Log, adapt, arguments, batch, images, use
+from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.machine import threads_environment
+from search_spaces.cnn import cnn
+
+EPOCHS = 10
+ROOT = Path(__file__).parent.parent.parent
+
+
+def space(trial) -> None:
+    """Declare the parameters of the space by building the model once."""
+    cnn(TrialHyperParameters(trial))
+    keras.backend.clear_session()
+
+
+class Report(keras.callbacks.Callback):
+    """Reports every epoch's validation accuracy to Tune."""
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        tune.report({"val_accuracy": float(logs["val_accuracy"])})
+
+
+def train(config: dict, recipe: str, log: str) -> None:
+    """One trial, in a process of Ray's."""
+    os.chdir(ROOT)
+    use(recipe)
+    data = images()
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(config)
+    model = adapt(cnn(hp), recipe)
+    model.fit(
+        data.train.x,
+        data.train.y,
+        epochs=EPOCHS,
+        batch_size=batch(recipe, 128),
+        validation_data=(data.validation.x, data.validation.y),
+        callbacks=[Log(Path(log), tune.get_context().get_trial_id()), Report()],
+        verbose=0,
+    )
+
+
+def main() -> None:
+    options = arguments("asha")
+    environment = threads_environment(1) | {"PYTHONPATH": str(ROOT)}
+    ray.init(log_to_driver=False, include_dashboard=False, runtime_env={"env_vars": environment})
+    search = OptunaSearch(space, metric="val_accuracy", mode="max", seed=options.seed)
+    tuner = tune.Tuner(
+        tune.with_parameters(train, recipe=options.recipe, log=str(options.log.absolute())),
+        tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=ASHAScheduler(
+                metric="val_accuracy", mode="max", max_t=EPOCHS, grace_period=1
+            ),
+            num_samples=-1,
+        ),
+    )
+    tuner.fit()
+
+
+if __name__ == "__main__":
+    main()

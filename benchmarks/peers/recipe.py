@@ -1,0 +1,76 @@
+"""What the peers share: images, the two recipes (`guide` and `settings`), the log of epochs."""
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+
+from experiments.mnist import experiment
+from mnist_cnn import machine
+from mnist_cnn.run import Data, load_data
+
+BATCH_SIZE = 256
+STEPS_PER_EXECUTION = 16
+
+
+def arguments(*methods: str) -> argparse.Namespace:
+    """The command line of every peer."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("method", choices=methods)
+    parser.add_argument("recipe", choices=("guide", "settings"))
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--log", type=Path, required=True)
+    return parser.parse_args()
+
+
+def images() -> Data:
+    """The images that this project's search trains and validates on."""
+    return load_data("mnist")
+
+
+def use(recipe: str) -> None:
+    """Set the precision for the models that are built from here on."""
+    keras.config.set_dtype_policy(machine.precision() if recipe == "settings" else "float32")
+
+
+def adapt(model: keras.Model, recipe: str) -> keras.Model:
+    """Give a compiled model this project's compiler settings, or leave it as Keras makes it."""
+    if recipe == "settings":
+        model.jit_compile = experiment.jit_compile
+        model.steps_per_execution = STEPS_PER_EXECUTION
+    return model
+
+
+def batch(recipe: str, guide: int) -> int:
+    """The batch size: the guide's, or this project's."""
+    return BATCH_SIZE if recipe == "settings" else guide
+
+
+class Log(keras.callbacks.Callback):
+    """Notes the time and the validation accuracy of every epoch of a trial."""
+
+    def __init__(self, path: Path, trial: object = None) -> None:
+        super().__init__()
+        self.path, self.trial, self.trainings = path, trial, 0
+
+    def on_train_begin(self, logs=None) -> None:
+        self.trainings += 1
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        note(
+            self.path,
+            trial=f"{os.getpid()}-{self.trainings}" if self.trial is None else self.trial,
+            val_accuracy=float(logs["val_accuracy"]),
+        )
+
+
+def note(path: Path, trial: object, val_accuracy: float, when: float | None = None) -> None:
+    """Append one epoch's result to a log."""
+    line = {"time": when or time.time(), "trial": str(trial), "val_accuracy": val_accuracy}
+    with path.open("a") as file:
+        file.write(json.dumps(line) + "\n")
