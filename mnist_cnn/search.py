@@ -72,20 +72,18 @@ def search(request: Request, workers: Workers, console: Console) -> None:
     Raises UsageError and UserError, and KeyboardInterrupt when everything is saved after Ctrl-C.
     """
     with _clear_errors():
-        began = time.monotonic()
         # Refuses an experiment in which no trial can succeed, before anything is written.
         try:
             plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
         except CallLost as error:
             raise UserError(f"experiment {request.experiment!r} was not checked: {error}") from None
-        check_seconds = time.monotonic() - began
         study, lines = open_study(plan, request.storage or default_storage(), request.study)
         claim.claim(study)
         for line in (*lines, *reconcile(study), *reconcile_others(study)):
             console.print(line, highlight=False)
         study.enqueue_baselines()
         try:
-            Search(study, request, workers, console, check_seconds).run()
+            Search(study, request, workers, console).run()
         finally:
             with suppress(StorageInternalError):
                 claim.release(study)
@@ -107,19 +105,9 @@ def _clear_errors() -> Iterator[None]:
 
 
 class Search:
-    """One search of one study.
+    """One search of one study."""
 
-    check_seconds: how long the look at the experiment took, in a new worker process.
-    """
-
-    def __init__(
-        self,
-        study: Study,
-        request: Request,
-        workers: Workers,
-        console: Console,
-        check_seconds: float,
-    ) -> None:
+    def __init__(self, study: Study, request: Request, workers: Workers, console: Console) -> None:
         self.study, self.workers, self.console = study, workers, console
         self.worker_count = workers.idle
         attributes = study.optuna_study.user_attrs
@@ -136,8 +124,9 @@ class Search:
         anew = request.timeout_seconds is not None or attributes.get("finished")
         self.started = request.started
         self.end = self.started + max(0.0, timeout - (0.0 if anew else self.spent))
-        # The model's export starts a process as the check did, and pictures take as long again.
-        self.deadline = self.end - min(2 * check_seconds, timeout / 3)
+        # The model is exported in a new process, and that and the pictures take about as long as it
+        # took to come here.
+        self.deadline = self.end - min(time.monotonic() - self.started, timeout / 4)
         self.trials_deadline = self.deadline
         self.claimed = time.monotonic()
         study.optuna_study.set_user_attr("trials", self.trials)

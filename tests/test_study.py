@@ -1,0 +1,288 @@
+"""Which study a search goes on with; and what a kill left, put right at the next start."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+
+from mnist_cnn import claim, outcome
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import Confirm, Maximize, Plan
+from mnist_cnn.journal import Journal, read
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
+from mnist_cnn.reconcile import reconcile, reconcile_others
+from mnist_cnn.study import MODELS_KEPT, open_study
+
+PLAN = Plan(
+    name="tiny",
+    objectives=(Maximize("val_accuracy"),),
+    trials=3,
+    timeout_seconds=None,
+    trial_timeout_seconds=None,
+    epochs=2,
+    confirm=Confirm(trials=0),
+    baselines=({"width": 1.0}, {"width": 2.0}),
+    description={},
+    fingerprint="first",
+)
+WIDTH = {"width": FloatDistribution(0.0, 9.0)}
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+@pytest.fixture
+def study(storage):
+    return open_study(PLAN, storage, None)[0]
+
+
+# Which study
+
+
+def test_the_first_study_is_new_and_an_unfinished_one_is_gone_on_with(storage):
+    study, lines = open_study(PLAN, storage, None)
+    assert (study.name, lines) == ("tiny-1", ["new study tiny-1"])
+    again, lines = open_study(PLAN, storage, None)
+    assert (again.name, lines) == ("tiny-1", ["going on with tiny-1"])
+
+
+def test_a_finished_study_is_followed_by_a_new_one_and_goes_on_by_name(storage, study):
+    study.optuna_study.set_user_attr("finished", True)
+    assert open_study(PLAN, storage, None)[0].name == "tiny-2"
+    assert open_study(PLAN, storage, "tiny-1")[0].name == "tiny-1"
+
+
+def test_another_fingerprint_opens_a_new_study_and_says_so(storage, study):
+    other, lines = open_study(replace(PLAN, fingerprint="second"), storage, None)
+    assert other.name == "tiny-2"
+    assert "changed since tiny-1" in lines[0] and lines[1] == "new study tiny-2"
+    with pytest.raises(UserError, match="changed since 'tiny-1'"):
+        open_study(replace(PLAN, fingerprint="second"), storage, "tiny-1")
+    with pytest.raises(UsageError, match="there is no study 'tiny-9'; valid: tiny-1, tiny-2"):
+        open_study(PLAN, storage, "tiny-9")
+
+
+def test_a_study_whose_making_was_cut_short_is_used(storage):
+    optuna.create_study(storage=storage, study_name="tiny-1", direction="maximize")
+    study, lines = open_study(PLAN, storage, None)
+    assert (study.name, lines) == ("tiny-1", ["going on with tiny-1"])
+    assert study.optuna_study.user_attrs["fingerprint"] == PLAN.fingerprint
+
+
+def test_files_of_a_study_that_optuna_no_longer_has_are_left_alone(storage, tmp_path):
+    """Where its database was deleted; the journals there are of other trials."""
+    ended(tmp_path / "mlruns/checkpoints/tiny-3/trial-00000", "COMPLETE", values=[0.5])
+    assert open_study(PLAN, storage, None)[0].name == "tiny-4"
+
+
+def test_every_baseline_is_queued_once_whenever_the_queueing_was_cut_short(study):
+    study.optuna_study.enqueue_trial(dict(PLAN.baselines[0]))
+    for _ in range(2):
+        study.enqueue_baselines()
+    queued = [trial.system_attrs["fixed_params"] for trial in study.trials()]
+    assert queued == list(PLAN.baselines)
+
+
+# What a kill left
+
+
+def test_nothing_is_to_be_mended_in_a_study_that_ended_well(study):
+    complete(study)
+    assert reconcile(study) == []
+
+
+def test_a_running_trial_goes_back_into_the_queue_with_its_parameters_and_epochs(study):
+    trial = study.optuna_study.ask()
+    trial.suggest_float("width", 0.0, 9.0)
+    trial.report(0.5, 1)
+    journal = started(study.trial_folder(0))
+    journal.metrics(1, {"val_accuracy": 0.5})
+    params = study.trials()[0].params
+    assert reconcile(study) == ["trial 0 was interrupted after 1 epochs; it waits to go on"]
+    assert events(study.trial_folder(0))[-1] == "pause"
+    assert reconcile(study) == []
+    again = study.optuna_study.ask()
+    assert again.number == 0 and len(study.trials()) == 1
+    assert again.params == params and study.trials()[0].intermediate_values == {1: 0.5}
+
+
+def test_a_trial_that_was_lost_before_it_wrote_anything_goes_back_into_the_queue(study):
+    study.optuna_study.ask()
+    assert reconcile(study) == ["trial 0 was interrupted after 0 epochs; it waits to go on"]
+    assert study.trials()[0].state == TrialState.WAITING
+    assert not study.trial_folder(0).exists()
+
+
+def test_an_end_that_optuna_was_not_told_is_told(study):
+    trial = study.optuna_study.ask()
+    trial.report(0.75, 1)
+    ended(study.trial_folder(0), "COMPLETE", values=[0.75])
+    assert reconcile(study) == ["trial 0 had ended; Optuna is told"]
+    assert (study.trials()[0].state, study.trials()[0].values) == (TrialState.COMPLETE, [0.75])
+    assert reconcile(study) == []
+
+
+def test_a_failure_that_optuna_was_not_told_is_told_with_its_reason(study):
+    study.optuna_study.ask()
+    ended(study.trial_folder(0), "FAIL", reason="ValueError: no")
+    reconcile(study)
+    (trial,) = study.trials()
+    assert trial.state == TrialState.FAIL and trial.user_attrs["reason"] == "ValueError: no"
+
+
+def test_an_end_that_only_optuna_knows_is_written_to_the_run(study):
+    """After a power cut the two databases and the journal may be of different moments."""
+    started(study.trial_folder(complete(study).number))
+    assert reconcile(study) == ["trial 0 is finished; its run is ended"]
+    last = Journal(study.trial_folder(0)).last
+    assert (last["event"], last["status"], last["values"]) == ("end", "FINISHED", [0.5])
+    assert reconcile(study) == []
+
+
+def test_a_run_left_open_of_a_trial_that_waits_is_paused(study):
+    study.optuna_study.enqueue_trial({"width": 1.0})
+    started(study.trial_folder(0))
+    assert reconcile(study) == ["trial 0 waits to go on; its run is paused"]
+    assert events(study.trial_folder(0)) == ["start", "pause"]
+    assert reconcile(study) == []
+
+
+def test_checkpoints_and_halves_of_files_of_finished_trials_are_removed(study):
+    number = complete(study).number
+    ended(study.trial_folder(number), "COMPLETE", values=[0.5])
+    waiting = study.optuna_study.ask().number
+    for folder in (study.trial_folder(number), study.trial_folder(waiting)):
+        folder.mkdir(exist_ok=True)
+        for name in (CHECKPOINT_FILE, "checkpoint.part", MODEL_FILE, "model.part.keras"):
+            (folder / name).touch()
+    reconcile(study)
+    assert files(study.trial_folder(number)) == {MODEL_FILE, "journal.jsonl"}
+    assert CHECKPOINT_FILE in files(study.trial_folder(waiting))
+    assert reconcile(study) == []
+
+
+def test_models_are_kept_of_the_best_trials_only(study):
+    for score in range(MODELS_KEPT + 2):
+        number = complete(study, score / 10).number
+        ended(study.trial_folder(number), "COMPLETE", values=[score / 10])
+        (study.trial_folder(number) / MODEL_FILE).touch()
+    lines = reconcile(study)
+    assert [line.split(";")[0] for line in lines] == ["trial 0 is finished", "trial 1 is finished"]
+    kept = [n for n in range(MODELS_KEPT + 2) if (study.trial_folder(n) / MODEL_FILE).exists()]
+    assert kept == list(range(2, MODELS_KEPT + 2))
+
+
+def test_confirmations_left_open_are_paused_and_checkpoints_of_ended_ones_removed(study):
+    going, gone = (study.folder / f"confirmation-00000-{index}" for index in (0, 1))
+    started(going).metrics(1, {"val_accuracy": 0.5})
+    ended(gone, "COMPLETE", values=[0.5])
+    for folder in (going, gone):
+        (folder / CHECKPOINT_FILE).touch()
+    assert reconcile(study) == [
+        "confirmation-00000-0 was interrupted after 1 epochs; it is paused",
+        "confirmation-00000-1 is finished; its checkpoint is removed",
+    ]
+    assert (going / CHECKPOINT_FILE).exists() and not (gone / CHECKPOINT_FILE).exists()
+    assert reconcile(study) == []
+
+
+def test_a_study_that_is_left_for_another_has_nothing_running(storage, study):
+    started(study.folder)
+    study.optuna_study.ask()
+    started(study.trial_folder(0))
+    other, _ = open_study(replace(PLAN, fingerprint="second"), storage, None)
+    assert reconcile_others(other) == [
+        "tiny-1: trial 0 was interrupted after 0 epochs; it waits to go on",
+        "tiny-1: it was interrupted; its run is closed",
+    ]
+    assert study.trials()[0].state == TrialState.WAITING
+    assert events(study.folder)[-1] == events(study.trial_folder(0))[-1] == "pause"
+    assert reconcile_others(other) == []
+
+
+def test_a_trial_that_loses_its_worker_twice_is_failed_with_the_reason(study):
+    study.optuna_study.ask()
+    study.lost(0, "its process was killed by SIGKILL")
+    assert study.trials()[0].state == TrialState.WAITING
+    assert study.optuna_study.ask().number == 0
+    study.lost(0, "its process was killed by SIGKILL")
+    (trial,) = study.trials()
+    assert trial.state == TrialState.FAIL and trial.params == {}
+    assert trial.user_attrs["reason"] == "its process was killed by SIGKILL, for the second time"
+    last = Journal(study.trial_folder(0)).last
+    assert last["status"] == "FAILED" and last["tags"]["reason"] == trial.user_attrs["reason"]
+
+
+def test_a_worker_that_dies_after_its_trial_ended_costs_nothing(study):
+    study.optuna_study.ask()
+    ended(study.trial_folder(0), "COMPLETE", values=[0.5])
+    study.lost(0, "its process was killed by SIGKILL")
+    assert study.trials()[0].state == TrialState.COMPLETE
+
+
+# One search at a time
+
+
+def test_a_study_that_a_running_search_has_signed_is_refused(study):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        sign_as(study, other.pid)
+        with pytest.raises(UserError, match=rf"going on with tiny-1 \(process {other.pid} on "):
+            claim.claim(study)
+        other.kill()
+    claim.claim(study)  # at once, where its process is gone
+    assert claim.claimed_by_another(study) == ""  # it is ours
+
+
+def test_another_process_that_has_the_number_of_a_killed_search_holds_nothing(study):
+    sign_as(study, os.getppid(), began="1")
+    claim.claim(study)
+
+
+@pytest.mark.parametrize(("age", "refused"), [(1, True), (claim.STALE_SECONDS + 1, False)])
+def test_a_search_on_another_machine_holds_a_study_while_it_signs(study, age, refused):
+    sign_as(study, 1, host="elsewhere", time=time.time() - age)
+    assert bool(claim.claimed_by_another(study)) == refused
+    claim.release(study)
+    assert claim.claimed_by_another(study) == ""
+
+
+# What searches write
+
+
+def sign_as(study, process, **changes):
+    signature = claim._signature(process) | {"time": time.time()} | changes
+    study.optuna_study.set_user_attr(claim.ATTRIBUTE, signature)
+
+
+def started(folder):
+    journal = Journal(folder)
+    journal.write("start", name="a run", tags={}, params={})
+    return journal
+
+
+def ended(folder, state, values=None, reason=""):
+    outcome.end(started(folder), state, values=values, reason=reason)
+
+
+def complete(study, score=0.5):
+    trial = study.optuna_study.ask(WIDTH)
+    study.optuna_study.tell(trial, score)
+    return trial
+
+
+def events(folder):
+    return [event["event"] for event in read(folder)[0]]
+
+
+def files(folder):
+    return {path.name for path in folder.iterdir()}
