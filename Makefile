@@ -6,7 +6,7 @@ VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui promote serve test test-faults check lock clean
+.PHONY: help setup search ui promote serve test test-faults check bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -43,6 +43,10 @@ check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
+
+bench: $(VENV)/.done ## measure beside KerasTuner, Optuna, Ray Tune: SECONDS= SEEDS=
+	@$(VENV)/bin/python benchmarks/bench.py $(if $(SECONDS),--seconds '$(SECONDS)') \
+		$(if $(SEEDS),--seeds '$(SEEDS)')
 
 lock: $(VENV)/.done ## refresh requirements.lock from pyproject.toml
 	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
