@@ -20,8 +20,8 @@ experiment = Experiment(
     objectives=(Maximize("val_accuracy"),),
     trials=40,
     timeout_seconds=690,
-    # A trial is short, a pass and a half over the images, and judged after every quarter of one.
-    epochs=6,
+    # A trial is short, not two passes over the images, and judged after about every quarter of one.
+    epochs=8,
     epoch_images=12_500,
     batch_size=256,
     patience=16,
@@ -29,8 +29,8 @@ experiment = Experiment(
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=6),
     # From the second quarter on, a trial that is below the best third of the others is stopped.
     pruner=partial(optuna.pruners.PercentilePruner, 33.0, n_startup_trials=3, n_warmup_steps=1),
-    # The best ones are then trained for eight passes.
-    confirm=Confirm(trials=2, seeds=2, max_seeds=2, epochs=36),
+    # The best ones are then trained for ten passes.
+    confirm=Confirm(trials=2, seeds=2, max_seeds=2, epochs=44),
     baseline=(
         # A known-good plain network: convolution, pooling, convolution, pooling, dense.
         {"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128, "optimizer": "adam"},
@@ -44,6 +44,8 @@ experiment = Experiment(
             "filters_2": 64,
             "shift_pixels": 1,
             "rotation_degrees": 10,
+            "activation": "silu",
+            "dense": 0,
             "adam_learning_rate": 0.01,
         },
     ),
