@@ -71,8 +71,8 @@ def configuration(number: int) -> dict[str, object]:
     return found | {"params": trial.params, "values": dict(hp.values)}
 
 
-def curve(hp, epochs: int, seed: int):
-    """The model's size and its curve over `epochs` epochs."""
+def curve(hp, epochs: int, seed: int, precision: str | None = None):
+    """The model's size and its curve over `epochs` epochs; the machine's precision if None."""
     import keras
 
     from experiments.mnist import experiment
@@ -83,7 +83,7 @@ def curve(hp, epochs: int, seed: int):
     data = load_data("mnist")
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(machine.precision())
+    keras.config.set_dtype_policy(precision or machine.precision())
     model = build(experiment, data.dataset, hp)
     size = {
         "parameters": model.count_params(),

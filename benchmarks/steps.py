@@ -1,0 +1,191 @@
+"""The training step: how fast it is, and whether its precision costs accuracy.
+
+    .venv/bin/python benchmarks/steps.py speed [--repeat 3]
+    .venv/bin/python benchmarks/steps.py accuracy [--seeds 8] [--epochs 16] FILE
+
+`speed` trains two networks of search_spaces/cnn.py with plain `fit` and Keras's defaults, and as
+this project does, in turns, and tells images per second of the whole machine: plain `fit` has it
+all, of this project's trainings one runs on every core. The rate counts two floating-point
+operations for each multiply-accumulate, three times over for forward and backward; beside it stands
+what a matrix product of the same precision reaches in one thread.
+
+`accuracy` trains one network in mixed_bfloat16 and in float32 on the same seeds and writes each
+pair's validation accuracy, then the mean difference and its 95 % interval (Student's t).
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mnist_cnn import machine  # noqa: E402
+
+PLAIN = {"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128}
+DEEP = {
+    "blocks": 3,
+    "two_convolutions": True,
+    "batch_normalisation": True,
+    "filters_0": 16,
+    "filters_1": 32,
+    "filters_2": 64,
+    "shift_pixels": 1,
+    "rotation_degrees": 10,
+}
+NETWORKS = {"conv 32-64, dense 128": PLAIN, "16-32-32-64-64, normalised, distorted": DEEP}
+IMAGES = 12_288
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    verbs = parser.add_subparsers(required=True, dest="verb")
+    verbs.add_parser("speed").add_argument("--repeat", type=int, default=3)
+    verb = verbs.add_parser("accuracy")
+    verb.add_argument("--seeds", type=int, default=8)
+    verb.add_argument("--epochs", type=int, default=16)
+    verb.add_argument("file", type=Path)
+    options = parser.parse_args()
+    if options.verb == "speed":
+        speed(options.repeat)
+    else:
+        accuracy(options.seeds, options.epochs, options.file)
+
+
+def speed(repeat: int) -> None:
+    """Print the table of images per second."""
+    cores = machine.cores()
+    peaks = [in_processes(1, matrix_product, precision) for precision in ("float32", "bfloat16")]
+    print(f"matrix product, one thread: float32 {peaks[0]:.0f}, bfloat16 {peaks[1]:.0f} GFLOP/s\n")
+    print("| network | plain fit, images/s | ours, images/s | ratio | ours, GFLOP/s a thread |")
+    print("|---|---|---|---|---|")
+    for name, values in NETWORKS.items():
+        plain, ours = [], []
+        for _ in range(repeat):  # in turns, so that what disturbs the machine disturbs both
+            plain.append(in_processes(1, keras_defaults, values, threads=cores))
+            ours.append(in_processes(cores, as_here, values))
+        ratios = [b / a for a, b in zip(plain, ours, strict=True)]
+        rate = 6 * multiply_accumulates(values) * statistics.median(ours) / cores / 1e9
+        print(
+            f"| {name} | {statistics.median(plain):.0f} | {statistics.median(ours):.0f} "
+            f"| {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) "
+            f"| {rate:.0f} |",
+            flush=True,
+        )
+
+
+def in_processes(count: int, function, *arguments, threads: int = 1) -> float:
+    """The sum of what `function` returns in `count` processes at once, each with its threads."""
+    os.environ.update(machine.threads_environment(threads), TF_CPP_MIN_LOG_LEVEL="3")
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        return sum(pool.starmap(function, [arguments] * count, chunksize=1))
+
+
+def multiply_accumulates(values) -> int:
+    """What one image costs in the network's forward pass."""
+    return int(in_processes(1, _multiply_accumulates, values))
+
+
+def _multiply_accumulates(values) -> int:
+    from mnist_cnn.architecture import multiply_accumulates
+
+    return multiply_accumulates(model_of(values))
+
+
+def matrix_product(precision: str) -> float:
+    """GFLOP/s of a product of two 1024x1024 matrices."""
+    import tensorflow as tf
+
+    a = tf.cast(tf.random.normal((1024, 1024)), precision)
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
+    product()
+    started, times = time.perf_counter(), 40
+    for _ in range(times):
+        product().numpy()
+    return times * 2 * 1024**3 / (time.perf_counter() - started) / 1e9
+
+
+def model_of(values):
+    """The network, compiled by its search space."""
+    import keras_tuner
+
+    from experiments.mnist import experiment
+    from mnist_cnn.run import build, load_data
+
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(values)
+    return build(experiment, load_data("mnist").dataset, hp)
+
+
+def keras_defaults(values) -> float:
+    """Images per second of the second of two short epochs under plain `fit`."""
+    from mnist_cnn.run import load_data
+
+    images = load_data("mnist").train[slice(IMAGES)]
+    return second_epoch(model_of(values), x=images.x, y=images.y)
+
+
+def as_here(values) -> float:
+    """The same as this project trains."""
+    import keras
+
+    from experiments.mnist import experiment
+    from mnist_cnn.run import load_data
+    from mnist_cnn.training import STEPS_PER_EXECUTION, batches
+
+    keras.config.set_dtype_policy(machine.precision())
+    model = model_of(values)
+    model.jit_compile = experiment.jit_compile
+    model.steps_per_execution = STEPS_PER_EXECUTION
+    size = experiment.batch_size
+    data = batches(load_data("mnist").train, size, 0, 0)
+    return second_epoch(model, x=data, steps_per_epoch=IMAGES // size, shuffle=False)
+
+
+def second_epoch(model, **data) -> float:
+    """Images per second, without the first epoch's compilation."""
+    import keras
+
+    started: list[float] = []
+    clock = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: started.append(time.time()))
+    model.fit(**data, epochs=2, verbose=0, callbacks=[clock])
+    return IMAGES / (time.time() - started[1])
+
+
+def accuracy(seeds: int, epochs: int, file: Path) -> None:
+    """Append pairs to `file` until there are `seeds`, then print what they say."""
+    os.environ.update(machine.threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
+    import keras_tuner
+    from scipy import stats
+
+    from benchmarks.curves import curve
+
+    pairs = [json.loads(line) for line in file.open()] if file.exists() else []
+    while len(pairs) < seeds:
+        pair = []
+        for precision in ("mixed_bfloat16", "float32"):
+            hp = keras_tuner.HyperParameters()
+            hp.values.update(DEEP)
+            _, found = curve(hp, epochs, len(pairs), precision)
+            pair.append(found["val_accuracy"][-1])
+        pairs.append(pair)
+        with file.open("a") as opened:
+            opened.write(json.dumps(pair) + "\n")
+    differences = [100 * (a - b) for a, b in pairs]
+    mean = statistics.fmean(differences)
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    half = stats.t.ppf(0.975, len(differences) - 1) * error
+    print(f"mixed_bfloat16 {100 * statistics.fmean(a for a, _ in pairs):.3f} %")
+    print(f"float32        {100 * statistics.fmean(b for _, b in pairs):.3f} %")
+    print(
+        f"difference     {mean:+.3f} points, 95 % interval {mean - half:+.3f} to {mean + half:+.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
