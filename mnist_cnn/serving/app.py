@@ -16,12 +16,11 @@ from starlette.types import ASGIApp
 
 from mnist_cnn.serving import answers, arrays, images, reading
 from mnist_cnn.serving.answers import Answer, Health, ModelInfo, Problem
-from mnist_cnn.serving.batching import Batcher
-from mnist_cnn.serving.body import Bodies
-from mnist_cnn.serving.champion import Champion
+from mnist_cnn.serving.champion import Champion, Watcher
 from mnist_cnn.serving.guard import Guard
+from mnist_cnn.serving.inference import Batcher
+from mnist_cnn.serving.limits import Bodies
 from mnist_cnn.serving.refusal import Refusal
-from mnist_cnn.serving.watcher import Watcher
 
 STATIC = Path(__file__).parent / "static"
 # Waiting for a place where pictures are decoded; each holds its body meanwhile.

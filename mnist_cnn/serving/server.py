@@ -14,7 +14,7 @@ import uvicorn
 from PIL import Image
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.serving.connections import ImpatientProtocol
+from mnist_cnn.serving.limits import ImpatientProtocol
 
 if TYPE_CHECKING:  # TensorFlow comes with it, and is imported when the port is ours
     from mnist_cnn.serving.champion import Champion
@@ -35,7 +35,7 @@ def serve(host: str, port: int) -> None:
     with _listening(host, port) as listening:
         with _quiet():
             from mnist_cnn.serving.app import create_app
-            from mnist_cnn.serving.watcher import Watcher
+            from mnist_cnn.serving.champion import Watcher
 
             watcher = Watcher()
             watcher.look()
@@ -77,7 +77,10 @@ def _quiet() -> Iterator[None]:
 
 def _listening(host: str, port: int) -> socket.socket:
     """The port, taken before the model is loaded, so that the user knows at once if it is not."""
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio sends at once; else a client that keeps its connection would
+    # wait 40 ms for each answer's body (Nagle's algorithm and delayed acknowledgements).
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -1,4 +1,4 @@
-"""The images that wait, of however many requests, answered by one call of the model.
+"""The images of many requests, answered by few calls of the model.
 
 Nothing waits for a batch to fill: the model is called as soon as it is free, with whatever came
 while it was busy. So a single request is answered at once, and many at once share their calls.
@@ -8,8 +8,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
+from keras import Model
 from numpy.typing import NDArray
 
 from mnist_cnn.serving.refusal import Refusal
@@ -17,9 +20,55 @@ from mnist_cnn.serving.refusal import Refusal
 Images = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
+BATCH = 128
 # Of 3 kB each; a machine that answers 1,000 a second has caught up in seconds.
 MAX_WAITING = 8192
-BATCH = 128
+
+
+class Predictor:
+    """A Keras model, compiled for batches of fixed sizes; any thread may call it.
+
+    `model.predict` sets up a data pipeline at each call, for tens of milliseconds, and a function
+    that takes any batch size is traced anew for each. So there is one traced function for each
+    power of two, and a batch is padded up to the next: at most twice the work, and no tracing after
+    the start. Building it runs it once for every size.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._shape = tuple(model.input_shape[1:])
+        function = tf.function(lambda images: model(images, training=False), autograph=False)
+        self._functions = {
+            size: function.get_concrete_function(tf.TensorSpec((size, *self._shape), tf.float32))
+            for size in _powers_of_two(BATCH)
+        }
+        for size in self._functions:
+            self(np.zeros((size, *self._shape), np.float32))
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Probabilities of shape (n, classes) for images of shape (n, height, width, channels)."""
+        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        return np.concatenate([self._call(chunk) for chunk in chunks])
+
+    def _call(self, images: Images) -> Probabilities:
+        count = len(images)
+        size = 1 << (count - 1).bit_length()
+        if size > count:
+            images = np.concatenate([images, np.zeros((size - count, *self._shape), np.float32)])
+        answer = self._functions[size](tf.constant(images)).numpy()
+        return np.asarray(answer[:count], dtype=np.float32)
+
+
+def _powers_of_two(largest: int) -> list[int]:
+    return [1 << power for power in range(largest.bit_length())]
+
+
+@dataclass
+class _Ticket:
+    """A request's images, and where their answer goes."""
+
+    predictor: Callable[[Images], Probabilities]
+    images: Images
+    answer: "asyncio.Future[Probabilities]"
 
 
 class Batcher:
@@ -70,7 +119,7 @@ class Batcher:
                 start = end
         self._running = None
 
-    def _take(self) -> list["_Ticket"]:
+    def _take(self) -> list[_Ticket]:
         """The next requests of the same model, as many as fit one batch, and at least one."""
         batch: list[_Ticket] = []
         count = 0
@@ -84,15 +133,3 @@ class Batcher:
             count += len(ticket.images)
         self._images -= count
         return batch
-
-
-class _Ticket:
-    """A request's images, and where their answer goes."""
-
-    def __init__(
-        self,
-        predictor: Callable[[Images], Probabilities],
-        images: Images,
-        answer: "asyncio.Future[Probabilities]",
-    ) -> None:
-        self.predictor, self.images, self.answer = predictor, images, answer

@@ -1,17 +1,52 @@
-"""Bodies of requests, read within bounds: of each, of all together, and of time."""
+"""What a client may take of time and memory.
+
+uvicorn waits for a request's head for ever, and takes a body of any size; a few thousand
+connections that each send a byte now and then would use up all that a process may have open.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnist_cnn.serving.refusal import Refusal
 
+SECONDS = 10.0  # for the head of a request, and for its body
 MAX_BYTES = 10 * 2**20
 # Counted as they arrive, so that a client that only announces a large body holds no room.
 MAX_BYTES_OF_ALL = 64 * 2**20
-SECONDS = 10.0
+
+
+class ImpatientProtocol(H11Protocol):
+    """uvicorn's HTTP, with a time limit on the head of each request.
+
+    It also limits how long a body that was refused may go on coming in.
+    """
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._limit is None:
+            self._limit = self.loop.call_later(SECONDS, self.transport.close)
+        elif not idle and self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
 
 
 class Bodies:
