@@ -21,6 +21,14 @@ COLORS = {TrialState.COMPLETE: BLUE, TrialState.PRUNED: ORANGE, TrialState.FAIL:
 MARKERS = {TrialState.COMPLETE: "o", TrialState.PRUNED: "v", TrialState.FAIL: "x"}
 BEST_COLOR = "tab:red"  # of the best trial, in every picture
 
+# Of Keras's own metrics and of what a run is measured to cost.
+UNITS = {
+    "accuracy": "share of the images",
+    "loss": "mean over the images",
+    "parameters": "count",
+    "multiply_accumulates": "count for an image",
+}
+
 SHOWN_PARAMETERS = 8  # more could not be read
 
 
@@ -35,6 +43,14 @@ def new_figure(title: str, height: float = 5) -> tuple[Figure, Axes]:
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as a PNG of one and a half times the width at which MLflow shows it."""
     figure.savefig(path, dpi=144)
+
+
+def with_unit(metric: str) -> str:
+    """A metric's name with its unit, where the name does not say it itself."""
+    for ending, unit in UNITS.items():
+        if metric.endswith(ending):
+            return f"{metric} ({unit})"
+    return metric
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:

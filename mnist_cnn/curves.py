@@ -23,7 +23,7 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
             if history and name in history[0]:
                 values = [metrics[name] for metrics in history]
                 axes.plot(epochs, values, color=color, marker=marker, markersize=5, label=label)
-        chart.label_axes(axes, "epoch", metric)
+        chart.label_axes(axes, "epoch", chart.with_unit(metric))
         if axes.lines:
             axes.legend()
     return figure

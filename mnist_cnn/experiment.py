@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
+from mnist_cnn import space_source
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
 
@@ -106,6 +107,8 @@ class Experiment:
     precision: a Keras dtype policy; None for the fastest that the machine computes natively.
     jit_compile: whether XLA compiles the training step. Off, because on a CPU it made an epoch of
         these models two to four times as long.
+    deterministic: whether TensorFlow takes deterministic operations only. On a CPU a training comes
+        to the same weights without; on a GPU it takes this, and some operations then refuse.
 
     Raises UserError for a value out of range.
     """
@@ -128,6 +131,7 @@ class Experiment:
     baseline: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     precision: str | None = None
     jit_compile: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "patience"):
@@ -166,14 +170,19 @@ def check_name(name: str) -> None:
         raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
 
 
+def find_project() -> None:
+    """Let Python import from the current folder: experiments/ and search_spaces/ lie there."""
+    if (root := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, root)
+
+
 def load_experiment(name: str) -> Experiment:
     """The `experiment` of experiments/<name>.py in the current folder.
 
     Raises UsageError if there is no such file, UserError if it does not hold an `Experiment`.
     """
     check_name(name)
-    if (root := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, root)  # experiments/ and search_spaces/ lie there, not in the package
+    find_project()
     try:
         found = getattr(importlib.import_module(f"experiments.{name}"), "experiment", None)
     except UserError:
@@ -240,37 +249,28 @@ _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 _SAMPLING = ("sampler", "pruner")
 
 
+def comparable(experiment: Experiment) -> dict[str, str]:
+    """The fields, as text, that two trials have to have in common to be compared."""
+    return {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+
+
 def fingerprint(experiment: Experiment) -> str:
     """A digest of all that makes two trials of an experiment comparable.
 
     The fields, the source of the file that defines the space, and the data set's digest. Trials of
     experiments with different fingerprints never share a study.
     """
-    facts = {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+    facts = comparable(experiment)
     facts |= {f"{name}_source": _own_source(getattr(experiment, name)) for name in _SAMPLING}
-    facts["space_source"] = space_source(experiment.space)
+    facts["space_source"] = space_source.text(experiment.space)
     facts["data"] = experiment.dataset().digest
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def space_source(space: SearchSpace) -> str:
-    """The text of the file that defines `space`."""
-    definition = space.func if isinstance(space, partial) else space
-    if is_hyper_model(definition):
-        definition = type(definition)
-    return inspect.getsource(inspect.getmodule(definition) or definition)
 
 
 def _own_source(value: Any) -> str:
     """The text of a function, which its name does not tell; "" for a class, told by its name."""
     function = value.func if isinstance(value, partial) else value
     return inspect.getsource(function) if inspect.isfunction(function) else ""
-
-
-def is_hyper_model(space: SearchSpace) -> bool:
-    """Whether `space` is a KerasTuner HyperModel, not a function."""
-    keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
-    return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
 
 
 def _text(value: Any) -> str:

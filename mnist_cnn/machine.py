@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+WORKER = "MNIST_CNN_WORKER"  # the variable with the number of a training process, from 1
+
 
 def cores() -> int:
     """The number of cores that this process may use."""
@@ -54,7 +56,7 @@ def gpus() -> int:
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
-    """The environments of `count` training processes: each its share of the cores, or a GPU.
+    """The environments of `count` training processes: a number, its share of the cores, or a GPU.
 
     They count only if they are set before TensorFlow is imported.
     """
@@ -63,10 +65,14 @@ def worker_environments(count: int) -> list[dict[str, str]]:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
+    workers = [common | {WORKER: str(number)} for number in range(1, count + 1)]
     if not (found := gpus()):
-        return [common] * count
+        return workers
     names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(found)))).split(",")
-    return [common | {"CUDA_VISIBLE_DEVICES": names[place % found]} for place in range(count)]
+    return [
+        worker | {"CUDA_VISIBLE_DEVICES": names[place % found]}
+        for place, worker in enumerate(workers)
+    ]
 
 
 def threads_environment(threads: int) -> dict[str, str]:
@@ -95,18 +101,40 @@ def memory_of(process_id: int | None) -> int:
 def available_memory() -> float:
     """The bytes of memory that can still be taken without swapping; infinite if unknown.
 
-    The smaller of the kernel's estimate (MemAvailable) and what a cgroup still allows.
+    The smallest of the kernel's estimate (MemAvailable) and what the cgroups of this process still
+    allow, version 1 or 2.
     """
-    found = math.inf
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found = int(line.split()[1]) * 1024
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            used = int((group / "memory.current").read_text())
-            found = min(found, max(0, int(limit) - used))
-    except OSError:
-        pass
-    return found
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return math.inf
+    kernel = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
+    return min([kernel, *(_left_in(folder) for group in groups for folder in _folders(group))])
+
+
+def _folders(group: str) -> list[Path]:
+    """The folders of a line of /proc/self/cgroup that may limit memory: its own and those above."""
+    _, controllers, path = group.split(":", 2)
+    if controllers not in ("", "memory"):
+        return []
+    root = Path("/sys/fs/cgroup") / controllers
+    own = root / path.lstrip("/")
+    return [own, *(folder for folder in own.parents if folder.is_relative_to(root))]
+
+
+def _left_in(folder: Path) -> float:
+    """The bytes that a cgroup still allows. Its cache of files does not count as taken."""
+    v1 = (folder / "memory.limit_in_bytes").exists()
+    limit, taken = ("limit_in_bytes", "usage_in_bytes") if v1 else ("max", "current")
+    try:
+        bound = (folder / f"memory.{limit}").read_text().strip()
+        if bound == "max":
+            return math.inf
+        used = int((folder / f"memory.{taken}").read_text())
+        facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:  # the root has none, and in a container those above are not seen
+        return math.inf
+    prefix = "total_" if v1 else ""  # with the groups below, as the usage is
+    cache = sum(int(facts[f"{prefix}{kind}_file"]) for kind in ("inactive", "active"))
+    return max(0, int(bound) - used + cache)

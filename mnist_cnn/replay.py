@@ -1,5 +1,6 @@
 """Replay: a run's training is repeated from what the run recorded, and compared to the bit."""
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -9,12 +10,12 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
-from mnist_cnn import machine, tasks, tracking
+from mnist_cnn import machine, tasks
 from mnist_cnn.errors import UserError
-from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.mlruns import SPACE_FILE, checkpoints
 from mnist_cnn.outcome import Replayed
+from mnist_cnn.registry import models, store
 from mnist_cnn.workers import Workers
 
 TIMES = {"epoch_seconds"}  # differ every time, and say nothing of the outcome
@@ -25,14 +26,18 @@ def replay(run_id: str) -> Iterator[str]:
 
     Raises UserError if the run has no recipe, and, after the lines, if the outcome differs.
     """
-    client = tracking.connect(MLRUNS)
-    run = _get_run(client, run_id)
+    with store.answering():
+        client = store.connect("mnist")
+        run = _get_run(client, run_id)
+        recorded = _history(client, run)
+        experiment = str(client.get_experiment(run.info.experiment_id).name)
     recipe = json.loads(run.data.tags["recipe"])
-    recorded = _history(client, run_id)
-    experiment = client.get_experiment(run.info.experiment_id).name
     yield f"replaying {run.info.run_name} ({len(recorded)} epochs)"
     with tempfile.TemporaryDirectory() as folder:
-        again = _train(experiment, recipe | {"trained": len(recorded)}, Path(folder))
+        source = _space_source(run, recipe)
+        if source and _changed(recipe["space_module"], source):
+            yield "the search space has changed since; replaying with what it was"
+        again = _train(experiment, recipe | {"trained": len(recorded)}, source, Path(folder))
     causes = list(_differences(recipe, again.recipe))
     outcome = list(_outcome(run, recorded, again))
     yield from causes
@@ -44,10 +49,7 @@ def replay(run_id: str) -> Iterator[str]:
 
 
 def _get_run(client: MlflowClient, run_id: str) -> Run:
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
-        raise UserError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
+    run = models.get_run(client, run_id)
     if "recipe" not in run.data.tags or "weights.sha256" not in run.data.tags:
         raise UserError(
             f"run {run_id!r} cannot be replayed: it is not a trial or a confirmation that trained"
@@ -55,22 +57,39 @@ def _get_run(client: MlflowClient, run_id: str) -> Run:
     return run
 
 
-def _train(experiment: str, recipe: dict[str, Any], folder: Path) -> Replayed:
+def _space_source(run: Run, recipe: dict[str, Any]) -> Path | None:
+    """The space's text as the training kept it, if it is still there.
+
+    Only from the folder of the run in mlruns/: what lies in MLflow may be of anybody, and this is
+    code that will run.
+    """
+    file = checkpoints() / run.data.tags.get("journal", "") / SPACE_FILE
+    if not file.is_file() or "space_module" not in recipe:
+        return None
+    same = hashlib.sha256(file.read_bytes()).hexdigest() == recipe["space"]
+    return file if same else None
+
+
+def _changed(module: str, source: Path) -> bool:
+    now = Path(module.replace(".", "/") + ".py")
+    return now.is_file() and now.read_bytes() != source.read_bytes()
+
+
+def _train(experiment: str, recipe: dict[str, Any], source: Path | None, folder: Path) -> Replayed:
     (environment,) = machine.worker_environments(1)
     if recipe["threads"].isdigit():  # sums are taken in another order by another number of threads
         environment |= machine.threads_environment(int(recipe["threads"]))
     with Workers([environment], folder / "log") as workers:
-        call = partial(tasks.replay, experiment, recipe, folder / "run")
+        call = partial(tasks.replay, experiment, recipe, source, folder / "run")
         replayed: Replayed = workers.call(call)
         return replayed
 
 
-def _history(client: MlflowClient, run_id: str) -> list[dict[str, float]]:
+def _history(client: MlflowClient, run: Run) -> list[dict[str, float]]:
     """The metrics of each epoch as MLflow has them."""
-    names = client.get_run(run_id).data.metrics
     epochs: dict[int, dict[str, float]] = {}
-    for name in names:
-        for metric in client.get_metric_history(run_id, name):
+    for name in run.data.metrics:
+        for metric in client.get_metric_history(run.info.run_id, name):
             epochs.setdefault(metric.step, {})[name] = metric.value
     return [epochs[step] for step in sorted(epochs) if "loss" in epochs[step]]
 

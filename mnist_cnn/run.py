@@ -18,13 +18,19 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import tensorflow as tf
 
-from mnist_cnn import architecture, chart, machine
+from mnist_cnn import architecture, chart, machine, space_source
 from mnist_cnn.curves import curves
 from mnist_cnn.datasets import Dataset, Images, split
-from mnist_cnn.experiment import Experiment, fingerprint, load_experiment, space_source
+from mnist_cnn.experiment import (
+    Experiment,
+    comparable,
+    fingerprint,
+    load_experiment,
+)
 from mnist_cnn.journal import Journal
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
 from mnist_cnn.training import (
     EVALUATION_BATCH_SIZE,
     Checkpoint,
@@ -121,6 +127,8 @@ class Run:
         experiment, folder = self.experiment, self.journal.folder
         keras.backend.clear_session()
         keras.utils.set_random_seed(self.seed)
+        if experiment.deterministic:
+            tf.config.experimental.enable_op_determinism()
         keras.config.set_dtype_policy(experiment.precision or machine.precision())
         model = build(experiment, self.data.dataset, hp)
         size = {
@@ -129,6 +137,8 @@ class Run:
         }
         values = dict(hp.values)
         self.start(values, architecture.in_words(model), size)
+        (folder / SPACE_FILE).write_text(space_source.text(experiment.space), encoding="utf-8")
+        self.journal.write("artifact", path=SPACE_FILE)
         _refuse_what_does_not_fit(model, experiment.batch_size)
 
         ended = False
@@ -180,6 +190,7 @@ class Run:
             name=f"{self.title} · {words}",
             tags={**self.tags, RECIPE_TAG: json.dumps(self.recipe(values))},
             values=values,
+            worker=os.environ.get(machine.WORKER, ""),
             params={
                 "epochs": self.epochs,
                 "seed": self.seed,
@@ -213,7 +224,9 @@ class Run:
             "epochs": self.epochs,
             "fingerprint": fingerprint(experiment),
             "data": self.data.dataset.digest,
-            "space": hashlib.sha256(space_source(experiment.space).encode()).hexdigest(),
+            "space": hashlib.sha256(space_source.text(experiment.space).encode()).hexdigest(),
+            "space_module": space_source.module(experiment.space),
+            "experiment": comparable(experiment),
             "precision": experiment.precision or machine.precision(),
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
             "machine": machine.processor(),

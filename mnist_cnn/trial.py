@@ -11,9 +11,9 @@ import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn import journal, machine
+from mnist_cnn import journal, machine, space_source
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.experiment import load_experiment
+from mnist_cnn.experiment import find_project, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
 from mnist_cnn.outcome import Replayed, end, objective_value, tell
@@ -89,8 +89,16 @@ def run_confirmation(
         run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
 
 
-def run_replay(experiment_name: str, recipe: dict[str, Any], folder: Path) -> Replayed:
-    """Train what `recipe` says from the beginning, in a worker process; files go to `folder`."""
+def run_replay(
+    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
+) -> Replayed:
+    """Train what `recipe` says from the beginning, in a worker process; files go to `folder`.
+
+    source: the text of the space's file as it was then; None leaves it as it is now.
+    """
+    find_project()
+    if source is not None:
+        space_source.bring_back(recipe["space_module"], source)
     experiment = load_experiment(experiment_name)
     if recipe["precision"] != (experiment.precision or machine.precision()):
         experiment = replace(experiment, precision=recipe["precision"])  # of another machine
@@ -109,7 +117,7 @@ def run_replay(experiment_name: str, recipe: dict[str, Any], folder: Path) -> Re
     run.train(hp, lambda epoch, metrics: epoch == last)
     events, _ = journal.read(folder)
     start = next(event for event in events if event["event"] == "start")
-    (weights,) = (e["tags"][WEIGHTS_TAG] for e in events if e["event"] == "tags")
+    (weights,) = (e["tags"][WEIGHTS_TAG] for e in events if WEIGHTS_TAG in e.get("tags", {}))
     return Replayed(
         recipe=json.loads(start["tags"][RECIPE_TAG]),
         history=[event["metrics"] for event in events if event["event"] == "metrics"],

@@ -3,6 +3,7 @@
 import shutil
 
 import keras
+import numpy as np
 from mlflow import MlflowClient
 
 from mnist_cnn import tracking
@@ -65,19 +66,24 @@ def write_project(repository, root):
     (root / "search_spaces" / "tiny.py").write_text(SPACE)
 
 
-def train(path, units, epochs, seed=0, images=2000):
-    """A saved net; more epochs make it better."""
-    keras.utils.set_random_seed(seed)
-    data = mnist().train()[slice(images)]
+def knowing(path, wrong):
+    """Save a net that knows the experiment's 500 test images by heart, but for the first `wrong`.
+
+    Its first layer finds the image that is most like the given one, which by Cauchy and Schwarz is
+    that image itself; the second one has the class of each.
+    """
+    images = mnist().test()[slice(500)]
+    x = images.x.reshape(500, -1)
+    finding = 1000 * x.T / np.linalg.norm(x, axis=1)
+    known = np.where(np.arange(500) < wrong, (images.y + 1) % 10, images.y)
     layers = [
         keras.Input((28, 28, 1)),
         keras.layers.Flatten(),
-        keras.layers.Dense(units, activation="relu"),
-        keras.layers.Dense(10, activation="softmax"),
+        keras.layers.Dense(500, activation="softmax", use_bias=False),
+        keras.layers.Dense(10, use_bias=False),
     ]
     model = keras.Sequential(layers)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(data.x, data.y, epochs=epochs, batch_size=50, verbose=0)
+    model.set_weights([finding, np.eye(10)[known]])
     model.save(path)
 
 

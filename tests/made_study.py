@@ -84,7 +84,9 @@ def finished_trial(
     return trial
 
 
-def write_journal(folder, tags, minutes, *, values=None, epochs=(), state="COMPLETE", reason=""):
+def write_journal(
+    folder, tags, minutes, *, values=None, epochs=(), state="COMPLETE", reason="", worker=""
+):
     """The journal of a run, and the model file of one that finished.
 
     minutes: from when to when, for each stretch of the run; epochs: the metrics of each.
@@ -92,7 +94,8 @@ def write_journal(folder, tags, minutes, *, values=None, epochs=(), state="COMPL
     journal = Journal(folder)
     for number, (start, end) in enumerate(minutes):
         name = f"{folder.name} · conv 32-64"
-        journal.write("start", time=_ms(start), name=name, tags=tags, values=values, params={})
+        told = {"tags": tags, "values": values, "worker": worker, "params": {}}
+        journal.write("start", time=_ms(start), name=name, **told)
         if number < len(minutes) - 1:
             journal.write("pause", time=_ms(end), tags={})
     for step, metrics in enumerate(epochs, start=1):
@@ -158,6 +161,7 @@ def searched_study(folder, trials=24, workers=2, seed=0, **fields):
             epochs=epochs,
             state=state.name,
             reason=reason,
+            worker=str(worker + 1),
         )
     _confirm(study, max(free), luck)
     return study
@@ -219,6 +223,7 @@ def _confirm(study, minute, luck):
                 [(minute, minute + 3)],
                 values=seen(trial.params),
                 epochs=[_metrics(score, trial.params)],
+                worker=str(index % 2 + 1),
             )
             minute += 1.5 * (index + 1)
 

@@ -215,6 +215,7 @@ CHANGES = {
     "baseline": [{"units": 3}, {"units": 4}],
     "precision": ["float32"],
     "jit_compile": [True],
+    "deterministic": [True],
     "dataset": [lambda: mnist().first(300), lambda: mnist().first(301)],
 }
 

@@ -27,12 +27,12 @@ from mnist_cnn.confirmation import Candidate, candidates
 from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.journal import read
-from mnist_cnn.report import history, study_figures, study_run, trial_figures
+from mnist_cnn.report import confirmed, history, study_figures, study_run, trial_figures
 from mnist_cnn.report.parameter_axis import parameter_axis
 from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
 from mnist_cnn.report.pictures import draw_pictures, important_parameters
 from mnist_cnn.report.timeline import timeline
-from mnist_cnn.report.wording import short
+from mnist_cnn.report.wording import difference, short
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
@@ -97,7 +97,7 @@ def test_the_page_names_the_winner_its_configuration_and_what_to_type(searched):
     values = study_run.configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
     assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
-    assert f"{winner.score - winner.trial.values[0]:+.2g}" in page.text
+    assert difference(confirmed.flattery(study, winner)) in page.text
 
 
 def test_what_others_wrote_is_text_on_the_page_and_no_markup(searched):
@@ -181,9 +181,7 @@ def test_without_a_complete_trial_the_report_is_written_and_the_message_leads_to
 def test_the_end_of_a_search_shows_the_path_of_the_report(searched, monkeypatch):
     study, _ = searched
     monkeypatch.chdir(study.folder.parents[2])
-    lines = study_run.summary(
-        study, candidates(study)[0], Deliverer("mnist", study.folder, study.folder)
-    )
+    lines = study_run.summary(study, Deliverer("mnist", study.folder, study.folder))
     assert "report mlruns/checkpoints/mnist-1/report.html" in lines
     assert lines[-1].endswith("make promote EXPERIMENT=mnist")
 
@@ -191,7 +189,28 @@ def test_the_end_of_a_search_shows_the_path_of_the_report(searched, monkeypatch)
 def test_the_description_keeps_its_table_whole(tmp_path):
     study = study_of(tmp_path, [([0.5], COMPLETE, {"units[model=cnn|resnet]": 0.01})], ACCURACY)
     last = study_run.description(study, candidates(study)).splitlines()[-1]
-    assert last.count("|") - last.count("\\|") == 6
+    assert last.count("|") - last.count("\\|") == 4
+
+
+@pytest.mark.parametrize(("objective", "sign"), [(ACCURACY, 1), (LOSS, -1)], ids=["max", "min"])
+def test_the_confirmation_is_a_table_of_how_far_the_first_scores_were_flattered(
+    tmp_path, objective, sign
+):
+    study = made_study(tmp_path, objectives=(objective,), confirm=Confirm(epochs=9))
+    ranked = [
+        Candidate(finished_trial(7, [0.90]), (0.80, 0.84), tmp_path),
+        Candidate(finished_trial(3, [0.95]), (0.75,), tmp_path),
+        Candidate(finished_trial(5, [0.99]), (), tmp_path),
+    ]
+    first, second = confirmed.rows(study, ranked)
+    flattered = difference(sign * 0.08)
+    assert first == ("7", "0.9000", "0.8200", "0.028", flattered, "0.8000, 0.8400")
+    assert second == ("3", "0.9500", "0.7500", "", difference(sign * 0.2), "0.7500")
+    words = confirmed.in_words(study, ranked)
+    assert f"on average over 2 trials 0.14 {'better' if sign > 0 else 'worse'}" in words
+    assert "A confirmation has 9 epochs, though, and a trial 6." in words
+    assert confirmed.in_words(study, ranked[2:]) == ""
+    assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in study_run.description(study, ranked)
 
 
 def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_end():
@@ -345,6 +364,19 @@ def test_runs_side_by_side_lie_in_rows_and_pauses_are_cut_out(tmp_path):
     assert "(minutes)" in axes.get_xlabel()
 
 
+def test_runs_of_known_workers_lie_in_the_rows_of_these(tmp_path):
+    for number, worker in enumerate(["2", "1", "2"]):
+        folder = tmp_path / f"trial-{number}"
+        tags = {"kind": "trial", "optuna.trial": str(number)}
+        write_journal(folder, tags, [(3 * number, 3 * number + 3)], worker=worker)
+    axes = timeline(history.run_histories(tmp_path)).axes[0]
+    rows = {
+        round(text.get_position()[1]): text.get_text() for text in axes.texts if text.get_text()
+    }
+    assert axes.get_ylabel() == "worker"
+    assert rows == {0: "1", 1: "2"}  # one after another, and yet not in one row
+
+
 def test_a_killed_run_ends_with_the_last_thing_it_wrote(tmp_path):
     tags = {"kind": "trial", "optuna.trial": "4"}
     write_journal(tmp_path / "trial-4", tags, [(0, 2)], values={"a": 1}, epochs=[{"loss": 1.0}] * 2)
@@ -359,7 +391,7 @@ def test_a_killed_run_ends_with_the_last_thing_it_wrote(tmp_path):
     journal.write_text("".join(json.dumps(event) + "\n" for event in lines))
     (tmp_path / "trial-5").mkdir()  # lost before it wrote anything
     (run,) = history.run_histories(tmp_path)
-    assert [end - start for start, end in run.stretches] == [0, 30]
+    assert [stretch.end - stretch.start for stretch in run.stretches] == [0, 30]
     assert run.seconds == 30 and run.values == {"a": 1, "b": 2} and set(run.epochs) == {1, 2}
 
 
@@ -380,7 +412,7 @@ def test_the_front_is_of_the_trials_that_no_other_dominates(objectives, front):
     (axes,) = study_figures.pareto_front(trials, objectives).axes
     labels = [int(text.get_text()) for text in axes.texts]
     assert sorted(labels) == sorted(front)
-    assert "(more is better)" in axes.get_xlabel() + axes.get_ylabel() or front == [0]
+    assert "more is better" in axes.get_xlabel() + axes.get_ylabel() or front == [0]
     assert ("first two of 3" in axes.get_title()) == (len(objectives) == 3)
 
 
@@ -399,7 +431,7 @@ def test_several_objectives_have_their_front_and_the_curves_from_the_journals(tm
         "Time line",
     ]
     told = [finished_trial(number, [0.9, 500.0], reported=(0.5, 0.7, 0.9)) for number in range(3)]
-    trial_figures.save(trial_figures.learning_curves(told, ACCURACY), tmp_path / "told.png")
+    chart.save(trial_figures.learning_curves(told, ACCURACY), tmp_path / "told.png")
     assert pictures[2].path.read_bytes() == (tmp_path / "told.png").read_bytes()
 
 
@@ -412,7 +444,7 @@ def test_the_confirmation_shows_first_scores_means_and_what_was_flattered(tmp_pa
     figure = study_figures.confirmations(ranked, ACCURACY, (8, 32))
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert labels == ["trial 7 (winner)\n+0", "trial 3\n-0.03"]
+    assert labels == ["trial 7 (winner)\n+0", "trial 3\n-0.0300"]
     words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     assert "(8 epochs)" in words and "(32 epochs)" in words
 

@@ -1,10 +1,10 @@
 """A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -228,22 +228,38 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(proje
             assert run.data.tags["reason"] in reasons
 
 
-def test_a_trial_is_replayed_to_the_bit_and_a_difference_is_named(searched, client):
+def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, client):
     root, _ = searched
     run = next(r for r in runs(client, "trial") if r.info.status == "FINISHED")
-    done = command("replay", run.info.run_id, cwd=root)
+    with edited(root / "search_spaces" / "cnn.py", lambda text: text + "raise SystemError\n"):
+        done = command("replay", run.info.run_id, cwd=root)
     assert done.returncode == 0, done.stderr
+    assert "the search space has changed since; replaying with what it was" in done.stdout
     assert "identical: 2 epochs" in done.stdout
     assert "changed:" not in done.stdout
 
-    recipe = json.loads(run.data.tags["recipe"])
-    client.set_tag(run.info.run_id, "recipe", json.dumps(recipe | {"seed": recipe["seed"] + 1}))
-    done = command("replay", run.info.run_id, cwd=root)
-    client.set_tag(run.info.run_id, "recipe", run.data.tags["recipe"])
+
+def test_a_replay_names_what_changed_since_and_what_differs_for_it(searched, client):
+    root, _ = searched
+    (run,) = runs(client, "confirmation")
+    fewer = ("batch_size=100", "batch_size=50")
+    with edited(root / "experiments" / "smoke.py", lambda text: text.replace(*fewer)):
+        done = command("replay", run.info.run_id, cwd=root)
     assert done.returncode == 1
+    assert "changed: experiment.batch_size was 100, is 50" in done.stdout
     assert "differs: loss of epoch 1" in done.stdout
     assert "differs: weights" in done.stdout
-    assert "came out differently" in done.stderr
+    assert "came out differently, see what changed above" in done.stderr
+
+
+@contextmanager
+def edited(path, change):
+    """Another text in a file, for a while."""
+    text = path.read_text()
+    assert change(text) != text
+    path.write_text(change(text))
+    yield
+    path.write_text(text)
 
 
 def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):

@@ -6,6 +6,7 @@ import pytest
 from matplotlib import image
 from optuna.trial import TrialState
 
+from mnist_cnn import chart
 from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.report import trial_figures
 
@@ -35,7 +36,7 @@ def test_a_picture_of_trials_is_drawn_and_labelled(name, draw, tmp_path):
         figure = draw(trials_of(STUDIES[name], objective), objective)
         (axes,) = figure.axes
         assert axes.get_title() and axes.get_xlabel().startswith(("trial", "epoch"))
-        assert axes.get_ylabel() == objective.metric
+        assert axes.get_ylabel().startswith(f"{objective.metric} (")
         assert axes.get_legend()
     assert_is_a_picture(figure, tmp_path / "picture.png")
 
@@ -96,39 +97,6 @@ def test_importances_name_every_hyperparameter_the_greatest_on_top(values, tmp_p
     assert_is_a_picture(figure, tmp_path / "picture.png")
 
 
-HISTORIES = {
-    "both": [{"accuracy": a, "val_accuracy": a, "loss": a, "val_loss": a} for a in (0.1, 0.2)],
-    "one epoch": [{"accuracy": 0.1, "val_accuracy": 0.2, "loss": 0.3, "val_loss": 0.4}],
-    "loss only": [{"loss": 0.3, "val_loss": 0.4}],
-    "no epoch": [],
-    "no number": [{"loss": float("nan"), "val_loss": float("inf")}],
-}
-
-
-@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
-def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
-    figure = trial_figures.curves(history, "trial 003")
-    assert figure.get_suptitle() == "trial 003"
-    assert [axes.get_ylabel() for axes in figure.axes] == ["accuracy", "loss"]
-    for axes in figure.axes:
-        assert axes.get_xlabel() == "epoch"
-        metrics = (
-            [name for name in history[0] if name.endswith(axes.get_ylabel())] if history else []
-        )
-        assert len(axes.lines) == len(metrics)
-        assert bool(axes.get_legend()) == bool(metrics)
-    assert_is_a_picture(figure, tmp_path / "curves.png")
-
-
-def test_the_curves_begin_at_the_first_epoch():
-    accuracy, _ = trial_figures.curves(HISTORIES["both"], "trial").axes
-    training, validation = accuracy.lines
-    assert list(training.get_xdata()) == list(validation.get_xdata()) == [1, 2]
-    assert list(training.get_ydata()) == [0.1, 0.2]
-    words = [text.get_text() for text in accuracy.get_legend().get_texts()]
-    assert words == ["training", "validation"]
-
-
 def trials_of(told, objective):
     """Real trials of a study, as Optuna stores them."""
     study = optuna.create_study(direction=objective.direction)
@@ -142,6 +110,6 @@ def trials_of(told, objective):
 
 
 def assert_is_a_picture(figure, path):
-    trial_figures.save(figure, path)
+    chart.save(figure, path)
     pixels = image.imread(path)
     assert pixels.shape[1] >= 1000 and pixels.std() > 0

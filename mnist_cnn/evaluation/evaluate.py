@@ -1,5 +1,6 @@
 """How good a saved model is on images that it has not seen. Happens in a worker process."""
 
+import hashlib
 from pathlib import Path
 
 import keras
@@ -44,6 +45,7 @@ def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evalu
         batch_ms=saved_model.latency_ms(model, saved_model.BATCH),
         batch_images=saved_model.BATCH,
         right=_right(images, probabilities),
+        images_sha256=hashlib.sha256(images.x.tobytes() + images.labels.tobytes()).hexdigest(),
     )
 
 

@@ -70,6 +70,8 @@ class Evaluation:
     parameters: how many weights the model has.
     single_image_ms, batch_ms: median time in milliseconds to answer one image, and `batch_images`.
     right: bool of shape (n,), which images were answered rightly.
+    images_sha256: of the images and labels themselves; data sets that differ in their training part
+    may have the same test images.
     """
 
     scores: Scores
@@ -78,6 +80,7 @@ class Evaluation:
     batch_ms: float
     batch_images: int
     right: NDArray[np.bool_]
+    images_sha256: str
 
     def figures(self) -> dict[str, Any]:
         """The figures as plain values for JSON."""

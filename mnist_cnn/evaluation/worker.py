@@ -9,7 +9,7 @@ TensorFlow while this process imports MLflow.
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ class ModelWorker:
         self._log = Path(self._folder.name) / "worker.log"
 
     def __enter__(self) -> "ModelWorker":
-        self._workers = Workers(machine.worker_environments(1), self._log)
-        self._workers.submit("start", _start)
+        self._workers = Workers(machine.worker_environments(1), self._log, prepare=_prepare)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -43,30 +42,25 @@ class ModelWorker:
 
     def examine(self, model_file: Path, data: str) -> "tuple[Facts, str]":
         """See `evaluation.examine`."""
-        return cast("tuple[Facts, str]", self._call(partial(_examine, model_file, data)))
+        return cast("tuple[Facts, str]", self._workers.call(partial(_examine, model_file, data)))
 
     def evaluate(self, model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
         """See `evaluation.evaluate`."""
-        return cast(Evaluation, self._call(partial(_evaluate, model_file, data, pictures)))
+        return cast(Evaluation, self._workers.call(partial(_evaluate, model_file, data, pictures)))
 
     def right(self, model_file: Path, data: str) -> NDArray[np.bool_]:
         """See `evaluation.right`."""
-        return cast(NDArray[np.bool_], self._call(partial(_right, model_file, data)))
+        return cast(NDArray[np.bool_], self._workers.call(partial(_right, model_file, data)))
 
     def export(self, model_file: Path, folder: Path) -> None:
         """See `export.write_mlflow_model`."""
-        self._call(partial(_export, model_file, folder))
-
-    def _call(self, call: "partial[Any]") -> Any:
-        while not self._workers.idle:
-            self._workers.wait(60)  # for the import of TensorFlow
-        return self._workers.call(call)
+        self._workers.call(partial(_export, model_file, folder))
 
 
 # Each imports where it computes, so that this process may name it without Keras.
 
 
-def _start() -> None:
+def _prepare() -> None:
     import mnist_cnn.evaluation.evaluate  # noqa: F401
 
 

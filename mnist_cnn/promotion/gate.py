@@ -51,8 +51,8 @@ class Comparison:
         return (
             f"{self.candidate_right / self.images:.2%} of {self.images:,} test images, "
             f"{self.rival} {self.rival_right / self.images:.2%}; {self.candidate_only} only the "
-            f"new one gets right, {self.rival_only} only that one: McNemar's exact "
-            f"p = {self.p:.2g}"
+            f"new one gets right, {self.rival_only} only that one: McNemar's exact p "
+            f"{f'= {self.p:.2g}' if self.p >= 0.0001 else '< 0.0001'}"
         )
 
 

@@ -126,7 +126,7 @@ class Promotion:
 
         It is the one that got most of these test images right, of those whose file is still there.
         """
-        for version in store.by_test(self.client, self.candidate.facts.digest):
+        for version in store.by_test(self.client, self.candidate.evaluation.images_sha256):
             if str(version.version) == champion:
                 return None
             with suppress(UserError):
@@ -154,7 +154,7 @@ class Promotion:
             MODEL: model.digest,
             "gate": gate,
             "promoted.by": lockbox.user(),
-            store.TEST_DATA: self.candidate.facts.digest,
+            store.TEST_DATA: self.candidate.evaluation.images_sha256,
             store.TEST_RIGHT: str(self.candidate.evaluation.right.sum()),
         }
         if self.reason is not None:

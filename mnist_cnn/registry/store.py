@@ -18,7 +18,7 @@ from mnist_cnn.mlruns import MLRUNS
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 
 # Tags of a version: which test images it answered when it was promoted, and how many rightly.
-TEST_DATA, TEST_RIGHT = "test.data.sha256", "test.right"
+TEST_DATA, TEST_RIGHT = "test.images.sha256", "test.right"
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from mnist_cnn.confirmation import Candidate
-from mnist_cnn.report.wording import number
+from mnist_cnn.report.wording import difference, number
 from mnist_cnn.study import Study
 
 COLUMNS = ("trial", "first score", "confirmed mean", "standard deviation", "flattered by", "seeds")
@@ -18,7 +18,7 @@ def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
             number(candidate.first),
             number(candidate.score),
             "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
-            f"{flattery(study, candidate):+.2g}",
+            difference(flattery(study, candidate)),
             ", ".join(map(number, candidate.scores)),
         )
         for candidate in ranked

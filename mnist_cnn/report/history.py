@@ -11,10 +11,14 @@ from mnist_cnn.journal import Event
 
 
 class Stretch(NamedTuple):
-    """From a run's start to its end or interruption, in seconds since 1970."""
+    """From a run's start to its end or interruption, in seconds since 1970.
+
+    worker: the number of the process that trained it, "" if the journal does not say.
+    """
 
     start: float
     end: float
+    worker: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,6 @@ class RunHistory:
     values: the hyperparameters as the space saw them.
     epochs: the metrics of each epoch.
     stretches: when it was trained, one after another if it was interrupted.
-    worker: what trained it, "" if the journal does not say.
     reason: why it ended early.
     """
 
@@ -37,7 +40,6 @@ class RunHistory:
     values: Mapping[str, Any]
     epochs: Mapping[int, Mapping[str, float]]
     stretches: tuple[Stretch, ...]
-    worker: str
     reason: str
 
     @property
@@ -93,24 +95,23 @@ def _history(folder: Path, events: list[Event]) -> RunHistory:
         values=values_of(events),
         epochs={event["step"]: event["metrics"] for event in events if event["event"] == "metrics"},
         stretches=_stretches(events),
-        worker=str(start.get("worker", "")),
         reason=last.get("tags", {}).get("reason", ""),
     )
 
 
 def _stretches(events: list[Event]) -> tuple[Stretch, ...]:
     """A killed run has no event of its end: its stretch ends with the last thing it wrote."""
-    found, begin, before = [], None, 0.0
+    found, begin, before, worker = [], None, 0.0, ""
     for event in events:
         seconds = event["time"] / 1000
         if event["event"] == "start":
             if begin is not None:
-                found.append(Stretch(begin, before))
-            begin = seconds
+                found.append(Stretch(begin, before, worker))
+            begin, worker = seconds, event.get("worker", "")
         elif event["event"] in ("pause", "end") and begin is not None:
-            found.append(Stretch(begin, seconds))
+            found.append(Stretch(begin, seconds, worker))
             begin = None
         before = seconds
     if begin is not None:
-        found.append(Stretch(begin, before))
+        found.append(Stretch(begin, before, worker))
     return tuple(found)

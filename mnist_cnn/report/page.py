@@ -14,7 +14,7 @@ from mnist_cnn.confirmation import Candidate
 from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.pictures import Picture
-from mnist_cnn.report.wording import STATE_WORDS, duration, moment, number, short
+from mnist_cnn.report.wording import STATE_WORDS, difference, duration, moment, number, short
 from mnist_cnn.study import Study
 
 SHOWN_TRIALS = 20
@@ -127,8 +127,9 @@ def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHist
         kind = {0: "not confirmed", 1: "on one fresh seed"}.get(len(best.scores), several)
         tiles.insert(0, (number(best.score), f"{metric} of trial {best.trial.number}, {kind}"))
         if best.scores:
-            flattered = f"{confirmed.flattery(study, best):+.2g}"
-            tiles.insert(1, (flattered, "is what its first score was better than that mean"))
+            flattery = confirmed.flattery(study, best)
+            words = f"{'better' if flattery >= 0 else 'worse'} was its first score than that mean"
+            tiles.insert(1, (difference(abs(flattery)).removeprefix("+"), words))
     stretches = [stretch for run in histories for stretch in run.stretches]
     if stretches:
         trained = sum(run.seconds for run in histories)

@@ -41,7 +41,11 @@ def parallel_coordinates(
     _foreground(axes, complete, parameters, colors)
     _best_line(axes, complete, parameters)
     figure.colorbar(
-        colors, ax=axes, label=objective.metric, extend=_extend(complete, objective), pad=0.03
+        colors,
+        ax=axes,
+        label=chart.with_unit(objective.metric),
+        extend=_extend(complete, objective),
+        pad=0.03,
     )
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
@@ -62,7 +66,7 @@ def slices(
     for axes, parameter in zip(grid, parameters, strict=False):
         _slice(axes, drawn, best, parameter)
         if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel(objective.metric)
+            axes.set_ylabel(chart.wrapped(chart.with_unit(objective.metric), 24))
     for axes in grid[len(parameters) :]:
         axes.axis("off")
     chart.limit_to_the_best(grid[0], [trial.values[0] for trial in drawn], objective)

@@ -13,6 +13,7 @@ from mnist_cnn import chart
 from mnist_cnn.chart import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.confirmation import Candidate
 from mnist_cnn.experiment import Objective
+from mnist_cnn.report.wording import difference
 
 
 def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> Figure:
@@ -53,7 +54,9 @@ def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective])
         if values and min(values) > 0 and max(values) > 20 * min(values):
             axes.set(**{f"{letter}scale": "log"})
         better = "more" if objective.direction == "maximize" else "less"
-        axis.set_label_text(f"{objective.metric} ({better} is better)")
+        if values and max(map(abs, values)) >= 10_000:
+            axis.set_major_formatter("{x:,.0f}")
+        axis.set_label_text(f"{chart.with_unit(objective.metric)}, {better} is better")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
     chart.legend(axes)
@@ -105,12 +108,12 @@ def confirmations(
         )
         change = candidate.score - first
         winner = " (winner)" if x == 0 else ""
-        labels.append(f"trial {candidate.trial.number}{winner}\n{change:+.2g}")
+        labels.append(f"trial {candidate.trial.number}{winner}\n{difference(change)}")
     axes.set_xticks(range(len(confirmed)), labels)
     axes.set_xlim(-0.6, max(len(confirmed), 1) - 0.4)
     axes.margins(y=0.15)
     axes.set_xlabel("candidate, the best mean first; below it, mean minus first score")
-    axes.set_ylabel(objective.metric)
+    axes.set_ylabel(chart.with_unit(objective.metric))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

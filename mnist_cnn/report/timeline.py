@@ -37,10 +37,11 @@ class Bar:
 def timeline(histories: Sequence[RunHistory]) -> Figure:
     """When each run was trained, a row for each worker.
 
-    Where the journals do not name workers, a row is runs that were trained one after another.
+    Where a journal does not name its worker, a row is runs that were trained one after another.
     Pauses of the whole search are cut out.
     """
-    bars = _bars(histories)
+    known = _workers_are_known(histories)
+    bars = _bars(histories, known)
     rows = max((bar.row for bar in bars), default=0) + 1
     figure, axes = chart.new_figure("Time line of the workers", min(7, 1.9 + 0.42 * rows))
     stretches = [bar.stretch for bar in bars]
@@ -64,34 +65,40 @@ def timeline(histories: Sequence[RunHistory]) -> Figure:
         for bar, box in zip(some, boxes, strict=True):
             _name(axes, bar, box, last / seconds)
     _mark_pauses(axes, cuts, begin, seconds)
+    if cuts:
+        axes.set_title(axes.get_title(), pad=18)  # above the words at the pauses
     axes.set_xlim(0, last / seconds * 1.005 or 1)
     axes.set_ylim(rows - 0.4, -0.6)
     named = range(0, rows, -(-rows // 16))
     axes.set_yticks(named, [str(row + 1) for row in named])
     axes.set_xlabel(f"working time since the first trial began ({unit})")
-    axes.set_ylabel("worker" if all(run.worker for run in histories) else "side by side")
+    axes.set_ylabel("worker" if known else "side by side")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
     _legend_of_looks(figure, bars)
     return figure
 
 
-def _bars(histories: Sequence[RunHistory]) -> list[Bar]:
-    """The bars in rows: that of the run's worker, or else the first that is free."""
+def _bars(histories: Sequence[RunHistory], known: bool) -> list[Bar]:
+    """The bars in rows: that of the stretch's worker if it is known, else the first one free."""
     parts = [(stretch, run) for run in histories for stretch in run.stretches]
     parts.sort(key=lambda part: part[0].start)
-    workers = {worker: row for row, worker in enumerate(dict.fromkeys(r.worker for _, r in parts))}
-    known = "" not in workers
     ends: list[float] = []
     bars = []
     for stretch, run in parts:
         if known:
-            row = workers[run.worker]
+            row = int(stretch.worker or 1) - 1
         else:
             row = next((n for n, end in enumerate(ends) if end <= stretch.start), len(ends))
             ends[row : row + 1] = [stretch.end]
         bars.append(Bar(run, stretch, _look(run, stretch), row))
     return bars
+
+
+def _workers_are_known(histories: Sequence[RunHistory]) -> bool:
+    """Whether the journals name them; a run that was failed unbuilt, within a moment, has none."""
+    stretches = [stretch for run in histories for stretch in run.stretches]
+    return all(stretch.worker for stretch in stretches if stretch.end - stretch.start > 1)
 
 
 def _look(run: RunHistory, stretch: Stretch) -> str:
@@ -140,7 +147,7 @@ def _unit(seconds: float) -> tuple[str, float]:
 def _box(
     bar: Bar, begin: float, seconds: float, cuts: Sequence[Stretch]
 ) -> list[tuple[float, float]]:
-    left, right = ((_cut(moment, cuts) - begin) / seconds for moment in bar.stretch)
+    left, right = ((_cut(moment, cuts) - begin) / seconds for moment in bar.stretch[:2])
     low, high = bar.row - 0.38, bar.row + 0.38
     return [(left, low), (left, high), (right, high), (right, low)]
 

@@ -37,7 +37,7 @@ def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) ->
     _incumbent(axes, ordered, objective)
     values = [trial.values[0] for trial in ordered if chart.has_value(trial)]
     chart.limit_to_the_best(axes, values, objective)
-    chart.label_axes(axes, "trial, in the order of finishing", objective.metric)
+    chart.label_axes(axes, "trial, in the order of finishing", chart.with_unit(objective.metric))
     places = max(len(ordered), 1)
     axes.set_xlim(-0.02 * places - 0.5, 1.02 * places - 0.5)
     chart.legend(axes)
@@ -76,7 +76,7 @@ def learning_curves(trials: Sequence[FrozenTrial], objective: Objective) -> Figu
         _thin_curves(axes, [t for t in shown if t.state == state and t is not best], state)
     values = [value for trial in shown for value in trial.intermediate_values.values()]
     chart.limit_to_the_best(axes, values, objective)
-    chart.label_axes(axes, "epoch", objective.metric)
+    chart.label_axes(axes, "epoch", chart.with_unit(objective.metric))
     chart.legend(axes)
     return figure
 

@@ -19,6 +19,11 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
 
 
+def difference(value: float) -> str:
+    """A difference of two values of an objective, with its sign."""
+    return f"{value:+.4f}" if 0.001 <= abs(value) < 1000 else f"{value:+.2g}"
+
+
 def short(value: Any) -> str:
     """A hyperparameter's value."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)

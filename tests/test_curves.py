@@ -1,0 +1,43 @@
+"""The curves of one training are drawn from whatever it has, and say what they show."""
+
+import pytest
+from matplotlib import image
+
+from mnist_cnn import chart
+from mnist_cnn.curves import curves
+
+HISTORIES = {
+    "both": [{"accuracy": a, "val_accuracy": a, "loss": a, "val_loss": a} for a in (0.1, 0.2)],
+    "one epoch": [{"accuracy": 0.1, "val_accuracy": 0.2, "loss": 0.3, "val_loss": 0.4}],
+    "loss only": [{"loss": 0.3, "val_loss": 0.4}],
+    "no epoch": [],
+    "no number": [{"loss": float("nan"), "val_loss": float("inf")}],
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES.keys())
+def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
+    figure = curves(history, "trial 003")
+    assert figure.get_suptitle() == "trial 003"
+    assert [axes.get_ylabel() for axes in figure.axes] == [
+        "accuracy (share of the images)",
+        "loss (mean over the images)",
+    ]
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "epoch"
+        metric = axes.get_ylabel().split()[0]
+        metrics = [name for name in history[0] if name.endswith(metric)] if history else []
+        assert len(axes.lines) == len(metrics)
+        assert bool(axes.get_legend()) == bool(metrics)
+    chart.save(figure, tmp_path / "curves.png")
+    pixels = image.imread(tmp_path / "curves.png")
+    assert pixels.shape[1] >= 1000 and pixels.std() > 0
+
+
+def test_the_curves_begin_at_the_first_epoch():
+    accuracy, _ = curves(HISTORIES["both"], "trial").axes
+    training, validation = accuracy.lines
+    assert list(training.get_xdata()) == list(validation.get_xdata()) == [1, 2]
+    assert list(training.get_ydata()) == [0.1, 0.2]
+    words = [text.get_text() for text in accuracy.get_legend().get_texts()]
+    assert words == ["training", "validation"]
