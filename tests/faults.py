@@ -4,9 +4,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -21,12 +23,94 @@ ROOT = Path(__file__).parent.parent
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 
 
-def make_project(root, **files):
-    """A project's root with the real experiments and spaces, and these files beside them."""
+# Small networks with all that a training has to keep: weights, moving averages, a state of dropout,
+# moments of the optimizer. Where `trap` is not "none", training does not go well; building and
+# evaluating does, so that the look before the first trial finds nothing.
+TRAPS = """
+import os, signal, time
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang():
+    time.sleep(10_000)
+
+
+def dawdle():
+    Path("dawdler").write_text(str(os.getpid()))
+    time.sleep(0.03)
+
+
+def swallow():
+    taken = [np.ones(2**24) for _ in range(400)]  # 50 GiB
+
+
+DEEDS = {"kill": kill, "hang": hang, "slow": dawdle, "swallow": swallow}
+
+
+class Trapped(keras.optimizers.Adam):
+    def __init__(self, rate, trap):
+        super().__init__(rate)
+        self.trap = trap
+
+    def apply(self, grads, trainable_variables=None):
+        if self.trap == "crash":
+            raise ValueError("a batch that cannot be computed")
+        if self.trap == "nan":
+            grads = [grad * float("nan") for grad in grads]
+        if self.trap in DEEDS:
+            tf.py_function(DEEDS[self.trap], [], [])
+        super().apply(grads, trainable_variables)
+
+
+def traps(hp):
+    trap = hp.Choice("trap", ["none", "huge", "crash", "nan", *DEEDS])
+    x = inputs = keras.Input((28, 28, 1))
+    if trap == "huge":
+        x = layers.Conv2D(4000, 1)(x)
+        for _ in range(50):
+            x = layers.Activation("linear")(x)
+    x = layers.MaxPooling2D(hp.Choice("pool", [4, 7]))(x)
+    x = layers.Flatten()(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dropout(0.2)(x)
+    outputs = layers.Dense(10, activation="softmax", dtype="float32")(x)
+    model = keras.Model(inputs, outputs)
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log", default=0.03)
+    loss = "sparse_categorical_crossentropy"
+    model.compile(Trapped(rate, trap), loss, metrics=["accuracy"])
+    return model
+"""
+
+EXPERIMENT = """
+from dataclasses import replace
+from experiments.smoke import experiment as smoke
+from mnist_cnn.experiment import Confirm
+from search_spaces.traps import traps
+
+BEFORE = {{"timeout_seconds": None, "confirm": Confirm(trials=1, seeds=1, max_seeds=1)}}
+experiment = replace(smoke, **BEFORE | dict(space=traps, {changes}))
+"""
+
+
+def make_project(root, **experiments):
+    """A project's root with the real experiments and spaces, and experiments on the traps.
+
+    Each is given by its name and what it changes of the smoke experiment.
+    """
     for name in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for path, text in files.items():
-        (root / path.replace("__", "/")).with_suffix(".py").write_text(text)
+    (root / "search_spaces/traps.py").write_text(TRAPS)
+    for name, changes in experiments.items():
+        (root / f"experiments/{name}.py").write_text(EXPERIMENT.format(changes=changes))
     return root
 
 
@@ -54,7 +138,7 @@ class Search:
 
     def events(self):
         """All events of all journals of the experiment's studies so far."""
-        pattern = f"mlruns/checkpoints/{self.experiment}-*/*/journal.jsonl"
+        pattern = f"mlruns/checkpoints/{self.experiment}-*/**/journal.jsonl"
         lines = [line for path in self.root.glob(pattern) for line in path.open()]
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -73,6 +157,24 @@ class Search:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
+    def orphan(self):
+        """SIGKILL to the search process alone; returns when its workers are gone as well."""
+        workers = self.workers()
+        self.process.kill()
+        self.process.wait()
+        limit = time.monotonic() + 30
+        while any(Path(f"/proc/{worker}").exists() for worker in workers):
+            assert time.monotonic() < limit, "a worker lives on without its search"
+            time.sleep(0.01)
+        self.process.communicate()
+
+    def wait_for_epoch(self):
+        """Wait until one more epoch is done; how many seconds that took."""
+        before = epochs(self.events())
+        began = time.monotonic()
+        assert self.wait_for(lambda events: epochs(events) > before), self.finish()
+        return time.monotonic() - began
+
     def finish(self, seconds=300):
         """Wait for the end: (exit code, stdout, stderr)."""
         out, err = self.process.communicate(timeout=seconds)
@@ -89,22 +191,27 @@ class Search:
         return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
 
 
+def epochs(events):
+    """How many epochs of trials and confirmations the events tell of."""
+    return sum("epoch_seconds" in event.get("metrics", ()) for event in events)
+
+
 def load_study(root, name):
     return optuna.load_study(study_name=name, storage=f"sqlite:///{root}/mlruns/optuna.db")
 
 
+def nothing_runs(root, name):
+    """Assert that neither Optuna nor MLflow holds anything of a stopped search for running."""
+    study, _, runs = found(root, name)
+    assert stuck(study, runs) == 0
+
+
 def agrees(root, name, uri=None):
     """Assert that Optuna, MLflow and the files tell the same of a finished study."""
-    study = load_study(root, name)
-    client = MlflowClient(uri or f"sqlite:///{root}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name(name.rpartition("-")[0])
-    runs = client.search_runs([experiment.experiment_id], max_results=5000)
-    runs = [run for run in runs if run.data.tags["journal"].split("/")[0] == name]
-    assert all(run.info.status != "RUNNING" for run in runs)
+    study, client, runs = found(root, name, uri)
+    assert losses(study, client, runs) == NOTHING_LOST
     (parent,) = (run for run in runs if run.data.tags["kind"] == "study")
-    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
-    by_number = {int(run.data.tags["optuna.trial"]): run for run in trials}
-    assert len(by_number) == len(trials) == len(study.trials)
+    by_number = trial_runs(runs)
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
     for trial in study.trials:
         run = by_number[trial.number]
@@ -112,12 +219,65 @@ def agrees(root, name, uri=None):
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         steps = sorted(trial.intermediate_values)
         assert steps == list(range(1, len(steps) + 1))
-        history = client.get_metric_history(run.info.run_id, "val_accuracy")
-        assert [m.step for m in history] == steps
-        assert [m.value for m in history] == [trial.intermediate_values[s] for s in steps]
         folder = root / "mlruns" / "checkpoints" / run.data.tags["journal"]
         assert not (folder / "checkpoint.npz").exists()
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            assert "curves.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    models = client.search_logged_models(
+        [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
+    )
+    assert len(models) <= 1 and all(model.status == "READY" for model in models)
     return study, client, parent, runs
+
+
+def found(root, name, uri=None):
+    """A study, a client of MLflow, and the study's runs there."""
+    client = MlflowClient(uri or f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name(name.rpartition("-")[0])
+    runs = client.search_runs([experiment.experiment_id], max_results=5000)
+    runs = [run for run in runs if run.data.tags["journal"].split("/")[0] == name]
+    return load_study(root, name), client, runs
+
+
+def trial_runs(runs):
+    """The runs of trials, by their numbers."""
+    trials = [run for run in runs if run.data.tags["kind"] == "trial"]
+    return {int(run.data.tags["optuna.trial"]): run for run in trials}
+
+
+NOTHING_LOST = {"lost_trials": 0, "lost_metrics": 0, "stuck_runs": 0}
+
+
+def losses(study, client, runs):
+    """How much of a finished study is lost, doubled or different between Optuna and MLflow."""
+    by_number = trial_runs(runs)
+    lost_metrics = 0
+    for trial in study.trials:
+        history = []
+        if trial.number in by_number:
+            run_id = by_number[trial.number].info.run_id
+            history = client.get_metric_history(run_id, "val_accuracy")
+        there = sorted((metric.step, metric.value) for metric in history)
+        wanted = sorted(trial.intermediate_values.items())
+        lost_metrics += sum((Counter(there) - Counter(wanted)).values())
+        lost_metrics += sum((Counter(wanted) - Counter(there)).values())
+    journals = Counter(run.data.tags["journal"] for run in runs)
+    ended = sum(trial.state.is_finished() for trial in study.trials)
+    return {
+        "lost_trials": max(0, study.user_attrs["trials"] - ended)
+        + len({trial.number for trial in study.trials} ^ set(by_number))
+        + sum(journals.values())
+        - len(journals),
+        "lost_metrics": lost_metrics,
+        "stuck_runs": stuck(study, runs),
+    }
+
+
+def stuck(study, runs):
+    """How many trials and runs are held for running."""
+    return sum(trial.state == TrialState.RUNNING for trial in study.trials) + sum(
+        run.info.status == "RUNNING" for run in runs
+    )
 
 
 def best_model_scores_what_is_recorded(study, client, parent, runs):
@@ -133,3 +293,39 @@ def best_model_scores_what_is_recorded(study, client, parent, runs):
     ]
     found = float(np.mean(given == validation.y))
     assert any(abs(found - value) < 1e-6 for value in recorded)
+
+
+class Server:
+    """MLflow's server, on a port of its own, with a database and artifacts under `root`."""
+
+    def __init__(self, root):
+        self.root = root
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.root}/server.db"]
+        command += ["--artifacts-destination", str(self.root / "server-artifacts")]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(900):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("MLflow's server did not start")
+
+    def kill(self):
+        """SIGKILL to it and its children."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
