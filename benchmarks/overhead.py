@@ -25,13 +25,14 @@ sys.path.insert(0, str(ROOT))
 import optuna  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
+from mnist_cnn.delivery import Delivery  # noqa: E402
 from mnist_cnn.experiment import plan  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.journal import Journal  # noqa: E402
 from mnist_cnn.outcome import end, tell  # noqa: E402
 from mnist_cnn.storage import open_storage  # noqa: E402
 from mnist_cnn.study import open_study  # noqa: E402
-from mnist_cnn.tracking import Delivery, connect, experiment_id  # noqa: E402
+from mnist_cnn.tracking import connect, experiment_id  # noqa: E402
 from search_spaces.cnn import cnn  # noqa: E402
 
 EPOCHS = 6

@@ -224,7 +224,7 @@ class Search:
         if self.done + len(self.workers.running) >= self.trials:
             return None
         number = study.optuna_study.ask().number
-        trial = study.optuna_study.trials[number]
+        trial = study.trial(number)
         folder = study.trial_folder(number)
         return Work(
             call=partial(

@@ -1,5 +1,7 @@
 """Optuna's storage: a SQLite file in mlruns/, or whatever database a URL names."""
 
+import functools
+
 import optuna
 import sqlalchemy
 
@@ -16,6 +18,7 @@ def default_storage() -> str:
     return f"sqlite:///{MLRUNS.absolute()}/optuna.db"
 
 
+@functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Optuna's storage at `url`, ready for many processes. Raises UsageError if it cannot be."""
     sqlite = url.startswith("sqlite")
@@ -31,4 +34,4 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
             f"cannot open the storage {url!r}: {reason}; valid: a database URL as SQLAlchemy's, "
             f"such as {default_storage()!r}"
         ) from None
-    return storage
+    return optuna.storages.get_storage(storage)

@@ -45,6 +45,10 @@ class Study:
         """The trials in these states, or all, by number."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
+    def trial(self, number: int) -> FrozenTrial:
+        """One trial as it stands now; not to be changed."""
+        return self.trials()[number]
+
     def finished(self) -> list[FrozenTrial]:
         """The trials that came to an end: complete, pruned or failed."""
         return self.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -86,7 +90,7 @@ class Study:
 
     def pause(self, number: int) -> None:
         """Put an interrupted trial back into Optuna's queue; it goes on where it was."""
-        trial = self.optuna_study.trials[number]
+        trial = self.trial(number)
         journal = Journal(self.trial_folder(number))
         if trial.state.is_finished():
             return
@@ -99,7 +103,7 @@ class Study:
 
     def lost(self, number: int, problem: str, final: bool = False) -> None:
         """Decide on a trial whose worker is gone: once it goes on, the second time it fails."""
-        trial = self.optuna_study.trials[number]
+        trial = self.trial(number)
         if trial.state.is_finished():
             return  # the worker died after its work
         if final:

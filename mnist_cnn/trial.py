@@ -127,7 +127,7 @@ def run_replay(
 
 def _train(run: Run, trial: optuna.Trial) -> None:
     objectives = run.experiment.objectives
-    reported = trial.study.trials[trial.number].intermediate_values
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     pruned = False
 
     def report(epoch: int, metrics: EpochMetrics) -> bool:
