@@ -1,5 +1,6 @@
 """A study's own run in MLflow: the best model, the five best trials in words, the report."""
 
+import hashlib
 import json
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -21,7 +22,7 @@ from mnist_cnn.report.wording import STATE_WORDS, number, short
 from mnist_cnn.report.wording import configuration as in_words
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE
-from mnist_cnn.workers import Workers
+from mnist_cnn.workers import CallLost, Workers
 
 REPORT_FILE = "report.html"
 
@@ -130,21 +131,34 @@ def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str
 def _model(
     study: Study, journal: Journal, workers: Workers, winner: Candidate, params: dict[str, object]
 ) -> None:
-    """Log the winner's file, and as a model in MLflow's format with signature and requirements."""
+    """Log the winner's file, and as a model in MLflow's format with signature and requirements.
+
+    A model with layers that Keras alone cannot load, as a space's own, is logged as a file only.
+    """
     target = study.folder / MODEL_FILE
     content = winner.model.read_bytes()
-    if target.exists() and target.read_bytes() == content:
-        return  # logged before
+    digest = hashlib.sha256(content).hexdigest()
+    models = [event for event in read(study.folder)[0] if event["event"] == "model"]
+    if models and models[-1]["tags"].get("sha256") == digest:
+        return  # logged before; its event is written last, so that a kill in between leaves none
     partly = target.with_suffix(".part")
     partly.write_bytes(content)
     partly.replace(target)
     journal.write("artifact", path=MODEL_FILE)
-    workers.call(partial(tasks.export, target, study.folder / "model"))
+    try:
+        workers.call(partial(tasks.export, target, study.folder / "model"))
+    except CallLost as error:
+        journal.write("tags", tags={"model.problem": str(error)[:500]})
+        return
     journal.write(
         "model",
         path="model",
         name=MODEL_FILE.removesuffix(".keras"),
-        tags={"optuna.study": study.name, "optuna.trial": str(winner.trial.number)},
+        tags={
+            "optuna.study": study.name,
+            "optuna.trial": str(winner.trial.number),
+            "sha256": digest,
+        },
         params=params,
     )
 
