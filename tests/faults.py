@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from mnist_cnn.datasets import mnist, split
+from mnist_cnn.stopping import STOPPING
 
 ROOT = Path(__file__).parent.parent
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -119,7 +120,8 @@ class Search:
 
     def __init__(self, root, *arguments, experiment="smoke", env=None, before=lambda: None):
         def prepare():
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
+            for number in STOPPING:  # a shell's background job ignores some of them
+                signal.signal(number, signal.SIG_DFL)
             before()
 
         self.root, self.experiment = root, experiment

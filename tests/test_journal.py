@@ -1,6 +1,7 @@
 """The journal: what was written stays, whatever kills a writer and whoever looks."""
 
 import os
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,6 +42,23 @@ def test_a_text_of_many_lines_is_one_event(tmp_path):
 def test_a_metric_that_is_no_finite_number_comes_back(tmp_path, value):
     Journal(tmp_path).metrics(1, {"loss": value})
     assert repr(read(tmp_path)[0][0]["metrics"]["loss"]) == repr(value)
+
+
+def test_an_event_that_the_disk_does_not_take_leaves_nothing_behind(tmp_path):
+    journal = Journal(tmp_path)
+    journal.write("start", name="a")
+    size = (tmp_path / FILE_NAME).stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, before[1]))  # half of the line fits
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            journal.metrics(1, {"loss": 0.5})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / FILE_NAME).stat().st_size == size
+    assert journal.last["event"] == "start"
+    journal.metrics(1, {"loss": 0.5})  # when there is room
+    assert events_of(tmp_path) == ["start", "metrics"]
 
 
 @pytest.mark.parametrize("bytes_left", [1, 20, -1])

@@ -27,10 +27,17 @@ except KeyboardInterrupt:
 """
 
 
-def start(saving, **options):
-    command = [sys.executable, "-c", COMMAND.format(saving=saving)]
+def start(saving, ignored=None):
+    def prepare():
+        for number in STOPPING:  # a shell's background job ignores some of them
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
+        [sys.executable, "-c", COMMAND.format(saving=saving)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
     )
     assert process.stdout.readline() == "begun\n"
     return process
@@ -65,7 +72,7 @@ def test_the_second_ends_the_command_at_once():
 
 
 def test_what_nohup_ignores_stays_ignored():
-    process = start(saving=0, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    process = start(saving=0, ignored=signal.SIGHUP)
     process.send_signal(signal.SIGHUP)
     assert process.communicate("go on\n")[0] == "saving\nsaved\n"
     assert process.returncode == 0

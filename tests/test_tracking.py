@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import shutil
+import time
 from pathlib import Path
 
 import keras
@@ -17,6 +19,7 @@ from mnist_cnn.delivery import Delivery
 from mnist_cnn.errors import UserError
 from mnist_cnn.export import write_mlflow_model
 from mnist_cnn.journal import FILE_NAME, Journal, read
+from mnist_cnn.mlruns import alone
 from mnist_cnn.tracking import connect, experiment_id
 
 DIGEST = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
@@ -423,7 +426,101 @@ def test_a_run_that_somebody_deleted_holds_up_no_other(folder, deliver, client, 
     assert runs["trial-00001"].data.metrics == {"loss": 0.5}
 
 
+# What others did to MLflow or to the files
+
+
+def test_what_mlflow_has_lost_is_delivered_again(folder, deliver, client, name, mlruns):
+    write_study(folder)
+    before = without_ids(everything(client, deliver()))
+    for note in folder.rglob("delivered.json"):  # as after its database was deleted
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"run": "0" * 32}))
+    for run in runs_of(client, experiment_id(client, name, mlruns)).values():
+        client.set_tag(run.info.run_id, "journal", "elsewhere/" + run.info.run_id)
+    delivery = Delivery(client, experiment_id(client, name, mlruns), folder)
+    lines = delivery.reconcile()
+    assert sorted(lines) == [
+        f"MLflow had lost the run of {run}; it is delivered again"
+        for run in (f"{name}-1", "trial-00000", "trial-00001", "trial-00002")
+    ]
+    delivery.deliver()
+    found = client.search_runs([delivery.experiment_id], f"tags.journal LIKE '{name}-1%'")
+    runs = {Path(run.data.tags["journal"]).name: run for run in found}
+    assert without_ids(everything(client, dict(sorted(runs.items())))) == before
+    assert delivery.reconcile() == []
+
+
+def test_a_run_whose_files_are_gone_is_ended(folder, deliver, client, name, mlruns):
+    started(folder), started(folder / "trial-00000")
+    assert deliver()["trial-00000"].info.status == "RUNNING"
+    shutil.rmtree(folder / "trial-00000")
+    delivery = Delivery(client, experiment_id(client, name, mlruns), folder)
+    assert delivery.reconcile() == ["trial-00000 has no files any more; its run in MLflow is ended"]
+    assert deliver()["trial-00000"].info.status == "KILLED"
+    assert deliver()[folder.name].info.status == "RUNNING"
+    assert delivery.reconcile() == []
+
+
+def test_a_note_that_a_power_cut_emptied_is_as_none(folder, deliver, client):
+    write_study(folder)
+    before = everything(client, deliver())
+    for note in folder.rglob("delivered.json"):
+        note.write_text("")
+    assert everything(client, deliver()) == before
+
+
+def test_another_store_gets_everything(folder, deliver, tmp_path, monkeypatch):
+    """As when a search goes on with a tracking server that began without one."""
+    write_study(folder)
+    deliver()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    other = connect(tmp_path)
+    number = experiment_id(other, "another", tmp_path)
+    Delivery(other, number, folder).deliver()
+    assert len(runs_of(other, number)) == 4
+
+
+def test_the_first_studies_of_two_people_on_one_server_are_two(folder, deliver, client, tmp_path):
+    write_study(folder)
+    runs = deliver()
+    other = tmp_path / folder.name
+    write_study(other)
+    Delivery(client, runs[folder.name].info.experiment_id, other).deliver()
+    found = client.search_runs([runs[folder.name].info.experiment_id])
+    assert len(found) == 2 * len(runs)
+    assert len({run.data.tags.get("mlflow.parentRunId") for run in found}) == 3
+
+
+def test_older_studies_of_the_experiment_are_delivered_too(folder, client, mlruns, name):
+    """Where MLflow was away until another study began."""
+    write_study(folder)
+    newer = folder.with_name(f"{name}-2")
+    started(newer)
+    deliverer = Deliverer(name, newer, mlruns)
+    deliverer.start()
+    wait_for(lambda: (folder / "trial-00002" / "delivered.json").exists())
+    deliverer.close(60)
+    assert deliverer.problem is None
+    runs = runs_of(client, experiment_id(client, name, mlruns), by="journal")
+    assert runs[f"{name}-1/trial-00000"].info.status == "FINISHED"
+
+
+def test_a_study_that_is_being_searched_is_left_to_its_search(tmp_path, mlruns, name, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
+    write_study(tmp_path / "checkpoints" / f"{name}-1")
+    with alone(name, tmp_path / "checkpoints"):
+        (line,) = deliver_all(tmp_path)
+    assert line == f"{name}-1: a search of {name!r} is running and delivers it itself"
+
+
 # What the package writes into journals
+
+
+def wait_for(condition):
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("not reached in 30 s")
 
 
 def started(folder, params=None):

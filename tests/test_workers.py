@@ -13,7 +13,8 @@ import pytest
 import worker_calls
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.workers import Ended, Workers
+from mnist_cnn.stopping import STOPPING
+from mnist_cnn.workers import CallLost, Ended, Workers
 
 PATIENCE_SECONDS = 30  # a bound on what a defect costs; nothing here waits that long
 
@@ -50,6 +51,38 @@ def test_calls_run_side_by_side_in_processes_of_their_own(workers):
     ended = all_ended(workers)
     assert {one.key for one in ended} == {"a", "b"}
     assert len({one.value for one in ended} | {os.getpid()}) == 3
+
+
+def test_no_more_calls_are_taken_than_there_are_processes(workers):
+    for key in ("a", "b"):
+        workers.submit(key, partial(time.sleep, 600))
+    with pytest.raises(RuntimeError, match="every process has a call"):
+        workers.submit("c", worker_calls.process_id)
+
+
+def test_what_is_prepared_is_there_before_the_first_call_and_no_limit_counts_it(log):
+    with Workers([{}], log, prepare=worker_calls.mark) as pool:
+        assert pool.call(worker_calls.prepared, limit_seconds=0.4) == "yes"
+        pool.submit("a", partial(time.sleep, 600), limit_seconds=0.01)
+        assert next_ended(pool)[0].overdue
+        assert pool.call(worker_calls.prepared, limit_seconds=0.4) == "yes"  # in the new process
+
+
+def test_a_process_that_could_not_prepare_still_answers(log):
+    with Workers([{}], log, prepare=worker_calls.fail_to_prepare) as pool:
+        assert pool.call(partial(worker_calls.add, 1, 1)) == 2
+
+
+def test_a_call_that_is_lost_is_no_users_mistake(workers):
+    with pytest.raises(CallLost, match="SIGKILL"):
+        workers.call(partial(worker_calls.die_of, "SIGKILL"))
+    with pytest.raises(CallLost, match="longer than its time limit"):
+        workers.call(partial(time.sleep, 600), limit_seconds=0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/oom_score_adj").exists(), reason="Linux only")
+def test_when_memory_runs_out_a_worker_is_killed_before_its_parent(workers):
+    assert workers.call(worker_calls.oom_score) > worker_calls.oom_score()
 
 
 def test_a_process_takes_one_call_after_another(workers):
@@ -221,11 +254,13 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
         wait_until_free(tmp_path / name)
 
 
-def test_ctrl_c_is_the_parents_to_answer(workers):
-    """A terminal sends it to every process; only the search knows how to stop."""
+def test_ctrl_c_and_a_closed_terminal_are_the_parents_to_answer(workers):
+    """A terminal sends them to every process; only the search knows how to stop."""
     worker = workers.call(worker_calls.process_id)
-    os.kill(worker, signal.SIGINT)
+    for number in STOPPING:
+        os.kill(worker, number)
     assert workers.call(worker_calls.process_id) == worker
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint(STOPPING)  # we still hear them
 
 
 def next_ended(workers):

@@ -16,6 +16,25 @@ def add(a, b):
     return a + b
 
 
+def mark():
+    """Something to do before the first call, that takes longer than its time limit."""
+    time.sleep(0.5)
+    os.environ["PREPARED"] = "yes"
+
+
+def fail_to_prepare():
+    raise ImportError("a broken installation")
+
+
+def prepared():
+    return os.environ.get("PREPARED")
+
+
+def oom_score():
+    """How much sooner than others Linux kills this process for memory."""
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
 def process_id():
     return os.getpid()
 
