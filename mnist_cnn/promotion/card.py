@@ -16,8 +16,10 @@ MAX_LENGTH = 5000  # of a description in MLflow's database
 def write(candidate: Candidate, gate: str) -> str:
     """The card of a model that was tested. gate: its decision in words."""
     run, training, facts = candidate.run, candidate.training, candidate.facts
+    # The run has the training and the validation part of one data set, named after it.
     trained_on = {
-        entry.dataset.name: entry.dataset.digest for entry in training.inputs.dataset_inputs
+        entry.dataset.name.rpartition(" ")[0] or entry.dataset.name: entry.dataset.digest
+        for entry in training.inputs.dataset_inputs
     }
     evaluation, scores = candidate.evaluation, candidate.evaluation.scores
     lines = [
@@ -67,7 +69,9 @@ def confirmation(run: Run) -> list[str]:
                 spread = metrics.get(f"best_{metric}_standard_deviation")
                 flattered = metrics.get(f"best_{metric}_flattered_by")
                 lines[-1] += f", standard deviation {spread:.2g}" if spread is not None else ""
-                lines[-1] += f", flattered by {flattered:+.2g}" if flattered is not None else ""
+                if flattered is not None:
+                    better = "better" if flattered >= 0 else "worse"
+                    lines[-1] += f"; the first score was {abs(flattered):.2g} {better}"
     return lines or ["- none: this is a single training, and its score may be luck"]
 
 

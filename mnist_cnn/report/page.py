@@ -127,9 +127,9 @@ def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHist
         kind = {0: "not confirmed", 1: "on one fresh seed"}.get(len(best.scores), several)
         tiles.insert(0, (number(best.score), f"{metric} of trial {best.trial.number}, {kind}"))
         if best.scores:
-            flattery = confirmed.flattery(study, best)
-            words = f"{'better' if flattery >= 0 else 'worse'} was its first score than that mean"
-            tiles.insert(1, (difference(abs(flattery)).removeprefix("+"), words))
+            tiles.insert(
+                1, (difference(best.first - best.score), "its first score minus that mean")
+            )
     stretches = [stretch for run in histories for stretch in run.stretches]
     if stretches:
         trained = sum(run.seconds for run in histories)
