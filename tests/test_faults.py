@@ -16,6 +16,7 @@ from faults import (
     Server,
     agrees,
     best_model_scores_what_is_recorded,
+    epochs,
     load_study,
     losses,
     make_project,
@@ -46,41 +47,44 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(10**6))
     print(f"seed of the moments: FAULTS_SEED={seed}")
     moments = random.Random(seed)
-    # The last two are sampled. What their parameters are depends on the moments, since a kill in
-    # the midst of sampling leaves a half of them; what becomes of the others does not.
-    fixed = ", ".join(f"{{'rate': {rate}}}" for rate in (0.003, 0.005, 0.01, 0.02, 0.03, 0.05))
-    steady = f"trials=8, epochs=4, baseline=({fixed})"
-    undisturbed = make_project(tmp_path / "undisturbed", steady=steady)
+    # Behind these, trials are sampled. What their parameters are depends on the moments, since a
+    # kill in the midst of sampling leaves a half of them; what becomes of these does not.
+    fixed = [{"rate": rate, "pool": pool} for rate in (0.01, 0.02, 0.03) for pool in (4, 7)]
+    steady = f"trials=1000, epochs=4, baseline={fixed}"
     disturbed = make_project(tmp_path / "disturbed", steady=steady)
-    # With one worker the trials' order is fixed, and with it what a pruner makes of them.
-    code, _, err = Search(undisturbed, "--workers", "1", experiment="steady").finish()
-    assert code == 0, err
-
-    seconds = []  # from the command to the first thing that a trial did
+    seconds = []  # from the command to the next epoch
     for _ in range(20):
+        # With one worker the trials' order is fixed, and with it what a pruner makes of them.
         search = Search(disturbed, "--workers", "1", experiment="steady")
-        before, began = len(search.events()), time.monotonic()
         if moments.random() < 0.25:
             time.sleep(6 * moments.random())
         else:
-            assert search.wait_for(lambda events, n=before + 2: len(events) >= n), search.finish()
-            seconds.append(time.monotonic() - began)
-            more = 2 + moments.randrange(7)
-            search.wait_for(lambda events, n=before + more: len(events) >= n)
+            before = epochs(search.events())
+            seconds.append(search.wait_for_epoch())
+            more = moments.randrange(1, 4)
+            assert search.wait_for(lambda events, n=before + more: epochs(events) >= n)
             time.sleep(0.3 * moments.random())
         moments.choice((search.kill, search.orphan))()
-    code, out, err = Search(disturbed, "--workers", "1", experiment="steady").finish()
+
+    ended = sum(trial.state.is_finished() for trial in load_study(disturbed, "steady-1").trials)
+    trials = str(max(ended + 1, len(fixed)))
+    code, out, err = Search(
+        disturbed, "--workers", "1", "--trials", trials, experiment="steady"
+    ).finish()
     assert code == 0, err
     assert "going on with steady-1" in out
+    study, client, parent, runs = agrees(disturbed, "steady-1")
+    best_model_scores_what_is_recorded(study, client, parent, runs)
+    assert len(study.trials) == int(trials)
+    recovery = f"{statistics.median(seconds):.1f} s from the command to the next epoch, the median"
+    note("SIGKILL of all processes, or of the search's alone", 20, study, client, runs, recovery)
 
-    found = agrees(disturbed, "steady-1")
-    best_model_scores_what_is_recorded(*found)
-    study, client, _, runs = found
-    assert len(study.trials) == 8
-    recovery = f"{statistics.median(seconds):.1f} s from the command to the next step, the median"
-    note("SIGKILL of all processes or of the search's alone", 20, study, client, runs, recovery)
+    undisturbed = make_project(tmp_path / "undisturbed", steady=steady)
+    search = Search(undisturbed, "--workers", "1", "--trials", str(len(fixed)), experiment="steady")
+    code, _, err = search.finish()
+    assert code == 0, err
     expected = load_study(undisturbed, "steady-1").trials
-    for trial, other in list(zip(study.trials, expected, strict=True))[:6]:
+    for trial, other in zip(study.trials[: len(fixed)], expected, strict=True):
         assert trial.params == other.params
         assert trial.state == other.state
         assert trial.intermediate_values == other.intermediate_values
