@@ -68,6 +68,7 @@ def table() -> None:
     """Run the tests and print what each noted."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
         command = ["-m", "pytest", "-m", "slow", "tests/test_faults.py", "--junitxml", file.name]
+        command += ["-o", "junit_family=xunit1"]
         done = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
         cases = list(ElementTree.parse(file.name).iter("testcase"))
     print(f"\n| {' | '.join(COLUMNS).replace('_', ' ')} |\n|{'---|' * len(COLUMNS)}")

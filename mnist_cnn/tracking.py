@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from mnist_cnn.errors import UserError
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises them as well
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 NOTE = "mlflow.note.content"
