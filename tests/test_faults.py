@@ -50,7 +50,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     # Behind these, trials are sampled. What their parameters are depends on the moments, since a
     # kill in the midst of sampling leaves a half of them; what becomes of these does not.
     fixed = [{"rate": rate, "pool": pool} for rate in (0.01, 0.02, 0.03) for pool in (4, 7)]
-    steady = f"trials=1000, epochs=4, baseline={fixed}"
+    steady = f"space=harmless, trials=1000, epochs=4, baseline={fixed}"
     disturbed = make_project(tmp_path / "disturbed", steady=steady)
     seconds = []  # from the command to the next epoch
     for _ in range(20):
@@ -184,7 +184,7 @@ def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path
 def test_a_timeout_bounds_the_search_and_the_study_is_finished(tmp_path):
     root = make_project(
         tmp_path,
-        endless="trials=500, epochs=1000, patience=1000, baseline=[{}, {'trap': 'hang'}]",
+        endless="trials=2, epochs=100_000, patience=100_000, baseline=[{}, {'trap': 'hang'}]",
     )
     search = Search(root, "--timeout", "40", experiment="endless")
     code, _, err = search.finish(120)
@@ -203,7 +203,7 @@ def test_a_timeout_bounds_the_look_before_the_first_trial_too(tmp_path):
 
 
 def test_two_searches_of_one_study_do_not_run_at_once(tmp_path):
-    slow = "trials=2, epochs=1000, baseline=[{'trap': 'slow'}] * 2"
+    slow = "trials=2, epochs=1000, patience=1000, baseline=[{'trap': 'slow'}] * 2"
     root = make_project(tmp_path / "first", slow=slow)
     first = Search(root, experiment="slow")
     first.wait_for_epoch()
@@ -330,7 +330,8 @@ def goes_on_when_there_is_room(root, code, err):
 
 def test_eight_workers_and_two_hundred_short_trials_lose_and_double_nothing(tmp_path, note):
     root = make_project(
-        tmp_path, short="trials=200, epochs=1, baseline={}, confirm=Confirm(trials=0)"
+        tmp_path,
+        short="space=harmless, trials=200, epochs=1, baseline={}, confirm=Confirm(trials=0)",
     )
     code, _, err = Search(root, "--workers", "8", experiment="short").finish(900)
     assert code == 0, err
