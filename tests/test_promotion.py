@@ -592,7 +592,7 @@ def test_a_pulled_file_counts_on_the_run_it_came_from_and_a_foreign_one_gets_a_r
 
 
 def test_a_file_of_a_search_counts_on_the_run_that_trained_it(
-    promoted, client, shared_worker, searched, place, capsys
+    promoted, client, shared_worker, searched, place, capsys, tmp_path
 ):
     (trial,) = [
         run
@@ -600,7 +600,9 @@ def test_a_file_of_a_search_counts_on_the_run_that_trained_it(
         if run.data.tags.get("optuna.trial") not in (None, searched.data.tags["best.trial"])
     ]
     file = place / "mlruns" / "checkpoints" / trial.data.tags["journal"] / MODEL_FILE
-    assert cli_main("evaluate", "--model", str(file), "--data", "tiny") == 0
+    named = ["--model", str(file), "--data", "tiny", "--pictures", str(tmp_path)]
+    assert cli_main("evaluate", *named) == 0
+    assert (tmp_path / "curves.png").exists()  # of that training
     assert f"the first time for this model; recorded on run {trial.info.run_id}" in (
         capsys.readouterr().out
     )
