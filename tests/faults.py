@@ -105,8 +105,10 @@ from experiments.smoke import experiment as smoke
 from mnist_cnn.experiment import Confirm
 from search_spaces.traps import harmless, traps
 
-BEFORE = {{"timeout_seconds": None, "confirm": Confirm(trials=1, seeds=1, max_seeds=1)}}
-experiment = replace(smoke, **BEFORE | dict(space=traps, {changes}))
+BEFORE = {{
+    "space": traps, "timeout_seconds": None, "confirm": Confirm(trials=1, seeds=1, max_seeds=1)
+}}
+experiment = replace(smoke, **BEFORE | dict({changes}))
 """
 
 
