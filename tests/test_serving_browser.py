@@ -220,6 +220,53 @@ def test_everything_has_a_name_for_a_screen_reader(opened):
     assert page.locator("html").get_attribute("lang") == "en"
 
 
+CONTRAST = """() => {
+    const levels = (text) => text.match(/[\\d.]+/g).slice(0, 3).map((level) => {
+        const share = level / 255;
+        return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    const light = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    const under = (one) => {
+        const colour = getComputedStyle(one).backgroundColor;
+        return colour === "rgba(0, 0, 0, 0)" ? under(one.parentElement) : colour;
+    };
+    const seen = [...document.querySelectorAll("body *")].filter((one) =>
+        one.checkVisibility() && !one.disabled
+        && [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim()));
+    return seen.map((one) => {
+        const pair = [getComputedStyle(one).color, under(one)].map((text) => light(levels(text)));
+        const name = one.id || one.className || one.tagName;
+        return [name, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_in_light_and_in_dark(opened, scheme):
+    """By 4.5 to 1, as WCAG 2 asks."""
+    page = opened(color_scheme=scheme)
+    stroke(page, THREE)
+    expect(page, "3")
+    page.get_by_text("Model card").click()
+    pairs = page.evaluate(CONTRAST)
+    assert len(pairs) > 20
+    assert [name for name, contrast in pairs if contrast < 4.5] == []
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(paper[4:].split(",")[0]) > 128) == (scheme == "light")
+
+
+def test_a_page_from_elsewhere_gets_no_answer(opened, served):
+    page = opened()
+    page.goto("data:text/html,elsewhere")
+    answer = page.evaluate(
+        """(url) => fetch(url, {method: "POST", body: "{}"}).then(() => "answered", () => "no")""",
+        f"{served.address}/api/predict",
+    )
+    assert answer == "no"
+    assert any("CORS" in text for text in opened.complaints)
+    opened.complaints.clear()
+
+
 def test_the_api_page_shows_every_route(opened):
     page = opened()
     page.get_by_role("link", name="API").click()
@@ -243,6 +290,3 @@ def test_without_a_champion_and_when_one_comes_the_page_follows(opened, tmp_path
         expect(page, "3")
     opened.complaints[:] = [text for text in opened.complaints if "503" not in text]
     opened.complaints[:] = [text for text in opened.complaints if "ERR_CONNECTION" not in text]
-
-
-pytestmark = [pytestmark, pytest.mark.slow]

@@ -2,15 +2,17 @@
 
 import io
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage
-from serving_project import draw, png
+from serving_project import draw, png, train
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.serving.drawing import mnist_image
 from mnist_cnn.serving.images import decode
+from mnist_cnn.serving.inference import Predictor
 from mnist_cnn.serving.ink import find_ink
 from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.segmentation import MAX_DIGITS, find_digits
@@ -90,6 +92,53 @@ def test_ink_is_found_in_any_colours(digits, kind):
     assert unlike(image, expected) < 0.01
 
 
+DRAWINGS = [  # the digit's size in pixels, how much strokes grow (see `draw`), the sheet
+    (84, 0, (112, 112)),
+    (200, -0.15, (240, 240)),
+    (112, 0.4, (150, 300)),
+    (200, 0.7, (240, 240)),
+]
+
+
+def right(net, images, labels, side, pen, sheet):
+    """Which images the net reads rightly, directly and drawn anew: two arrays of bool."""
+    random = np.random.default_rng(0)
+    seen = [read(draw(image, side, pen, random, sheet)) for image in images[..., 0]]
+    alone = np.array([len(digits) == 1 for digits in seen])
+    drawn = np.array([digits[0] for digits in seen])[..., np.newaxis]
+    direct, anew = (net(x).argmax(axis=1) == labels for x in (images, drawn))
+    return direct, anew & alone
+
+
+@pytest.mark.parametrize(("side", "pen", "sheet"), DRAWINGS)
+def test_a_drawing_is_read_as_well_as_the_image(digit_model, side, pen, sheet):
+    """Of 800 test images no more are lost than 0.3 points, and what chance may take of so few."""
+    test = mnist().test()
+    some = np.random.default_rng(0).permutation(len(test.x))[:800]
+    net = Predictor(keras.models.load_model(digit_model))
+    direct, drawn = right(net, test.x[some], test.y[some], side, pen, sheet)
+    lost, won = (direct & ~drawn).sum(), (drawn & ~direct).sum()
+    assert direct.mean() > 0.97
+    assert lost - won <= 0.003 * len(some) + 2 * np.sqrt(lost + won)
+
+
+@pytest.fixture(scope="module")
+def good_net(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "good.keras"
+    train(path, filters=(24, 48, 64), epochs=6)
+    return Predictor(keras.models.load_model(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("side", "pen", "sheet"), [*DRAWINGS, (112, -0.25, (150, 150))])
+def test_all_test_images_drawn_are_read_within_three_tenths_of_a_point(good_net, side, pen, sheet):
+    test = mnist().test()
+    direct, drawn = right(good_net, test.x, test.y, side, pen, sheet)
+    print(f"size {side}, pen {pen:+}: {direct.mean():.2%} directly, {drawn.mean():.2%} drawn")
+    assert direct.mean() > 0.99
+    assert direct.mean() - drawn.mean() <= 0.003
+
+
 def test_several_digits_are_read_from_left_to_right(digits):
     random = np.random.default_rng(3)
     line = [draw(image, 120, 0.2, random, (200, 160)) for image in digits[0][:5]]
@@ -163,6 +212,7 @@ def test_grain_and_too_many_digits_are_refused():
 
 def test_pictures_of_every_kind_are_decoded_alike(digits):
     drawn = draw(digits[0][1], 200, 0.3, np.random.default_rng(7))
+    drawn = np.where(drawn < 128, 0, 255).astype(np.uint8)  # as one bit has it
     picture = Image.fromarray(drawn)
     level = np.asarray(picture.convert("L"))
     clear = Image.fromarray(np.zeros_like(drawn)).convert("RGBA")

@@ -71,7 +71,7 @@ class Watcher(threading.Thread):
             with store.answering():
                 self._look()
         except UserError as error:
-            self.problem = str(error)
+            self.problem = str(error).splitlines()[0]
         except Exception as error:  # MLflow's stores raise their own; the last good one goes on
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 

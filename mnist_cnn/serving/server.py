@@ -31,7 +31,7 @@ def serve(host: str, port: int) -> None:
     """
     # Refused by its size later on; Pillow would also warn on the terminal.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    _allow_files(MAX_CONNECTIONS + 256)
+    allow_files(MAX_CONNECTIONS + 256)
     with _listening(host, port) as listening:
         with _quiet():
             from mnist_cnn.serving.app import create_app
@@ -93,7 +93,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> None:
     """Let the process have that many files and connections open, as far as the system permits."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > soft:

@@ -382,10 +382,9 @@ async function look() {
   try {
     const health = await (await fetch("/healthz")).json();
     if (health.version !== state.version) await welcome(health.version);
-    if (health.problem !== trouble) {
-      trouble = health.problem || "";
-      notify(trouble);
-    }
+    const still = health.version === null ? "" : `; version ${health.version} goes on reading`;
+    const problem = health.problem ? health.problem + still : "";
+    if (problem !== trouble) notify(trouble = problem);
   } catch {
     trouble = "The app does not answer. Is `make serve` still running?";
     notify(trouble);

@@ -43,5 +43,5 @@ function show(spec) {
   }
 }
 
-for (const id of ["host", "host2"]) document.getElementById(id).textContent = location.host;
+for (const host of document.querySelectorAll(".host")) host.textContent = location.host;
 fetch("/openapi.json").then((response) => response.json()).then(show);
