@@ -2,8 +2,9 @@
 
     make search EXPERIMENT=keras_tuner_resnet
 
-Cost: about 10 minutes on 2 cores; networks of 50 to 150 layers on a few thousand images.
-Result: not measured yet.
+Cost: 15 minutes on 2 cores; networks of 50 to 150 layers on a few thousand images.
+Result: 83 % of the validation images with the first trial, ResNet50 v2; the deeper ones are behind
+after as many steps, and most are pruned or cut off.
 """
 
 from dataclasses import replace
@@ -29,7 +30,7 @@ experiment = replace(
     trials=6,
     timeout_seconds=900,
     epochs=4,
-    epoch_images=1250,
+    epoch_images=None,
     # Small batches make many steps of few images: Keras's batch normalisation has forgotten its
     # start after some hundreds, and before that a validation says nothing.
     batch_size=16,
