@@ -54,7 +54,7 @@ def _search(options: argparse.Namespace) -> None:
         with (
             stoppable(),
             alone(options.experiment),
-            Workers(environments, log, memory, tasks.prepare) as workers,
+            Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
             # The workers import TensorFlow while this process imports MLflow.
             from rich.console import Console

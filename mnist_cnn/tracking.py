@@ -1,5 +1,6 @@
 """Where MLflow is, and what it takes as names."""
 
+import fcntl
 import logging
 import os
 import posixpath
@@ -35,12 +36,28 @@ def connect(mlruns: Path) -> MlflowClient:
     """A client of the tracking store and registry; the database is made if it is not there."""
     uri = tracking_uri(mlruns)
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
-    if uri.startswith("sqlite:///"):
-        client.search_experiments(max_results=1)  # makes the tables
-        with sqlite3.connect(uri.removeprefix("sqlite:///")) as database:
+    path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if path:
+        _make_database(path)
+    client = MlflowClient(uri)  # brings the tables of an older MLflow up to date
+    if path:
+        with sqlite3.connect(path) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once
     return client
+
+
+def _make_database(path: Path) -> None:
+    """Make MLflow's tables in a new file, all or none: it cannot go on with a part of them."""
+    if path.exists():
+        return
+    partly = path.with_name(f"{path.name}.part")
+    with path.with_name(f"{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            for left in path.parent.glob(f"{partly.name}*"):
+                left.unlink()  # by a kill
+            MlflowClient(f"sqlite:///{partly}")
+            partly.rename(path)
 
 
 def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:

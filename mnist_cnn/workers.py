@@ -24,6 +24,7 @@ from mnist_cnn import machine
 from mnist_cnn.errors import UserError
 from mnist_cnn.stopping import STOPPING
 
+CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
 OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
 
 _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
@@ -55,6 +56,7 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     ready: bool = False
+    calls: int = 0
     key: Any = None
     limit_seconds: float = math.inf
     deadline: float = math.inf
@@ -65,7 +67,8 @@ class Workers:
 
     environments: one for each process, set before anything is imported there.
     log: file that takes what the processes and their libraries print.
-    memory_bytes: a process that holds more than this after a call is replaced.
+    memory_bytes, calls: a process that holds more than this after a call, or has made so many, is
+        replaced.
     prepare: what each process does before its first call, such as imports; no time limit of a call
         counts it.
     """
@@ -75,10 +78,11 @@ class Workers:
         environments: Sequence[Mapping[str, str]],
         log: Path,
         memory_bytes: float = math.inf,
+        calls: int = CALLS,
         prepare: Callable[[], None] | None = None,
     ) -> None:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
-        self._prepare = prepare
+        self._calls, self._prepare = calls, prepare
         self._workers = [self._start(place) for place in range(len(environments))]
 
     def __enter__(self) -> "Workers":
@@ -145,7 +149,9 @@ class Workers:
             if result is not None:
                 ended.append(result)
                 self._free(worker)
-                if machine.memory_of(worker.process.pid) > self._memory_bytes:
+                worker.calls += 1
+                held = machine.memory_of(worker.process.pid)
+                if held > self._memory_bytes or worker.calls >= self._calls:
                     self._kill(worker)  # it is idle, and what leaked goes with it
             # One that died since it was asked keeps its call, which ends at the next waiting.
             if worker.key is None and not worker.process.is_alive():

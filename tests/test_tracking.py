@@ -3,6 +3,8 @@
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -354,6 +356,18 @@ def test_the_store_is_the_database_of_mlruns_unless_the_environment_names_anothe
     assert tracking.tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking.tracking_uri(tmp_path) == "http://127.0.0.1:5000"
+
+
+def test_a_kill_while_the_database_is_made_leaves_none_that_is_broken(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    code = "import sys, pathlib, mnist_cnn.tracking as t; t.connect(pathlib.Path(sys.argv[1]))"
+    maker = subprocess.Popen([sys.executable, "-c", code, tmp_path], stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tmp_path / "mlflow.db.part").exists())
+    maker.kill()
+    maker.wait()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert experiment_id(connect(tmp_path), "first", tmp_path) == "1"
+    assert not list(tmp_path.glob("*.part*"))
 
 
 def test_an_experiment_is_made_once_with_its_artifacts_in_mlruns(client, mlruns, name):

@@ -214,6 +214,12 @@ def test_a_process_that_holds_too_much_memory_after_a_call_is_replaced(log):
         assert pool.call(worker_calls.process_id) != pool.call(worker_calls.process_id)
 
 
+def test_a_process_that_made_its_calls_is_replaced(log):
+    with Workers([{}], log, calls=2) as pool:
+        processes = [pool.call(worker_calls.process_id) for _ in range(5)]
+    assert [processes.index(process) for process in processes] == [0, 0, 2, 2, 4]
+
+
 def test_leaving_the_pool_kills_its_processes(log, tmp_path):
     with Workers([{}], log) as pool:
         pool.submit("a", partial(worker_calls.hold, tmp_path / "lock"))
