@@ -3,7 +3,8 @@
     make search EXPERIMENT=mnist
 
 Cost: 11 to 12 minutes on any machine; a faster one tries more trials in them.
-Result: 99.39 % of the test images at a loss of 0.021, in one search on two busy cores.
+Result: 99.56 and 99.70 % of the test images at losses of 0.0136 and 0.0104, in two searches on two
+cores.
 """
 
 from functools import partial
