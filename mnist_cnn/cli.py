@@ -71,14 +71,21 @@ def _search(options: argparse.Namespace) -> None:
             )
             search(request, workers, Console())
     except KeyboardInterrupt:
-        again = f"make search EXPERIMENT={options.experiment}"
+        given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
+        again = f"make search EXPERIMENT={options.experiment}" + "".join(
+            f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}"
+            for name, value in given.items()
+            if value is not None
+        )
         print(f"stopped; everything is saved, go on with `{again}`")
         raise
 
 
 def _trials(options: argparse.Namespace) -> None:
+    from mnist_cnn.experiment import check_name
     from mnist_cnn.report.listing import show_trials
 
+    check_name(options.experiment)
     show_trials(options.experiment, options.study, options.storage, options.form)
 
 

@@ -85,6 +85,13 @@ def seconds_of(study: Study, confirmation: Confirmation) -> float:
     return epochs * fmean(seconds) if seconds else 0.0
 
 
+def limit_seconds(study: Study) -> float | None:
+    """The time limit of a confirmation: a trial's, in proportion to the epochs."""
+    limit = study.plan.trial_timeout_seconds
+    epochs = study.plan.confirm.epochs or study.plan.epochs
+    return limit and limit * epochs / study.plan.epochs
+
+
 def candidates(study: Study) -> list[Candidate]:
     """The complete trials with what their confirmations gave, best first.
 

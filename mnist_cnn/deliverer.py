@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from mnist_cnn import journal
 from mnist_cnn.delivery import ABOUT_ONE_RUN, Delivery
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.mlruns import AlreadyRunning, alone
 from mnist_cnn.tracking import connect, experiment_id, tracking_uri
 
@@ -93,17 +93,25 @@ def deliver_all(mlruns: Path) -> list[str]:
     """Deliver every study's journals that MLflow does not have; a line for each study, and for each
     thing that was mended.
 
-    Raises UserError if MLflow cannot be reached.
+    Raises UserError if MLflow cannot be reached or takes nothing.
     """
-    lines = []
+    found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
+    folders = [folder for folder in found if (folder / journal.FILE_NAME).exists()]
+    if not folders:
+        return ["nothing to deliver; type `make search` first"]
     try:
         client = connect(mlruns)
-        for folder in sorted((mlruns.absolute() / "checkpoints").glob("*/")):
-            if (folder / journal.FILE_NAME).exists():
-                lines += _deliver_study(client, folder, mlruns)
+        return [line for folder in folders for line in _deliver_study(client, folder, mlruns)]
+    except UserError:
+        raise
     except MlflowException as error:
         raise UserError(f"MLflow at {tracking_uri(mlruns)} does not answer: {error}") from None
-    return lines or ["nothing to deliver; type `make search` first"]
+    except Exception as error:  # its database, or the server's store of files, raise their own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise full_disk(error) or UserError(
+            f"MLflow at {tracking_uri(mlruns)} did not take everything ({reason}); what is left "
+            "stays on disk, mend it and type the same command again"
+        ) from error
 
 
 def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> list[str]:

@@ -7,7 +7,6 @@ the journal, and MLflow keeps one of two equal ones. So a kill between a deliver
 doubles nothing.
 """
 
-import getpass
 import json
 import os
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 
 from mnist_cnn import journal
 from mnist_cnn.journal import Event
-from mnist_cnn.tracking import PARENT, valid_name
+from mnist_cnn.tracking import PARENT, user, valid_name
 
 DELIVERED_FILE = "delivered.json"
 
@@ -157,7 +156,7 @@ class Delivery:
         else:
             tags = {
                 "journal": key,
-                "mlflow.user": getpass.getuser(),
+                "mlflow.user": user(),
                 "mlflow.source.name": "mnist-cnn",
                 **({PARENT: parent} if parent else {}),
             }

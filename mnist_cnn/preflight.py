@@ -20,6 +20,7 @@ def check(experiment_name: str) -> Plan:
     built or does not fit the data, and an objective whose metric does not exist.
     """
     experiment = load_experiment(experiment_name)
+    _try_sampling(experiment_name, experiment)
     data = load_data(experiment_name)
     for baseline in baselines(experiment):
         scores = _try(experiment_name, experiment, data, baseline)
@@ -32,6 +33,25 @@ def check(experiment_name: str) -> Plan:
                 f"not exist; valid: {', '.join(valid)}"
             )
     return plan(experiment_name, experiment)
+
+
+def _try_sampling(experiment_name: str, experiment: Experiment) -> None:
+    for name, make, kind in (
+        ("sampler", lambda: experiment.sampler(seed=0), optuna.samplers.BaseSampler),
+        ("pruner", lambda: experiment.pruner(), optuna.pruners.BasePruner),
+    ):
+        try:
+            made = make()
+        except Exception as error:
+            raise UserError(
+                f"experiment {experiment_name!r}: its {name} cannot be made: {one_line(error)}; "
+                "valid: a class, or functools.partial(CLASS, ...)"
+            ) from error
+        if not isinstance(made, kind):
+            raise UserError(
+                f"experiment {experiment_name!r}: its {name} gives {type(made).__name__}; "
+                f"valid: an Optuna {kind.__name__}"
+            )
 
 
 def _try(

@@ -120,10 +120,10 @@ class Search:
             )
         timeout = request.timeout_seconds or study.plan.timeout_seconds or FOREVER
         # An unfinished study has what is left of its time; with a TIMEOUT of its own, all of that.
-        self.spent = attributes.get("seconds", 0.0)
         anew = request.timeout_seconds is not None or attributes.get("finished")
+        self.spent = 0.0 if anew else attributes.get("seconds", 0.0)
         self.started = request.started
-        self.end = self.started + max(0.0, timeout - (0.0 if anew else self.spent))
+        self.end = self.started + max(0.0, timeout - self.spent)
         # The model is exported in a new process, and that and the pictures take about as long as it
         # took to come here.
         self.deadline = self.end - min(time.monotonic() - self.started, timeout / 4)
@@ -131,6 +131,7 @@ class Search:
         self.claimed = time.monotonic()
         study.optuna_study.set_user_attr("trials", self.trials)
         study.optuna_study.set_user_attr("finished", False)
+        study.optuna_study.set_user_attr("seconds", self.spent)
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         self.progress = Progress(console, study.objective, self.trials, self.end)
         self.progress.done = self.done
@@ -148,10 +149,11 @@ class Search:
                 self._place(self._next_trial, lambda: self.trials_deadline)
                 self._place(self._next_confirmation, lambda: self.deadline)
             winner = study_run.publish(study, journal, self.workers)
-            study.optuna_study.set_user_attr("finished", True)
+            # The run ends first: a kill in between then only publishes again.
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
             )
+            study.optuna_study.set_user_attr("finished", True)
             left = self.end - time.monotonic()
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
         except BaseException:
@@ -260,7 +262,7 @@ class Search:
                     ),
                     folder=folder,
                     epochs=study.plan.confirm.epochs or study.plan.epochs,
-                    limit_seconds=study.plan.trial_timeout_seconds,
+                    limit_seconds=confirmation.limit_seconds(study),
                     lost=partial(confirmation.lost, folder),
                     pause=partial(confirmation.pause, folder),
                     ended=partial(confirmation.clean, folder),

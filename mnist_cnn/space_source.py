@@ -1,5 +1,6 @@
 """The text of the file that defines a search space: kept with each run, and brought back by it."""
 
+import functools
 import importlib.util
 import inspect
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 def text(space: Any) -> str:
     """The text of the file that defines `space`."""
     definition = _definition(space)
-    return inspect.getsource(inspect.getmodule(definition) or definition)
+    return _source(inspect.getmodule(definition) or definition)
 
 
 def module(space: Any) -> str:
@@ -34,6 +35,11 @@ def is_hyper_model(space: Any) -> bool:
     """Whether `space` is a KerasTuner HyperModel, not a function."""
     keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
     return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
+
+
+@functools.cache  # as it was imported: the file may be edited while a search goes on
+def _source(defined_in: Any) -> str:
+    return inspect.getsource(defined_in)
 
 
 def _definition(space: Any) -> Any:

@@ -55,7 +55,9 @@ class Study:
 
     def ranking(self) -> list[FrozenTrial]:
         """The complete trials, best first."""
-        sign = -1 if self.objective.direction == "maximize" else 1
+        # The study's own direction: an older study is not the experiment's of today.
+        maximize = self.optuna_study.directions[0] == optuna.study.StudyDirection.MAXIMIZE
+        sign = -1 if maximize else 1
         return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0])
 
     def enqueue_baselines(self) -> None:

@@ -1,6 +1,7 @@
 """Where MLflow is, and what it takes as names."""
 
 import fcntl
+import getpass
 import logging
 import os
 import posixpath
@@ -80,3 +81,11 @@ def valid_name(name: str) -> str:
     """A name as MLflow takes it: letters, digits and `_-. :/`, and like a relative path."""
     text = posixpath.normpath(re.sub(r"[^\w\-.: /]", "_", name)).lstrip("./")
     return text or "_"
+
+
+def user() -> str:
+    """The name of the user, or else the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry in /etc/passwd
+        return str(os.getuid())

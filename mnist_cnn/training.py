@@ -8,6 +8,7 @@ and goes on ends where it would have ended.
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             return
         with np.load(self.path) as saved:
             self.history = json.loads(str(saved["history"]))
-            self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
+            if "best_0" in saved:  # none while the objective is no number
+                self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(_variables(model)):
                 variable.assign(saved[f"variable_{i}"])
         for epoch, metrics in enumerate(self.history, start=1):
@@ -113,6 +115,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         partly = self.path.with_suffix(".part")
         with partly.open("wb") as file:
             np.savez(file, **arrays)
+            os.fsync(file.fileno())  # or a power cut may leave the new name without its content
         partly.replace(self.path)  # a kill leaves the old file or the new one, never a half
 
 

@@ -1,6 +1,7 @@
 """One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
 
 import json
+import math
 import re
 import traceback
 from dataclasses import replace
@@ -13,7 +14,7 @@ from optuna.exceptions import StorageInternalError
 
 from mnist_cnn import journal, machine, space_source
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.experiment import find_project, load_experiment
+from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
 from mnist_cnn.outcome import Replayed, end, objective_value, tell
@@ -44,6 +45,7 @@ def run_trial(
         sampler=experiment.sampler(seed=derived_seed(experiment.seed, number, 1)),
         pruner=experiment.pruner(),
     )
+    _refuse_changed(experiment, study)
     journal = Journal(folder)
     if not journal.ended:
         run = Run(
@@ -64,7 +66,9 @@ def run_confirmation(
 ) -> None:
     """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
     experiment = load_experiment(experiment_name)
-    trial = optuna.load_study(study_name=study_name, storage=open_storage(storage)).trials[number]
+    study = optuna.load_study(study_name=study_name, storage=open_storage(storage))
+    _refuse_changed(experiment, study)
+    trial = study.get_trials(deepcopy=False)[number]
     run = Run(
         experiment=experiment,
         data=load_data(experiment_name),
@@ -125,6 +129,15 @@ def run_replay(
     )
 
 
+def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
+    """A worker that was started after an edit would put trials of another space into the study."""
+    if fingerprint(experiment) != study.user_attrs["fingerprint"]:
+        raise UserError(
+            "the space, the experiment or its data changed while the search was going on; type "
+            "the same command again: it opens a new study"
+        )
+
+
 def _train(run: Run, trial: optuna.Trial) -> None:
     objectives = run.experiment.objectives
     reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
@@ -158,8 +171,11 @@ def _train(run: Run, trial: optuna.Trial) -> None:
             reason = f"behind the others after epoch {run.journal.last_step}"
             end(run.journal, "PRUNED", reason=reason, summary=summary)
         else:
-            values = [objective_value(summary, objective.metric) for objective in objectives]
-            end(run.journal, "COMPLETE", values=values, summary=summary)
+            values = {item.metric: objective_value(summary, item.metric) for item in objectives}
+            if bad := [metric for metric, value in values.items() if math.isnan(value)]:
+                end(run.journal, "FAIL", reason=f"{bad[0]} is not a number", summary=summary)
+            else:
+                end(run.journal, "COMPLETE", values=list(values.values()), summary=summary)
 
 
 def one_line(error: BaseException) -> str:

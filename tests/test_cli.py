@@ -16,6 +16,7 @@ def bad(hp):
 """
 EXPERIMENT = """
 from dataclasses import replace
+import optuna
 from experiments.smoke import experiment as smoke
 from mnist_cnn.experiment import Maximize
 from search_spaces.bad import bad
@@ -124,6 +125,7 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
         ("pass", "objectives=(Maximize('val_beauty'),)", ["val_beauty", "val_accuracy"]),
         ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),
         ("raise KeyError('x')", "space=bad", ["KeyError"]),
+        ("pass", "pruner=optuna.pruners.NopPruner()", ["pruner", "functools.partial"]),
     ],
 )
 def test_an_experiment_that_cannot_work_is_refused_before_anything_is_written(

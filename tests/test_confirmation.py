@@ -1,12 +1,14 @@
 """Confirmation: what is planned, when a tie is broken, and who wins."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 
 from mnist_cnn import confirmation
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Confirm, Maximize, Plan
+from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan
 from mnist_cnn.journal import Journal
 from mnist_cnn.study import Study
 
@@ -54,6 +56,19 @@ def confirm_with(study, scores):
             )
             made.append((item.trial.number, item.index))
     return made
+
+
+def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(study):
+    made = study(Confirm(epochs=6))
+    assert confirmation.limit_seconds(made) is None
+    limited = replace(made, plan=replace(made.plan, trial_timeout_seconds=10))
+    assert confirmation.limit_seconds(limited) == 30
+
+
+def test_an_older_study_is_ranked_its_own_way(study):
+    made = study(Confirm())
+    another = replace(made, plan=replace(made.plan, objectives=(Minimize("val_loss"),)))
+    assert [t.value for t in another.ranking()] == [t.value for t in made.ranking()]
 
 
 def test_the_best_trials_are_confirmed_one_seed_after_another(study):

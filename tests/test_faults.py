@@ -49,7 +49,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     moments = random.Random(seed)
     # Behind these, trials are sampled. What their parameters are depends on the moments, since a
     # kill in the midst of sampling leaves a half of them; what becomes of these does not.
-    fixed = [{"rate": rate, "pool": pool} for rate in (0.01, 0.02, 0.03) for pool in (4, 7)]
+    fixed = [{"rate": 0.01}, {"rate": 0.03, "pool": 7}, {"rate": 0.1}]
     steady = f"space=harmless, trials=1000, epochs=4, baseline={fixed}"
     disturbed = make_project(tmp_path / "disturbed", steady=steady)
     seconds = []  # from the command to the next epoch
@@ -235,6 +235,21 @@ def test_a_changed_space_opens_a_new_study_and_leaves_nothing_running(tmp_path):
     for name in ("slow-1", "slow-2"):
         nothing_runs(root, name)
     best_model_scores_what_is_recorded(*agrees(root, "slow-2"))
+
+
+def test_a_space_that_is_edited_while_its_search_runs_never_reaches_its_study(tmp_path):
+    root = make_project(tmp_path, slow="trials=1, epochs=5, baseline={'trap': 'slow'}")
+    search = Search(root, "--workers", "1", experiment="slow")
+    search.wait_for_epoch()
+    space = root / "search_spaces/traps.py"
+    space.write_text(space.read_text().replace("[4, 7]", "[4, 7, 14]"))
+    os.kill(int((root / "dawdler").read_text()), signal.SIGKILL)  # the next worker reads the edit
+    code, _, err = search.finish()
+    assert code == 1
+    assert "changed while the search was going on" in err and len(err.splitlines()) == 1
+    kept = root / "mlruns/checkpoints/slow-1/trial-00000/space.py"
+    assert "[4, 7, 14]" not in kept.read_text()
+    assert load_study(root, "slow-1").trials[0].state == TrialState.WAITING
 
 
 def test_a_tracking_server_that_is_killed_and_comes_back_misses_nothing(tmp_path, note):

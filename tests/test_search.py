@@ -228,6 +228,32 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(proje
             assert run.data.tags["reason"] in reasons
 
 
+def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(project):
+    (project / "search_spaces" / "vague.py").write_text(
+        "import keras\n"
+        "from search_spaces.cnn import cnn\n\n\n"
+        "def beauty(y, p):\n"
+        "    return keras.ops.sum(p) * float('nan')\n\n\n"
+        "def vague(hp):\n"
+        "    model = cnn(hp)\n"
+        "    model.compile('sgd', 'sparse_categorical_crossentropy',\n"
+        "                  metrics=['accuracy', beauty])\n"
+        "    return model\n"
+    )
+    (project / "experiments" / "vague.py").write_text(
+        "from dataclasses import replace\n"
+        "from experiments.smoke import experiment as smoke\n"
+        "from mnist_cnn.experiment import Maximize\n"
+        "from search_spaces.vague import vague\n\n"
+        "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
+        "experiment = replace(smoke, space=vague, objectives=both, trials=1)\n"
+    )
+    done = command("search", "--experiment", "vague", cwd=project)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "trial 0: val_beauty is not a number" in done.stderr
+
+
 def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, client):
     root, _ = searched
     run = next(r for r in runs(client, "trial") if r.info.status == "FINISHED")

@@ -4,9 +4,7 @@ A test set that is looked at often is a second validation set. Nobody is kept fr
 everybody sees how often it was done: who, when, for which verb, and how many times for this model.
 """
 
-import getpass
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -64,7 +62,7 @@ def record(
     run_id = own[0] if own else _new_run(client, model)
     now = datetime.now(UTC)
     opening = {
-        "who": user(),
+        "who": tracking.user(),
         "verb": verb,
         "data": facts.name,
         "digest": facts.digest,
@@ -76,15 +74,7 @@ def record(
     client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
     count = sum(_count(client, known, model.digest) for known in {run_id, *runs})
     client.set_tag(run_id, OPENINGS, str(count))
-    return Opening(facts.name, user(), count, run_id)
-
-
-def user() -> str:
-    """The name of the user, or else the number."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry in /etc/passwd
-        return str(os.getuid())
+    return Opening(facts.name, tracking.user(), count, run_id)
 
 
 def _runs(client: MlflowClient, tag: str, digest: str) -> list[str]:

@@ -12,6 +12,7 @@ from optuna.trial import TrialState
 from mnist_cnn import tasks
 from mnist_cnn.confirmation import Candidate, candidates
 from mnist_cnn.deliverer import Deliverer
+from mnist_cnn.errors import UserError
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmed
@@ -136,6 +137,11 @@ def _model(
     A model with layers that Keras alone cannot load, as a space's own, is logged as a file only.
     """
     target = study.folder / MODEL_FILE
+    if not winner.model.exists():
+        raise UserError(
+            f"the best trial's model, {_shown(winner.model)}, is gone; put it back, or begin anew "
+            "with another study"
+        )
     content = winner.model.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     models = [event for event in read(study.folder)[0] if event["event"] == "model"]
