@@ -38,5 +38,6 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
+        # After an orderly end, one more signal while the interpreter closes down changes nothing.
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if first is None else signal.SIG_IGN)

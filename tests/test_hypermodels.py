@@ -39,11 +39,9 @@ experiment = replace(smoke, space=tunes_its_batches, baseline={"units": 16}, tri
 
 
 def test_a_hypermodels_own_fit_is_used_and_what_it_tunes_is_recorded(tmp_path):
-    root = make_project(
-        tmp_path,
-        search_spaces__tunes_its_batches=TUNES_ITS_BATCHES,
-        experiments__own_fit=EXPERIMENT,
-    )
+    root = make_project(tmp_path)
+    (root / "search_spaces/tunes_its_batches.py").write_text(TUNES_ITS_BATCHES)
+    (root / "experiments/own_fit.py").write_text(EXPERIMENT)
     code, _, err = Search(root, experiment="own_fit").finish()
     assert code == 0, err
     study, client, _, runs = agrees(root, "own_fit-1")
