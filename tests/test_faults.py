@@ -143,13 +143,23 @@ def test_a_trial_that_takes_all_memory_is_killed_and_nothing_else(tmp_path, note
     try:
         code, _, err = search.finish()
     finally:
-        group.rmdir()
+        remove_group(group)
     assert code == 0, err
     study, client, _, runs = agrees(root, "greedy-1")
     note("worker killed for memory by the kernel", 2, study, client, runs, "")
     assert [trial.state in FINE for trial in study.trials] == [True, False, True]
     assert "killed by SIGKILL (out of memory?)" in study.trials[1].user_attrs["reason"]
     assert "deaths" not in study.trials[0].user_attrs | study.trials[2].user_attrs
+
+
+def remove_group(group):
+    """Remove a group of processes; the kernel keeps it for a while after the last one ended."""
+    for _ in range(600):
+        try:
+            return group.rmdir()
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"processes live on in {group}")
 
 
 def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path, note):
