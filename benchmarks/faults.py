@@ -82,7 +82,7 @@ def table() -> None:
 def memory(picture: Path) -> None:
     """The resident memory of a search of 200 trials and of its workers, by finished trials."""
     with tempfile.TemporaryDirectory() as folder:
-        search = start(Path(folder), FEW_IMAGES, "--workers", "2")
+        search = start(Path(folder), FEW_IMAGES, 2)
         samples = []
         while search.process.poll() is None:
             done = sum(event["event"] == "end" for event in search.events())
@@ -130,7 +130,7 @@ def speed(count: int, trials: int, epochs: int) -> float:
     """How many trials `count` workers finish in an hour."""
     with tempfile.TemporaryDirectory() as folder:
         text = SAME.format(trials=trials, epochs=epochs)
-        search = start(Path(folder), text, "--workers", str(count))
+        search = start(Path(folder), text, count)
         code, _, err = search.finish(1000)
         assert code == 0, err
         runs = Path(folder).glob("mlruns/checkpoints/measured-1/trial-*")
@@ -139,13 +139,13 @@ def speed(count: int, trials: int, epochs: int) -> float:
     return 3600 * trials / seconds
 
 
-def start(root: Path, experiment: str, *arguments: str):  # type: ignore[no-untyped-def]
+def start(root: Path, experiment: str, workers: int):  # type: ignore[no-untyped-def]
     """A search of the experiment with this text, in a project of its own."""
     from faults import Search, make_project
 
     make_project(root)
     (root / "experiments/measured.py").write_text(experiment)
-    return Search(root, *arguments, experiment="measured")
+    return Search(root, workers=workers, experiment="measured")
 
 
 if __name__ == "__main__":

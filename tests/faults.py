@@ -128,7 +128,9 @@ def make_project(root, **experiments):
 class Search:
     """The command `search`, running in a process group of its own."""
 
-    def __init__(self, root, *arguments, experiment="smoke", env=None, before=lambda: None):
+    def __init__(
+        self, root, *arguments, experiment="smoke", workers=1, env=None, before=lambda: None
+    ):
         def prepare():
             for number in STOPPING:  # a shell's background job ignores some of them
                 signal.signal(number, signal.SIG_DFL)
@@ -136,6 +138,7 @@ class Search:
 
         self.root, self.experiment = root, experiment
         command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", experiment]
+        command += ["--workers", str(workers)]
         self.process = subprocess.Popen(
             [*command, *arguments],
             cwd=root,

@@ -55,7 +55,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     seconds = []  # from the command to the next epoch
     for _ in range(20):
         # With one worker the trials' order is fixed, and with it what a pruner makes of them.
-        search = Search(disturbed, "--workers", "1", experiment="steady")
+        search = Search(disturbed, experiment="steady")
         if moments.random() < 0.25:
             time.sleep(6 * moments.random())
         else:
@@ -68,9 +68,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
 
     ended = sum(trial.state.is_finished() for trial in load_study(disturbed, "steady-1").trials)
     trials = str(max(ended + 1, len(fixed)))
-    code, out, err = Search(
-        disturbed, "--workers", "1", "--trials", trials, experiment="steady"
-    ).finish()
+    code, out, err = Search(disturbed, "--trials", trials, experiment="steady").finish()
     assert code == 0, err
     assert "going on with steady-1" in out
     study, client, parent, runs = agrees(disturbed, "steady-1")
@@ -80,7 +78,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     note("SIGKILL of all processes, or of the search's alone", 20, study, client, runs, recovery)
 
     undisturbed = make_project(tmp_path / "undisturbed", steady=steady)
-    search = Search(undisturbed, "--workers", "1", "--trials", str(len(fixed)), experiment="steady")
+    search = Search(undisturbed, "--trials", str(len(fixed)), experiment="steady")
     code, _, err = search.finish()
     assert code == 0, err
     expected = load_study(undisturbed, "steady-1").trials
@@ -105,7 +103,7 @@ def test_a_trial_that_goes_wrong_in_any_way_costs_itself_only(tmp_path, note):
         bad=f"trials={len(order)}, epochs=3, trial_timeout_seconds=20, "
         f"baseline=[{{'trap': trap}} for trap in {order}]",
     )
-    search = Search(root, "--workers", "2", experiment="bad")
+    search = Search(root, workers=2, experiment="bad")
     search.wait_for_epoch()
     os.kill(int((root / "dawdler").read_text()), signal.SIGKILL)  # the worker of the first trial
     first = root / "mlruns/checkpoints/bad-1/trial-00000"
@@ -137,6 +135,7 @@ def test_a_trial_that_takes_all_memory_is_killed_and_nothing_else(tmp_path, note
     )
     search = Search(
         root,
+        workers=2,
         experiment="greedy",
         before=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
     )
@@ -249,7 +248,7 @@ def test_a_changed_space_opens_a_new_study_and_leaves_nothing_running(tmp_path):
 
 def test_a_space_that_is_edited_while_its_search_runs_never_reaches_its_study(tmp_path):
     root = make_project(tmp_path, slow="trials=1, epochs=5, baseline={'trap': 'slow'}")
-    search = Search(root, "--workers", "1", experiment="slow")
+    search = Search(root, experiment="slow")
     search.wait_for_epoch()
     space = root / "search_spaces/traps.py"
     space.write_text(space.read_text().replace("[4, 7]", "[4, 7, 14]"))
@@ -358,7 +357,7 @@ def test_eight_workers_and_two_hundred_short_trials_lose_and_double_nothing(tmp_
         tmp_path,
         short="space=harmless, trials=200, epochs=1, baseline={}, confirm=Confirm(trials=0)",
     )
-    code, _, err = Search(root, "--workers", "8", experiment="short").finish(900)
+    code, _, err = Search(root, workers=8, experiment="short").finish(900)
     assert code == 0, err
     study, client, _, runs = agrees(root, "short-1")
     note("eight workers, 200 short trials", 1, study, client, runs, "")
