@@ -8,6 +8,7 @@ Each prints a table in Markdown. `workers --pairs 1` may be repeated; it takes a
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the tests' helpers import Keras
 
 from mnist_cnn import journal  # noqa: E402
 from mnist_cnn.machine import memory_of  # noqa: E402
