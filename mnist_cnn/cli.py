@@ -82,10 +82,8 @@ def _search(options: argparse.Namespace) -> None:
 
 
 def _trials(options: argparse.Namespace) -> None:
-    from mnist_cnn.experiment import check_name
     from mnist_cnn.report.listing import show_trials
 
-    check_name(options.experiment)
     show_trials(options.experiment, options.study, options.storage, options.form)
 
 

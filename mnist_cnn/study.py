@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
@@ -38,8 +39,9 @@ class Study:
 
     @property
     def objective(self) -> Objective:
-        """What trials are ranked by."""
-        return self.plan.objectives[0]
+        """What trials are ranked by, in the study's own direction: an older one is not of today."""
+        maximize = self.optuna_study.directions[0] == StudyDirection.MAXIMIZE
+        return replace(self.plan.objectives[0], direction="maximize" if maximize else "minimize")
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials in these states, or all, by number."""
@@ -55,9 +57,7 @@ class Study:
 
     def ranking(self) -> list[FrozenTrial]:
         """The complete trials, best first."""
-        # The study's own direction: an older study is not the experiment's of today.
-        maximize = self.optuna_study.directions[0] == optuna.study.StudyDirection.MAXIMIZE
-        sign = -1 if maximize else 1
+        sign = -1 if self.objective.direction == "maximize" else 1
         return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0])
 
     def enqueue_baselines(self) -> None:

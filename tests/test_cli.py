@@ -82,6 +82,10 @@ def test_trials_without_a_study_says_what_to_type(project):
     refuses(run("trials", cwd=project), 1, "make search EXPERIMENT=mnist")
 
 
+def test_trials_of_an_unknown_experiment_are_refused_with_the_valid_names(project):
+    refuses(run("trials", "--experiment", "nope", cwd=project), 2, "nope", "mnist", "smoke")
+
+
 def test_promote_without_a_search_says_what_to_type(project):
     refuses(run("promote", cwd=project), 1, "make search EXPERIMENT=mnist")
 

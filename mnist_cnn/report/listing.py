@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import check_name
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number
@@ -108,6 +109,7 @@ def _load(experiment: str, name: str | None, storage: str | None) -> optuna.Stud
     storage = storage or default_storage()
     names = study_names(storage, experiment)
     if not names:
+        check_name(experiment)
         raise UserError(
             f"no study of {experiment!r} yet; type `make search EXPERIMENT={experiment}`"
         )
