@@ -36,8 +36,8 @@ promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest
 
-test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: ten minutes
-	@$(VENV)/bin/pytest -m slow
+test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: a quarter of an hour
+	@$(VENV)/bin/pytest -m slow tests/test_faults.py
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .
