@@ -1,12 +1,11 @@
-"""Learning curves of random configurations of search_spaces/cnn.py, to compare searchers on.
+"""Learning curves of configurations of search_spaces/cnn.py, to compare searchers on.
 
     .venv/bin/python benchmarks/curves.py record --first 0 --step 2 --seconds 3600 FILE
 
-Each configuration is trained as experiments/mnist.py trains a trial, once for every length in
-EPOCHS, because the learning rate's cycle makes a short training no part of a long one. One JSON
-object a line: `number` (seed of the configuration), `params` (as Optuna stores them), `values` (as
-the space saw them), `parameters`, `multiply_accumulates`, and `curves`, by length: `val_accuracy`,
-`val_loss` and `cpu_seconds` of each epoch. A run in one thread costs what its CPU seconds say,
+Each configuration is trained exactly as experiments/mnist.py trains a trial: the experiment's
+baselines first, then random ones. One JSON object a line: `number` (seed of the configuration),
+`params` (as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch
+`val_accuracy`, `val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say,
 whatever else the machine is doing.
 
 `record` goes on where FILE ends; run it several times side by side with the same --step and a
@@ -26,8 +25,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mnist_cnn.machine import threads_environment  # noqa: E402
-
-EPOCHS = (6, 16)
 
 
 def main() -> None:
@@ -56,19 +53,20 @@ def record(file: Path, first: int, step: int, seconds: float) -> None:
 
 
 def configuration(number: int) -> dict[str, object]:
-    """Sample configuration `number` and train it to every length."""
+    """Train configuration `number` for as long as a trial lasts."""
     import optuna
 
+    from experiments.mnist import experiment
     from mnist_cnn.hyperparameters import TrialHyperParameters
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number)).ask()
-    found: dict[str, object] = {"number": number, "curves": {}}
-    for epochs in EPOCHS:
-        hp = TrialHyperParameters(trial)
-        size, found["curves"][str(epochs)] = curve(hp, epochs, number)  # type: ignore[index]
-        found |= size
-    return found | {"params": trial.params, "values": dict(hp.values)}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))
+    if number < len(experiment.baseline):
+        study.enqueue_trial(experiment.baseline[number])
+    trial = study.ask()
+    hp = TrialHyperParameters(trial)
+    size, epochs = curve(hp, experiment.epochs, number)
+    return {"number": number, **size, "params": trial.params, **epochs}
 
 
 def curve(hp, epochs: int, seed: int, precision: str | None = None):
