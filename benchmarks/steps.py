@@ -132,11 +132,11 @@ def as_here(values) -> float:
 
     from experiments.mnist import experiment
     from mnist_cnn.run import load_data
-    from mnist_cnn.training import STEPS_PER_EXECUTION, batches
+    from mnist_cnn.training import STEPS_PER_EXECUTION, batches, jit_compile
 
     keras.config.set_dtype_policy(machine.precision())
     model = model_of(values)
-    model.jit_compile = experiment.jit_compile
+    model.jit_compile = jit_compile(experiment)
     model.steps_per_execution = STEPS_PER_EXECUTION
     size = experiment.batch_size
     data = batches(load_data("mnist").train, size, 0, 0)

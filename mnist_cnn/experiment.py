@@ -105,8 +105,8 @@ class Experiment:
     baseline: the first trial's configuration, or a sequence of the first trials'; what one leaves
         out has KerasTuner's default.
     precision: a Keras dtype policy; None for the fastest that the machine computes natively.
-    jit_compile: whether XLA compiles the training step. Off, because on a CPU it made an epoch of
-        these models two to four times as long.
+    jit_compile: whether XLA compiles the training step; None for where it has to, which is JAX.
+        With TensorFlow on a CPU it made an epoch of these models two to four times as long.
     deterministic: whether TensorFlow takes deterministic operations only. On a CPU a training comes
         to the same weights without; on a GPU it takes this, and some operations then refuse.
 
@@ -130,7 +130,7 @@ class Experiment:
     confirm: Confirm = field(default_factory=Confirm)
     baseline: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     precision: str | None = None
-    jit_compile: bool = False
+    jit_compile: bool | None = None
     deterministic: bool = False
 
     def __post_init__(self) -> None:

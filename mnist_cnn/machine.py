@@ -64,6 +64,7 @@ def worker_environments(count: int) -> list[dict[str, str]]:
         **threads_environment(max(1, cores() // count)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # JAX's word for the same
     }
     workers = [common | {WORKER: str(number)} for number in range(1, count + 1)]
     if not (found := gpus()):
@@ -76,8 +77,8 @@ def worker_environments(count: int) -> list[dict[str, str]]:
 
 
 def threads_environment(threads: int) -> dict[str, str]:
-    """The part of the environment that says how many threads TensorFlow computes with."""
-    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    """The environment that says how many threads TensorFlow computes with; JAX reads NPROC."""
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
     return dict.fromkeys(names, str(threads))
 
 

@@ -37,6 +37,7 @@ from mnist_cnn.training import (
     EpochMetrics,
     TrainingFailed,
     has_own_fit,
+    jit_compile,
     train,
 )
 
@@ -195,6 +196,7 @@ class Run:
                 "epochs": self.epochs,
                 "seed": self.seed,
                 "precision": self.experiment.precision or machine.precision(),
+                "backend": keras.config.backend(),
                 **({} if has_own_fit(self.experiment.space) else self._batches()),
                 **size,
                 **values,
@@ -228,9 +230,13 @@ class Run:
             "space_module": space_source.module(experiment.space),
             "experiment": comparable(experiment),
             "precision": experiment.precision or machine.precision(),
+            "backend": keras.config.backend(),
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
             "machine": machine.processor(),
-            "versions": {name: version(name) for name in VERSIONS} | {"python": python_version()},
+            "versions": {
+                **{name: version(name) for name in {*VERSIONS, keras.config.backend()}},
+                "python": python_version(),
+            },
         }
 
     def _save(
@@ -245,7 +251,7 @@ class Run:
         # A plain copy of `hp` has the same values and asks no trial.
         model = build(self.experiment, self.data.dataset, hp.copy())
         model.set_weights(weights)
-        model.jit_compile = self.experiment.jit_compile
+        model.jit_compile = jit_compile(self.experiment)
         images = self.data.validation
         scores = model.evaluate(
             images.x, images.y, batch_size=EVALUATION_BATCH_SIZE, verbose=0, return_dict=True

@@ -146,7 +146,7 @@ def train(
     space, batch_size = experiment.space, experiment.batch_size
     own_fit = has_own_fit(space)
     steps = min(experiment.epoch_images or len(images), len(images)) // batch_size
-    model.jit_compile = experiment.jit_compile
+    model.jit_compile = jit_compile(experiment)
     if not own_fit:
         if steps == 0:
             raise TrainingFailed(f"an epoch's images do not fill a batch of {batch_size}")
@@ -177,6 +177,13 @@ def train(
             validation_batch_size=EVALUATION_BATCH_SIZE,
             **common,
         )
+
+
+def jit_compile(experiment: Experiment) -> bool:
+    """Whether XLA compiles the experiment's training step."""
+    if experiment.jit_compile is None:
+        return bool(keras.config.backend() == "jax")
+    return experiment.jit_compile
 
 
 def has_own_fit(space: SearchSpace) -> bool:

@@ -13,6 +13,7 @@ import keras
 from experiments.mnist import experiment
 from mnist_cnn import machine
 from mnist_cnn.run import Data, load_data
+from mnist_cnn.training import jit_compile
 
 BATCH_SIZE = 256
 STEPS_PER_EXECUTION = 16
@@ -41,7 +42,7 @@ def use(recipe: str) -> None:
 def adapt(model: keras.Model, recipe: str) -> keras.Model:
     """Give a compiled model this project's compiler settings, or leave it as Keras makes it."""
     if recipe == "settings":
-        model.jit_compile = experiment.jit_compile
+        model.jit_compile = jit_compile(experiment)
         model.steps_per_execution = STEPS_PER_EXECUTION
     return model
 

@@ -1,0 +1,50 @@
+"""Keras on JAX: the same search leaves the same files, and they load in Keras on TensorFlow."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import optuna
+import pytest
+from faults import agrees, make_project
+
+from mnist_cnn.datasets import mnist, split
+
+EXPERIMENT = """
+from dataclasses import replace
+from experiments.smoke import experiment as smoke
+from mnist_cnn.experiment import Confirm
+
+experiment = replace(smoke, trials=1, confirm=Confirm(trials=0))
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax") is None, reason="no JAX: pip install -e '.[jax]'"
+)
+def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
+    root = make_project(tmp_path)
+    (root / "experiments/jaxed.py").write_text(EXPERIMENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "jaxed"],
+        cwd=root,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    study, _, _, runs = agrees(root, "jaxed-1")
+    (trial,) = study.trials
+    assert trial.state == optuna.trial.TrialState.COMPLETE
+    (run,) = (r for r in runs if r.data.tags["kind"] == "trial")
+    assert run.data.params["backend"] == "jax"
+    assert keras.config.backend() == "tensorflow"
+    model = keras.models.load_model(root / "mlruns/checkpoints/jaxed-1/digit_recog_mnist_cnn.keras")
+    _, validation = split(mnist().first(3000).train(), 1 / 6, 0)
+    right = model.predict(validation.x, verbose=0).argmax(axis=1) == validation.y
+    assert right.mean() == pytest.approx(trial.value, abs=0.002)  # at most one image of 500
+    assert right.mean() > 0.8
