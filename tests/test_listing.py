@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 from made_study import COMPLETE, FAIL, PRUNED, finished_trial, made_study, write_journal
@@ -110,6 +113,16 @@ def test_json_is_one_document_with_the_values_that_the_space_saw(study, capsys):
     assert best["values"] == {"val_accuracy": 0.95, "parameters": None}
     assert pruned["values"] == failed["values"] == {"val_accuracy": None, "parameters": None}
     assert waiting["duration_seconds"] is None
+
+
+def test_a_reader_that_has_read_enough_is_no_error():
+    """As `| head` is; the interpreter too has nothing to say when it ends."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    ask = "from mnist_cnn.report.wording import show; show('line\\n' * 100_000)"
+    done = subprocess.run([sys.executable, "-c", ask], stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_csv_and_json_exclude_each_other(capsys):

@@ -174,7 +174,7 @@ def test_the_card_says_all_that_one_asks_later(promoted, client, searched):
     (training,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
     for words in (
         "first score",
-        "mean of 1 fresh seeds",
+        "mean of 1 fresh seed ",
         "mnist-first-600: accuracy ",
         "the first score was ",
         "there was no champion",
@@ -461,31 +461,36 @@ def bad(client, place, tmp_path_factory):
 
 
 CASES = [
-    (["promote", "--run", "f" * 32], 1, "there is no run"),
-    (["promote", "--run", "not/an/id"], 1, "there is no run"),
+    (["promote", "--run", "f" * 32], 2, "there is no run"),
+    (["promote", "--run", "not/an/id"], 2, "there is no run"),
     (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
     (["promote", "--run", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
     (["promote", "--run", "{running}"], 1, "is not finished"),
     (["promote", "--run", "{eleven}"], 1, "11 classes"),
-    (["replay", "f" * 32], 1, "there is no run"),
+    (["replay", "f" * 32], 2, "there is no run"),
     (["replay", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
     (["replay", "{failed}"], 1, "not a trial or a confirmation that trained"),
     (["promote", "--run", "{moved}"], 1, "the experiment's data are others"),
     (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
     (["promote", "--experiment", "nope"], 2, "no experiment 'nope'; valid: "),
     (["promote", "--experiment", "tiny", "--force"], 2, "--reason"),
-    (["pull", "--alias", "nope"], 1, "no alias 'nope'; valid: champion, previous"),
+    (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
     (["pull", "--to", "{good.keras}"], 1, "cannot write"),
-    (["evaluate", "--model", "nope", "--data", "tiny"], 1, "no alias 'nope'"),
+    (
+        ["evaluate", "--model", "champion", "--data", "tiny", "--pictures", "{good.keras}"],
+        1,
+        "cannot write",
+    ),
+    (["evaluate", "--model", "nope", "--data", "tiny"], 2, "no alias 'nope'"),
     (["evaluate", "--model", "champion", "--data", "nope"], 2, "valid: keras_tuner_efficientnet"),
     (["evaluate", "--model", "{gone}", "--data", "tiny"], 1, "has no model, or it is gone"),
-    (["evaluate", "--model", "f" * 32, "--data", "tiny"], 1, "there is no run"),
+    (["evaluate", "--model", "f" * 32, "--data", "tiny"], 2, "there is no run"),
     (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "those of colour.npz are"),
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
     (["evaluate", "--model", "{eleven.keras}", "--data", "tiny"], 1, "11 classes, mnist-first-600"),
-    (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 1, "there is no file"),
+    (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 2, "there is no file"),
 ]
 
 
@@ -494,11 +499,21 @@ def test_bad_input_is_one_line_and_nothing_moves(
     promoted, client, bad, shared_worker, capfd, arguments, code, words
 ):
     before, count = aliases.current(client), len(versions(client))
+    champion = store.version(client, "champion").run_id
+    opened = len(openings(client, champion))
     assert cli_main(*(filled(text, bad) for text in arguments)) == code
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("mnist-cnn: ") and words in said[0]
     assert aliases.current(client) == before
     assert len(versions(client)) == count
+    assert len(openings(client, champion)) == opened
+
+
+def test_a_pull_that_cannot_be_finished_leaves_nothing(promoted, tmp_path, capfd):
+    (tmp_path / MODEL_FILE).mkdir()
+    assert cli_main("pull", "--to", str(tmp_path)) == 1
+    assert "cannot write" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [MODEL_FILE]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.journal import read
 from mnist_cnn.report import confirmed, history, study_figures, study_run, trial_figures
+from mnist_cnn.report.page import report_page
 from mnist_cnn.report.parameter_axis import parameter_axis
 from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
 from mnist_cnn.report.pictures import draw_pictures, important_parameters
@@ -211,6 +212,22 @@ def test_the_confirmation_is_a_table_of_how_far_the_first_scores_were_flattered(
     assert "A confirmation has 9 epochs, though, and a trial 6." in words
     assert confirmed.in_words(study, ranked[2:]) == ""
     assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in study_run.description(study, ranked)
+
+
+def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
+    study = made_study(tmp_path, confirm=Confirm(trials=2, seeds=1, max_seeds=1))
+    for number, value in enumerate((0.95, 0.97)):
+        study.optuna_study.add_trial(finished_trial(number, [value]))
+    worse, better = (study.folder / f"confirmation-0000{number}-0" for number in (0, 1))
+    for folder, score in ((worse, 0.96), (better, 0.98)):
+        page = report_page(study, candidates(study), [], [], {}, None)
+        if folder == better:
+            assert "Trial 1 had a better first score than the winner, but the time ended" in page
+        assert "is ahead" not in page
+        tags = {"kind": "confirmation", "optuna.trial": folder.name.split("-")[1]}
+        write_journal(folder, tags, [(1, 2)], epochs=[{"val_accuracy": score}])
+    page = report_page(study, candidates(study), [], [], {}, None)
+    assert "The winner: trial 1" in page and "the time ended" not in page
 
 
 def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_end():

@@ -5,9 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import Facts, check_name
 from mnist_cnn.evaluation.lockbox import Opening
@@ -15,6 +13,7 @@ from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
+from mnist_cnn.report.wording import show
 
 
 def show_evaluation(
@@ -33,6 +32,8 @@ def show_evaluation(
     Raises UsageError and UserError.
     """
     check_name(data)
+    if pictures:
+        _make(pictures)  # before the test set is opened
     with tempfile.TemporaryDirectory() as folder:
         found = models.find(model, Path(folder))
         facts, weights = worker.examine(found.file, data)
@@ -48,11 +49,16 @@ def show_evaluation(
             training = models.training_run(client, client.get_run(run_id), weights)
             models.download_curves(client, training, pictures)
     if as_json:
-        print(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
-        return
-    for line in _lines(found, facts, opening, evaluation):
-        print(line)
-    Console().print(_by_class(evaluation))
+        show(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
+    else:
+        show("\n".join([*_lines(found, facts, opening, evaluation), *_by_class(evaluation)]))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from None
 
 
 def _plain(
@@ -88,15 +94,14 @@ def _lines(
     return [f"{name:{width}}  {text}" for name, text in rows.items()]
 
 
-def _by_class(evaluation: Evaluation) -> Table:
-    table = Table()
-    for column in ("class", "images", "precision", "recall"):
-        table.add_column(column, justify="right")
-    for item in evaluation.scores.classes:
-        table.add_row(
-            str(item.label), str(item.images), _percent(item.precision), _percent(item.recall)
-        )
-    return table
+def _by_class(evaluation: Evaluation) -> list[str]:
+    rows = [("class", "images", "precision", "recall")]
+    rows += [
+        (str(item.label), str(item.images), _percent(item.precision), _percent(item.recall))
+        for item in evaluation.scores.classes
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["", *("  ".join(map(str.rjust, row, widths)) for row in rows)]
 
 
 def _percent(share: float | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from mnist_cnn.promotion.candidate import Candidate
+from mnist_cnn.report.wording import fresh_seeds
 
 MAX_LENGTH = 5000  # of a description in MLflow's database
 
@@ -65,7 +66,7 @@ def confirmation(run: Run) -> list[str]:
             mean, seeds = metrics.get(f"best_{metric}"), run.data.tags.get("best.confirmations")
             lines.append(f"- {metric}: first score {metrics[name]:.4f}")
             if mean is not None and seeds not in (None, "0"):
-                lines[-1] += f", mean of {seeds} fresh seeds {mean:.4f}"
+                lines[-1] += f", mean of {fresh_seeds(seeds)} {mean:.4f}"
                 spread = metrics.get(f"best_{metric}_standard_deviation")
                 flattered = metrics.get(f"best_{metric}_flattered_by")
                 lines[-1] += f", standard deviation {spread:.2g}" if spread is not None else ""

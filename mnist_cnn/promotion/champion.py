@@ -1,6 +1,7 @@
 """What can be done with the registry's champion: go back to the one before it, or take its file."""
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from mnist_cnn.errors import UserError
@@ -46,7 +47,8 @@ def pull(alias: str, to: Path) -> str:
 
     The file loads in plain Keras, and computes in float32 on any machine.
 
-    Raises UserError for an unknown alias, files that are gone, and a folder that cannot be written.
+    Raises UsageError for an unknown alias, UserError for files that are gone and for a folder that
+    cannot be written.
     """
     target = to / MODEL_FILE
     with tempfile.TemporaryDirectory() as folder:
@@ -54,12 +56,14 @@ def pull(alias: str, to: Path) -> str:
             client = store.connect("mnist")
             version = store.version(client, alias)
             model = models.from_version(client, version, Path(folder))
+        partly = target.with_suffix(".part")
         try:
             to.mkdir(parents=True, exist_ok=True)
-            partly = target.with_suffix(".part")
             partly.write_bytes(model.file.read_bytes())
             partly.replace(target)
         except OSError as error:
+            with suppress(OSError):
+                partly.unlink()
             raise UserError(f"cannot write {target}: {error.strerror}") from None
     return (
         f"{target}: {alias}, {model.title}; load it with keras.models.load_model({str(target)!r})"

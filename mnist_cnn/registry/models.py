@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MODEL_FILE, checkpoints
 from mnist_cnn.registry import store
 
@@ -43,7 +43,8 @@ class FoundModel:
 def find(model: str, folder: Path) -> FoundModel:
     """The model that the user names: the path of a .keras file, the id of a run, or an alias.
 
-    folder: takes what has to be downloaded. Raises UserError if there is no such model.
+    folder: takes what has to be downloaded. Raises UsageError for a name that stands for nothing,
+    UserError for a model that is gone or damaged.
     """
     if model.endswith(".keras") or Path(model).is_file():
         return from_file(Path(model))
@@ -61,13 +62,13 @@ def from_file(path: Path) -> FoundModel:
 
 
 def get_run(client: MlflowClient, run_id: str) -> Run:
-    """The run; raises UserError if there is none, or if it can have no model."""
+    """The run; raises UsageError if there is none, UserError if it can have no model."""
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        raise UserError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
+        raise UsageError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"run {run_id} is deleted; restore it in MLflow's pages first")
     kind = run.data.tags.get("kind")
@@ -165,13 +166,13 @@ def model_digest(path: Path) -> str:
 
     The rest of the file differs each time that the same model is saved, as it holds the date.
 
-    Raises UserError if there is no such file, or if it is damaged.
+    Raises UsageError if there is no such file, UserError if it is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             return hashlib.sha256(archive.read("model.weights.h5")).hexdigest()
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
+        raise UsageError(f"there is no file {path}") from None
     except Exception as error:  # zipfile and zlib each raise their own
         raise UserError(f"the model {path} is damaged: {error}") from None
 

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_cnn import tracking
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
@@ -51,13 +51,16 @@ def connect(experiment_name: str | None = None) -> MlflowClient:
 
 
 def version(client: MlflowClient, alias: str) -> ModelVersion:
-    """The version that an alias stands for; raises UserError naming the aliases that there are."""
+    """The version that an alias stands for.
+
+    Raises UsageError naming the aliases that there are, UserError before the first promotion.
+    """
     found = registered(client)
     if found is None:
         raise UserError(f"there is no champion yet, nor any {alias!r}; type `make promote`")
     if alias not in found.aliases:
         valid = ", ".join(sorted(found.aliases)) or "none yet, type `make promote`"
-        raise UserError(f"{REGISTERED_NAME} has no alias {alias!r}; valid: {valid}")
+        raise UsageError(f"{REGISTERED_NAME} has no alias {alias!r}; valid: {valid}")
     return client.get_model_version(REGISTERED_NAME, str(found.aliases[alias]))
 
 

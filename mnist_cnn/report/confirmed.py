@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from mnist_cnn.confirmation import Candidate
+from mnist_cnn.confirmation import Candidate, outstanding
 from mnist_cnn.report.wording import difference, number
 from mnist_cnn.study import Study
 
@@ -33,7 +33,7 @@ def flattery(study: Study, candidate: Candidate) -> float:
 
 
 def in_words(study: Study, ranked: Sequence[Candidate]) -> str:
-    """What the table says, in a sentence or two; "" if nothing was confirmed."""
+    """What the table says, in a few sentences; "" if nothing was confirmed."""
     confirmed = [candidate for candidate in ranked if candidate.scores]
     if not confirmed:
         return ""
@@ -47,4 +47,24 @@ def in_words(study: Study, ranked: Sequence[Candidate]) -> str:
     epochs = study.plan.confirm.epochs or study.plan.epochs
     if epochs != study.plan.epochs:
         text += f" A confirmation has {epochs} epochs, though, and a trial {study.plan.epochs}."
-    return text
+    return text + _not_confirmed_yet(study, ranked)
+
+
+def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Which trials began better than the winner and were not confirmed for want of time."""
+    waiting = {item.trial.number for item in outstanding(study)}
+    better = [
+        candidate.trial.number
+        for candidate in ranked
+        if not candidate.scores
+        and candidate.trial.number in waiting
+        and study.objective.better(candidate.first, ranked[0].first)
+    ]
+    if not better:
+        return ""
+    which = "Trial" if len(better) == 1 else "Trials"
+    numbers = " and ".join(map(str, better))
+    return (
+        f" {which} {numbers} had a better first score than the winner, but the time ended before "
+        "a confirmation did; the same command with a greater TIMEOUT goes on with it."
+    )

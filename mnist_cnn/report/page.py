@@ -14,7 +14,15 @@ from mnist_cnn.confirmation import Candidate
 from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.pictures import Picture
-from mnist_cnn.report.wording import STATE_WORDS, difference, duration, moment, number, short
+from mnist_cnn.report.wording import (
+    STATE_WORDS,
+    difference,
+    duration,
+    fresh_seeds,
+    moment,
+    number,
+    short,
+)
 from mnist_cnn.study import Study
 
 SHOWN_TRIALS = 20
@@ -91,7 +99,7 @@ def report_page(
     parts = [_head(study, ranked, histories)]
     if ranked:
         parts += [
-            _winner(study, ranked[0], winner_values, winner_run),
+            _winner(study, ranked, winner_values, winner_run),
             _confirmations(study, ranked),
         ]
     parts += [_picture(picture) for picture in pictures]
@@ -123,7 +131,7 @@ def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHist
     tiles = [(str(sum(counts.values())), _counted(counts))]
     if ranked:
         best = ranked[0]
-        several = f"mean of {len(best.scores)} fresh seeds"
+        several = f"mean of {fresh_seeds(len(best.scores))}"
         kind = {0: "not confirmed", 1: "on one fresh seed"}.get(len(best.scores), several)
         tiles.insert(0, (number(best.score), f"{metric} of trial {best.trial.number}, {kind}"))
         if best.scores:
@@ -149,7 +157,10 @@ def _counted(counts: Mapping[TrialState, int]) -> str:
     return "trials: " + ", ".join(f"{n} {STATE_WORDS[state]}" for state, n in counts.items() if n)
 
 
-def _winner(study: Study, winner: Candidate, values: Mapping[str, Any], run_id: str | None) -> str:
+def _winner(
+    study: Study, ranked: Sequence[Candidate], values: Mapping[str, Any], run_id: str | None
+) -> str:
+    winner = ranked[0]
     pairs = "".join(
         f"<li>{escape(name)} <b>{escape(short(value))}</b></li>" for name, value in values.items()
     )
@@ -162,20 +173,21 @@ def _winner(study: Study, winner: Candidate, values: Mapping[str, Any], run_id: 
     )
     return (
         f"<h2>The winner: trial {winner.trial.number}</h2>"
-        f'{_why(study, winner)}<ul class="pairs">{pairs}</ul>'
+        f'{_why(study, ranked)}<ul class="pairs">{pairs}</ul>'
         "<p>Make its model the champion, if the test set says so; train the very same model "
         f"again; take all trials to a spreadsheet:</p><pre>{escape(commands)}</pre>"
     )
 
 
-def _why(study: Study, winner: Candidate) -> str:
+def _why(study: Study, ranked: Sequence[Candidate]) -> str:
     """What trials are ranked by and why another was not taken, where that is not plain."""
     lines = []
     if len(study.plan.objectives) > 1:
         count = len(study.plan.objectives)
         lines.append(f"Ranked by {study.objective.metric}, the first of {count} objectives.")
-    first = study.ranking()[0]
-    if first.number != winner.trial.number:
+    first, winner = study.ranking()[0], ranked[0]
+    confirmed_ones = {candidate.trial.number for candidate in ranked if candidate.scores}
+    if first.number != winner.trial.number and first.number in confirmed_ones:
         lines.append(
             f"Trial {first.number} had the best first score, {number(first.values[0])}; on fresh "
             f"seeds trial {winner.trial.number} is ahead."

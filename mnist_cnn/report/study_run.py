@@ -19,7 +19,7 @@ from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import run_histories, values_of
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.pictures import draw_pictures
-from mnist_cnn.report.wording import STATE_WORDS, number, short
+from mnist_cnn.report.wording import STATE_WORDS, fresh_seeds, number, short
 from mnist_cnn.report.wording import configuration as in_words
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE
@@ -187,7 +187,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     winner, metric = ranked[0], study.objective.metric
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
-        score += f", confirmed {number(winner.score)} on {len(winner.scores)} fresh seeds"
+        score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
     params = configuration(study, winner)
     width = max(map(len, params), default=0)
     lines = ["", *_confirmations(study, ranked)]

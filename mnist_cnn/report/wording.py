@@ -1,6 +1,8 @@
-"""Values as people read them, in tables and pages."""
+"""Values as people read them, in tables and pages, and how text gets to the terminal."""
 
 import math
+import os
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -29,6 +31,11 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def fresh_seeds(count: int | str) -> str:
+    """A number of seeds, as 2 fresh seeds."""
+    return f"{count} fresh seed" if str(count) == "1" else f"{count} fresh seeds"
+
+
 def configuration(values: Mapping[str, Any]) -> str:
     """Hyperparameters in one line."""
     return ", ".join(f"{name}={short(value)}" for name, value in values.items())
@@ -47,3 +54,11 @@ def duration(seconds: float) -> str:
 def moment(seconds: float) -> str:
     """A moment, given in seconds since 1970, in local time."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def show(text: str) -> None:
+    """Print a text; a reader that goes away before its end, as `| head` does, is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # Python would complain once more when it closes the output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
