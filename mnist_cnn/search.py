@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
 
-from mnist_cnn import claim, confirmation, tasks
+from mnist_cnn import claim, confirmation, machine, tasks
 from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.mlruns import MLRUNS
@@ -77,16 +77,29 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
         except CallLost as error:
             raise UserError(f"experiment {request.experiment!r} was not checked: {error}") from None
+        for line in _unused_gpus(workers):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         study, lines = open_study(plan, request.storage or default_storage(), request.study)
-        claim.claim(study)
-        for line in (*lines, *reconcile(study), *reconcile_others(study)):
-            console.print(line, highlight=False)
-        study.enqueue_baselines()
         try:
+            claim.claim(study)
+            for line in (*lines, *reconcile(study), *reconcile_others(study)):
+                console.print(line, highlight=False)
+            study.enqueue_baselines()
             Search(study, request, workers, console).run()
         finally:
             with suppress(StorageInternalError):
                 claim.release(study)
+
+
+def _unused_gpus(workers: Workers) -> list[str]:
+    """A line if the machine has GPUs and TensorFlow not the libraries that it takes to use them."""
+    if not (there := machine.gpus()) or workers.call(tasks.gpus):
+        return []
+    return [
+        f"TensorFlow can use none of the {there} GPU(s) here, so the CPU trains; type "
+        "`.venv/bin/uv pip install -e '.[gpu]'` for the libraries that it takes, or "
+        f"WORKERS={machine.default_cpu_workers()} for all of the CPU"
+    ]
 
 
 @contextmanager
@@ -111,7 +124,7 @@ class Search:
         self.study, self.workers, self.console = study, workers, console
         self.worker_count = workers.idle
         attributes = study.optuna_study.user_attrs
-        self.trials = request.trials or attributes.get("trials") or study.plan.trials
+        self.trials = study.wanted_trials(request.trials)
         self.done = len(study.finished())
         if attributes.get("finished") and self.trials <= self.done:
             raise UsageError(
@@ -130,6 +143,7 @@ class Search:
         self.trials_deadline = self.deadline
         self.claimed = time.monotonic()
         study.optuna_study.set_user_attr("trials", self.trials)
+        study.optuna_study.set_user_attr("planned", study.plan.trials)
         study.optuna_study.set_user_attr("finished", False)
         study.optuna_study.set_user_attr("seconds", self.spent)
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
@@ -148,6 +162,7 @@ class Search:
             with self.progress:
                 self._place(self._next_trial, lambda: self.trials_deadline)
                 self._place(self._next_confirmation, lambda: self.deadline)
+            claim.renew(study)  # the report takes a while
             winner = study_run.publish(study, journal, self.workers)
             # The run ends first: a kill in between then only publishes again.
             journal.write(
@@ -158,10 +173,11 @@ class Search:
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
         except BaseException:
             with suppress(OSError, StorageInternalError):  # the next search mends what is left
-                for trial in study.trials(TrialState.RUNNING):
-                    study.pause(trial.number)
                 journal.write("pause", tags={})
-                self._note_seconds()
+                if claim.held(study):
+                    for trial in study.trials(TrialState.RUNNING):
+                        study.pause(trial.number)
+                    self._note_seconds()
             raise
         finally:
             self.deliverer.close(closing_seconds)
@@ -175,8 +191,8 @@ class Search:
         self.study.optuna_study.set_user_attr("seconds", seconds)
 
     def _every_tick(self) -> None:
-        while not self.deliverer.mended.empty():
-            self.progress.say(self.deliverer.mended.get())
+        while not self.deliverer.news.empty():
+            self.progress.say(self.deliverer.news.get())
         if time.monotonic() - self.claimed > claim.RENEWED_SECONDS:
             claim.renew(self.study)
             self.claimed = time.monotonic()
@@ -207,7 +223,10 @@ class Search:
             self.workers.stop(list(running))
             for work in running.values():
                 with suppress(OSError, StorageInternalError):  # the next search mends it
-                    work.pause()
+                    if claim.held(self.study):
+                        work.pause()
+                    else:  # the trial is another's by now; the run that began here is not
+                        confirmation.pause(work.folder)
             for work in running.values():
                 self.progress.drop(work.folder)
 

@@ -1,9 +1,12 @@
 """Optuna's storage: a SQLite file in mlruns/, or whatever database a URL names."""
 
 import functools
+import time
+from pathlib import Path
 
 import optuna
 import sqlalchemy
+from sqlalchemy import Column, String, Table, Text
 
 from mnist_cnn.errors import UsageError
 from mnist_cnn.mlruns import MLRUNS
@@ -11,6 +14,16 @@ from mnist_cnn.mlruns import MLRUNS
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 SQLITE_TIMEOUT_SECONDS = 60  # that a writer waits for its turn; a write takes milliseconds
+# Who goes on with which study; see `claim`.
+CLAIMS = Table(
+    "mnist_cnn_claims",
+    sqlalchemy.MetaData(),
+    Column("study", String(512), primary_key=True),
+    Column("signature", Text, nullable=False),
+)
+
+# Optuna makes its tables if they are not there, and does not expect that others do so meanwhile.
+TRIES, PAUSE_SECONDS = 5, 0.3
 
 
 def default_storage() -> str:
@@ -18,20 +31,51 @@ def default_storage() -> str:
     return f"sqlite:///{MLRUNS.absolute()}/optuna.db"
 
 
+def exists(url: str) -> bool:
+    """Whether the storage at `url` is there; to open one of SQLite would make it."""
+    try:
+        parts = sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError:
+        return True  # to open it says what is wrong
+    return parts.get_backend_name() != "sqlite" or Path(parts.database or ".").exists()
+
+
 @functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
 def open_storage(url: str) -> optuna.storages.BaseStorage:
     """Optuna's storage at `url`, ready for many processes. Raises UsageError if it cannot be."""
+    return optuna.storages.get_storage(_database(url))
+
+
+def engine(url: str) -> sqlalchemy.Engine:
+    """The connections to the database of the storage at `url`."""
+    return _database(url).engine
+
+
+@functools.cache
+def _database(url: str) -> optuna.storages.RDBStorage:
+    for left in reversed(range(TRIES)):
+        try:
+            return _connect(url)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            if left and isinstance(error, sqlalchemy.exc.DBAPIError):
+                time.sleep(PAUSE_SECONDS)
+                continue
+            # Of a missing driver Optuna says that it is missing, and only the cause says which.
+            cause = error.__cause__ if isinstance(error, ImportError) else None
+            reason = str(cause or error).splitlines()[0]
+            raise UsageError(
+                f"cannot open the storage {url!r}: {reason}; valid: a database URL as "
+                f"SQLAlchemy's, such as {default_storage()!r}"
+            ) from None
+    raise AssertionError("unreachable")
+
+
+def _connect(url: str) -> optuna.storages.RDBStorage:
     sqlite = url.startswith("sqlite")
     wait = {"connect_args": {"timeout": SQLITE_TIMEOUT_SECONDS}} if sqlite else {}
-    try:
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=wait)
-        if sqlite:
-            with storage.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # readers beside a writer
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"cannot open the storage {url!r}: {reason}; valid: a database URL as SQLAlchemy's, "
-            f"such as {default_storage()!r}"
-        ) from None
-    return optuna.storages.get_storage(storage)
+    storage = optuna.storages.RDBStorage(url, engine_kwargs=wait)
+    if sqlite:
+        with storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # readers beside a writer
+    CLAIMS.create(storage.engine, checkfirst=True)
+    return storage

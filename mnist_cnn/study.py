@@ -60,6 +60,16 @@ class Study:
         sign = -1 if self.objective.direction == "maximize" else 1
         return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0])
 
+    def wanted_trials(self, asked: int | None) -> int:
+        """How many trials the study is to have: the latest wish, the command's before the file's.
+
+        What a command asked for counts for the commands after it, until the number in the
+        experiment's file changes.
+        """
+        before = self.optuna_study.user_attrs
+        edited = before.get("planned", self.plan.trials) != self.plan.trials
+        return asked or (not edited and before.get("trials")) or self.plan.trials
+
     def enqueue_baselines(self) -> None:
         """Queue the experiment's known-good configurations, those that are not yet."""
         for baseline in self.plan.baselines[len(self.trials()) :]:
@@ -170,9 +180,10 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
         storage=open_storage(storage),
         study_name=f"{plan.name}-{max(numbers, default=0) + 1}",
         directions=[objective.direction for objective in plan.objectives],
+        load_if_exists=True,  # another search may make it in this moment; one of both will have it
     )
     study = load_study(plan, storage, created.study_name)
-    assert _is_of(study, plan)
+    _is_of(study, plan)
     return study, [*lines, f"new study {study.name}"]
 
 

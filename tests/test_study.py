@@ -1,10 +1,12 @@
 """Which study a search goes on with; and what a kill left, put right at the next start."""
 
+import json
 import os
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import optuna
 import pytest
@@ -17,6 +19,7 @@ from mnist_cnn.experiment import Confirm, Maximize, Plan
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.reconcile import reconcile, reconcile_others
+from mnist_cnn.storage import CLAIMS, engine
 from mnist_cnn.study import MODELS_KEPT, open_study
 
 PLAN = Plan(
@@ -83,6 +86,22 @@ def test_files_of_a_study_that_optuna_no_longer_has_are_left_alone(storage, tmp_
     """Where its database was deleted; the journals there are of other trials."""
     ended(tmp_path / "mlruns/checkpoints/tiny-3/trial-00000", "COMPLETE", values=[0.5])
     assert open_study(PLAN, storage, None)[0].name == "tiny-4"
+
+
+def test_the_latest_wish_for_a_number_of_trials_counts(study):
+    def begun(asked=None, planned=PLAN.trials):
+        """What a search does at its start."""
+        wanted = replace(study, plan=replace(PLAN, trials=planned)).wanted_trials(asked)
+        study.optuna_study.set_user_attr("trials", wanted)
+        study.optuna_study.set_user_attr("planned", planned)
+        return wanted
+
+    assert begun() == 3
+    assert begun(planned=8) == 8  # the file was edited
+    assert begun(asked=5, planned=8) == 5
+    assert begun(planned=8) == 5
+    assert begun(planned=9) == 9
+    assert begun(planned=2) == 2
 
 
 def test_every_baseline_is_queued_once_whenever_the_queueing_was_cut_short(study):
@@ -239,29 +258,98 @@ def test_a_study_that_a_running_search_has_signed_is_refused(study):
         with pytest.raises(UserError, match=rf"going on with tiny-1 \(process {other.pid} on "):
             claim.claim(study)
         other.kill()
-    claim.claim(study)  # at once, where its process is gone
-    assert claim.claimed_by_another(study) == ""  # it is ours
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet asked how
+        claim.claim(study)
+    assert claim.held(study) and claim.claimed_by_another(study) == ""
 
 
 def test_another_process_that_has_the_number_of_a_killed_search_holds_nothing(study):
     sign_as(study, os.getppid(), began="1")
     claim.claim(study)
+    assert claim.held(study)
 
 
 @pytest.mark.parametrize(("age", "refused"), [(1, True), (claim.STALE_SECONDS + 1, False)])
 def test_a_search_on_another_machine_holds_a_study_while_it_signs(study, age, refused):
-    sign_as(study, 1, host="elsewhere", time=time.time() - age)
+    # A container may have the name of its host, and a process there a number that is none here.
+    sign_as(study, 2**22 + 1, machine="elsewhere", time=time.time() - age)
     assert bool(claim.claimed_by_another(study)) == refused
+
+
+def test_a_search_that_another_has_taken_over_finds_out_and_leaves_the_study_alone(study):
+    claim.claim(study)
+    claim.renew(study)
+    sign_as(study, 7, machine="elsewhere")
+    with pytest.raises(claim.Overtaken, match="another search went on with tiny-1"):
+        claim.renew(study)
     claim.release(study)
-    assert claim.claimed_by_another(study) == ""
+    assert "process 7" in claim.claimed_by_another(study)
+
+
+STARTER = """
+import sys, time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+from test_study import PLAN
+from mnist_cnn import claim
+from mnist_cnn.errors import UserError
+from mnist_cnn.study import open_study
+
+print("ready", flush=True)
+for number in range(ROUNDS):
+    plan = replace(PLAN, name=f"round{number}")
+    moment = float(input())
+    time.sleep(max(0.0, moment - time.time()))
+    try:
+        study, _ = open_study(plan, sys.argv[2], None)
+        claim.claim(study)
+        print("mine", flush=True)
+    except UserError as error:
+        print(error, flush=True)
+"""
+
+
+def test_of_searches_that_start_in_the_same_moment_one_gets_the_study(storage, tmp_path):
+    """On a storage that one of them has to make, each in a folder of its own."""
+    rounds = 3
+    program = STARTER.replace("ROUNDS", str(rounds))
+    command = [sys.executable, "-c", program, str(Path(__file__).parent), storage]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    folders = [tmp_path / f"machine-{number}" for number in range(5)]
+    starters = []
+    for folder in folders:
+        folder.mkdir()
+        starters.append(subprocess.Popen(command, cwd=folder, **pipes))
+    try:
+        assert [starter.stdout.readline() for starter in starters] == ["ready\n"] * 5
+        for number in range(rounds):
+            for starter in starters:
+                starter.stdin.write(f"{time.time() + 0.2}\n")
+                starter.stdin.flush()
+            answers = [starter.stdout.readline() for starter in starters]
+            (holder,) = (
+                s.pid for s, answer in zip(starters, answers, strict=True) if answer == "mine\n"
+            )
+            others = [answer for answer in answers if answer != "mine\n"]
+            words = f"another search is going on with round{number}-1 (process "
+            assert all(answer.startswith(words) for answer in others)
+            assert all(f"(process {holder} on " in answer for answer in others)
+    finally:
+        for starter in starters:
+            starter.kill()
+            starter.communicate()
 
 
 # What searches write
 
 
 def sign_as(study, process, **changes):
-    signature = claim._signature(process) | {"time": time.time()} | changes
-    study.optuna_study.set_user_attr(claim.ATTRIBUTE, signature)
+    signed = json.loads(claim.signature(process)) | changes
+    with engine(study.storage).begin() as connection:
+        connection.execute(CLAIMS.delete())
+        connection.execute(CLAIMS.insert().values(study=study.name, signature=json.dumps(signed)))
 
 
 def started(folder):
