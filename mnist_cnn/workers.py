@@ -8,8 +8,10 @@ import ctypes
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn import machine
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.stopping import STOPPING
 
 CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
@@ -40,7 +42,8 @@ class Ended:
 
     value: what it returned.
     problem: "" if it returned; else, in a few words, why not.
-    refused: whether it raised UserError, so that the same call elsewhere would fail too.
+    refused: whether it raised UserError or the disk is full, so that the same call elsewhere would
+        fail too.
     overdue: whether it was killed at its time limit.
     """
 
@@ -83,6 +86,10 @@ class Workers:
     ) -> None:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
         self._calls, self._prepare = calls, prepare
+        # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="mnist-cnn-workers-", ignore_cleanup_errors=True
+        )
         self._workers = [self._start(place) for place in range(len(environments))]
 
     def __enter__(self) -> "Workers":
@@ -93,6 +100,7 @@ class Workers:
             worker.process.kill()
         for worker in self._workers:
             worker.process.join()
+        self._folder.cleanup()
 
     @property
     def idle(self) -> int:
@@ -194,7 +202,10 @@ class Workers:
 
     def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
-        environment = self._environments[place]
+        folder = Path(self._folder.name) / str(place)
+        shutil.rmtree(folder, ignore_errors=True)  # of the one that had this place before
+        folder.mkdir(exist_ok=True)
+        environment = {**self._environments[place], "TMPDIR": str(folder)}
         process = _context.Process(
             target=_work,
             args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
@@ -266,5 +277,6 @@ def _work(
         except UserError as error:
             answer = (None, str(error), True)
         except Exception as error:
-            answer = (None, f"{type(error).__name__}: {error}", False)
+            full = full_disk(error)  # the same call elsewhere would fail too
+            answer = (None, str(full or f"{type(error).__name__}: {error}"), full is not None)
         connection.send(answer)

@@ -103,6 +103,13 @@ def test_a_users_mistake_is_refused_in_its_own_words(workers, call, words):
         workers.call(call)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_disk_is_refused_as_the_next_call_would_find_it_full_too(workers):
+    workers.submit("a", worker_calls.fill_the_disk)
+    (ended,) = next_ended(workers)
+    assert ended.refused and "the disk is full" in ended.problem
+
+
 def test_any_other_exception_is_a_problem_and_the_process_goes_on(workers):
     before = workers.call(worker_calls.process_id)
     workers.submit("a", worker_calls.divide_by_zero)
@@ -218,6 +225,22 @@ def test_a_process_that_made_its_calls_is_replaced(log):
     with Workers([{}], log, calls=2) as pool:
         processes = [pool.call(worker_calls.process_id) for _ in range(5)]
     assert [processes.index(process) for process in processes] == [0, 0, 2, 2, 4]
+
+
+def test_temporary_files_of_a_process_go_with_it(log):
+    with Workers([{}, {}], log) as pool:
+        folders = []
+        for _ in range(2):
+            for key in ("a", "b"):
+                pool.submit(key, worker_calls.leave_a_file)
+            ended = all_ended(pool)
+            folders.append({one.value for one in ended})
+            assert [len(list(one.value.iterdir())) for one in ended] == [1, 1]
+            for key in ("a", "b"):
+                pool.submit(key, partial(time.sleep, 600))
+            pool.stop(["a", "b"])
+    assert len(folders[0]) == 2 and folders[0] == folders[1]
+    assert not any(folder.exists() or folder.parent.exists() for folder in folders[0])
 
 
 def test_leaving_the_pool_kills_its_processes(log, tmp_path):

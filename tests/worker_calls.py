@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def refuse_usage():
 
 def divide_by_zero():
     return 1 // 0
+
+
+def fill_the_disk():
+    Path("/dev/full").write_text("more than it takes")
+
+
+def leave_a_file():
+    """As a library does that would remove it at its orderly end; returns its folder."""
+    handle, path = tempfile.mkstemp()
+    os.close(handle)
+    return Path(path).parent
 
 
 def leave(code):
