@@ -223,7 +223,8 @@ def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
     A quarter of the steps is the linear rise, the rest a half cosine (after L. N. Smith and
     N. Topin, "Super-Convergence", 2018). An optimizer that has a schedule already keeps it.
     """
-    if isinstance(optimizer._learning_rate, LearningRateSchedule):
+    own = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    if isinstance(own._learning_rate, LearningRateSchedule):
         return
     peak, rise = float(optimizer.learning_rate), max(1, steps // 4)
     optimizer.learning_rate = CosineDecay(

@@ -10,6 +10,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from keras import layers
+from keras.optimizers import LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
 from mnist_cnn.datasets import Images, mnist
@@ -115,11 +116,13 @@ def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
     model.optimizer.iterations.assign(last)
 
 
-def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path):
-    model = dense(optimizer=keras.optimizers.SGD(ExponentialDecay(0.1, STEPS, 0.5)))
+@pytest.mark.parametrize("scaled", [False, True])  # as float16 takes it
+def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path, scaled):
+    optimizer = keras.optimizers.SGD(ExponentialDecay(0.1, STEPS, 0.5))
+    model = dense(optimizer=LossScaleOptimizer(optimizer) if scaled else optimizer)
     state = checkpoint(tmp_path / "a.npz")
     fit(model, images, state, epochs=2)
-    rates, steps = [m["learning_rate"] for m in state.history], int(model.optimizer.iterations)
+    rates, steps = [m["learning_rate"] for m in state.history], int(optimizer.iterations)
     assert rates == pytest.approx([0.1 * 0.5 ** (done / STEPS) for done in (steps / 2, steps)])
 
 
