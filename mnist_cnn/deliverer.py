@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 from queue import SimpleQueue
+from textwrap import shorten
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -20,7 +21,8 @@ class Deliverer(threading.Thread):
     What older studies of the experiment have that MLflow has not is delivered after it, once.
 
     problem: what MLflow answered at the last try, None when it went well.
-    mended: a line for each thing that was mended in MLflow.
+    news: a line for each thing that was mended in MLflow, when it stops to take what it is given,
+        and when it does so again.
     """
 
     def __init__(self, experiment: str, study_folder: Path, mlruns: Path) -> None:
@@ -30,7 +32,7 @@ class Deliverer(threading.Thread):
         self._delivery: Delivery | None = None
         self._older: list[Path] = []
         self.problem: str | None = None
-        self.mended: SimpleQueue[str] = SimpleQueue()
+        self.news: SimpleQueue[str] = SimpleQueue()
 
     @property
     def experiment_id(self) -> str | None:
@@ -50,18 +52,26 @@ class Deliverer(threading.Thread):
                 number = experiment_id(client, self._experiment, self._mlruns)
                 delivery = Delivery(client, number, self._study_folder)
                 for line in delivery.reconcile():
-                    self.mended.put(line)
+                    self.news.put(line)
                 self._older = _older_studies(self._study_folder, self._experiment)
                 self._delivery = delivery
             self._delivery.deliver()
-            self.problem = None
             while self._older and not self._closing.is_set():
                 self._deliver_older(self._older[-1])
                 self._older.pop()
+            if self.problem:
+                self.news.put("MLflow has everything again")
+            self.problem = None
         except Exception as error:
             # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
             # still has it, and the next try begins where this one stopped.
-            self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            if not self.problem:
+                self.news.put(
+                    f"MLflow does not take everything ({shorten(reason, 150, placeholder='…')}); "
+                    "training goes on, and what is missing is delivered later"
+                )
+            self.problem = reason
 
     def _deliver_older(self, folder: Path) -> None:
         assert self._delivery is not None

@@ -20,7 +20,12 @@ def default_workers() -> int:
     finished 1.25 times as many epochs as one trial of two threads. More than four small networks
     at once fight for memory bandwidth.
     """
-    return gpus() or min(cores(), 4)
+    return gpus() or default_cpu_workers()
+
+
+def default_cpu_workers() -> int:
+    """The same for a machine on which no GPU computes."""
+    return min(cores(), 4)
 
 
 def precision() -> str:

@@ -23,6 +23,13 @@ def plan(experiment_name: str) -> Plan:
     return check(experiment_name)
 
 
+def gpus() -> int:
+    """The number of GPUs that TensorFlow computes on in this process."""
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
+
+
 def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:
     """Run one trial to its end."""
     from mnist_cnn.trial import run_trial

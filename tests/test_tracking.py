@@ -407,6 +407,8 @@ def test_a_server_that_is_away_is_a_problem_and_a_later_delivery_has_it_all(
         deliverer.close(60)
         assert "127.0.0.1" in deliverer.problem and "\n" not in deliverer.problem
         assert deliverer.experiment_id is None
+        assert "MLflow does not take everything" in deliverer.news.get_nowait()
+        assert deliverer.news.empty()  # told once, however often it was tried
         with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 does not answer"):
             deliver_all(mlruns)
     assert deliver()["trial-00000"].info.status == "FINISHED"
