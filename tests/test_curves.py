@@ -41,3 +41,14 @@ def test_the_curves_begin_at_the_first_epoch():
     assert list(training.get_ydata()) == [0.1, 0.2]
     words = [text.get_text() for text in accuracy.get_legend().get_texts()]
     assert words == ["training", "validation"]
+
+
+def test_the_first_epochs_of_a_long_training_are_cut_off_and_counted():
+    values = [0.1, 0.5, *(0.99 + epoch / 1000 for epoch in range(8))]
+    history = [{"accuracy": a, "val_accuracy": a, "loss": 1 - a, "val_loss": 1 - a} for a in values]
+    accuracy, loss = curves(history, "trial").axes
+    assert accuracy.get_ylim()[0] > 0.9 and loss.get_ylim()[1] < 0.1
+    assert [axes.texts[0].get_text() for axes in (accuracy, loss)] == [
+        "4 of 20 values lie below",
+        "4 of 20 values lie above",
+    ]
