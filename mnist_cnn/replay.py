@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -101,7 +102,13 @@ def _differences(recorded: dict[str, Any], now: dict[str, Any], of: str = "") ->
         if isinstance(value, dict) and isinstance(other, dict):
             yield from _differences(value, other, f"{of}{name}.")
         elif value != other:
-            yield f"changed: {of}{name} was {value}, is {other}"
+            yield f"changed: {of}{name} was {_short(value)}, is {_short(other)}"
+
+
+def _short(value: Any) -> str:
+    """A value in words; a digest by its beginning."""
+    text = str(value)
+    return f"{text[:12]}…" if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
 def _outcome(run: Run, recorded: list[dict[str, float]], again: Replayed) -> Iterator[str]:

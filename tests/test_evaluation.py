@@ -104,7 +104,7 @@ def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     figure = figures.predictions(x, labels, probabilities, "own")
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 15
-    assert titles[0] == "predicted 3 (90.0 %)\nactual 3 (90.0 %)"
+    assert titles[0] == "predicted 3 (90.0 %)\nactual 3"
     assert titles[14] == "predicted 5 (90.0 %)\nactual 3 (1.1 %)"
     assert "own" in figure.get_suptitle()
 

@@ -124,17 +124,17 @@ def _grid(
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     figure.suptitle(title)
     grid: list[Axes] = list(figure.subplots(ROWS, COLUMNS).flat)
-    for axes in grid:
+    for axes in grid[len(shown) :]:
         axes.axis("off")
     for axes, index in zip(grid, shown, strict=False):
         chances = probabilities[index]
         answer, actual = int(chances.argmax()), int(labels[index])
         _show(axes, x[index])
+        mistaken = f" ({_percent(chances[actual])})" if answer != actual else ""
         axes.set_title(
-            f"predicted {answer} ({_percent(chances[answer])})\n"
-            f"actual {actual} ({_percent(chances[actual])})",
+            f"predicted {answer} ({_percent(chances[answer])})\nactual {actual}{mistaken}",
             fontsize=9,
-            color="black" if answer == actual else "tab:red",
+            color="tab:red" if mistaken else "black",
         )
     figure.supxlabel(
         f"{x.shape[1]}x{x.shape[2]} pixels; in brackets the probability that the model gave; "
@@ -145,6 +145,8 @@ def _grid(
 
 
 def _show(axes: Axes, image: NDArray[np.float32]) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("0.85")
     if image.shape[-1] == 3:
         axes.imshow(image)
     else:
@@ -153,6 +155,6 @@ def _show(axes: Axes, image: NDArray[np.float32]) -> None:
 
 def _percent(share: float) -> str:
     """A share in three places, never rounded up to certainty or down to impossibility."""
-    if 0.9995 <= share < 1 or 0 < share < 0.0005:
-        return ">99.9 %" if share > 0.5 else "<0.1 %"
-    return f"{100 * share:.1f} %"
+    if share >= 0.9995:
+        return ">99.9 %"
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "<0.1 %"
