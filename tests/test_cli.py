@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from mnist_cnn.errors import UserError
+from mnist_cnn.preflight import check
+
 SPACE = """
 import keras
 
@@ -70,16 +73,22 @@ def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words)
     assert not list((project / "mlruns").iterdir())
 
 
-def test_an_unknown_study_is_refused(project):
-    refuses(run("search", "--experiment", "smoke", "--study", "smoke-7", cwd=project), 2, "smoke-7")
-
-
 def test_outside_a_project_the_command_says_where_to_go(tmp_path):
     refuses(run("search", cwd=tmp_path), 2, "project's root")
 
 
-def test_trials_without_a_study_says_what_to_type(project):
-    refuses(run("trials", cwd=project), 1, "make search EXPERIMENT=mnist")
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["sync"], 0), (["trials"], 1), (["trials", "--study", "mnist-1"], 1)]
+)
+def test_where_nothing_was_searched_a_question_makes_nothing_and_says_what_to_type(
+    project, arguments, code
+):
+    (project / "mlruns").rmdir()
+    done = run(*arguments, cwd=project)
+    assert done.returncode == code
+    (line,) = (done.stdout + done.stderr).splitlines()
+    assert "make search" in line
+    assert not (project / "mlruns").exists()
 
 
 def test_trials_of_an_unknown_experiment_are_refused_with_the_valid_names(project):
@@ -130,22 +139,28 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
         ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),
         ("raise KeyError('x')", "space=bad", ["KeyError"]),
         ("pass", "pruner=optuna.pruners.NopPruner()", ["pruner", "functools.partial"]),
+        ("pass", "epoch=3", ["experiments/bad.py", "epoch"]),
     ],
 )
-def test_an_experiment_that_cannot_work_is_refused_before_anything_is_written(
-    project, body, changes, words
-):
-    (project / "search_spaces" / "bad.py").write_text(SPACE.format(body=body))
-    (project / "experiments" / "bad.py").write_text(EXPERIMENT.format(changes=changes))
-    refuses(run("search", "--experiment", "bad", cwd=project), 1, *words)
+def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words):
+    write_bad(project, body, changes)
+    with pytest.raises(UserError) as refusal:
+        check("bad")
+    (line,) = str(refusal.value).splitlines()
+    for word in words:
+        assert word in line
+
+
+def test_what_is_refused_has_written_nothing(project):
+    write_bad(project, "return keras.Sequential([keras.Input((28, 28, 1))])", "space=bad")
+    refuses(run("search", "--experiment", "bad", cwd=project), 1, "not compiled")
     assert not (project / "mlruns" / "optuna.db").exists()
     assert not (project / "mlruns" / "mlflow.db").exists()
 
 
-def test_every_mistake_of_a_field_is_found_on_import(project):
-    (project / "search_spaces" / "bad.py").write_text(SPACE.format(body="pass"))
-    (project / "experiments" / "bad.py").write_text(EXPERIMENT.format(changes="epoch=3"))
-    refuses(run("search", "--experiment", "bad", cwd=project), 1, "experiments/bad.py", "epoch")
+def write_bad(project, body, changes):
+    (project / "search_spaces" / "bad.py").write_text(SPACE.format(body=body))
+    (project / "experiments" / "bad.py").write_text(EXPERIMENT.format(changes=changes))
 
 
 def test_every_make_target_that_is_documented_exists():
