@@ -22,11 +22,11 @@ def clean_environment():
     return {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
 
 
-def command(*arguments, cwd):
+def command(*arguments, cwd, **environment):
     return subprocess.run(
         [sys.executable, "-m", "mnist_cnn", *arguments],
         cwd=cwd,
-        env=clean_environment(),
+        env=clean_environment() | environment,
         capture_output=True,
         text=True,
         timeout=240,
@@ -160,7 +160,7 @@ def test_the_logged_model_has_signature_and_requirements_and_predicts(client, se
 def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
     _, done = searched
     assert done.stderr == ""
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in done.stdout and "GPU" not in done.stdout
     assert "trial 000 · conv 32-64 · dense 128-10: val_accuracy" in done.stdout
     assert done.stdout.strip().splitlines()[-1].endswith("make promote EXPERIMENT=smoke")
     assert "workflowType=machine_learning" in done.stdout
@@ -248,7 +248,9 @@ def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(proj
         "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
         "experiment = replace(smoke, space=vague, objectives=both, trials=1)\n"
     )
-    done = command("search", "--experiment", "vague", cwd=project)
+    # A GPU that TensorFlow does not see, as where it lacks the libraries that it takes.
+    done = command("search", "--experiment", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
+    assert "TensorFlow can use none of the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "trial 0: val_beauty is not a number" in done.stderr
