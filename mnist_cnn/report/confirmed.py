@@ -66,5 +66,5 @@ def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
     numbers = " and ".join(map(str, better))
     return (
         f" {which} {numbers} had a better first score than the winner, but the time ended before "
-        "a confirmation did; the same command with a greater TIMEOUT goes on with it."
+        f"a confirmation did; `make search EXPERIMENT={study.plan.name} STUDY={study.name}` goes on."
     )
