@@ -64,7 +64,8 @@ def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
         return ""
     which = "Trial" if len(better) == 1 else "Trials"
     numbers = " and ".join(map(str, better))
+    command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
     return (
         f" {which} {numbers} had a better first score than the winner, but the time ended before "
-        f"a confirmation did; `make search EXPERIMENT={study.plan.name} STUDY={study.name}` goes on."
+        f"a confirmation did: `{command} TRIALS={len(study.finished()) + 1}` goes on."
     )
