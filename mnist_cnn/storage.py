@@ -52,22 +52,20 @@ def engine(url: str) -> sqlalchemy.Engine:
 
 
 @functools.cache
-def _database(url: str) -> optuna.storages.RDBStorage:
-    for left in reversed(range(TRIES)):
-        try:
-            return _connect(url)
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-            if left and isinstance(error, sqlalchemy.exc.DBAPIError):
-                time.sleep(PAUSE_SECONDS)
-                continue
-            # Of a missing driver Optuna says that it is missing, and only the cause says which.
-            cause = error.__cause__ if isinstance(error, ImportError) else None
-            reason = str(cause or error).splitlines()[0]
-            raise UsageError(
-                f"cannot open the storage {url!r}: {reason}; valid: a database URL as "
-                f"SQLAlchemy's, such as {default_storage()!r}"
-            ) from None
-    raise AssertionError("unreachable")
+def _database(url: str, tries: int = TRIES) -> optuna.storages.RDBStorage:
+    try:
+        return _connect(url)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        if tries > 1 and getattr(error, "statement", None):  # none where there is no connection
+            time.sleep(PAUSE_SECONDS)
+            return _database(url, tries - 1)
+        # Of a missing driver Optuna says that it is missing, and only the cause says which.
+        cause = error.__cause__ if isinstance(error, ImportError) else None
+        reason = str(cause or error).splitlines()[0]
+        raise UsageError(
+            f"cannot open the storage {url!r}: {reason}; valid: a database URL as SQLAlchemy's, "
+            f"such as {default_storage()!r}"
+        ) from None
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:
