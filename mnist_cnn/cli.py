@@ -1,6 +1,7 @@
 """The command line: parse, call one function, stop. What is slow to import is imported in the verb.
 
-Exit code 0: done. 1: the work failed or was refused. 2: wrong usage. 130: stopped by Ctrl-C.
+Exit code 0: done. 1: the work failed or was refused. 2: wrong usage, a name that stands for nothing
+among it. 130: stopped by Ctrl-C.
 """
 
 import argparse
