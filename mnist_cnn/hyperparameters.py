@@ -46,7 +46,8 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     `units`, `block/units`, `units[model=mlp]`, `units[model=cnn|resnet,depth=2]`.
 
     In a trial made by `study.enqueue_trial(values)`, `values` holds KerasTuner's names (or the
-    study's) and the values that the space shall see. What it does not name gets its `default`.
+    study's) and the values that the space shall see, so `hp.values` of an earlier trial and not its
+    `params`, which may hold an index. What it does not name gets its `default`.
     A parameter that the trial holds already, begun in another process, is answered from there.
 
     Args:
@@ -56,7 +57,8 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     Raises:
         ValueError: From a declaration: the range cannot be sampled, the enqueued or stored value is
             outside it, or an earlier trial of the study declared the name otherwise. Nothing is
-            recorded for such a declaration. KerasTuner's own errors come as they are.
+            recorded for such a declaration. KerasTuner's own errors come as they are. A default
+            outside the range, which KerasTuner takes, is refused in an enqueued trial.
 
     Source: the documentation of `keras_tuner.HyperParameters` (KerasTuner 1.4.8) and of
     `optuna.trial.Trial` and `Study.enqueue_trial` (Optuna 5.0). Where KerasTuner's documentation

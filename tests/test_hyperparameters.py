@@ -396,6 +396,21 @@ def test_a_name_declared_again_answers_with_the_first_value(study: optuna.Study)
     assert study.trials[0].params == {"x": hp["x"]}
 
 
+def test_what_is_declared_first_narrows_a_hypermodels_own_space(study: optuna.Study) -> None:
+    def space(hp: keras_tuner.HyperParameters) -> list[Any]:
+        hp.Fixed("depth", 6)
+        hp.Choice("version", ["v2", "v1"])
+        return [
+            hp.Choice("depth", [6, 23, 36]),
+            hp.Choice("version", ["v1", "v2", "next"], default="v2"),
+        ]
+
+    for _ in range(5):
+        compare(space, study)
+    assert {trial.params["version"] for trial in study.trials} == {"v1", "v2"}
+    assert all(trial.params.keys() == {"version"} for trial in study.trials)
+
+
 def test_a_name_declared_again_under_an_active_condition_keeps_its_value(
     study: optuna.Study,
 ) -> None:
