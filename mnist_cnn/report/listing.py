@@ -4,9 +4,7 @@ import csv
 import io
 import json
 import math
-import os
 import shutil
-import sys
 import textwrap
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,8 +17,8 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import check_name
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
-from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number
-from mnist_cnn.storage import default_storage, open_storage
+from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number, show
+from mnist_cnn.storage import default_storage, exists, open_storage
 from mnist_cnn.study import study_names
 
 SHOWN = 20
@@ -58,11 +56,11 @@ def show_trials(
     study = _load(experiment, name, storage)
     records = trial_records(study)
     if form == "table":
-        _print(_table(study, records))
+        show(_table(study, records))
     elif form == "csv":
-        _print(as_csv(study, sorted(records, key=lambda record: record.number)))
+        show(as_csv(study, sorted(records, key=lambda record: record.number)))
     else:
-        _print(as_json(study, sorted(records, key=lambda record: record.number)))
+        show(as_json(study, sorted(records, key=lambda record: record.number)))
 
 
 def trial_records(study: optuna.Study) -> list[TrialRecord]:
@@ -91,7 +89,7 @@ def as_csv(study: optuna.Study, records: list[TrialRecord]) -> str:
         facts = [record.number, record.state, *record.values.values(), record.epochs]
         facts += [record.duration_seconds, record.reason]
         lines.writerow(facts + [record.params.get(name) for name in params])
-    return text.getvalue()
+    return text.getvalue().rstrip("\n")
 
 
 def as_json(study: optuna.Study, records: list[TrialRecord]) -> str:
@@ -102,12 +100,12 @@ def as_json(study: optuna.Study, records: list[TrialRecord]) -> str:
     ]
     trials = [asdict(record) for record in records]
     document = {"study": study.study_name, "objectives": objectives, "trials": trials}
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+    return json.dumps(document, indent=2, allow_nan=False)
 
 
 def _load(experiment: str, name: str | None, storage: str | None) -> optuna.Study:
     storage = storage or default_storage()
-    names = study_names(storage, experiment)
+    names = study_names(storage, experiment) if exists(storage) else []
     if not names:
         check_name(experiment)
         raise UserError(
@@ -159,7 +157,7 @@ def _table(study: optuna.Study, records: list[TrialRecord]) -> str:
     for line, record in zip(facts[1:], shown, strict=True):
         words = record.reason if record.state == "FAIL" else configuration(record.params)
         lines += [line.rstrip(), *(indent + part for part in wrap(words))]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _facts(record: TrialRecord) -> list[str]:
@@ -167,10 +165,3 @@ def _facts(record: TrialRecord) -> list[str]:
     values = ["" if value is None else number(value) for value in record.values.values()]
     state = STATE_WORDS[TrialState[record.state]]
     return [str(record.number), state, str(record.epochs), trained, *values]
-
-
-def _print(text: str) -> None:
-    try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:  # `| head` has read enough; Python would complain once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
