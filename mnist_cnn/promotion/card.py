@@ -69,7 +69,9 @@ def confirmation(run: Run) -> list[str]:
                 lines[-1] += f", mean of {fresh_seeds(seeds)} {mean:.4f}"
                 spread = metrics.get(f"best_{metric}_standard_deviation")
                 flattered = metrics.get(f"best_{metric}_flattered_by")
-                lines[-1] += f", standard deviation {spread:.2g}" if spread is not None else ""
+                # Of one seed there is none; the metric is then of an earlier winner of the study.
+                if spread is not None and seeds != "1":
+                    lines[-1] += f", standard deviation {spread:.2g}"
                 if flattered is not None:
                     better = "better" if flattered >= 0 else "worse"
                     lines[-1] += f"; the first score was {abs(flattered):.2g} {better}"

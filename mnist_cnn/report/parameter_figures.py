@@ -33,7 +33,7 @@ def parallel_coordinates(
     The line is interrupted where a trial does not have a parameter. Pruned trials are grey.
     """
     complete = chart.complete(trials, objective)
-    title = f"Parallel coordinates: {len(complete)} complete trials, coloured by {objective.metric}"
+    title = f"Parallel coordinates of complete trials ({len(complete)}), by {objective.metric}"
     figure, axes = chart.new_figure(title, 5.4)
     _rails(axes, parameters, complete)
     _background(axes, trials, parameters)

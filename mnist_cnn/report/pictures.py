@@ -141,8 +141,8 @@ def _of_parameters(
         return
     seen = {run.trial: run.values for run in histories if run.kind == "trial"}
     axes = [parameter_axis(name, judged, seen) for name in shown]
-    which = f" The {len(shown)} {'most important' if shares else 'first'} of {len(names)}."
-    some = which if len(names) > len(shown) else ""
+    which = f"The {len(shown)} most important" if shares else f"The first {len(shown)}"
+    some = f" {which} of {len(names)}." if len(names) > len(shown) else ""
     if len(shown) > 1:
         yield (
             "Parallel coordinates",
