@@ -179,6 +179,16 @@ def test_the_detached_bar_of_a_five_stays_with_it():
     assert [digit.width for digit in find_digits(find_ink(grey(sheet)))] == [90, 16]
 
 
+def test_the_long_bar_of_a_five_stays_with_it_and_a_slanting_line_is_two_digits():
+    sheet = np.full((200, 300), 255)
+    sheet[80:180, 40:80] = 0
+    sheet[20:72, 70:150] = 0  # the bar: half as high as the body, above it, hardly over it
+    assert [digit.width for digit in find_digits(find_ink(grey(sheet)))] == [110]
+    sheet[:] = 255
+    sheet[90:190, 40:80] = sheet[10:110, 90:130] = 0
+    assert [digit.width for digit in find_digits(find_ink(grey(sheet)))] == [40, 40]
+
+
 def test_digits_that_touch_or_stand_above_each_other_are_marked():
     sheet = np.full((300, 400), 255)
     sheet[100:110, 40:360] = sheet[60:160, 40:60] = sheet[60:160, 340:360] = 0

@@ -2,8 +2,9 @@
 
 Strokes that hang together are one piece (`scipy.ndimage.label`, eight neighbours). Pieces above
 each other, as the halves of a broken 8, are one digit, and pieces beside each other are two; but a
-piece that is much shorter than the line, as the bar of a 5, belongs to the digit next to it. Digits
-that touch are one piece and come out as one digit; `Digit.doubtful` shows where that must be so.
+piece that is much shorter than the line belongs to the digit next to it, and so does one that is
+shorter and higher or lower, as the long bar of a 5. Digits that touch are one piece and come out as
+one digit; `Digit.doubtful` shows where that must be so.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,11 @@ from mnist_cnn.serving.refusal import Refusal
 MAX_DIGITS = 32
 INKED = 0.3  # ink above this holds strokes together
 # Shares of the tallest piece's height: shorter than SHORT is a part of a digit, if one is within
-# NEAR of it; shorter than SPECK is dirt otherwise. In 5,000 MNIST digits no whole one is so short.
-SHORT, NEAR, SPECK = 0.45, 0.3, 0.2
-_RIM = 2  # pixels of blur around a stroke
+# NEAR of it; so is shorter than SHIFTED, if less than half of it is at that one's height. Shorter
+# than SPECK is dirt otherwise. In 5,000 MNIST digits no whole one is shorter than SHORT.
+SHORT, SHIFTED, NEAR, SPECK = 0.45, 0.75, 0.3, 0.2
+# Of a digit's height: blur around a stroke that is still the stroke's. At least 2 pixels.
+_RIM = 0.05
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -114,10 +117,12 @@ def _place(piece: _Piece, digits: list[_Piece], tallest: int) -> None:
     if nearest is None:
         digits.append(piece)
         return
-    gap, short = piece.gap(nearest), piece.height < SHORT * tallest
-    if -gap >= 0.5 * min(piece.width, nearest.width) or (short and gap <= NEAR * tallest):
-        apart = max(piece.top, nearest.top) - min(piece.bottom, nearest.bottom)
-        nearest.stacked |= apart > 0 and min(piece.height, nearest.height) > 0.6 * tallest
+    gap, height = piece.gap(nearest), min(piece.height, nearest.height)
+    apart = max(piece.top, nearest.top) - min(piece.bottom, nearest.bottom)
+    shifted = height < SHIFTED * tallest and -apart < 0.5 * height
+    part = (shifted or piece.height < SHORT * tallest) and gap <= NEAR * tallest
+    if part or -gap >= 0.5 * min(piece.width, nearest.width):
+        nearest.stacked |= apart > 0 and height > 0.6 * tallest
         nearest.add(piece)
     elif piece.height >= SPECK * tallest:
         digits.append(piece)
@@ -125,10 +130,11 @@ def _place(piece: _Piece, digits: list[_Piece], tallest: int) -> None:
 
 def _cut(ink: NDArray[np.float32], labels: NDArray[np.int32], piece: _Piece) -> Digit:
     """The piece's ink with the blurred rim that lies below the threshold."""
-    rows = slice(max(0, piece.top - _RIM), piece.bottom + _RIM)
-    columns = slice(max(0, piece.left - _RIM), piece.right + _RIM)
+    rim = max(2, round(_RIM * piece.height))
+    rows = slice(max(0, piece.top - rim), piece.bottom + rim)
+    columns = slice(max(0, piece.left - rim), piece.right + rim)
     own = _any_of(labels[rows, columns], piece.labels)
-    near = ndimage.binary_dilation(own, _EIGHT_NEIGHBOURS, iterations=_RIM)
+    near = ndimage.distance_transform_edt(~own) <= rim
     foreign = (labels[rows, columns] > 0) & ~own
     return Digit(
         ink=np.where(near & ~foreign, ink[rows, columns], 0).astype(np.float32),
