@@ -91,6 +91,8 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
         )
     if not model.compiled:
         raise TrainingFailed("the search space returned a model that is not compiled")
+    if not model.built:  # as a Sequential that does not begin with an Input
+        model.build((None, *dataset.shape))
     if (shape := model.input_shape[1:]) != dataset.shape:
         raise TrainingFailed(
             f"the model takes images of shape {shape}, the data set's are {dataset.shape}"
