@@ -10,14 +10,13 @@ import keras_tuner
 
 
 class TunesItsBatches(keras_tuner.HyperModel):
-    # After KerasTuner's guide "Tune hyperparameters in your custom training loop", which
-    # overrides `fit` in this way.
+    # After KerasTuner's guide "Getting started with KerasTuner": it overrides `fit` in this way,
+    # and its model does not begin with an Input.
     def build(self, hp):
         model = keras.Sequential([
-            keras.Input((28, 28, 1)),
             keras.layers.MaxPooling2D(4),
             keras.layers.Flatten(),
-            keras.layers.Dense(hp.Int("units", 8, 32, step=8), activation="relu"),
+            keras.layers.Dense(hp.Int("units", 8, 32, step=2, sampling="log"), activation="relu"),
             keras.layers.Dense(10, activation="softmax"),
         ])
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -58,6 +57,7 @@ def test_a_hypermodels_own_fit_is_used_and_what_it_tunes_is_recorded(tmp_path):
         )
         assert run.data.params["batch_size"] == str(trial.params["batch_size"])
         assert f'"batch_size": {trial.params["batch_size"]}' in run.data.tags["recipe"]
-    assert study.trials[0].params["units"] == 16
+        assert run.data.params["units"] == str(8 * 2 ** trial.params["units"])  # not the index
+    assert study.trials[0].params["units"] == 1  # of 8, 16 and 32
     assert study.trials[0].params["batch_size"] == 50  # not named by the baseline: its default
     assert client.get_experiment_by_name("own_fit")
