@@ -100,6 +100,7 @@ def test_pages_fetch_nothing_from_elsewhere(served):
         assert page.status_code == 200
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert "access-control-allow-origin" not in page.headers
+        assert page.headers["cache-control"] == "no-cache"  # an update is seen at once
         assert "http://" not in page.text.replace("http://<span", "")
         assert "https://" not in page.text and "<script>" not in page.text
     assert "/api/predict" in httpx.get(f"{served.address}/openapi.json").json()["paths"]

@@ -23,6 +23,8 @@ from mnist_cnn.serving.limits import Bodies
 from mnist_cnn.serving.refusal import Refusal
 
 STATIC = Path(__file__).parent / "static"
+# A picture of 16 megapixels takes 150 MB while it is decoded, however many cores there are.
+MAX_DECODING = 4
 # Waiting for a place where pictures are decoded; each holds its body meanwhile.
 MAX_WAITING_PICTURES = 256
 # A JSON body smaller than this is parsed in less time than it takes to hand it to a thread.
@@ -49,7 +51,7 @@ class Service:
         self.watcher = watcher
         self.bodies = Bodies()
         self._batcher = Batcher()
-        self._decoding = CapacityLimiter(os.cpu_count() or 1)
+        self._decoding = CapacityLimiter(min(os.cpu_count() or 1, MAX_DECODING))
 
     def champion(self) -> Champion:
         """The champion of this moment; raises Refusal (503) if there is none."""

@@ -19,6 +19,7 @@ SECONDS = 30.0  # for all of a request, its answer included
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
+    "cache-control": "no-cache",  # asked again each time: after an update the page is the new one
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",

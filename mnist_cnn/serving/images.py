@@ -66,7 +66,6 @@ def _decode(image: Image.Image) -> Picture:
     if image.getexif().get(_ORIENTATION, 1) >= 5:
         width, height = height, width
     small = _opaque(image)
-    small.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     return Picture(np.asarray(ImageOps.exif_transpose(small)), width, height)
 
 
@@ -75,15 +74,20 @@ def _too_many_pixels() -> Refusal:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The picture in 8-bit RGB on paper, whatever its mode; EXIF stays with it."""
+    """The picture in 8-bit RGB on paper, whatever its mode, shrunk; EXIF stays with it."""
     if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip at 255
-        values = np.asarray(image).astype(np.float32) / 257
-        grey = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+        grey = Image.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
         grey.info = image.info
         image = grey
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        return _on_paper(image.convert("RGBA"))
-    return image.convert("RGB")
+        return _on_paper(_small(image.convert("RGBA")))
+    return _small(image.convert("RGB"))
+
+
+def _small(image: Image.Image) -> Image.Image:
+    """At most 1,024 pixels a side; transparent pixels lend no colour to their neighbours."""
+    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    return image
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
