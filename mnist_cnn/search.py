@@ -181,6 +181,7 @@ class Search:
             raise
         finally:
             self.deliverer.close(closing_seconds)
+            self._tell_news()
         if winner is None:
             raise UserError(study_run.nothing_completed(study))
         for line in study_run.summary(study, self.deliverer):
@@ -191,12 +192,15 @@ class Search:
         self.study.optuna_study.set_user_attr("seconds", seconds)
 
     def _every_tick(self) -> None:
-        while not self.deliverer.news.empty():
-            self.progress.say(self.deliverer.news.get())
+        self._tell_news()
         if time.monotonic() - self.claimed > claim.RENEWED_SECONDS:
             claim.renew(self.study)
             self.claimed = time.monotonic()
         self.progress.update()
+
+    def _tell_news(self) -> None:
+        while not self.deliverer.news.empty():
+            self.progress.say(self.deliverer.news.get())
 
     def _place(self, take: Callable[[], Work | None], deadline: Callable[[], float]) -> None:
         """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
