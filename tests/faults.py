@@ -81,6 +81,15 @@ def harmless(hp):
     return network(hp, "none")
 
 
+def smallest(hp):
+    shrunk = [keras.Input((28, 28, 1)), layers.MaxPooling2D(7), layers.Flatten()]
+    model = keras.Sequential([*shrunk, layers.Dense(10, activation="softmax")])
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log", default=0.03)
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.SGD(rate), loss, metrics=["accuracy"])
+    return model
+
+
 def network(hp, trap):
     x = inputs = keras.Input((28, 28, 1))
     if trap == "huge":
@@ -103,7 +112,7 @@ EXPERIMENT = """
 from dataclasses import replace
 from experiments.smoke import experiment as smoke
 from mnist_cnn.experiment import Confirm
-from search_spaces.traps import harmless, traps
+from search_spaces.traps import harmless, smallest, traps
 
 BEFORE = {{
     "space": traps, "timeout_seconds": None, "confirm": Confirm(trials=1, seeds=1, max_seeds=1)

@@ -1,5 +1,6 @@
 """A search cannot lose work: real searches are killed, starved and cut off, and go on."""
 
+import json
 import os
 import random
 import resource
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from faults import (
     Search,
@@ -25,6 +27,8 @@ from faults import (
 from optuna.trial import TrialState
 
 from mnist_cnn.journal import read
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.storage import CLAIMS, engine
 
 pytestmark = pytest.mark.slow
 
@@ -162,7 +166,7 @@ def remove_group(group):
 
 
 def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path, note):
-    root = make_project(tmp_path, slow="trials=2, epochs=20, baseline=[{'trap': 'slow'}] * 2")
+    root = make_project(tmp_path, slow="trials=2, epochs=12, baseline=[{'trap': 'slow'}, {}]")
     seconds = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         search = Search(root, experiment="slow")
@@ -213,21 +217,39 @@ def test_a_timeout_bounds_the_look_before_the_first_trial_too(tmp_path):
 
 def test_two_searches_of_one_study_do_not_run_at_once(tmp_path):
     slow = "trials=2, epochs=1000, patience=1000, baseline=[{'trap': 'slow'}] * 2"
-    root = make_project(tmp_path / "first", slow=slow)
-    first = Search(root, experiment="slow")
-    first.wait_for_epoch()
-    code, _, err = Search(root, experiment="slow").finish()
-    assert code == 1 and len(err.splitlines()) == 1
-    assert "another search of 'slow' is running" in err
-    # From another folder, where only Optuna's storage is shared.
-    other = make_project(tmp_path / "second", slow=slow)
-    storage = f"sqlite:///{root}/mlruns/optuna.db"
-    code, _, err = Search(other, "--storage", storage, experiment="slow").finish()
+    storage = f"sqlite:///{tmp_path}/shared.db"
+    roots = [make_project(tmp_path / name, slow=slow) for name in ("one", "other")]
+    both = [Search(root, "--storage", storage, experiment="slow") for root in roots]
+    while all(search.process.poll() is None for search in both):
+        time.sleep(0.1)  # until one of both is refused
+    first = next(search for search in both if search.process.poll() is None)
+    second = next(search for search in both if search is not first)
+    code, _, err = second.finish()
     assert code == 1 and len(err.splitlines()) == 1
     assert f"another search is going on with slow-1 (process {first.process.pid} on " in err
-    states = [trial.state for trial in load_study(root, "slow-1").trials]
-    first.kill()
-    assert TrialState.RUNNING in states
+    assert first.wait_for_epoch()
+    # From the same folder it is refused as well, whatever the storage.
+    code, _, err = Search(first.root, experiment="slow").finish()
+    assert code == 1 and len(err.splitlines()) == 1
+    assert "another search of 'slow' is running" in err
+    # Another machine goes on with it, while this one sleeps: its trial is not touched.
+    study = optuna.load_study(study_name="slow-1", storage=storage)
+    with engine(storage).begin() as connection:
+        signed = json.loads(
+            connection.scalar(CLAIMS.select().with_only_columns(CLAIMS.c.signature))
+        )
+        signature = json.dumps(signed | {"machine": "another"})
+        connection.execute(CLAIMS.update().values(signature=signature))
+    code, _, err = first.finish()
+    assert code == 1 and len(err.splitlines()) == 1
+    assert "another search went on with slow-1" in err
+    assert study.trials[0].state == TrialState.RUNNING
+    ends = [
+        events[-1]["event"]
+        for path in first.root.rglob("journal.jsonl")
+        if (events := read(path.parent)[0])
+    ]
+    assert ends == ["pause", "pause"]  # MLflow's runs of the study and of the trial
 
 
 def test_a_changed_space_opens_a_new_study_and_leaves_nothing_running(tmp_path):
@@ -273,9 +295,12 @@ def test_a_tracking_server_that_is_killed_and_comes_back_misses_nothing(tmp_path
     began = time.monotonic()
     server.start()
     try:
-        code, _, err = search.finish()
+        code, out, err = search.finish()
         seconds = time.monotonic() - began
         assert code == 0, err
+        lines = [line for line in out.splitlines() if line.startswith("MLflow ")]
+        assert len(lines) == 2 and "does not take everything" in lines[0]
+        assert lines[1] == "MLflow has everything again"
         study, client, *found = agrees(root, "tiny-1", server.uri)
         best_model_scores_what_is_recorded(study, client, *found)
         recovery = f"{seconds:.1f} s from the server's start to the end of the search"
@@ -321,7 +346,8 @@ def test_a_full_disk_is_said_clearly_and_the_search_goes_on_when_there_is_room(t
         before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)),
     )
     code, _, err = search.finish()
-    note("a limit on the size of files", 1, *goes_on_when_there_is_room(root, code, err))
+    stopped_for_a_full_disk(code, err)
+    note("a limit on the size of files", 1, *goes_on_when_there_is_room(root))
 
 
 def test_a_disk_that_is_really_full_is_no_different(tmp_path, note):
@@ -332,30 +358,50 @@ def test_a_disk_that_is_really_full_is_no_different(tmp_path, note):
         pytest.skip("no file system can be mounted here")
     try:
         code, _, err = Search(root).finish()
+        stopped_for_a_full_disk(code, err)
         subprocess.run([*mount, "remount,size=400m"], check=True)
-        note("disk full", 1, *goes_on_when_there_is_room(root, code, err))
+        search = Search(root)
+        # Once more, while the best model is written in MLflow's format.
+        assert search.wait_for(lambda events: any(e.get("path") == MODEL_FILE for e in events))
+        filler = root / "mlruns/filler"
+        with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(2**16))
+        code, _, err = search.finish()
+        assert not any(event["event"] == "model" for event in search.events())
+        stopped_for_a_full_disk(code, err)
+        filler.unlink()
+        note("disk full, twice", 2, *goes_on_when_there_is_room(root))
     finally:
         subprocess.run(["umount", "--lazy", root / "mlruns"], check=True)
 
 
-def goes_on_when_there_is_room(root, code, err):
-    """After a search that a full disk has ended with `code` and `err`."""
+def stopped_for_a_full_disk(code, err):
+    """Assert that a search has ended so."""
     assert code == 1
     assert "the same command again" in err and len(err.splitlines()) == 1
+
+
+def goes_on_when_there_is_room(root):
+    """Assert that the same command ends well, and that nothing is lost."""
     search = Search(root)
-    seconds = search.wait_for_epoch()
+    began = time.monotonic()
+    before = len(search.events())
+    assert search.wait_for(lambda events: len(events) > before)
+    seconds = time.monotonic() - began
     code, _, err = search.finish()
     assert code == 0, err
     study, client, parent, runs = agrees(root, "smoke-1")
     assert all(trial.state in FINE for trial in study.trials)
     best_model_scores_what_is_recorded(study, client, parent, runs)
-    return study, client, runs, f"{seconds:.1f} s from the command to the next epoch"
+    return study, client, runs, f"{seconds:.1f} s from the command to the next event"
 
 
 def test_eight_workers_and_two_hundred_short_trials_lose_and_double_nothing(tmp_path, note):
     root = make_project(
         tmp_path,
-        short="space=harmless, trials=200, epochs=1, baseline={}, confirm=Confirm(trials=0)",
+        short="space=smallest, trials=200, epochs=1, epoch_images=100, baseline={}, "
+        "confirm=Confirm(trials=0)",
     )
     code, _, err = Search(root, workers=8, experiment="short").finish(900)
     assert code == 0, err
