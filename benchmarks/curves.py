@@ -4,9 +4,10 @@
 
 Each configuration is trained exactly as experiments/mnist.py trains a trial: the experiment's
 baselines first, then random ones. One JSON object a line: `number` (seed of the configuration),
-`params` (as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch
-`val_accuracy`, `val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say,
-whatever else the machine is doing.
+`repeat` (0; others train the same configuration on other seeds, to tell luck from merit), `params`
+(as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch `val_accuracy`,
+`val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say, whatever else the
+machine is doing.
 
 `record` goes on where FILE ends; run it several times side by side with the same --step and a
 --first of 0, 1, ...
@@ -34,25 +35,26 @@ def main() -> None:
     verb.add_argument("--first", type=int, default=0)
     verb.add_argument("--step", type=int, default=1)
     verb.add_argument("--seconds", type=float, default=3600)
+    verb.add_argument("--repeat", type=int, default=0)
     verb.add_argument("file", type=Path)
     options = parser.parse_args()
-    record(options.file, options.first, options.step, options.seconds)
+    record(options.file, options.first, options.step, options.repeat, options.seconds)
 
 
-def record(file: Path, first: int, step: int, seconds: float) -> None:
+def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> None:
     """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
     os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     end = time.monotonic() + seconds
     done = [json.loads(line)["number"] for line in file.open()] if file.exists() else []
     number = max(done, default=first - step) + step
     while time.monotonic() < end:
-        line = json.dumps(configuration(number))
+        line = json.dumps(configuration(number, repeat))
         with file.open("a") as opened:
             opened.write(line + "\n")
         number += step
 
 
-def configuration(number: int) -> dict[str, object]:
+def configuration(number: int, repeat: int) -> dict[str, object]:
     """Train configuration `number` for as long as a trial lasts."""
     import optuna
 
@@ -65,8 +67,8 @@ def configuration(number: int) -> dict[str, object]:
         study.enqueue_trial(experiment.baseline[number])
     trial = study.ask()
     hp = TrialHyperParameters(trial)
-    size, epochs = curve(hp, experiment.epochs, number)
-    return {"number": number, **size, "params": trial.params, **epochs}
+    size, epochs = curve(hp, experiment.epochs, number + 1_000_000 * repeat)
+    return {"number": number, "repeat": repeat, **size, "params": trial.params, **epochs}
 
 
 def curve(hp, epochs: int, seed: int, precision: str | None = None):

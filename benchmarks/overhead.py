@@ -1,16 +1,24 @@
-"""What a search costs beside the training: Optuna's and MLflow's bookkeeping of one trial.
+"""What a search costs beside the training.
 
-    .venv/bin/python benchmarks/overhead.py [--trials 10 100 1000 10000] [--repeat 5]
+    .venv/bin/python benchmarks/overhead.py trial [--trials 10 100 1000 10000] [--repeat 5]
+    .venv/bin/python benchmarks/overhead.py search [--trials 12]
 
-A study is filled with finished trials; then a few trials go their way through the same functions
-as in a search, without a model: a worker opens the study and samples all parameters of
-search_spaces/cnn.py, reports six epochs, asks whether to prune, writes the journal, tells Optuna;
-the search process ranks and delivers to MLflow. Milliseconds, medians.
+`trial` tells what Optuna's and MLflow's bookkeeping of one trial takes. A study is filled with
+finished trials; then a few trials go their way through the same functions as in a search, without a
+model: a worker opens the study and samples all parameters of search_spaces/cnn.py, reports six
+epochs, asks whether to prune, writes the journal, tells Optuna; the search process ranks and
+delivers to MLflow. Milliseconds, medians.
+
+`search` runs the real command on experiments/mnist.py, without pruning and confirmation, and adds
+up what its trials' journals say: how long the workers were busy from their first trial's start to
+their last one's end, and what of it was spent in epochs.
 """
 
 import argparse
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 import optuna  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
+from mnist_cnn import journal  # noqa: E402
 from mnist_cnn.delivery import Delivery  # noqa: E402
 from mnist_cnn.experiment import plan  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
@@ -36,13 +45,71 @@ from mnist_cnn.tracking import connect, experiment_id  # noqa: E402
 from search_spaces.cnn import cnn  # noqa: E402
 
 EPOCHS = 6
+EXPERIMENT = """
+from dataclasses import replace
+
+import optuna
+
+from experiments.mnist import experiment as mnist_experiment
+from mnist_cnn.experiment import Confirm
+
+experiment = replace(
+    mnist_experiment,
+    trials={trials},
+    timeout_seconds=None,
+    pruner=optuna.pruners.NopPruner,
+    confirm=Confirm(trials=0),
+)
+"""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000, 10_000])
-    parser.add_argument("--repeat", type=int, default=5)
+    verbs = parser.add_subparsers(required=True, dest="verb")
+    verb = verbs.add_parser("trial")
+    verb.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000, 10_000])
+    verb.add_argument("--repeat", type=int, default=5)
+    verbs.add_parser("search").add_argument("--trials", type=int, default=12)
     options = parser.parse_args()
+    if options.verb == "trial":
+        trial_table(options.trials, options.repeat)
+    else:
+        search_share(options.trials)
+
+
+def search_share(trials: int) -> None:
+    """Run a search of so many trials and print the share of time that was not training."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("experiments", "search_spaces"):
+            shutil.copytree(ROOT / name, root / name)
+        (root / "experiments/share.py").write_text(EXPERIMENT.format(trials=trials))
+        started = time.time()
+        command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "share"]
+        subprocess.run(command, cwd=root, stdout=subprocess.DEVNULL, check=True)
+        ended = time.time()
+        folders = root.glob("mlruns/checkpoints/share-1/trial-*")
+        journals = [events for events, _ in map(journal.read, folders)]
+    spans: dict[str, list[float]] = defaultdict(list)
+    first_epochs, training = [], []
+    for events in journals:
+        times = [event["time"] / 1000 for event in events]
+        spans[events[0]["worker"]] += [times[0], times[-1]]
+        seconds = [
+            (t, e["metrics"]) for t, e in zip(times, events, strict=True) if e["event"] == "metrics"
+        ]
+        training.append(sum(metrics["epoch_seconds"] for _, metrics in seconds))
+        first_epochs.append(seconds[0][0] - seconds[0][1]["epoch_seconds"])
+    busy = sum(max(times) - min(times) for times in spans.values())
+    print(f"{len(journals)} trials of {statistics.fmean(training):.1f} s on {len(spans)} workers")
+    print(f"from the command to the first epoch {min(first_epochs) - started:.1f} s")
+    print(f"beside the training, of the workers' time {1 - sum(training) / busy:.1%}")
+    last = max(time for times in spans.values() for time in times)
+    print(f"from the last trial's end to the command's, with the report {ended - last:.1f} s")
+
+
+def trial_table(trials: list[int], repeat: int) -> None:
+    """Print the bookkeeping of a trial after each number of others."""
     template = optuna.create_study().ask()
     cnn(hp := TrialHyperParameters(template))
     steps = ("ask", "open", "sample", "report", "tell", "rank", "deliver")
@@ -50,8 +117,8 @@ def main() -> None:
     print("|---" * (len(steps) + 2) + "|")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)  # mlruns/ is made here
-        for number in options.trials:
-            found = measure(number, options.repeat, hp.space, template)
+        for number in trials:
+            found = measure(number, repeat, hp.space, template)
             medians = {step: 1000 * statistics.median(found[step]) for step in steps}
             cells = " | ".join(f"{medians[step]:.0f}" for step in steps)
             print(f"| {number} | {cells} | {sum(medians.values()):.0f} |", flush=True)
@@ -94,16 +161,16 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
             hp = TrialHyperParameters(trial)
             for declared in space:
                 hp._register(declared)
-        journal = Journal(study.trial_folder(asked.number))
-        journal.write("start", name="bench", tags={"kind": "trial"}, params=dict(hp.values))
+        notes = Journal(study.trial_folder(asked.number))
+        notes.write("start", name="bench", tags={"kind": "trial"}, params=dict(hp.values))
         with timed("report"):
             for epoch in range(1, EPOCHS + 1):
-                journal.metrics(epoch, {"val_accuracy": 0.9, "loss": 0.1, "val_loss": 0.1})
+                notes.metrics(epoch, {"val_accuracy": 0.9, "loss": 0.1, "val_loss": 0.1})
                 trial.report(0.9, epoch)
                 trial.should_prune()
         with timed("tell"):
-            end(journal, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
-            tell(seen, asked.number, journal)
+            end(notes, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
+            tell(seen, asked.number, notes)
         with timed("rank"):
             study.clean([asked.number])
         with timed("deliver"):
