@@ -168,7 +168,8 @@ class Search:
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
             )
-            study.optuna_study.set_user_attr("finished", True)
+            # Where time was too short for one trial, the same command goes on with those begun.
+            study.optuna_study.set_user_attr("finished", bool(winner or self.done >= self.trials))
             left = self.end - time.monotonic()
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
         except BaseException:

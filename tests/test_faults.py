@@ -194,7 +194,7 @@ def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path
     note("Ctrl-C, once and twice; SIGTERM; SIGHUP", 4, study, found[0], found[2], recovery)
 
 
-def test_a_timeout_bounds_the_search_and_the_study_is_finished(tmp_path):
+def test_a_timeout_bounds_the_search_and_the_same_command_goes_on(tmp_path):
     root = make_project(
         tmp_path,
         endless="trials=2, epochs=100_000, patience=100_000, baseline=[{}, {'trap': 'hang'}]",
@@ -202,9 +202,11 @@ def test_a_timeout_bounds_the_search_and_the_study_is_finished(tmp_path):
     search = Search(root, "--timeout", "40", experiment="endless")
     code, _, err = search.finish(120)
     assert code == 1 and "no trial came to its end in time" in err
-    study = load_study(root, "endless-1")
-    assert study.user_attrs["finished"]
     nothing_runs(root, "endless-1")
+    code, _, err = Search(root, "--timeout", "20", experiment="endless").finish(120)
+    assert code == 1 and "endless-1: no trial came to its end in time" in err
+    nothing_runs(root, "endless-1")
+    assert len(load_study(root, "endless-1").trials) == 2
 
 
 def test_a_timeout_bounds_the_look_before_the_first_trial_too(tmp_path):

@@ -226,7 +226,10 @@ def nothing_completed(study: Study) -> str:
     """The message for a study without a single complete trial."""
     failed = study.trials(TrialState.FAIL)
     if not failed:
-        return f"{study.name}: no trial came to its end in time; give it more with TIMEOUT="
+        return (
+            f"{study.name}: no trial came to its end in time; the same command goes on with those "
+            "begun, give it more with TIMEOUT="
+        )
     reason = failed[0].user_attrs.get("reason", "unknown")
     first = f"trial {failed[0].number}: {reason}"
     page = study.folder / REPORT_FILE
