@@ -1,0 +1,347 @@
+"""Searchers compared on recorded learning curves: what each has found after how many seconds.
+
+    .venv/bin/python benchmarks/searchers.py [--seeds 100] [--seconds 330] [--baselines]
+
+No network is trained. The curves of benchmarks/curves.jsonl.gz (see curves.py) are learned by a
+regression from a configuration's parameters to the error and the seconds of every epoch. A
+training's luck is drawn anew for each trial, a whole curve at once, from the differences between
+curves of one configuration on two seeds. Real Optuna studies with the real space then search on it,
+two workers on a clock that is set forward. Method: K. Eggensperger, F. Hutter, H. Hoos, K.
+Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates" (AAAI 2015).
+
+A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
+regression's without the luck: a trial that was lucky does not count as good. Written to
+benchmarks/results/: `searchers.md` and `searchers.png`.
+"""
+
+import argparse
+import gzip
+import heapq
+import json
+import multiprocessing
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.trial import TrialState
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
+
+CURVES = ROOT / "benchmarks/curves.jsonl.gz"
+RESULTS = ROOT / "benchmarks/results"
+WORKERS = 2
+# Of a trial beside its training, measured by overhead.py and from the logs of a search: to sample,
+# build, evaluate in float32 and save.
+START_SECONDS, END_SECONDS = 0.5, 0.8
+
+RANDOM = optuna.samplers.RandomSampler
+# Random for so many trials first. Grouped: a parameter that not all trials have is modelled too.
+EARLY_TPE = partial(optuna.samplers.TPESampler, group=True, n_startup_trials=6)
+LATE_TPE = partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20)
+UNGROUPED_TPE = partial(optuna.samplers.TPESampler, n_startup_trials=20)
+NO_PRUNER = optuna.pruners.NopPruner
+MEDIAN = partial(optuna.pruners.MedianPruner, 5)
+SHA = partial(optuna.pruners.SuccessiveHalvingPruner, 1)
+HYPERBAND = partial(optuna.pruners.HyperbandPruner, min_resource=1, max_resource=8)
+
+Sampler = Callable[..., optuna.samplers.BaseSampler]
+Pruner = Callable[[], optuna.pruners.BasePruner]
+SEARCHERS: dict[str, tuple[Sampler, Pruner]] = {
+    "random": (RANDOM, NO_PRUNER),
+    "random, median from epoch 2": (RANDOM, partial(MEDIAN, 2)),
+    "random, SHA 2": (RANDOM, partial(SHA, 2)),
+    "TPE after 6": (EARLY_TPE, NO_PRUNER),
+    "TPE after 6, best third from epoch 1": (
+        EARLY_TPE,
+        partial(optuna.pruners.PercentilePruner, 33.0, 3, 1),
+    ),
+    "TPE after 6, median from epoch 2": (EARLY_TPE, partial(MEDIAN, 2)),
+    "TPE after 20": (LATE_TPE, NO_PRUNER),
+    "TPE after 20, median from epoch 1": (LATE_TPE, partial(MEDIAN, 1)),
+    "TPE after 20, median from epoch 2": (LATE_TPE, partial(MEDIAN, 2)),
+    "TPE after 20, median from epoch 4": (LATE_TPE, partial(MEDIAN, 4)),
+    "TPE after 20, SHA 2": (LATE_TPE, partial(SHA, 2)),
+    "TPE after 20, SHA 4": (LATE_TPE, partial(SHA, 4)),
+    "TPE after 20, Hyperband 3": (LATE_TPE, partial(HYPERBAND, reduction_factor=3)),
+    "TPE after 20, ungrouped, median from epoch 2": (UNGROUPED_TPE, partial(MEDIAN, 2)),
+}
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """Configurations to curves. `names` are the parameters, in the order of the regression's input.
+
+    levels: of a parameter in words its choices. luck: what a seed adds, (n, 2 * epochs): log10 of
+    the error, then log10 of the seconds, of every epoch. correlation: Spearman's, of the last
+    epoch's error with its prediction for configurations that the regression had not seen.
+    """
+
+    names: list[str]
+    levels: dict[str, list[Any]]
+    regression: Any
+    luck: NDArray[np.float64]
+    correlation: float
+    curves: int
+
+    def expected(self, params: dict[str, Any]) -> NDArray[np.float64]:
+        """log10 of error and seconds of each epoch, (2 * epochs,)."""
+        row = encode(params, self.names, self.levels)[np.newaxis].astype(np.float32)
+        # As `regression.predict`, which is made for many rows, and slow with one.
+        trees = [tree.tree_.predict(row)[0, :, 0] for tree in self.regression.estimators_]
+        return np.asarray(np.mean(trees, axis=0))
+
+
+def encode(
+    params: dict[str, Any], names: list[str], levels: dict[str, list[Any]]
+) -> NDArray[np.float64]:
+    """A row of numbers: learning rates as logarithms, choices one-hot, -1 for what is not there."""
+    row: list[float] = []
+    for name in names:
+        value = params.get(name)
+        if name in levels:
+            row += [float(value == level) for level in levels[name]]
+        elif value is None:
+            row.append(-1.0)
+        else:
+            row.append(np.log10(value) + 5 if "rate" in name else float(value))
+    return np.array(row)
+
+
+def learn(file: Path = CURVES) -> Surrogate:
+    """Fit the regression."""
+    from scipy.stats import spearmanr
+    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.model_selection import cross_val_predict
+
+    with gzip.open(file, "rt") as lines:
+        records = [json.loads(line) for line in lines]
+    # A loss that became not a number ends a curve; such a configuration is left out.
+    length = max(len(record["val_accuracy"]) for record in records)
+    records = [record for record in records if len(record["val_accuracy"]) == length]
+    first = {record["number"]: record for record in records if not record["repeat"]}
+    params = [record["params"] for record in first.values()]
+    names = sorted({name for one in params for name in one})
+    values = {name: {one[name] for one in params if name in one} for name in names}
+    levels = {
+        name: sorted(found)
+        for name, found in values.items()
+        if any(isinstance(value, str) for value in found)
+    }
+    x = np.array([encode(one, names, levels) for one in params])
+    y = np.array([logarithms(record) for record in first.values()])
+    regression = ExtraTreesRegressor(60, max_features=0.5, min_samples_leaf=2, random_state=0)
+    unseen = cross_val_predict(regression, x, y, cv=min(20, len(x)))
+    correlation = float(spearmanr(unseen[:, length - 1], y[:, length - 1]).statistic)
+    # The difference of two curves has twice the variance of one.
+    apart = np.array(
+        [
+            (logarithms(record) - logarithms(first[record["number"]])) / np.sqrt(2)
+            for record in records
+            if record["repeat"]
+        ]
+    )
+    luck = np.concatenate([apart, -apart])
+    return Surrogate(names, levels, regression.fit(x, y), luck, correlation, len(x))
+
+
+def logarithms(record: dict[str, Any]) -> NDArray[np.float64]:
+    """log10 of a recorded curve's errors, of at least 0.01 %, and of its seconds."""
+    errors = np.maximum(1 - np.array(record["val_accuracy"]), 1e-4)
+    return np.log10(np.concatenate([errors, record["cpu_seconds"]]))
+
+
+class Nothing:
+    """Takes every call, and every attribute is itself: Keras, without a network."""
+
+    def __call__(self, *arguments: object, **named: object) -> "Nothing":
+        return self
+
+    def __getattr__(self, name: str) -> "Nothing":
+        return self
+
+
+NOTHING = Nothing()
+
+
+def declare(trial: optuna.Trial) -> dict[str, Any]:
+    """The trial's parameters, as the real space asks for them; its layers are not made."""
+    from search_spaces import cnn
+
+    with mock.patch.multiple(cnn, keras=NOTHING, layers=NOTHING):
+        cnn.cnn(TrialHyperParameters(trial))
+    return trial.params
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One search. history: (second, expected error of the best configuration) at each change."""
+
+    history: list[tuple[float, float]]
+    complete: int
+    pruned: int
+    better_of_two: float
+
+    def errors(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The expected error of the best configuration at each of `seconds`; NaN before any."""
+        found = np.full(len(seconds), np.nan)
+        for when, error in self.history:
+            found[seconds >= when] = error
+        return found
+
+
+def search(
+    surrogate: Surrogate, searcher: str, seconds: float, baselines: bool, seed: int
+) -> Outcome:
+    """One search on `surrogate`, to the last trial that is complete within `seconds`.
+
+    Its first trial has the space's defaults; with `baselines` the first are the experiment's.
+    """
+    from experiments.mnist import experiment
+
+    sampler, pruner = SEARCHERS[searcher]
+    random = np.random.default_rng(seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed), pruner=pruner())
+    for baseline in experiment.baseline if baselines else [{}]:
+        study.enqueue_trial(dict(baseline))
+    expected: dict[int, float] = {}
+    events: list[Event] = []
+
+    def begin(now: float) -> None:
+        trial = study.ask()
+        middle = surrogate.expected(declare(trial))
+        curve = middle + surrogate.luck[random.integers(len(surrogate.luck))]
+        errors, times = np.split(10**curve, 2)
+        expected[trial.number] = 10 ** middle[len(errors) - 1]
+        ends = now + START_SECONDS + np.cumsum(times)
+        heapq.heappush(events, Event(ends[0], 1, trial.number, trial, 1 - errors, ends))
+
+    for _ in range(WORKERS):
+        begin(0.0)
+    history: list[tuple[float, float]] = []
+    while events[0].second < seconds:
+        event = heapq.heappop(events)
+        event.trial.report(event.accuracies[event.epoch - 1], event.epoch)
+        if event.epoch == len(event.accuracies):
+            study.tell(event.trial, float(event.accuracies.max()))
+            if study.best_trial.number == event.number:
+                history.append((event.second, expected[event.number]))
+            begin(event.second + END_SECONDS)
+        elif event.trial.should_prune():
+            study.tell(event.trial, state=TrialState.PRUNED)
+            begin(event.second)
+        else:
+            later = replace(event, second=event.ends[event.epoch], epoch=event.epoch + 1)
+            heapq.heappush(events, later)
+    complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    ranking = sorted(complete, key=lambda trial: trial.value, reverse=True)
+    return Outcome(
+        history,
+        len(complete),
+        len(study.get_trials(deepcopy=False, states=[TrialState.PRUNED])),
+        min(expected[trial.number] for trial in ranking[:2]),
+    )
+
+
+@dataclass(frozen=True, order=True)
+class Event:
+    """The end of an epoch, counted from 1, of a trial whose epochs end at `ends`."""
+
+    second: float
+    epoch: int
+    number: int
+    trial: optuna.Trial = field(compare=False)
+    accuracies: NDArray[np.float64] = field(compare=False)
+    ends: NDArray[np.float64] = field(compare=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seconds", type=float, default=330)
+    parser.add_argument("--only", nargs="*", default=[], help="words that a searcher's name holds")
+    parser.add_argument("--baselines", action="store_true", help="begin as the experiment does")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    surrogate = learn()
+    print(
+        f"{surrogate.curves} curves; rank correlation of the last epoch's error, predicted "
+        f"without its curve: {surrogate.correlation:.2f}",
+        flush=True,
+    )
+    found: dict[str, list[Outcome]] = {}
+    with multiprocessing.get_context("fork").Pool() as pool:
+        for name in SEARCHERS:
+            if options.only and not any(word in name for word in options.only):
+                continue
+            one = partial(search, surrogate, name, options.seconds, options.baselines)
+            found[name] = pool.map(one, range(options.seeds))
+            print(row(name, found[name]), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    titles = "| searcher | expected error of the best, % | of the better of its two best, % "
+    (RESULTS / "searchers.md").write_text(
+        f"Mean and standard error over {options.seeds} seeds after {options.seconds:.0f} s.\n\n"
+        f"{titles}| complete | pruned |\n|---|---|---|---|---|\n"
+        + "\n".join(row(*item) for item in found.items())
+        + "\n"
+    )
+    plot(found, options.seconds)
+
+
+def row(name: str, outcomes: list[Outcome]) -> str:
+    """A searcher's line of the table."""
+    cells = [
+        f"{100 * np.mean(errors):.3f} ± {100 * np.std(errors) / len(errors) ** 0.5:.3f}"
+        for errors in (
+            [outcome.history[-1][1] for outcome in outcomes],
+            [outcome.better_of_two for outcome in outcomes],
+        )
+    ]
+    cells += [f"{np.mean([outcome.complete for outcome in outcomes]):.1f}"]
+    cells += [f"{np.mean([outcome.pruned for outcome in outcomes]):.1f}"]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def plot(found: dict[str, list[Outcome]], seconds: float) -> None:
+    """The expected error of the best configuration against time: means, and standard errors."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    grid = np.linspace(0, seconds, 300)
+    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    for place, (name, outcomes) in enumerate(found.items()):
+        errors = 100 * np.array([outcome.errors(grid) for outcome in outcomes])
+        seen = ~np.isnan(errors).any(axis=0)
+        mean = errors[:, seen].mean(axis=0)
+        half = errors[:, seen].std(axis=0) / len(outcomes) ** 0.5
+        style = ("-", "--", ":")[place // 10]
+        (line,) = axes.plot(grid[seen], mean, style, color=f"C{place % 10}", label=name)
+        axes.fill_between(
+            grid[seen], mean - half, mean + half, color=line.get_color(), alpha=0.12, linewidth=0
+        )
+    axes.set(
+        xlabel="seconds on the replay's clock, two workers",
+        ylabel="expected validation error of the best configuration, %",
+        title=f"Searchers on recorded curves: mean and standard error of {len(outcomes)} seeds",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(RESULTS / "searchers.png", dpi=110)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
