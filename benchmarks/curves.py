@@ -1,6 +1,6 @@
 """Learning curves of configurations of search_spaces/cnn.py, to compare searchers on.
 
-    .venv/bin/python benchmarks/curves.py record --first 0 --step 2 --seconds 3600 FILE
+    .venv/bin/python benchmarks/curves.py --first 0 --step 2 --seconds 3600 FILE
 
 Each configuration is trained exactly as experiments/mnist.py trains a trial: the experiment's
 baselines first, then random ones. One JSON object a line: `number` (seed of the configuration),
@@ -9,7 +9,7 @@ baselines first, then random ones. One JSON object a line: `number` (seed of the
 `val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say, whatever else the
 machine is doing.
 
-`record` goes on where FILE ends; run it several times side by side with the same --step and a
+It goes on where FILE ends; run it several times side by side with the same --step and a
 --first of 0, 1, ...
 """
 
@@ -30,13 +30,11 @@ from mnist_cnn.machine import threads_environment  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    verbs = parser.add_subparsers(required=True)
-    verb = verbs.add_parser("record")
-    verb.add_argument("--first", type=int, default=0)
-    verb.add_argument("--step", type=int, default=1)
-    verb.add_argument("--seconds", type=float, default=3600)
-    verb.add_argument("--repeat", type=int, default=0)
-    verb.add_argument("file", type=Path)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--step", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=3600)
+    parser.add_argument("--repeat", type=int, default=0)
+    parser.add_argument("file", type=Path)
     options = parser.parse_args()
     record(options.file, options.first, options.step, options.repeat, options.seconds)
 
@@ -45,7 +43,8 @@ def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> No
     """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
     os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     end = time.monotonic() + seconds
-    done = [json.loads(line)["number"] for line in file.open()] if file.exists() else []
+    records = [json.loads(line) for line in file.open()] if file.exists() else []
+    done = [record["number"] for record in records if record["repeat"] == repeat]
     number = max(done, default=first - step) + step
     while time.monotonic() < end:
         line = json.dumps(configuration(number, repeat))

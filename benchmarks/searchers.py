@@ -200,6 +200,18 @@ class Outcome:
         return found
 
 
+@dataclass(frozen=True, order=True)
+class Event:
+    """The end of an epoch, counted from 1, of a trial whose epochs end at `ends`."""
+
+    second: float
+    epoch: int
+    number: int
+    trial: optuna.Trial = field(compare=False)
+    accuracies: NDArray[np.float64] = field(compare=False)
+    ends: NDArray[np.float64] = field(compare=False)
+
+
 def search(
     surrogate: Surrogate, searcher: str, seconds: float, baselines: bool, seed: int
 ) -> Outcome:
@@ -253,23 +265,10 @@ def search(
     )
 
 
-@dataclass(frozen=True, order=True)
-class Event:
-    """The end of an epoch, counted from 1, of a trial whose epochs end at `ends`."""
-
-    second: float
-    epoch: int
-    number: int
-    trial: optuna.Trial = field(compare=False)
-    accuracies: NDArray[np.float64] = field(compare=False)
-    ends: NDArray[np.float64] = field(compare=False)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=330)
-    parser.add_argument("--only", nargs="*", default=[], help="words that a searcher's name holds")
     parser.add_argument("--baselines", action="store_true", help="begin as the experiment does")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -283,8 +282,6 @@ def main() -> None:
     found: dict[str, list[Outcome]] = {}
     with multiprocessing.get_context("fork").Pool() as pool:
         for name in SEARCHERS:
-            if options.only and not any(word in name for word in options.only):
-                continue
             one = partial(search, surrogate, name, options.seconds, options.baselines)
             found[name] = pool.map(one, range(options.seeds))
             print(row(name, found[name]), flush=True)

@@ -4,14 +4,17 @@ Optuna's storage has no way to write only if nobody wrote since, which is what i
 searches start in the same moment. So the signatures have a table of their own in its database.
 
 On one machine a signature counts as long as its process lives, so that a killed search can be
-repeated at once; of another machine, as long as it is renewed.
+repeated at once; of another machine, as long as it is renewed, for which the clocks of both have to
+agree to a minute.
 """
 
+import functools
 import json
 import os
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,8 +119,9 @@ def _is_ours(found: str) -> bool:
 
 
 def _lasting(found: str) -> dict[str, object]:
-    """A signature without its time."""
-    return {name: value for name, value in json.loads(found).items() if name != "time"}
+    """What of a signature stays while its process lives: a host may get another name."""
+    signed = json.loads(found)
+    return {name: signed[name] for name in ("machine", "process", "began")}
 
 
 def _living(found: str) -> str:
@@ -133,6 +137,7 @@ def _living(found: str) -> str:
     return f"{holder}, or nobody if it stays silent for {left:.0f} s" if left > 0 else ""
 
 
+@functools.cache
 def _machine() -> str:
     """Where a process number stands for one process: a machine since it started, a container.
 
@@ -142,7 +147,7 @@ def _machine() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:  # not Linux
-        return socket.gethostname()
+        return f"{uuid.getnode():x}"
 
 
 def _began(process: int) -> str:
@@ -154,4 +159,6 @@ def _began(process: int) -> str:
             return ""
         return "" if facts[0] in "ZX" else facts[19]  # dead, though nobody has asked how it ended
     command = ["ps", "-o", "lstart=", "-p", str(process)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    same = os.environ | {"LC_ALL": "C", "TZ": "UTC0"}  # or two shells read two times
+    done = subprocess.run(command, env=same, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -59,6 +59,8 @@ class Deliverer(threading.Thread):
             while self._older and not self._closing.is_set():
                 self._deliver_older(self._older[-1])
                 self._older.pop()
+            if self._older:
+                return  # closing: what kept them back may still do
             if self.problem:
                 self.news.put("MLflow has everything again")
             self.problem = None

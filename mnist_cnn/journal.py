@@ -1,6 +1,6 @@
 """A run's journal: an append-only file of what happened, from which MLflow's run is made.
 
-A training writes here, and only here. `tracking` delivers it to MLflow, now or later; so a server
+A training writes here, and only here. `delivery` brings it to MLflow, now or later; so a server
 that is away never holds up a training. An event that was written is on the disk, whatever happens
 to the process or the machine; a kill in the midst leaves at most a torn last line.
 

@@ -80,6 +80,8 @@ def _train(experiment: str, recipe: dict[str, Any], source: Path | None, folder:
     (environment,) = machine.worker_environments(1)
     if recipe["threads"].isdigit():  # sums are taken in another order by another number of threads
         environment |= machine.threads_environment(int(recipe["threads"]))
+    if "backend" in recipe:
+        environment["KERAS_BACKEND"] = recipe["backend"]
     with Workers([environment], folder / "log") as workers:
         call = partial(tasks.replay, experiment, recipe, source, folder / "run")
         replayed: Replayed = workers.call(call)

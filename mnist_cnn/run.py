@@ -171,17 +171,22 @@ class Run:
             # A HyperModel's own `fit` has declared them.
             self.journal.write("params", params=later)
             self.journal.write("tags", tags={RECIPE_TAG: json.dumps(self.recipe(hp.values))})
+        summary = self._summarise(checkpoint, size)
+        if not ended:
+            summary |= self._save(checkpoint.best_weights, hp, folder / MODEL_FILE)
+        return summary
+
+    def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
+        """Note the curves and the digest of the best weights; returns what the training came to."""
+        folder = self.journal.folder
         chart.save(curves(checkpoint.history, self.title), folder / "curves.png")
         self.journal.write("artifact", path="curves.png")
         self.journal.write("tags", tags={WEIGHTS_TAG: weights_digest(checkpoint.best_weights)})
-        summary = {
+        return {
             "best_epoch": float(checkpoint.best_epoch),
             "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
             **{name: float(value) for name, value in size.items()},
         }
-        if not ended:
-            summary |= self._save(checkpoint.best_weights, hp, folder / MODEL_FILE)
-        return summary
 
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
         """Open the run in the journal, or open it again after an interruption.
@@ -236,7 +241,7 @@ class Run:
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
             "machine": machine.processor(),
             "versions": {
-                **{name: version(name) for name in {*VERSIONS, keras.config.backend()}},
+                **{name: version(name) for name in sorted({*VERSIONS, keras.config.backend()})},
                 "python": python_version(),
             },
         }

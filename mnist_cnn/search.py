@@ -92,11 +92,11 @@ def search(request: Request, workers: Workers, console: Console) -> None:
 
 
 def _unused_gpus(workers: Workers) -> list[str]:
-    """A line if the machine has GPUs and TensorFlow not the libraries that it takes to use them."""
-    if not (there := machine.gpus()) or workers.call(tasks.gpus):
+    """A line if the machine has GPUs and Keras's backend not the libraries to use them."""
+    if not (there := machine.gpus()) or workers.call(tasks.computes_on_gpu):
         return []
     return [
-        f"TensorFlow can use none of the {there} GPU(s) here, so the CPU trains; type "
+        f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "
         "`.venv/bin/uv pip install -e '.[gpu]'` for the libraries that it takes, or "
         f"WORKERS={machine.default_cpu_workers()} for all of the CPU"
     ]
@@ -141,7 +141,7 @@ class Search:
         # took to come here.
         self.deadline = self.end - min(time.monotonic() - self.started, timeout / 4)
         self.trials_deadline = self.deadline
-        self.claimed = time.monotonic()
+        self.claimed = time.time()
         study.optuna_study.set_user_attr("trials", self.trials)
         study.optuna_study.set_user_attr("planned", study.plan.trials)
         study.optuna_study.set_user_attr("finished", False)
@@ -168,8 +168,11 @@ class Search:
             journal.write(
                 "end", status="FINISHED" if winner else "FAILED", tags={}, step=0, metrics={}
             )
-            # Where time was too short for one trial, the same command goes on with those begun.
+            claim.renew(study)
+            # Where time was too short for one trial, the same command goes on with those begun, and
+            # has all its time again.
             study.optuna_study.set_user_attr("finished", bool(winner or self.done >= self.trials))
+            study.optuna_study.set_user_attr("seconds", 0.0)
             left = self.end - time.monotonic()
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
         except BaseException:
@@ -194,10 +197,13 @@ class Search:
 
     def _every_tick(self) -> None:
         self._tell_news()
-        if time.monotonic() - self.claimed > claim.RENEWED_SECONDS:
-            claim.renew(self.study)
-            self.claimed = time.monotonic()
         self.progress.update()
+
+    def _renew(self) -> None:
+        # By the clock that goes on while the machine sleeps: the study may be another's by now.
+        if time.time() - self.claimed > claim.RENEWED_SECONDS:
+            claim.renew(self.study)
+            self.claimed = time.time()
 
     def _tell_news(self) -> None:
         while not self.deliverer.news.empty():
@@ -208,13 +214,16 @@ class Search:
         running: dict[Path, Work] = {}
         try:
             while time.monotonic() < deadline():
+                self._renew()
                 while self.workers.idle and (work := take()):
                     running[work.folder] = work
                     self.progress.follow(work.folder, work.epochs)
                     self.workers.submit(work.folder, work.call, work.limit_seconds)
                 if not running:
                     return
-                for ended in self.workers.wait(TICK_SECONDS):
+                all_ended = self.workers.wait(TICK_SECONDS)
+                self._renew()
+                for ended in all_ended:
                     work = running.pop(ended.key)
                     if ended.refused:
                         work.pause()

@@ -23,11 +23,11 @@ def plan(experiment_name: str) -> Plan:
     return check(experiment_name)
 
 
-def gpus() -> int:
-    """The number of GPUs that TensorFlow computes on in this process."""
-    import tensorflow as tf
+def computes_on_gpu() -> bool:
+    """Whether Keras's backend finds a GPU in this process."""
+    import keras
 
-    return len(tf.config.list_physical_devices("GPU"))
+    return bool(keras.distribution.list_devices("gpu"))
 
 
 def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:

@@ -87,9 +87,12 @@ class Workers:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
         self._calls, self._prepare = calls, prepare
         # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="mnist-cnn-workers-", ignore_cleanup_errors=True
-        )
+        try:
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="mnist-cnn-workers-", ignore_cleanup_errors=True
+            )
+        except OSError as error:
+            raise full_disk(error) or UserError(f"no temporary files: {error}") from None
         self._workers = [self._start(place) for place in range(len(environments))]
 
     def __enter__(self) -> "Workers":
@@ -204,7 +207,7 @@ class Workers:
         ours, theirs = _context.Pipe()
         folder = Path(self._folder.name) / str(place)
         shutil.rmtree(folder, ignore_errors=True)  # of the one that had this place before
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         environment = {**self._environments[place], "TMPDIR": str(folder)}
         process = _context.Process(
             target=_work,

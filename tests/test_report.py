@@ -221,7 +221,10 @@ def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
     worse, better = (study.folder / f"confirmation-0000{number}-0" for number in (0, 1))
     for folder, score in ((worse, 0.96), (better, 0.98)):
         page = report_page(study, candidates(study), [], [], {}, None)
-        if folder == better:
+        if folder == worse:
+            assert "The time ended before any trial was confirmed" in page
+            assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3" in page
+        else:
             assert "Trial 1 had a better first score than the winner, but the time ended" in page
         assert "is ahead" not in page
         tags = {"kind": "confirmation", "optuna.trial": folder.name.split("-")[1]}

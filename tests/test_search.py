@@ -248,9 +248,9 @@ def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(proj
         "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
         "experiment = replace(smoke, space=vague, objectives=both, trials=1)\n"
     )
-    # A GPU that TensorFlow does not see, as where it lacks the libraries that it takes.
+    # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
     done = command("search", "--experiment", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
-    assert "TensorFlow can use none of the 1 GPU(s) here" in done.stdout
+    assert "Keras can use none of the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "trial 0: val_beauty is not a number" in done.stderr

@@ -32,11 +32,11 @@ def show_evaluation(
     Raises UsageError and UserError.
     """
     check_name(data)
-    if pictures:
-        _make(pictures)  # before the test set is opened
     with tempfile.TemporaryDirectory() as folder:
         found = models.find(model, Path(folder))
         facts, weights = worker.examine(found.file, data)
+        if pictures:
+            _make(pictures)  # before the test set is opened
         opening = None
         if facts.lockbox:
             with store.answering():

@@ -53,11 +53,11 @@ def connect(experiment_name: str | None = None) -> MlflowClient:
 def version(client: MlflowClient, alias: str) -> ModelVersion:
     """The version that an alias stands for.
 
-    Raises UsageError naming the aliases that there are, UserError before the first promotion.
+    Raises UsageError naming the aliases that there are.
     """
     found = registered(client)
     if found is None:
-        raise UserError(f"there is no champion yet, nor any {alias!r}; type `make promote`")
+        raise UsageError(f"there is no champion yet, nor any {alias!r}; type `make promote`")
     if alias not in found.aliases:
         valid = ", ".join(sorted(found.aliases)) or "none yet, type `make promote`"
         raise UsageError(f"{REGISTERED_NAME} has no alias {alias!r}; valid: {valid}")

@@ -33,10 +33,10 @@ def flattery(study: Study, candidate: Candidate) -> float:
 
 
 def in_words(study: Study, ranked: Sequence[Candidate]) -> str:
-    """What the table says, in a few sentences; "" if nothing was confirmed."""
+    """What the table says, in a few sentences; "" if nothing was to be confirmed."""
     confirmed = [candidate for candidate in ranked if candidate.scores]
     if not confirmed:
-        return ""
+        return _nothing_confirmed(study)
     mean = fmean(flattery(study, candidate) for candidate in confirmed)
     better = "better" if mean >= 0 else "worse"
     several = f"on average over {len(confirmed)} trials " if len(confirmed) > 1 else ""
@@ -64,8 +64,18 @@ def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
         return ""
     which = "Trial" if len(better) == 1 else "Trials"
     numbers = " and ".join(map(str, better))
-    command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
     return (
         f" {which} {numbers} had a better first score than the winner, but the time ended before "
-        f"a confirmation did: `{command} TRIALS={len(study.finished()) + 1}` goes on."
+        f"a confirmation did: {_going_on(study)}"
     )
+
+
+def _nothing_confirmed(study: Study) -> str:
+    if not outstanding(study):
+        return ""
+    return f"The time ended before any trial was confirmed on fresh seeds: {_going_on(study)}"
+
+
+def _going_on(study: Study) -> str:
+    command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
+    return f"`{command} TRIALS={len(study.finished()) + 1}` goes on."

@@ -196,10 +196,10 @@ def _why(study: Study, ranked: Sequence[Candidate]) -> str:
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
-    rows = confirmed.rows(study, ranked)
+    rows, words = confirmed.rows(study, ranked), confirmed.in_words(study, ranked)
     if not rows:
-        return ""
-    note = f"By {study.objective.metric}; the best mean wins. {confirmed.in_words(study, ranked)}"
+        return f"<p>{escape(words)}</p>" if words else ""
+    note = f"By {study.objective.metric}; the best mean wins. {words}"
     return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
         confirmed.COLUMNS, rows, first_wins=True
     )

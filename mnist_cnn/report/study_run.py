@@ -108,7 +108,7 @@ def description(study: Study, ranked: list[Candidate]) -> str:
     if rows := confirmed.rows(study, ranked):
         lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
         lines += _markdown(confirmed.COLUMNS, rows)
-        lines += ["", confirmed.in_words(study, ranked)]
+    lines += ["", confirmed.in_words(study, ranked)]
     best = [
         (str(candidate.trial.number), number(candidate.first), _configured(study, candidate))
         for candidate in ranked[:5]
@@ -208,18 +208,14 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
-    """The table of the confirmations in the terminal; nothing if there were none."""
+    """The table of the confirmations in the terminal; nothing if there were to be none."""
+    words = textwrap.wrap(confirmed.in_words(study, ranked), 90)
     rows = confirmed.rows(study, ranked)
     if not rows:
-        return []
+        return words
     widths = [max(map(len, column)) for column in zip(confirmed.COLUMNS, *rows, strict=True)]
     table = ["  ".join(map(str.rjust, row, widths)) for row in (confirmed.COLUMNS, *rows)]
-    return [
-        f"confirmed on fresh seeds, by {study.objective.metric}",
-        *table,
-        *textwrap.wrap(confirmed.in_words(study, ranked), 90),
-        "",
-    ]
+    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *words, ""]
 
 
 def nothing_completed(study: Study) -> str:
