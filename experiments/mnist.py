@@ -19,7 +19,7 @@ experiment = Experiment(
     space=cnn,
     dataset=mnist,
     objectives=(Maximize("val_accuracy"),),
-    trials=100,  # more than two cores come to in the half of the time that is not confirmation
+    trials=100,  # more than two cores come to in the time that confirmation leaves
     timeout_seconds=690,
     # A trial is short, not two passes over the images, and judged after about every quarter of one.
     epochs=8,

@@ -249,10 +249,10 @@ class Search:
         self.done = self.progress.done = len(self.study.finished())
         self._note_seconds()
         if self.deadline < FOREVER:
-            # The confirmation has its share of the time, but never more than half.
+            # The confirmation has the time that it takes, but never more than two thirds.
             share = confirmation.expected_seconds(self.study, self.worker_count)
-            half = (self.deadline - self.started) / 2
-            self.trials_deadline = self.deadline - min(share, half)
+            most = (self.deadline - self.started) * 2 / 3
+            self.trials_deadline = self.deadline - min(share, most)
 
     def _next_trial(self) -> Work | None:
         study = self.study
