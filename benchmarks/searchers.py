@@ -41,8 +41,7 @@ from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 CURVES = ROOT / "benchmarks/curves.jsonl.gz"
 RESULTS = ROOT / "benchmarks/results"
 WORKERS = 2
-# Of a trial beside its training, measured by overhead.py and from the logs of a search: to sample,
-# build, evaluate in float32 and save.
+# Rough estimates of what a trial takes beside its epochs: to sample and build, to score and save.
 START_SECONDS, END_SECONDS = 0.5, 0.8
 
 RANDOM = optuna.samplers.RandomSampler

@@ -32,10 +32,10 @@ from mnist_cnn.experiment import (
 from mnist_cnn.journal import Journal
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
 from mnist_cnn.training import (
-    EVALUATION_BATCH_SIZE,
     Checkpoint,
     EpochMetrics,
     TrainingFailed,
+    evaluation_batches,
     has_own_fit,
     jit_compile,
     train,
@@ -259,11 +259,9 @@ class Run:
         model = build(self.experiment, self.data.dataset, hp.copy())
         model.set_weights(weights)
         model.jit_compile = jit_compile(self.experiment)
-        images = self.data.validation
-        scores = model.evaluate(
-            images.x, images.y, batch_size=EVALUATION_BATCH_SIZE, verbose=0, return_dict=True
-        )
-        one_hot = images.y.ndim == 2
+        images = evaluation_batches(self.data.validation)
+        scores = model.evaluate(images, verbose=0, return_dict=True)
+        one_hot = self.data.validation.y.ndim == 2
         model.compile(
             loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
             metrics=["accuracy"],
