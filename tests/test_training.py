@@ -16,7 +16,14 @@ from keras.optimizers.schedules import ExponentialDecay
 from mnist_cnn.datasets import Images, mnist
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
-from mnist_cnn.training import Checkpoint, TrainingFailed, batches, one_cycle, train
+from mnist_cnn.training import (
+    Checkpoint,
+    TrainingFailed,
+    batches,
+    evaluation_batches,
+    one_cycle,
+    train,
+)
 
 BATCH_SIZE, STEPS = 10, 25
 
@@ -358,3 +365,14 @@ def assert_same_arrays(found, expected):
     assert len(found) == len(expected) > 0
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.tobytes() == theirs.tobytes()
+
+
+def test_no_batches_wait_for_an_autotuner(images):
+    for dataset in (batches(images, BATCH_SIZE, 0, 0), evaluation_batches(images)):
+        assert dataset.options().autotune.enabled is False
+
+
+def test_an_evaluation_takes_each_image_once_and_in_order(images):
+    seen = list(evaluation_batches(images).as_numpy_iterator())
+    assert np.array_equal(np.concatenate([x for x, _ in seen]), images.x)
+    assert np.array_equal(np.concatenate([y for _, y in seen]), images.y)
