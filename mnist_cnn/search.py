@@ -195,10 +195,6 @@ class Search:
         seconds = self.spent + time.monotonic() - self.started
         self.study.optuna_study.set_user_attr("seconds", seconds)
 
-    def _every_tick(self) -> None:
-        self._tell_news()
-        self.progress.update()
-
     def _renew(self) -> None:
         # By the clock that goes on while the machine sleeps: the study may be another's by now.
         if time.time() - self.claimed > claim.RENEWED_SECONDS:
@@ -214,7 +210,6 @@ class Search:
         running: dict[Path, Work] = {}
         try:
             while time.monotonic() < deadline():
-                self._renew()
                 while self.workers.idle and (work := take()):
                     running[work.folder] = work
                     self.progress.follow(work.folder, work.epochs)
@@ -232,7 +227,8 @@ class Search:
                         work.lost(ended.problem, ended.overdue)
                     work.ended()
                     self._count(work)
-                self._every_tick()
+                self._tell_news()
+                self.progress.update()
         finally:
             self.workers.stop(list(running))
             for work in running.values():

@@ -77,6 +77,14 @@ def test_outside_a_project_the_command_says_where_to_go(tmp_path):
     refuses(run("search", cwd=tmp_path), 2, "project's root")
 
 
+def test_an_unknown_study_is_refused(project):
+    refuses(run("search", "--experiment", "smoke", "--study", "smoke-7", cwd=project), 2, "smoke-7")
+
+
+def test_trials_without_a_study_says_what_to_type(project):
+    refuses(run("trials", cwd=project), 1, "make search EXPERIMENT=mnist")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"), [(["sync"], 0), (["trials"], 1), (["trials", "--study", "mnist-1"], 1)]
 )
