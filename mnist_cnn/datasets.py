@@ -17,9 +17,9 @@ from mnist_cnn.errors import UserError
 MNIST_SHA256 = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images.
+    """Labelled images; equal only to themselves, as arrays are too large to compare.
 
     x: float32 of shape (n, height, width, channels) in [0, 1].
     y: int32 of shape (n,), class indices in [0, classes); or one-hot, float32 of (n, classes).

@@ -6,6 +6,7 @@ an epoch holds every variable, those of dropout's generators included. So a trai
 and goes on ends where it would have ended.
 """
 
+import functools
 import json
 import math
 import os
@@ -203,7 +204,7 @@ def batches(images: Images, batch_size: int, seed: int, first_batch: int) -> tf.
     stay in memory as two tensors and a batch is one gather, so no Python runs in between. A pass's
     last images that do not fill a batch are left out, other ones every time.
     """
-    x, y = tf.constant(images.x), tf.constant(images.y)
+    x, y = _tensors(images)
     steps = len(images) // batch_size
 
     def indices(number: tf.Tensor) -> tf.data.Dataset:
@@ -221,6 +222,11 @@ def batches(images: Images, batch_size: int, seed: int, first_batch: int) -> tf.
         .prefetch(2)
         .with_options(_UNTUNED)
     )
+
+
+@functools.lru_cache(maxsize=1)  # a third of a second for MNIST, and every trial's are the same
+def _tensors(images: Images) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.constant(images.x), tf.constant(images.y)
 
 
 def evaluation_batches(images: Images) -> tf.data.Dataset:
