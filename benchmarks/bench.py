@@ -3,8 +3,9 @@
     make bench [SECONDS=300] [SEEDS=3]
 
 Every method runs alone for SECONDS, one after the other, once for each seed. After each process's
-start its clock runs, imports included. Written to benchmarks/results/: `epochs.csv` (every epoch of
-every run), `table.md` and `incumbent.png`.
+start its clock runs, imports included. Written to benchmarks/results/ after every run: `table.md`,
+`incumbent.png` and `epochs_300s.csv`, every epoch of every run of so many seconds. What is in it is
+not run again, so a benchmark of hours may be interrupted; delete the file to begin anew.
 """
 
 import argparse
@@ -24,9 +25,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
 THRESHOLDS = (0.985, 0.99, 0.992, 0.993)
-# What is shown as -> module of benchmarks.peers, method, recipe.
+# What is shown as -> module of benchmarks.peers, its words.
 METHODS = {
-    "mnist-cnn": ("ours", "search", "settings"),
+    "mnist-cnn": ("ours", "baselines"),
+    "mnist-cnn, no baselines": ("ours", "bare"),
     "KerasTuner Hyperband": ("keras_tuner_search", "hyperband", "guide"),
     "KerasTuner BayesianOptimization": ("keras_tuner_search", "bayesian", "guide"),
     "KerasTuner RandomSearch": ("keras_tuner_search", "random", "guide"),
@@ -57,9 +59,14 @@ def main() -> None:
         print("Ray Tune is left out: it is not installed (pip install -e '.[ray]')")
         methods = {name: method for name, method in methods.items() if method[0] != "ray_search"}
     RESULTS.mkdir(exist_ok=True)
-    rows = []
+    rows = measured(options.seconds)
+    done = {(name, seed) for name, seed, *_ in rows}
+    if done:
+        print(f"{len(done)} runs are there already, in {epochs_file(options.seconds)}", flush=True)
     for seed in range(options.seeds):
         for name, method in methods.items():
+            if (name, seed) in done:
+                continue
             found = run(method, seed, options.seconds)
             rows += [(name, seed, *row) for row in found]
             best = max((row[2] for row in found), default=float("nan"))
@@ -67,7 +74,7 @@ def main() -> None:
             write(rows, options.seconds)
 
 
-def run(method: tuple[str, str, str], seed: int, seconds: float) -> list[tuple[float, str, float]]:
+def run(method: tuple[str, ...], seed: int, seconds: float) -> list[tuple[float, str, float]]:
     """Run one method; each epoch's (seconds since the start, trial, validation accuracy)."""
     module, *words = method
     with tempfile.TemporaryDirectory() as folder:
@@ -94,15 +101,39 @@ def run(method: tuple[str, str, str], seed: int, seconds: float) -> list[tuple[f
         return [(e["time"] - started, e["trial"], e["val_accuracy"]) for e in epochs]
 
 
+def epochs_file(seconds: float) -> Path:
+    """Where the epochs of runs of so many seconds are kept."""
+    return RESULTS / f"epochs_{seconds:g}s.csv"
+
+
+def measured(seconds: float) -> list[tuple[str, int, float, str, float]]:
+    """What an earlier, interrupted benchmark has left."""
+    if not epochs_file(seconds).exists():
+        return []
+    with epochs_file(seconds).open(newline="") as file:
+        return [
+            (
+                row["method"],
+                int(row["seed"]),
+                float(row["seconds"]),
+                row["trial"],
+                float(row["val_accuracy"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
 def write(rows: list[tuple[str, int, float, str, float]], seconds: float) -> None:
     """Write all three results of what has been run so far."""
-    with (RESULTS / "epochs.csv").open("w", newline="") as file:
+    with epochs_file(seconds).open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("method", "seed", "seconds", "trial", "val_accuracy"))
         writer.writerows((n, s, f"{t:.1f}", trial, f"{a:.4f}") for n, s, t, trial, a in rows)
     runs: dict[str, dict[int, list[tuple[float, str, float]]]] = defaultdict(dict)
-    for name, seed, *row in rows:
-        runs[name].setdefault(seed, []).append(tuple(row))
+    for name in METHODS:  # in their order, whatever the order in which they were run
+        for row_name, seed, *row in rows:
+            if row_name == name:
+                runs[name].setdefault(seed, []).append(tuple(row))
     (RESULTS / "table.md").write_text(table(runs, seconds))
     plot(runs, seconds)
 
@@ -153,14 +184,14 @@ def plot(runs, seconds: float) -> None:
 
     grid = np.linspace(0, seconds, 400)
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    for place, (name, seeds) in enumerate(runs.items()):
+    for name, seeds in runs.items():
         curves = np.array([incumbent(rows, grid) for rows in seeds.values()])
-        ours = name == "mnist-cnn"
+        ours = name.startswith("mnist-cnn")
         (line,) = axes.plot(
             grid,
             np.median(curves, axis=0),
-            "--" if name.endswith("our settings") else "-",
-            color="black" if ours else f"C{(place - 1) % 6}",
+            "-" if METHODS[name][-1] in ("baselines", "guide") else "--",
+            color="black" if ours else f"C{(list(METHODS).index(name) - 2) % 6}",
             linewidth=2.5 if ours else 1.2,
             label=name,
         )

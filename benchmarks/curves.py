@@ -43,7 +43,10 @@ def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> No
     """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
     os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     end = time.monotonic() + seconds
-    records = [json.loads(line) for line in file.open()] if file.exists() else []
+    written = file.read_text() if file.exists() else ""
+    written = written[: written.rfind("\n") + 1]  # a kill may have torn the last line
+    file.write_text(written)
+    records = [json.loads(line) for line in written.splitlines()]
     done = [record["number"] for record in records if record["repeat"] == repeat]
     number = max(done, default=first - step) + step
     while time.monotonic() < end:

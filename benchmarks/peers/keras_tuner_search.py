@@ -11,7 +11,8 @@ import tempfile
 import keras
 import keras_tuner
 
-from benchmarks.peers.recipe import Log, adapt, arguments, batch, images, use
+from benchmarks.peers.log import arguments
+from benchmarks.peers.recipe import Log, adapt, batch, images, use
 from search_spaces.cnn import cnn
 
 ENDLESS = 1_000_000

@@ -12,7 +12,8 @@ import keras
 import mlflow
 import optuna
 
-from benchmarks.peers.recipe import Log, adapt, arguments, batch, images, use
+from benchmarks.peers.log import arguments
+from benchmarks.peers.recipe import Log, adapt, batch, images, use
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from search_spaces.cnn import cnn
 

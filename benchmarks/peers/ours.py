@@ -1,7 +1,8 @@
 """This project, by its own command.
 
-The experiment is the default one without what a peer does not have: no configurations known to be
-good are enqueued (the first trial has the space's defaults), and the confirmation is left out.
+The experiment is the default one for as long as the peers search: without its confirmation, which
+trains the best configurations for longer. `bare` also leaves out the configurations known to be
+good, with which it begins; the first trial then has the space's defaults.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.peers.recipe import arguments, note
+from benchmarks.peers.log import arguments, note
 from mnist_cnn import journal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,21 +27,19 @@ experiment = replace(
     seed={seed},
     trials=100_000,
     timeout_seconds=None,
-    baseline={{}},
     confirm=Confirm(trials=0),
-    {recipe}
+    {bare}
 )
 """
-# With Keras's own settings, to see what the search alone is worth.
-RECIPES = {"settings": "", "guide": 'precision="float32",\n    jit_compile=True,'}
 
 
 def main() -> None:
-    options = arguments("search")
+    options = arguments("baselines", "bare")
     root = Path(tempfile.mkdtemp())
     for folder in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / folder, root / folder)
-    text = EXPERIMENT.format(seed=options.seed, recipe=RECIPES[options.recipe])
+    bare = "baseline={}," if options.method == "bare" else ""
+    text = EXPERIMENT.format(seed=options.seed, bare=bare)
     (root / "experiments/bench.py").write_text(text)
     command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "bench"]
     process = subprocess.Popen(

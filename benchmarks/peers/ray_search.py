@@ -15,7 +15,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from benchmarks.peers.recipe import Log, adapt, arguments, batch, images, use
+from benchmarks.peers.log import arguments
+from benchmarks.peers.recipe import Log, adapt, batch, images, use
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.machine import threads_environment
 from search_spaces.cnn import cnn

@@ -1,15 +1,13 @@
-"""What the peers share: images, the two recipes (`guide` and `settings`), the log of epochs."""
+"""What the peers share: images, the two recipes (`guide` and `settings`), a callback."""
 
-import argparse
-import json
 import os
-import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
+from benchmarks.peers.log import note
 from experiments.mnist import experiment
 from mnist_cnn import machine
 from mnist_cnn.run import Data, load_data
@@ -17,16 +15,6 @@ from mnist_cnn.training import jit_compile
 
 BATCH_SIZE = 256
 STEPS_PER_EXECUTION = 16
-
-
-def arguments(*methods: str) -> argparse.Namespace:
-    """The command line of every peer."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("method", choices=methods)
-    parser.add_argument("recipe", choices=("guide", "settings"))
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--log", type=Path, required=True)
-    return parser.parse_args()
 
 
 def images() -> Data:
@@ -68,10 +56,3 @@ class Log(keras.callbacks.Callback):
             trial=f"{os.getpid()}-{self.trainings}" if self.trial is None else self.trial,
             val_accuracy=float(logs["val_accuracy"]),
         )
-
-
-def note(path: Path, trial: object, val_accuracy: float, when: float | None = None) -> None:
-    """Append one epoch's result to a log."""
-    line = {"time": when or time.time(), "trial": str(trial), "val_accuracy": val_accuracy}
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
