@@ -65,6 +65,16 @@ def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(stud
     assert confirmation.limit_seconds(limited) == 30
 
 
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 120), (2, 60), (3, 40), (4, 40)])
+def test_the_time_kept_is_what_the_workers_will_take_and_a_margin(study, workers, seconds):
+    made = study(Confirm(trials=2, seeds=2, max_seeds=2, epochs=4))
+    for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
+        Journal(made.trial_folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+    # Forty seconds and twenty, each twice, in turns.
+    expected = confirmation.expected_seconds(made, workers)
+    assert expected == pytest.approx(confirmation.MARGIN * seconds)
+
+
 def test_an_older_study_is_ranked_its_own_way(study):
     made = study(Confirm())
     another = replace(made, plan=replace(made.plan, objectives=(Minimize("val_loss"),)))
