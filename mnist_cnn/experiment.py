@@ -102,8 +102,8 @@ class Experiment:
     sampler: called with `seed=`, returns the Optuna sampler.
     pruner: called without arguments, returns the Optuna pruner.
     confirm: how the best trials are confirmed.
-    baseline: the first trial's configuration, or a sequence of the first trials'; what one leaves
-        out has KerasTuner's default.
+    baseline: the first trial's configuration, or a sequence of the first trials', which may be
+        empty; what one leaves out has KerasTuner's default.
     precision: a Keras dtype policy; None for the fastest that the machine computes natively.
     jit_compile: whether XLA compiles the training step; None for where it has to, which is JAX.
         With TensorFlow on a CPU it made an epoch of these models two to four times as long.
@@ -235,7 +235,7 @@ def plan(name: str, experiment: Experiment) -> Plan:
 def baselines(experiment: Experiment) -> tuple[Mapping[str, Any], ...]:
     """The configurations of the experiment's first trials."""
     given = experiment.baseline
-    return (dict(given),) if isinstance(given, Mapping) else tuple(map(dict, given)) or ({},)
+    return (dict(given),) if isinstance(given, Mapping) else tuple(map(dict, given))
 
 
 def describe(experiment: Experiment) -> dict[str, str]:

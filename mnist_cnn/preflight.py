@@ -16,13 +16,15 @@ from mnist_cnn.trial import one_line
 def check(experiment_name: str) -> Plan:
     """Build each baseline's model and score eight images with it, in a worker process.
 
-    Returns the experiment's plan. Raises UserError for damaged data, a baseline that cannot be
-    built or does not fit the data, and an objective whose metric does not exist.
+    Without baselines it is the model of the space's defaults. Returns the experiment's plan.
+
+    Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
+    an objective whose metric does not exist.
     """
     experiment = load_experiment(experiment_name)
     _try_sampling(experiment_name, experiment)
     data = load_data(experiment_name)
-    for baseline in baselines(experiment):
+    for baseline in baselines(experiment) or ({},):
         scores = _try(experiment_name, experiment, data, baseline)
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):

@@ -1,14 +1,23 @@
 """`make bench`: what an interrupted benchmark has measured is kept, and the table says it."""
 
+import copy
+import json
+
 import pytest
 
 from benchmarks import bench
+from benchmarks.peers.recipe import Log
 
 ROWS = [
+    ("mnist-cnn", 0, 0.0, "", 0.0),
     ("mnist-cnn", 0, 12.5, "trial-00000", 0.9712),
-    ("mnist-cnn", 0, 20.0, "trial-00001", 0.9905),
+    ("mnist-cnn", 0, 20.0, "trial-00001", 0.992),
+    ("mnist-cnn", 1, 0.0, "", 0.0),
     ("mnist-cnn", 1, 15.0, "trial-00000", 0.98),
-    ("KerasTuner Hyperband", 0, 100.0, "7-1", 0.986),
+    ("mnist-cnn", 1, 30.0, "trial-00000", 0.991),
+    ("mnist-cnn", 2, 0.0, "", 0.0),
+    ("KerasTuner Hyperband", 0, 0.0, "", 0.0),
+    ("KerasTuner Hyperband", 0, 100.0, "7", 0.986),
 ]
 
 
@@ -25,12 +34,32 @@ def test_what_was_measured_is_read_again_and_other_seconds_are_not(results):
     assert bench.measured(60) == []
 
 
-def test_the_table_has_medians_and_how_many_seeds_came_so_far(results):
+def test_the_table_has_medians_over_all_seeds_and_how_many_came_so_far(results):
     bench.write(ROWS, 300)
-    lines = (results / "table.md").read_text().splitlines()
-    ours = next(line for line in lines if line.startswith("| mnist-cnn |"))
-    best = "0.9852 (0.9800 to 0.9905)"
-    assert ours == f"| mnist-cnn | 2 | 2 | 2 | {best} | 20 (1 of 2) | 20 (1 of 2) | - | - |"
+    lines = (results / "table_300s.md").read_text().splitlines()
+    ours = next(line for line in lines if line.startswith("| mnist-cnn |")).split(" | ")
+    assert ours[1:4] == ["3", "1", "2"]  # seeds, trials, epochs
+    assert ours[4] == "0.9910 (0.0000 to 0.9920)"
+    assert ours[5:7] == ["30 (2 of 3)", "30 (2 of 3)"]
+    assert ours[7] == "> 300 (1 of 3)"  # the median seed never came so far
+    assert ours[8] == "- |"
     peer = next(line for line in lines if line.startswith("| KerasTuner Hyperband |"))
     assert peer == "| KerasTuner Hyperband | 1 | 1 | 1 | 0.9860 | 100 | - | - | - |"
-    assert (results / "incumbent.png").stat().st_size > 10_000
+    assert (results / "incumbent_300s.png").stat().st_size > 10_000
+
+
+def test_a_method_that_ends_before_its_time_has_failed_and_says_why():
+    with pytest.raises(bench.RunFailed, match="invalid choice: 'no_such_method'"):
+        bench.run(("ours", "no_such_method"), seed=0, seconds=60)
+
+
+def test_every_training_is_a_trial_though_keras_tuner_copies_the_callback(tmp_path):
+    log = Log(tmp_path / "log.jsonl")
+    for _ in range(2):
+        training = copy.deepcopy(log)
+        training.on_train_begin()
+        for accuracy in (0.5, 0.6):
+            training.on_epoch_end(0, {"val_accuracy": accuracy})
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["val_accuracy"] for line in lines] == [0.5, 0.6, 0.5, 0.6]
+    assert lines[0]["trial"] == lines[1]["trial"] != lines[2]["trial"] == lines[3]["trial"]

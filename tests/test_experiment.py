@@ -357,6 +357,11 @@ def test_a_plan_goes_from_a_worker_to_the_search(experiment):
     assert arrived.fingerprint == fingerprint(replace(unpicklable, baseline={"units": 3}))
 
 
+def test_the_first_trial_has_the_defaults_unless_there_is_to_be_no_baseline(experiment):
+    assert plan("tiny", experiment).baselines == ({},)
+    assert plan("tiny", replace(experiment, baseline=())).baselines == ()
+
+
 def rewrite(path, old, new):
     """Edit a file of the project, as between two searches."""
     text = path.read_text()

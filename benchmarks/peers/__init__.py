@@ -2,5 +2,6 @@
 
 All of them search search_spaces/cnn.py on the same training and validation images. `guide` runs a
 tool as its own guide shows it; `settings` gives it the precision, compiler setting and batch size
-of this project, so that what remains is the search.
+of this project. What then differs is the search, and what belongs to this project's trials: the
+learning rate that rises and falls, short epochs, the data's way to the model, a worker per core.
 """

@@ -21,7 +21,7 @@ ENDLESS = 1_000_000
 def main() -> None:
     options = arguments("hyperband", "bayesian", "random")
     use(options.recipe)
-    data = images()
+    train, validation = images(options.seed)
 
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
         return adapt(cnn(hp), options.recipe)
@@ -44,11 +44,11 @@ def main() -> None:
     else:
         tuner = keras_tuner.RandomSearch(build, max_trials=ENDLESS, **common)
     tuner.search(
-        data.train.x,
-        data.train.y,
+        train.x,
+        train.y,
         epochs=epochs,
         batch_size=batch(options.recipe, 32),
-        validation_data=(data.validation.x, data.validation.y),
+        validation_data=(validation.x, validation.y),
         callbacks=callbacks,
         verbose=0,
     )

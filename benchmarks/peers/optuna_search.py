@@ -37,7 +37,7 @@ class Pruning(keras.callbacks.Callback):
 def main() -> None:
     options = arguments("median", "sha")
     use(options.recipe)
-    data = images()
+    train, validation = images(options.seed)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     mlflow.set_tracking_uri(f"sqlite:///{tempfile.mkdtemp()}/mlflow.db")
 
@@ -47,12 +47,12 @@ def main() -> None:
             model = adapt(cnn(TrialHyperParameters(trial)), options.recipe)
             mlflow.log_params(trial.params)
             history = model.fit(
-                data.train.x,
-                data.train.y,
+                train.x,
+                train.y,
                 epochs=EPOCHS,
                 batch_size=batch(options.recipe, 128),
-                validation_data=(data.validation.x, data.validation.y),
-                callbacks=[Log(options.log, trial.number), Pruning(trial)],
+                validation_data=(validation.x, validation.y),
+                callbacks=[Log(options.log), Pruning(trial)],
                 verbose=0,
             )
         return max(history.history["val_accuracy"])

@@ -2,7 +2,7 @@
 
 The experiment is the default one for as long as the peers search: without its confirmation, which
 trains the best configurations for longer. `bare` also leaves out the configurations known to be
-good, with which it begins; the first trial then has the space's defaults.
+good, with which it begins: its first trials are random, as those of the peers.
 """
 
 import os
@@ -38,7 +38,7 @@ def main() -> None:
     root = Path(tempfile.mkdtemp())
     for folder in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / folder, root / folder)
-    bare = "baseline={}," if options.method == "bare" else ""
+    bare = "baseline=()," if options.method == "bare" else ""
     text = EXPERIMENT.format(seed=options.seed, bare=bare)
     (root / "experiments/bench.py").write_text(text)
     command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "bench"]

@@ -6,6 +6,7 @@ trials share the machine as this project's do.
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 import keras
@@ -38,21 +39,21 @@ class Report(keras.callbacks.Callback):
         tune.report({"val_accuracy": float(logs["val_accuracy"])})
 
 
-def train(config: dict, recipe: str, log: str) -> None:
+def train_one(config: dict, recipe: str, log: str, seed: int) -> None:
     """One trial, in a process of Ray's."""
     os.chdir(ROOT)
     use(recipe)
-    data = images()
+    train, validation = images(seed)
     hp = keras_tuner.HyperParameters()
     hp.values.update(config)
     model = adapt(cnn(hp), recipe)
     model.fit(
-        data.train.x,
-        data.train.y,
+        train.x,
+        train.y,
         epochs=EPOCHS,
         batch_size=batch(recipe, 128),
-        validation_data=(data.validation.x, data.validation.y),
-        callbacks=[Log(Path(log), tune.get_context().get_trial_id()), Report()],
+        validation_data=(validation.x, validation.y),
+        callbacks=[Log(Path(log)), Report()],
         verbose=0,
     )
 
@@ -63,7 +64,10 @@ def main() -> None:
     ray.init(log_to_driver=False, include_dashboard=False, runtime_env={"env_vars": environment})
     search = OptunaSearch(space, metric="val_accuracy", mode="max", seed=options.seed)
     tuner = tune.Tuner(
-        tune.with_parameters(train, recipe=options.recipe, log=str(options.log.absolute())),
+        tune.with_parameters(
+            train_one, recipe=options.recipe, log=str(options.log.absolute()), seed=options.seed
+        ),
+        run_config=tune.RunConfig(storage_path=tempfile.mkdtemp()),
         tune_config=tune.TuneConfig(
             search_alg=search,
             scheduler=ASHAScheduler(

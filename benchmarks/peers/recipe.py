@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -10,16 +11,13 @@ import keras
 from benchmarks.peers.log import note
 from experiments.mnist import experiment
 from mnist_cnn import machine
-from mnist_cnn.run import Data, load_data
-from mnist_cnn.training import jit_compile
-
-BATCH_SIZE = 256
-STEPS_PER_EXECUTION = 16
+from mnist_cnn.datasets import Images, split
+from mnist_cnn.training import STEPS_PER_EXECUTION, jit_compile
 
 
-def images() -> Data:
-    """The images that this project's search trains and validates on."""
-    return load_data("mnist")
+def images(seed: int) -> tuple[Images, Images]:
+    """What a search of this project with that seed trains on, and what it validates on."""
+    return split(experiment.dataset().train(), experiment.validation_fraction, seed)
 
 
 def use(recipe: str) -> None:
@@ -37,22 +35,18 @@ def adapt(model: keras.Model, recipe: str) -> keras.Model:
 
 def batch(recipe: str, guide: int) -> int:
     """The batch size: the guide's, or this project's."""
-    return BATCH_SIZE if recipe == "settings" else guide
+    return experiment.batch_size if recipe == "settings" else guide
 
 
 class Log(keras.callbacks.Callback):
-    """Notes the time and the validation accuracy of every epoch of a trial."""
+    """Notes the time and the validation accuracy of every epoch of a training, which is a trial."""
 
-    def __init__(self, path: Path, trial: object = None) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self.path, self.trial, self.trainings = path, trial, 0
+        self.path = path
 
     def on_train_begin(self, logs=None) -> None:
-        self.trainings += 1
+        self.trial = uuid4().hex  # not a count: KerasTuner copies its callbacks for every trial
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        note(
-            self.path,
-            trial=f"{os.getpid()}-{self.trainings}" if self.trial is None else self.trial,
-            val_accuracy=float(logs["val_accuracy"]),
-        )
+        note(self.path, self.trial, float(logs["val_accuracy"]))
