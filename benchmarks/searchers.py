@@ -10,7 +10,8 @@ Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogate
 A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
 regression's without the luck: a trial that was lucky does not count as good. Beside it stands when
 a trial first reported a validation accuracy of 99 %, luck included, as benchmarks/bench.py counts
-it. Written to benchmarks/results/: `searchers.md` and `searchers.png`.
+it. Written to benchmarks/results/: `searchers.md` and `searchers.png`; with `--baselines` their names
+end so. "nan" stands where a search completed no trial.
 """
 
 import argparse
@@ -187,7 +188,7 @@ def search(
         history,
         len(complete),
         len(study.get_trials(deepcopy=False, states=[TrialState.PRUNED])),
-        min(expected[trial.number] for trial in ranking[:2]),
+        min((expected[trial.number] for trial in ranking[:2]), default=np.nan),
         good,
     )
 
@@ -213,17 +214,18 @@ def main() -> None:
             found[name] = pool.map(one, range(options.seeds))
             print(row(name, found[name]), flush=True)
     RESULTS.mkdir(exist_ok=True)
+    stem = "searchers_baselines" if options.baselines else "searchers"
     titles = (
         "| searcher | expected error of the best, % | of the better of its two best, % "
         f"| s to {GOOD:.1%}, the median "
     )
-    (RESULTS / "searchers.md").write_text(
+    (RESULTS / f"{stem}.md").write_text(
         f"Mean and standard error over {options.seeds} seeds after {options.seconds:.0f} s.\n\n"
         f"{titles}| complete | pruned |\n|---|---|---|---|---|---|\n"
         + "\n".join(row(*item) for item in found.items())
         + "\n"
     )
-    plot(found, options.seconds)
+    plot(found, options.seconds, RESULTS / f"{stem}.png")
 
 
 def row(name: str, outcomes: list[Outcome]) -> str:
@@ -231,7 +233,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
     cells = [
         f"{100 * np.mean(errors):.3f} ± {100 * np.std(errors) / len(errors) ** 0.5:.3f}"
         for errors in (
-            [outcome.history[-1][1] for outcome in outcomes],
+            [outcome.errors(np.array([np.inf]))[0] for outcome in outcomes],
             [outcome.better_of_two for outcome in outcomes],
         )
     ]
@@ -241,7 +243,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
     return f"| {name} | {' | '.join(cells)} |"
 
 
-def plot(found: dict[str, list[Outcome]], seconds: float) -> None:
+def plot(found: dict[str, list[Outcome]], seconds: float, path: Path) -> None:
     """The expected error of the best configuration against time: means, and standard errors."""
     import matplotlib
 
@@ -267,7 +269,7 @@ def plot(found: dict[str, list[Outcome]], seconds: float) -> None:
     )
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
-    figure.savefig(RESULTS / "searchers.png", dpi=110)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 

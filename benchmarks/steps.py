@@ -28,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from mnist_cnn import machine  # noqa: E402
 
 IMAGES = 12_288
+PRECISIONS = ("mixed_bfloat16", "float32")
 
 
 def networks() -> dict[str, dict[str, object]]:
@@ -94,16 +95,23 @@ def _multiply_accumulates(values) -> int:
 
 
 def matrix_product(precision: str) -> float:
-    """GFLOP/s of a product of two 1024x1024 matrices."""
+    """GFLOP/s of products of two 1024x1024 matrices, one after the other."""
     import tensorflow as tf
 
-    a = tf.cast(tf.random.normal((1024, 1024)), precision)
-    product = tf.function(lambda: tf.reduce_sum(tf.matmul(a, a)))
-    product()
-    started, times = time.perf_counter(), 40
-    for _ in range(times):
-        product().numpy()
-    return times * 2 * 1024**3 / (time.perf_counter() - started) / 1e9
+    size, count = 1024, 40
+    factor = tf.cast(tf.random.normal((size, size)) / size**0.5, precision)  # keeps the scale
+
+    @tf.function
+    def products():
+        product = factor
+        for _ in range(count):
+            product = tf.matmul(product, factor)
+        return product
+
+    products().numpy()
+    started = time.perf_counter()
+    products().numpy()
+    return count * 2 * size**3 / (time.perf_counter() - started) / 1e9
 
 
 def model_of(values):
@@ -154,7 +162,7 @@ def second_epoch(model, **data) -> float:
 
 
 def accuracy(seeds: int, epochs: int, file: Path) -> None:
-    """Append pairs to `file` until there are `seeds`, then print what they say."""
+    """Append a pair to `file` for each seed that has none, then print what they say."""
     os.environ.update(machine.threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     import keras_tuner
     from scipy import stats
@@ -162,23 +170,24 @@ def accuracy(seeds: int, epochs: int, file: Path) -> None:
     from benchmarks.curves import curve
 
     _, normalised = networks().values()
-    pairs = [json.loads(line) for line in file.open()] if file.exists() else []
-    while len(pairs) < seeds:
-        pair = []
-        for precision in ("mixed_bfloat16", "float32"):
+    lines = map(json.loads, file.read_text().splitlines()) if file.exists() else []
+    pairs = {line["seed"]: line for line in lines if line["epochs"] == epochs}
+    for seed in sorted(set(range(seeds)) - pairs.keys()):
+        pairs[seed] = {"seed": seed, "epochs": epochs}
+        for precision in PRECISIONS:
             hp = keras_tuner.HyperParameters()
             hp.values.update(normalised)
-            _, found = curve(hp, epochs, len(pairs), precision)
-            pair.append(found["val_accuracy"][-1])
-        pairs.append(pair)
+            _, found = curve(hp, epochs, seed, precision)
+            pairs[seed][precision] = found["val_accuracy"][-1]
         with file.open("a") as opened:
-            opened.write(json.dumps(pair) + "\n")
-    differences = [100 * (a - b) for a, b in pairs]
+            opened.write(json.dumps(pairs[seed]) + "\n")
+    ours, plain = ([pair[precision] for pair in pairs.values()] for precision in PRECISIONS)
+    differences = [100 * (a - b) for a, b in zip(ours, plain, strict=True)]
     mean = statistics.fmean(differences)
     error = statistics.stdev(differences) / len(differences) ** 0.5
     half = stats.t.ppf(0.975, len(differences) - 1) * error
-    print(f"mixed_bfloat16 {100 * statistics.fmean(a for a, _ in pairs):.3f} %")
-    print(f"float32        {100 * statistics.fmean(b for _, b in pairs):.3f} %")
+    print(f"mixed_bfloat16 {100 * statistics.fmean(ours):.3f} %")
+    print(f"float32        {100 * statistics.fmean(plain):.3f} %")
     print(
         f"difference     {mean:+.3f} points, 95 % interval {mean - half:+.3f} to {mean + half:+.3f}"
     )

@@ -17,7 +17,7 @@ def default_workers() -> int:
     """How many trials to train side by side.
 
     One for every GPU; without one, one for every core up to four: on two cores two trials of one
-    thread each came to 1.05 times as many an hour as one of two threads. More than four small
+    thread each came to no fewer an hour than one of two threads. More than four small
     networks at once fight for memory bandwidth.
     """
     return gpus() or default_cpu_workers()
