@@ -10,8 +10,8 @@ Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogate
 A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
 regression's without the luck: a trial that was lucky does not count as good. Beside it stands when
 a trial first reported a validation accuracy of 99 %, luck included, as benchmarks/bench.py counts
-it. Written to benchmarks/results/: `searchers.md` and `searchers.png`; with `--baselines` their names
-end so. "nan" stands where a search completed no trial.
+it. Written to benchmarks/results/: `searchers.md` and `searchers.png`; with `--baselines`,
+`searchers_baselines.md` and so on. "nan" stands where a search completed no trial.
 """
 
 import argparse

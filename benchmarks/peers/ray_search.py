@@ -1,9 +1,9 @@
 """Ray Tune with OptunaSearch and ASHA; needs the extra `ray`.
 
 Source: Ray's guides "Running Tune experiments with Optuna" (a define-by-run space) and "Using Keras
-& TensorFlow with Tune" (ASHA). Two things are not as there, and both favour it in a few minutes: its
-`max_t` is ten epochs and its `grace_period` one instead of 400 and 20, and a trial has one core
-instead of two, so that trials share the machine as this project's do.
+& TensorFlow with Tune" (ASHA). Two things are not as there, and both favour it in a few minutes:
+`max_t` is ten epochs and `grace_period` one instead of 400 and 20, and a trial has one core instead
+of two, so that trials share the machine as this project's do.
 """
 
 import os
