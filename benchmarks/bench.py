@@ -29,8 +29,9 @@ RESULTS = ROOT / "benchmarks/results"
 THRESHOLDS = (0.985, 0.99, 0.992, 0.993)
 # What is shown as -> module of benchmarks.peers, its words.
 METHODS = {
-    "mnist-cnn": ("ours", "baselines"),
-    "mnist-cnn, no baselines": ("ours", "bare"),
+    "mnist-cnn": ("ours", "whole"),
+    "mnist-cnn, trials only": ("ours", "trials"),
+    "mnist-cnn, trials only, no baselines": ("ours", "bare"),
     "KerasTuner Hyperband": ("keras_tuner_search", "hyperband", "guide"),
     "KerasTuner BayesianOptimization": ("keras_tuner_search", "bayesian", "guide"),
     "KerasTuner RandomSearch": ("keras_tuner_search", "random", "guide"),
@@ -44,6 +45,7 @@ METHODS = {
     "Optuna TPE, SHA, our settings": ("optuna_search", "sha", "settings"),
     "Ray Tune ASHA, Optuna, our settings": ("ray_search", "asha", "settings"),
 }
+OUR_STYLES = ("-", "--", ":")
 
 
 def main() -> None:
@@ -100,7 +102,7 @@ def run(method: tuple[str, ...], seed: int, seconds: float) -> list[tuple[float,
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", *words]
         started = time.time()
         process = subprocess.Popen(
-            [*command, "--seed", str(seed), "--log", str(log)],
+            [*command, "--seed", str(seed), "--seconds", str(seconds), "--log", str(log)],
             cwd=ROOT,
             env=os.environ | {"TMPDIR": folder, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
@@ -214,12 +216,13 @@ def plot(runs, seconds: float) -> None:
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     for name, seeds in runs.items():
         curves = np.array([incumbent(rows, grid) for rows in seeds.values()])
+        place = list(METHODS).index(name)
         ours = name.startswith("mnist-cnn")
         (line,) = axes.plot(
             grid,
             np.median(curves, axis=0),
-            "-" if METHODS[name][-1] in ("baselines", "guide") else "--",
-            color="black" if ours else f"C{(list(METHODS).index(name) - 2) % 6}",
+            OUR_STYLES[place] if ours else "--" if METHODS[name][-1] == "settings" else "-",
+            color="black" if ours else f"C{(place - len(OUR_STYLES)) % 6}",
             linewidth=2.5 if ours else 1.2,
             label=name,
         )

@@ -7,11 +7,12 @@ from pathlib import Path
 
 
 def arguments(*methods: str) -> argparse.Namespace:
-    """A peer's command line: METHOD [RECIPE] --seed N --log FILE."""
+    """A peer's command line: METHOD [RECIPE] --seed N --seconds S --log FILE."""
     parser = argparse.ArgumentParser()
     parser.add_argument("method", choices=methods)
     parser.add_argument("recipe", choices=("guide", "settings"), nargs="?")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--log", type=Path, required=True)
     return parser.parse_args()
 

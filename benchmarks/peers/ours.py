@@ -1,12 +1,14 @@
 """This project, by its own command.
 
-The experiment is the default one for as long as the peers search: without its confirmation, which
-trains the best configurations for longer. `bare` also leaves out the configurations known to be
-good, with which it begins: its first trials are random, as those of the peers.
+`whole` is the default experiment with the benchmark's seconds as its timeout: short trials, then
+the best ones trained for longer on fresh seeds. `trials` leaves the latter out and tries on to the
+end; `bare` also leaves out the configurations known to be good, with which it begins: its first
+trials are random, as those of the peers.
 """
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,21 +27,24 @@ from mnist_cnn.experiment import Confirm
 experiment = replace(
     mnist_experiment,
     seed={seed},
-    trials=100_000,
-    timeout_seconds=None,
-    confirm=Confirm(trials=0),
-    {bare}
+    {changes}
 )
 """
+TRIALS = "trials=100_000, timeout_seconds=None, confirm=Confirm(trials=0),"
+CHANGES = {
+    "whole": "timeout_seconds={seconds},",
+    "trials": TRIALS,
+    "bare": TRIALS + "baseline=(),",
+}
 
 
 def main() -> None:
-    options = arguments("baselines", "bare")
+    options = arguments(*CHANGES)
     root = Path(tempfile.mkdtemp())
     for folder in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / folder, root / folder)
-    bare = "baseline=()," if options.method == "bare" else ""
-    text = EXPERIMENT.format(seed=options.seed, bare=bare)
+    changes = CHANGES[options.method].format(seconds=options.seconds)
+    text = EXPERIMENT.format(seed=options.seed, changes=changes)
     (root / "experiments/bench.py").write_text(text)
     command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "bench"]
     process = subprocess.Popen(
@@ -55,17 +60,21 @@ def main() -> None:
             process.wait(0.5)
         except subprocess.TimeoutExpired:
             continue
-    sys.exit(process.returncode)
+    follow(root, options.log, offsets)
+    if process.returncode:
+        sys.exit(process.returncode)
+    signal.pause()  # it is done before its time; the benchmark ends this process at its own
 
 
 def follow(root: Path, log: Path, offsets: dict[Path, int]) -> None:
-    """Copy what is new in the trials' journals to the log."""
-    for folder in sorted(root.glob("mlruns/checkpoints/bench-*/trial-*")):
+    """Copy what is new in the journals of trials and confirmations to the log."""
+    for folder in sorted(root.glob("mlruns/checkpoints/bench-*/*-*")):
         events, offsets[folder] = journal.read(folder, offsets.get(folder, 0))
         for event in events:
             if event["event"] == "metrics":
                 accuracy = event["metrics"]["val_accuracy"]
-                note(log, folder.name, accuracy, event["time"] / 1000)
+                _, number, *_ = folder.name.split("-")  # a confirmation belongs to its trial
+                note(log, number, accuracy, event["time"] / 1000)
 
 
 if __name__ == "__main__":
