@@ -46,6 +46,7 @@ METHODS = {
     "Ray Tune ASHA, Optuna, our settings": ("ray_search", "asha", "settings"),
 }
 OUR_STYLES = ("-", "--", ":")
+TICKS = (0.2, 0.3, 0.5, 0.7, 1, 2, 5, 10, 20)
 
 
 def main() -> None:
@@ -233,9 +234,9 @@ def plot(runs, seconds: float) -> None:
         xlabel="seconds since the start of the process",
         ylabel="validation error of the incumbent, %",
         title="Best model so far: median and range over the seeds",
-        ylim=(0.4, 20),
+        ylim=(0.2, 20),
     )
-    axes.set_yticks([0.5, 0.7, 1, 2, 5, 10, 20], ["0.5", "0.7", "1", "2", "5", "10", "20"])
+    axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
