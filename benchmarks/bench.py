@@ -152,10 +152,12 @@ def measured(seconds: float) -> list[tuple[str, int, float, str, float]]:
 
 def write(rows: list[tuple[str, int, float, str, float]], seconds: float) -> None:
     """Write all three results of what has been run so far."""
-    with epochs_file(seconds).open("w", newline="") as file:
+    partly = epochs_file(seconds).with_suffix(".part")
+    with partly.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("method", "seed", "seconds", "trial", "val_accuracy"))
         writer.writerows((n, s, f"{t:.1f}", trial, f"{a:.4f}") for n, s, t, trial, a in rows)
+    partly.replace(epochs_file(seconds))  # an interruption leaves the hours before it whole
     runs: dict[str, dict[int, list[tuple[float, str, float]]]] = defaultdict(dict)
     for name in METHODS:  # in their order, whatever the order in which they were run
         for row_name, seed, *row in rows:
