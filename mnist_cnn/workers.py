@@ -66,7 +66,9 @@ class _Worker:
 
 
 class Workers:
-    """A fixed number of processes, started at once.
+    """A fixed number of processes: the first is started at once, the others with the first call.
+
+    So the first is ready sooner, beside what the caller itself still has to import.
 
     environments: one for each process, set before anything is imported there.
     log: file that takes what the processes and their libraries print.
@@ -93,7 +95,7 @@ class Workers:
             )
         except OSError as error:
             raise full_disk(error) or UserError(f"no temporary files: {error}") from None
-        self._workers = [self._start(place) for place in range(len(environments))]
+        self._workers = [self._start(0)]
 
     def __enter__(self) -> "Workers":
         return self
@@ -108,7 +110,7 @@ class Workers:
     @property
     def idle(self) -> int:
         """How many processes wait for a call."""
-        return sum(worker.key is None for worker in self._workers)
+        return len(self._environments) - len(self.running)
 
     @property
     def running(self) -> list[Any]:
@@ -121,6 +123,8 @@ class Workers:
         `call` must be picklable: a module's function, or a `functools.partial` of one. Raises
         RuntimeError if no process is idle.
         """
+        for place in range(len(self._workers), len(self._environments)):
+            self._workers.append(self._start(place))
         places = [place for place, worker in enumerate(self._workers) if worker.key is None]
         if not places:
             raise RuntimeError("every process has a call already")
@@ -179,11 +183,13 @@ class Workers:
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
         try:
-            if not worker.ready and worker.connection.poll():
-                worker.ready = worker.connection.recv()
+            while worker.connection.poll():
+                message = worker.connection.recv()
+                if worker.ready:
+                    return Ended(worker.key, *message)
+                # The first message, whenever it comes, says that the process has prepared itself.
+                worker.ready = message
                 worker.deadline = time.monotonic() + worker.limit_seconds
-            if worker.connection.poll():
-                return Ended(worker.key, *worker.connection.recv())
         except (EOFError, ConnectionResetError):
             self._kill(worker)
             alive = False

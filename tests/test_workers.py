@@ -73,6 +73,37 @@ def test_a_process_that_could_not_prepare_still_answers(log):
         assert pool.call(partial(worker_calls.add, 1, 1)) == 2
 
 
+class Late:
+    """A connection in which the first message arrives just after the first look for it."""
+
+    def __init__(self, connection):
+        self.connection, self.looks = connection, 0
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def poll(self):
+        self.looks += 1
+        if self.looks == 1:
+            return False
+        return self.connection.poll(PATIENCE_SECONDS if self.looks == 2 else 0)
+
+
+def test_a_process_that_becomes_ready_between_two_looks_has_not_answered(log):
+    with Workers([{}], log) as pool:
+        pool._workers[0].connection = Late(pool._workers[0].connection)
+        assert pool.call(partial(worker_calls.add, 1, 1)) == 2
+
+
+def test_the_first_process_starts_at_once_and_the_others_with_the_first_call(log):
+    with Workers([{}, {}], log) as pool:
+        (first,) = pool._workers
+        assert first.process.is_alive() and pool.idle == 2
+        pool.submit("a", worker_calls.process_id)
+        assert len(pool._workers) == 2 and pool.idle == 1
+        assert next_ended(pool) == [Ended("a", value=first.process.pid)]
+
+
 def test_a_call_that_is_lost_is_no_users_mistake(workers):
     with pytest.raises(CallLost, match="SIGKILL"):
         workers.call(partial(worker_calls.die_of, "SIGKILL"))
