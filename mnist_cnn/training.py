@@ -176,6 +176,11 @@ def train(
         arrays = (validation.x, validation.y)
         space.fit(hp, model, images.x, images.y, validation_data=arrays, **common)  # type: ignore[union-attr]
     else:
+        if keras.config.backend() == "tensorflow":
+            # Metrics make their variables when they are first used. Were that inside the training
+            # function, TensorFlow would trace it twice, which takes up to a second.
+            one = images.x[:1]
+            model.compute_metrics(one, images.y[:1], model(one, training=False))
         model.fit(
             batches(images, batch_size, seed, done * steps),
             steps_per_epoch=steps,

@@ -4,6 +4,7 @@ Twenty-five batches are an epoch here: not a multiple of the batches that run in
 """
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import keras
 import keras_tuner
@@ -121,6 +122,13 @@ def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
     model.optimizer.iterations.assign(last - 1)
     assert float(model.optimizer.learning_rate) == float(optimizer.learning_rate) > 0
     model.optimizer.iterations.assign(last)
+
+
+def test_the_training_function_is_traced_once(images, tmp_path):
+    model = convolutional(seed=1)
+    model.train_step = Mock(side_effect=model.train_step)
+    fit(model, images, checkpoint(tmp_path / "state.npz"), epochs=2)
+    assert model.train_step.call_count == 1
 
 
 @pytest.mark.parametrize("scaled", [False, True])  # as float16 takes it
