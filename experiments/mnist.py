@@ -35,8 +35,20 @@ experiment = Experiment(
     # The best ones are then trained for ten passes.
     confirm=Confirm(trials=2, seeds=2, max_seeds=2, epochs=44),
     baseline=(
-        # A known-good plain network: convolution, pooling, convolution, pooling, dense.
-        {"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128, "optimizer": "adam"},
+        # The good network that is there soonest: 99.2 % of the validation images in one trial.
+        {
+            "blocks": 3,
+            "two_convolutions": True,
+            "batch_normalisation": True,
+            "filters_0": 16,
+            "filters_1": 32,
+            "filters_2": 64,
+            "shift_pixels": 1,
+            "activation": "relu",
+            "dense": 64,
+            "dropout": 0.0,
+            "adam_learning_rate": 0.01,
+        },
         # What tuning by hand came to: narrow, deep, normalised, a little distorted.
         {
             "blocks": 3,
