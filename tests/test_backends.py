@@ -46,5 +46,5 @@ def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
     model = keras.models.load_model(root / "mlruns/checkpoints/jaxed-1/digit_recog_mnist_cnn.keras")
     _, validation = split(mnist().first(3000).train(), 1 / 6, 0)
     right = model.predict(validation.x, verbose=0).argmax(axis=1) == validation.y
-    assert right.mean() == pytest.approx(trial.value, abs=0.002)  # at most one image of 500
+    assert right.mean() == pytest.approx(trial.value, abs=0.003)  # at most one image of 500
     assert right.mean() > 0.8
