@@ -35,6 +35,7 @@ from mnist_cnn.training import (
     Checkpoint,
     EpochMetrics,
     TrainingFailed,
+    build_metrics,
     evaluation_batches,
     has_own_fit,
     jit_compile,
@@ -259,6 +260,7 @@ class Run:
         model = build(self.experiment, self.data.dataset, hp.copy())
         model.set_weights(weights)
         model.jit_compile = jit_compile(self.experiment)
+        build_metrics(model, self.data.validation)
         images = evaluation_batches(self.data.validation)
         scores = model.evaluate(images, verbose=0, return_dict=True)
         one_hot = self.data.validation.y.ndim == 2

@@ -176,11 +176,7 @@ def train(
         arrays = (validation.x, validation.y)
         space.fit(hp, model, images.x, images.y, validation_data=arrays, **common)  # type: ignore[union-attr]
     else:
-        if keras.config.backend() == "tensorflow":
-            # Metrics make their variables when they are first used. Were that inside the training
-            # function, TensorFlow would trace it twice, which takes up to a second.
-            one = images.x[:1]
-            model.compute_metrics(one, images.y[:1], model(one, training=False))
+        build_metrics(model, images)
         model.fit(
             batches(images, batch_size, seed, done * steps),
             steps_per_epoch=steps,
@@ -188,6 +184,17 @@ def train(
             validation_data=evaluation_batches(validation),
             **common,
         )
+
+
+def build_metrics(model: keras.Model, images: Images) -> None:
+    """Have the compiled metrics make their variables now.
+
+    They do when they are first used. Were that inside a training or evaluation function, TensorFlow
+    would trace it twice, which takes up to a second; Keras's other backends see to it themselves.
+    """
+    if keras.config.backend() == "tensorflow":
+        one = images.x[:1]
+        model.compute_metrics(one, images.y[:1], model(one, training=False))
 
 
 def jit_compile(experiment: Experiment) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import keras
 import numpy as np
 from mlflow import MlflowClient
+from projects import copy_project
 
 from mnist_cnn import tracking
 from mnist_cnn.datasets import mnist
@@ -57,11 +58,9 @@ def tiny(hp):
 """
 
 
-def write_project(repository, root):
+def write_project(root):
     """A project with the experiment `tiny`."""
-    for name in ("experiments", "search_spaces"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(repository / name, root / name, ignore=ignored)
+    copy_project(root)
     (root / "experiments" / "tiny.py").write_text(EXPERIMENT)
     (root / "search_spaces" / "tiny.py").write_text(SPACE)
 

@@ -5,16 +5,14 @@ import os
 # Before TensorFlow is imported by any test file: its start-up messages would hide a failure's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import shutil
 import sys
 from pathlib import Path
 
 import optuna
 import pytest
+from projects import ROOT, copy_project
 
 from mnist_cnn.datasets import Images, mnist
-
-ROOT = Path(__file__).parent.parent
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -25,8 +23,7 @@ def project(tmp_path, monkeypatch):
 
     Experiments are loaded from it, and MLflow and Optuna write to its empty mlruns/.
     """
-    for name in ("experiments", "search_spaces"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(tmp_path)
     (tmp_path / "mlruns").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

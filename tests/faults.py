@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,11 +15,11 @@ import numpy as np
 import optuna
 from mlflow import MlflowClient
 from optuna.trial import TrialState
+from projects import copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.stopping import STOPPING
 
-ROOT = Path(__file__).parent.parent
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 
 
@@ -126,8 +125,7 @@ def make_project(root, **experiments):
 
     Each is given by its name and what it changes of the smoke experiment.
     """
-    for name in ("experiments", "search_spaces"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(root)
     (root / "search_spaces/traps.py").write_text(TRAPS)
     for name, changes in experiments.items():
         (root / f"experiments/{name}.py").write_text(EXPERIMENT.format(changes=changes))

@@ -28,7 +28,6 @@ from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import Aliases
 from mnist_cnn.registry.store import REGISTERED_NAME
 
-ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "mnist_cnn"]
 
 
@@ -36,7 +35,7 @@ COMMAND = [sys.executable, "-m", "mnist_cnn"]
 def place(tmp_path_factory):
     """The project that all these tests work in, after a search during which the test set raises."""
     root = tmp_path_factory.mktemp("project")
-    champions.write_project(ROOT, root)
+    champions.write_project(root)
     (root / "locked").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)

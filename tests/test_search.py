@@ -1,7 +1,6 @@
 """A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
 
 import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -13,8 +12,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-
-ROOT = Path(__file__).parent.parent
+from projects import copy_project
 
 
 def clean_environment():
@@ -37,9 +35,7 @@ def command(*arguments, cwd, **environment):
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A project's root after `search --experiment smoke`, and what the command printed."""
-    root = tmp_path_factory.mktemp("searched")
-    for name in ("experiments", "search_spaces"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    root = copy_project(tmp_path_factory.mktemp("searched"))
     done = command("search", "--experiment", "smoke", cwd=root)
     assert done.returncode == 0, done.stderr
     return root, done
