@@ -147,9 +147,9 @@ def as_here(values) -> float:
 
     from experiments.mnist import experiment
     from mnist_cnn.run import load_data
-    from mnist_cnn.training import STEPS_PER_EXECUTION, batches, jit_compile
+    from mnist_cnn.training import STEPS_PER_EXECUTION, batches, jit_compile, precision
 
-    keras.config.set_dtype_policy(machine.precision())
+    keras.config.set_dtype_policy(precision(experiment))
     model = model_of(values)
     model.jit_compile = jit_compile(experiment)
     model.steps_per_execution = STEPS_PER_EXECUTION

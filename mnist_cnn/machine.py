@@ -29,7 +29,7 @@ def default_cpu_workers() -> int:
 
 
 def precision() -> str:
-    """The Keras dtype policy for training.
+    """The Keras dtype policy for training on the CPU.
 
     `mixed_bfloat16` where the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX): weights stay
     float32 and the products take a third to a half of the time. Elsewhere `float32`.

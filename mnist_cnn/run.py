@@ -39,6 +39,7 @@ from mnist_cnn.training import (
     evaluation_batches,
     has_own_fit,
     jit_compile,
+    precision,
     train,
 )
 
@@ -133,7 +134,7 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         if experiment.deterministic:
             tf.config.experimental.enable_op_determinism()
-        keras.config.set_dtype_policy(experiment.precision or machine.precision())
+        keras.config.set_dtype_policy(precision(experiment))
         model = build(experiment, self.data.dataset, hp)
         size = {
             "parameters": model.count_params(),
@@ -203,7 +204,7 @@ class Run:
             params={
                 "epochs": self.epochs,
                 "seed": self.seed,
-                "precision": self.experiment.precision or machine.precision(),
+                "precision": precision(self.experiment),
                 "backend": keras.config.backend(),
                 **({} if has_own_fit(self.experiment.space) else self._batches()),
                 **size,
@@ -237,7 +238,7 @@ class Run:
             "space": hashlib.sha256(space_source.text(experiment.space).encode()).hexdigest(),
             "space_module": space_source.module(experiment.space),
             "experiment": comparable(experiment),
-            "precision": experiment.precision or machine.precision(),
+            "precision": precision(experiment),
             "backend": keras.config.backend(),
             "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
             "machine": machine.processor(),

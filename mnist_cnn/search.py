@@ -77,7 +77,7 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
         except CallLost as error:
             raise UserError(f"experiment {request.experiment!r} was not checked: {error}") from None
-        for line in _unused_gpus(workers):
+        for line in _unused_gpus(workers, request.timeout_seconds):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         study, lines = open_study(plan, request.storage or default_storage(), request.study)
         try:
@@ -91,9 +91,10 @@ def search(request: Request, workers: Workers, console: Console) -> None:
                 claim.release(study)
 
 
-def _unused_gpus(workers: Workers) -> list[str]:
+def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
     """A line if the machine has GPUs and Keras's backend not the libraries to use them."""
-    if not (there := machine.gpus()) or workers.call(tasks.computes_on_gpu):
+    there = machine.gpus()
+    if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
         return []
     return [
         f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "

@@ -31,9 +31,9 @@ def plan(experiment_name: str) -> Plan:
 
 def computes_on_gpu() -> bool:
     """Whether Keras's backend finds a GPU in this process."""
-    import keras
+    from mnist_cnn.training import on_gpu
 
-    return bool(keras.distribution.list_devices("gpu"))
+    return on_gpu()
 
 
 def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
+from mnist_cnn import machine
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Objective, SearchSpace
@@ -195,6 +196,21 @@ def build_metrics(model: keras.Model, images: Images) -> None:
     if keras.config.backend() == "tensorflow":
         one = images.x[:1]
         model.compute_metrics(one, images.y[:1], model(one, training=False))
+
+
+def on_gpu() -> bool:
+    """Whether Keras's backend computes on a GPU in this process."""
+    # Asked for GPUs, JAX raises where there are none; asked for devices, either names its best.
+    return bool(keras.distribution.list_devices()[0].startswith(("gpu", "cuda")))
+
+
+def precision(experiment: Experiment) -> str:
+    """The Keras dtype policy that the experiment's models are trained with.
+
+    What the processor multiplies fast says nothing of a GPU. There it is float32, which GPUs since
+    NVIDIA's Ampere multiply as TF32 unless told otherwise.
+    """
+    return experiment.precision or ("float32" if on_gpu() else machine.precision())
 
 
 def jit_compile(experiment: Experiment) -> bool:

@@ -12,7 +12,7 @@ import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn import journal, machine, space_source
+from mnist_cnn import journal, space_source
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
@@ -20,7 +20,7 @@ from mnist_cnn.journal import Journal
 from mnist_cnn.outcome import Replayed, end, objective_value, tell
 from mnist_cnn.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
 from mnist_cnn.storage import open_storage
-from mnist_cnn.training import EpochMetrics
+from mnist_cnn.training import EpochMetrics, precision
 
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
@@ -104,7 +104,7 @@ def run_replay(
     if source is not None:
         space_source.bring_back(recipe["space_module"], source)
     experiment = load_experiment(experiment_name)
-    if recipe["precision"] != (experiment.precision or machine.precision()):
+    if recipe["precision"] != precision(experiment):
         experiment = replace(experiment, precision=recipe["precision"])  # of another machine
     run = Run(
         experiment=experiment,

@@ -30,13 +30,15 @@ def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "jaxed"],
         cwd=root,
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        # A GPU that JAX does not see, as where it lacks the libraries that it takes.
+        env=os.environ | {"KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": "99"},
         capture_output=True,
         text=True,
         timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "Keras can use none of the 1 GPU(s) here" in done.stdout
     study, _, _, runs = agrees(root, "jaxed-1")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.COMPLETE

@@ -3,6 +3,7 @@
 Twenty-five batches are an epoch here: not a multiple of the batches that run in one call.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -14,6 +15,7 @@ from keras import layers
 from keras.optimizers import LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
+from mnist_cnn import machine
 from mnist_cnn.datasets import Images, mnist
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
@@ -22,7 +24,9 @@ from mnist_cnn.training import (
     TrainingFailed,
     batches,
     evaluation_batches,
+    on_gpu,
     one_cycle,
+    precision,
     train,
 )
 
@@ -122,6 +126,15 @@ def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
     model.optimizer.iterations.assign(last - 1)
     assert float(model.optimizer.learning_rate) == float(optimizer.learning_rate) > 0
     model.optimizer.iterations.assign(last)
+
+
+def test_the_precision_is_the_experiments_else_that_of_what_computes(monkeypatch):
+    none = Experiment(space=dense, dataset=mnist)
+    own = replace(none, precision="float16")
+    assert not on_gpu()
+    assert (precision(own), precision(none)) == ("float16", machine.precision())
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    assert (precision(own), precision(none)) == ("float16", "float32")
 
 
 def test_the_training_function_is_traced_once(images, tmp_path):

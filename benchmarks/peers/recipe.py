@@ -10,9 +10,8 @@ import keras
 
 from benchmarks.peers.log import note
 from experiments.mnist import experiment
-from mnist_cnn import machine
 from mnist_cnn.datasets import Images, split
-from mnist_cnn.training import STEPS_PER_EXECUTION, jit_compile
+from mnist_cnn.training import STEPS_PER_EXECUTION, jit_compile, precision
 
 
 def images(seed: int) -> tuple[Images, Images]:
@@ -22,7 +21,7 @@ def images(seed: int) -> tuple[Images, Images]:
 
 def use(recipe: str) -> None:
     """Set the precision for the models that are built from here on."""
-    keras.config.set_dtype_policy(machine.precision() if recipe == "settings" else "float32")
+    keras.config.set_dtype_policy(precision(experiment) if recipe == "settings" else "float32")
 
 
 def adapt(model: keras.Model, recipe: str) -> keras.Model:
