@@ -182,6 +182,8 @@ class Workers:
 
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
+        if worker.key is None and not alive:
+            return None  # what a call that was stopped has still answered is nobody's
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()

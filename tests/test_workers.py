@@ -104,6 +104,18 @@ def test_the_first_process_starts_at_once_and_the_others_with_the_first_call(log
         assert next_ended(pool) == [Ended("a", value=first.process.pid)]
 
 
+def test_an_answer_that_came_as_its_call_was_stopped_is_nobodys(log):
+    with Workers([{}, {}], log) as pool:
+        submit_two(pool)
+        all_ended(pool)  # so both are ready, and what comes next is an answer
+        submit_two(pool)
+        connections = [worker.connection for worker in pool._workers]
+        wait_until(lambda: all(one.poll() for one in connections), "there is no answer")
+        pool.stop(["a", "b"])
+        assert pool.wait(0) == []
+        assert pool.call(partial(worker_calls.add, 2, 2)) == 4
+
+
 def test_a_call_that_is_lost_is_no_users_mistake(workers):
     with pytest.raises(CallLost, match="SIGKILL"):
         workers.call(partial(worker_calls.die_of, "SIGKILL"))
@@ -321,6 +333,11 @@ def test_ctrl_c_and_a_closed_terminal_are_the_parents_to_answer(workers):
         os.kill(worker, number)
     assert workers.call(worker_calls.process_id) == worker
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()).isdisjoint(STOPPING)  # we still hear them
+
+
+def submit_two(workers):
+    for key in ("a", "b"):
+        workers.submit(key, partial(worker_calls.add, 1, 1))
 
 
 def next_ended(workers):
