@@ -195,7 +195,8 @@ def build_metrics(model: keras.Model, images: Images) -> None:
     """
     if keras.config.backend() == "tensorflow":
         one = images.x[:1]
-        model.compute_metrics(one, images.y[:1], model(one, training=False))
+        prediction = model(one, training=False)
+        model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
 
 
 def on_gpu() -> bool:

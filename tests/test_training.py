@@ -137,6 +137,19 @@ def test_the_precision_is_the_experiments_else_that_of_what_computes(monkeypatch
     assert (precision(own), precision(none)) == ("float16", "float32")
 
 
+class WithMetricsOfItsOwn(keras.Sequential):
+    def compute_metrics(self, x, y, y_pred, sample_weight):  # as Keras documents it
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def test_a_model_may_compute_its_metrics_itself(images, tmp_path):
+    model = WithMetricsOfItsOwn(dense().layers)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    state = checkpoint(tmp_path / "state.npz")
+    fit(model, images, state, epochs=1)
+    assert 0 < state.history[0]["accuracy"] < 1
+
+
 def test_the_training_function_is_traced_once(images, tmp_path):
     model = convolutional(seed=1)
     model.train_step = Mock(side_effect=model.train_step)
