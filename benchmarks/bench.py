@@ -6,11 +6,13 @@ Every method runs alone for SECONDS, one after the other, once for each seed, wh
 the validation split. A run's clock begins with its process, so imports are included. Written to
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
 `epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
-hours may be interrupted; delete the file to begin anew.
+hours may be interrupted; delete the file to begin anew. Runs of other code, packages or processors
+are never mixed.
 """
 
 import argparse
 import csv
+import hashlib
 import importlib.util
 import json
 import os
@@ -26,6 +28,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
+sys.path.insert(0, str(ROOT))
+
+from mnist_cnn.machine import processor  # noqa: E402
+
 THRESHOLDS = (0.985, 0.99, 0.992, 0.993)
 # What is shown as -> module of benchmarks.peers, its words.
 METHODS = {
@@ -60,7 +66,8 @@ def main() -> None:
         print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to have it")
         methods = {name: method for name, method in methods.items() if method[0] != "ray_search"}
     RESULTS.mkdir(exist_ok=True)
-    rows = measured(options.seconds)
+    what = subject()
+    rows = measured(options.seconds, what)
     done = {(name, seed) for name, seed, *_ in rows}
     todo = [
         (name, seed)
@@ -82,7 +89,7 @@ def main() -> None:
         rows += [(name, seed, *row) for row in found]
         best = max(accuracy for *_, accuracy in found)
         print(f"seed {seed}  {name}: {len(found) - 1} epochs, best {best:.4f}", flush=True)
-        write(rows, options.seconds)
+        write(rows, options.seconds, what)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -133,30 +140,47 @@ def epochs_file(seconds: float) -> Path:
     return RESULTS / f"epochs_{seconds:g}s.csv"
 
 
-def measured(seconds: float) -> list[tuple[str, int, float, str, float]]:
-    """What an earlier, interrupted benchmark has left."""
+def subject() -> str:
+    """A digest of what is measured: the code, the packages, the processor."""
+    files = [ROOT / "requirements.lock"]
+    for folder in ("benchmarks/peers", "experiments", "mnist_cnn", "search_spaces"):
+        files += sorted((ROOT / folder).rglob("*.py"))
+    digest = hashlib.sha256(processor().encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def measured(seconds: float, what: str) -> list[tuple[str, int, float, str, float]]:
+    """What an earlier, interrupted benchmark has left; ends the command if not of `what`."""
     if not epochs_file(seconds).exists():
         return []
     with epochs_file(seconds).open(newline="") as file:
-        return [
-            (
-                row["method"],
-                int(row["seed"]),
-                float(row["seconds"]),
-                row["trial"],
-                float(row["val_accuracy"]),
-            )
-            for row in csv.DictReader(file)
-        ]
+        rows = list(csv.DictReader(file))
+    if {row.get("subject") for row in rows} - {what}:
+        sys.exit(
+            f"{epochs_file(seconds).relative_to(ROOT)} is of other code, packages or another "
+            "processor; delete it to begin anew, or go back to what it measured"
+        )
+    return [
+        (
+            row["method"],
+            int(row["seed"]),
+            float(row["seconds"]),
+            row["trial"],
+            float(row["val_accuracy"]),
+        )
+        for row in rows
+    ]
 
 
-def write(rows: list[tuple[str, int, float, str, float]], seconds: float) -> None:
-    """Write all three results of what has been run so far."""
+def write(rows: list[tuple[str, int, float, str, float]], seconds: float, what: str) -> None:
+    """Write all three results of what has been run so far, all of it of the subject `what`."""
     partly = epochs_file(seconds).with_suffix(".part")
     with partly.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("method", "seed", "seconds", "trial", "val_accuracy"))
-        writer.writerows((n, s, f"{t:.1f}", trial, f"{a:.4f}") for n, s, t, trial, a in rows)
+        writer.writerow(("method", "seed", "seconds", "trial", "val_accuracy", "subject"))
+        writer.writerows((n, s, f"{t:.1f}", trial, f"{a:.4f}", what) for n, s, t, trial, a in rows)
     partly.replace(epochs_file(seconds))  # an interruption leaves the hours before it whole
     runs: dict[str, dict[int, list[tuple[float, str, float]]]] = defaultdict(dict)
     for name in METHODS:  # in their order, whatever the order in which they were run

@@ -2,12 +2,12 @@
 
     .venv/bin/python benchmarks/curves.py --first 0 --step 2 --seconds 3600 FILE
 
-Each configuration is trained exactly as experiments/mnist.py trains a trial: the experiment's
-baselines first, then random ones. One JSON object a line: `number` (seed of the configuration),
-`repeat` (0; others train the same configuration on other seeds, to tell luck from merit), `params`
-(as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch `val_accuracy`,
-`val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say, whatever else the
-machine is doing.
+Each configuration is trained exactly as experiments/mnist.py trains a trial: what its baselines are
+at the time first, then random ones. One JSON object a line: `number` (seed of the configuration),
+`repeat` (0; others train what FILE has under that number on other seeds, to tell luck from merit),
+`params` (as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch
+`val_accuracy`, `val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say,
+whatever else the machine is doing.
 
 It goes on where FILE ends; run it several times side by side with the same --step and a
 --first of 0, 1, ...
@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -47,17 +48,18 @@ def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> No
     written = written[: written.rfind("\n") + 1]  # a kill may have torn the last line
     file.write_text(written)
     records = [json.loads(line) for line in written.splitlines()]
+    trained = {record["number"]: record["params"] for record in records}
     done = [record["number"] for record in records if record["repeat"] == repeat]
     number = max(done, default=first - step) + step
     while time.monotonic() < end:
-        line = json.dumps(configuration(number, repeat))
+        line = json.dumps(configuration(number, repeat, trained.get(number)))
         with file.open("a") as opened:
             opened.write(line + "\n")
         number += step
 
 
-def configuration(number: int, repeat: int) -> dict[str, object]:
-    """Train configuration `number` for as long as a trial lasts."""
+def configuration(number: int, repeat: int, params: dict[str, Any] | None) -> dict[str, object]:
+    """Train configuration `number`, which has `params` or is made now, as long as a trial lasts."""
     import optuna
 
     from experiments.mnist import experiment
@@ -65,27 +67,27 @@ def configuration(number: int, repeat: int) -> dict[str, object]:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))
-    if number < len(experiment.baseline):
-        study.enqueue_trial(experiment.baseline[number])
+    if params or number < len(experiment.baseline):
+        study.enqueue_trial(params or experiment.baseline[number])
     trial = study.ask()
     hp = TrialHyperParameters(trial)
     size, epochs = curve(hp, experiment.epochs, number + 1_000_000 * repeat)
     return {"number": number, "repeat": repeat, **size, "params": trial.params, **epochs}
 
 
-def curve(hp, epochs: int, seed: int, precision: str | None = None):
-    """The model's size and its curve over `epochs` epochs; the machine's precision if None."""
+def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
+    """The model's size and its curve over `epochs` epochs; the experiment's policy if None."""
     import keras
 
     from experiments.mnist import experiment
-    from mnist_cnn import architecture, machine
+    from mnist_cnn import architecture
     from mnist_cnn.run import build, load_data
-    from mnist_cnn.training import Checkpoint, TrainingFailed, train
+    from mnist_cnn.training import Checkpoint, TrainingFailed, precision, train
 
     data = load_data("mnist")
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
-    keras.config.set_dtype_policy(precision or machine.precision())
+    keras.config.set_dtype_policy(dtype_policy or precision(experiment))
     model = build(experiment, data.dataset, hp)
     size = {
         "parameters": model.count_params(),

@@ -5,7 +5,7 @@
 
 `speed` trains two networks of search_spaces/cnn.py with plain `fit` and Keras's defaults, and as
 this project does, in turns, and tells images per second of the whole machine: plain `fit` has it
-all, of this project's trainings one runs on every core. The rate counts two floating-point
+all, this project its usual number of workers. The rate counts two floating-point
 operations for each multiply-accumulate, three times over for forward and backward; beside it stands
 what a matrix product of the same precision reaches in one thread.
 
@@ -57,7 +57,8 @@ def main() -> None:
 
 def speed(repeat: int) -> None:
     """Print the table of images per second."""
-    cores = machine.cores()
+    cores, workers = machine.cores(), machine.default_cpu_workers()
+    threads = cores // workers
     peaks = [in_processes(1, matrix_product, precision) for precision in ("float32", "bfloat16")]
     print(f"matrix product, one thread: float32 {peaks[0]:.0f}, bfloat16 {peaks[1]:.0f} GFLOP/s\n")
     print("| network | plain fit, images/s | ours, images/s | ratio | ours, GFLOP/s a thread |")
@@ -66,9 +67,10 @@ def speed(repeat: int) -> None:
         plain, ours = [], []
         for _ in range(repeat):  # in turns, so that what disturbs the machine disturbs both
             plain.append(in_processes(1, keras_defaults, values, threads=cores))
-            ours.append(in_processes(cores, as_here, values))
+            ours.append(in_processes(workers, as_here, values, threads=threads))
         ratios = [b / a for a, b in zip(plain, ours, strict=True)]
-        rate = 6 * multiply_accumulates(values) * statistics.median(ours) / cores / 1e9
+        rate = 6 * multiply_accumulates(values) * statistics.median(ours) / 1e9
+        rate /= workers * threads
         print(
             f"| {name} | {statistics.median(plain):.0f} | {statistics.median(ours):.0f} "
             f"| {statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f}) "
@@ -165,7 +167,7 @@ def second_epoch(model, **data) -> float:
     started: list[float] = []
 
     def begin(epoch: int, logs=None) -> None:
-        together.wait()  # or the first to be ready would have the machine for itself
+        together.wait(300)  # or the first to be ready would have the machine for itself
         started.append(time.time())
 
     clock = keras.callbacks.LambdaCallback(on_epoch_begin=begin)

@@ -27,8 +27,8 @@ experiment = Experiment(
     batch_size=256,
     patience=16,
     validation_fraction=1 / 12,
-    # Sampler and pruner are among the best of benchmarks/searchers.py: with TPE, a stricter pruner
-    # or an earlier model found less.
+    # Sampler and pruner are among the best of benchmarks/searchers.py, where successive halving,
+    # Hyperband and a model after six trials found less.
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20),
     # From the second epoch on, a trial below the median of those that came to their end is stopped.
     pruner=partial(optuna.pruners.MedianPruner, n_startup_trials=5, n_warmup_steps=2),

@@ -57,7 +57,7 @@ def _search(options: argparse.Namespace) -> None:
             alone(options.experiment),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
-            # The workers import TensorFlow while this process imports MLflow.
+            # A worker imports TensorFlow while this process imports MLflow.
             from rich.console import Console
 
             from mnist_cnn.search import Request, search

@@ -94,8 +94,11 @@ def search(request: Request, workers: Workers, console: Console) -> None:
 def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
     """A line if the machine has GPUs and Keras's backend not the libraries to use them."""
     there = machine.gpus()
-    if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
-        return []
+    try:
+        if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
+            return []
+    except CallLost as error:
+        raise UserError(f"Keras did not say whether it can use a GPU: {error}") from None
     return [
         f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "
         "`.venv/bin/uv pip install -e '.[gpu]'` for the libraries that it takes, or "

@@ -28,14 +28,27 @@ def results(tmp_path, monkeypatch):
 
 
 def test_what_was_measured_is_read_again_and_other_seconds_are_not(results):
-    assert bench.measured(300) == []
-    bench.write(ROWS, 300)
-    assert bench.measured(300) == ROWS
-    assert bench.measured(60) == []
+    assert bench.measured(300, "a") == []
+    bench.write(ROWS, 300, "a")
+    assert bench.measured(300, "a") == ROWS
+    assert bench.measured(60, "a") == []
+
+
+def test_runs_of_other_code_are_refused(results, monkeypatch):
+    monkeypatch.setattr(bench, "ROOT", results)
+    (results / "requirements.lock").touch()
+    (results / "mnist_cnn").mkdir()
+    code = results / "mnist_cnn/training.py"
+    code.write_text("epochs = 8")
+    bench.write(ROWS, 300, bench.subject())
+    assert bench.measured(300, bench.subject()) == ROWS
+    code.write_text("epochs = 9")
+    with pytest.raises(SystemExit, match="is of other code"):
+        bench.measured(300, bench.subject())
 
 
 def test_the_table_has_medians_over_all_seeds_and_how_many_came_so_far(results):
-    bench.write(ROWS, 300)
+    bench.write(ROWS, 300, "a")
     lines = (results / "table_300s.md").read_text().splitlines()
     ours = next(line for line in lines if line.startswith("| mnist-cnn |")).split(" | ")
     assert ours[1:4] == ["3", "1", "2"]  # seeds, trials, epochs
