@@ -58,6 +58,7 @@ experiment = replace(
     trials={trials},
     timeout_seconds=None,
     pruner=optuna.pruners.NopPruner,
+    screen=None,
     confirm=Confirm(trials=0),
 )
 """

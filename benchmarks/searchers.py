@@ -35,6 +35,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.surrogate import Surrogate, learn  # noqa: E402
+from mnist_cnn import screening  # noqa: E402
+from mnist_cnn.experiment import Screen  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results"
@@ -54,9 +56,11 @@ MEDIAN = partial(optuna.pruners.MedianPruner, 5)
 SHA = partial(optuna.pruners.SuccessiveHalvingPruner, 1)
 HYPERBAND = partial(optuna.pruners.HyperbandPruner, min_resource=1, max_resource=8)
 
+SCREEN = Screen(epochs=1, one_of=4)
+
 Sampler = Callable[..., optuna.samplers.BaseSampler]
 Pruner = Callable[[], optuna.pruners.BasePruner]
-SEARCHERS: dict[str, tuple[Sampler, Pruner]] = {
+SEARCHERS: dict[str, tuple[Sampler, Pruner] | tuple[Sampler, Pruner, Screen]] = {
     "random": (RANDOM, NO_PRUNER),
     "random, median from epoch 2": (RANDOM, partial(MEDIAN, 2)),
     "random, SHA 2": (RANDOM, partial(SHA, 2)),
@@ -77,6 +81,16 @@ SEARCHERS: dict[str, tuple[Sampler, Pruner]] = {
     "TPE after 20, SHA 4": (LATE_TPE, partial(SHA, 4)),
     "TPE after 20, Hyperband 3": (LATE_TPE, partial(HYPERBAND, reduction_factor=3)),
     "TPE after 20, ungrouped, median from epoch 2": (UNGROUPED_TPE, partial(MEDIAN, 2)),
+    "random, 1 of 4 screened at epoch 1": (RANDOM, NO_PRUNER, SCREEN),
+    "random, 1 of 4 screened at epoch 2": (RANDOM, NO_PRUNER, Screen(epochs=2, one_of=4)),
+    "random, 1 of 8 screened at epoch 1": (RANDOM, NO_PRUNER, Screen(epochs=1, one_of=8)),
+    "TPE after 10, 1 of 4 screened at epoch 1": (MIDDLE_TPE, NO_PRUNER, SCREEN),
+    "TPE after 20, 1 of 4 screened at epoch 1": (LATE_TPE, NO_PRUNER, SCREEN),
+    "TPE after 20, 1 of 4 screened at epoch 1, median from epoch 4": (
+        LATE_TPE,
+        partial(MEDIAN, 4),
+        SCREEN,
+    ),
 }
 
 
@@ -145,15 +159,18 @@ def search(
     """
     from experiments.mnist import experiment
 
-    sampler, pruner = SEARCHERS[searcher]
+    sampler, pruner, *screens = SEARCHERS[searcher]
+    screen = screens[0] if screens else None
     random = np.random.default_rng(seed)
     study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed), pruner=pruner())
     for baseline in experiment.baseline if baselines else [{}]:
-        study.enqueue_trial(dict(baseline))
+        screening.enqueue_in_full(study, baseline, "baseline")
     expected: dict[int, float] = {}
     events: list[Event] = []
 
     def begin(now: float) -> None:
+        if screen:
+            screening.enqueue_next(study, screen)
         trial = study.ask()
         middle = surrogate.expected(declare(trial))
         curve = middle + surrogate.luck[random.integers(len(surrogate.luck))]
@@ -176,6 +193,10 @@ def search(
             if study.best_trial.number == event.number:
                 history.append((event.second, expected[event.number]))
             begin(event.second + END_SECONDS)
+        elif screening.ends(screen, event.trial, event.epoch):
+            event.trial.set_user_attr(screening.LOOKED_AT, event.trial.params)
+            study.tell(event.trial, state=TrialState.PRUNED)
+            begin(event.second)
         elif event.trial.should_prune():
             study.tell(event.trial, state=TrialState.PRUNED)
             begin(event.second)

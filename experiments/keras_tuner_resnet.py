@@ -60,6 +60,7 @@ experiment = replace(
     epoch_images=800,
     batch_size=16,
     pruner=pruner,
+    screen=None,
     confirm=Confirm(trials=0),
     validation_fraction=1 / 6,
     baseline={"version": "v2", "learning_rate": 0.001},

@@ -28,5 +28,6 @@ experiment = replace(
     epoch_images=None,
     validation_fraction=1 / 6,
     baseline={"blocks": 2, "filters_0": 32, "filters_1": 64},
+    screen=None,
     confirm=Confirm(trials=1, seeds=1, max_seeds=1),
 )

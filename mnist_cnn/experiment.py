@@ -77,6 +77,25 @@ class Confirm:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """How configurations are screened: all are looked at briefly, the best are tried in full.
+
+    epochs: how long the look is.
+    one_of: of so many that were looked at, the best one is tried in full.
+    """
+
+    epochs: int = 1
+    one_of: int = 6
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.one_of < 2:
+            raise UserError(
+                f"Screen: epochs={self.epochs} must be at least 1 and one_of={self.one_of} at "
+                "least 2"
+            )
+
+
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
     """Optuna's TPE for spaces in which a parameter exists only with some values of others."""
     return optuna.samplers.TPESampler(seed=seed, group=True)
@@ -101,6 +120,7 @@ class Experiment:
     seed: of the split, the sampler and, with the trial's number, of each trial.
     sampler: called with `seed=`, returns the Optuna sampler.
     pruner: called without arguments, returns the Optuna pruner.
+    screen: how configurations are screened; None for all to be tried in full. Baselines always are.
     confirm: how the best trials are confirmed.
     baseline: the first trial's configuration, or a sequence of the first trials', which may be
         empty; what one leaves out has KerasTuner's default.
@@ -127,6 +147,7 @@ class Experiment:
     seed: int = 0
     sampler: Callable[..., optuna.samplers.BaseSampler] = grouped_tpe
     pruner: Callable[..., optuna.pruners.BasePruner] = optuna.pruners.MedianPruner
+    screen: Screen | None = None
     confirm: Confirm = field(default_factory=Confirm)
     baseline: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     precision: str | None = None
@@ -150,6 +171,11 @@ class Experiment:
         if not self.objectives:
             raise UserError(
                 "Experiment: objectives is empty; name one, as Maximize('val_accuracy')"
+            )
+        if self.screen and (len(self.objectives) > 1 or self.screen.epochs >= self.epochs):
+            raise UserError(
+                f"Experiment: screen={self.screen} takes a single objective and trials of more "
+                f"epochs than {self.epochs}; screen=None leaves it out"
             )
 
 
@@ -210,6 +236,7 @@ class Plan:
     timeout_seconds: float | None
     trial_timeout_seconds: float | None
     epochs: int
+    screen: Screen | None
     confirm: Confirm
     baselines: tuple[Mapping[str, Any], ...]
     description: Mapping[str, str]
@@ -225,6 +252,7 @@ def plan(name: str, experiment: Experiment) -> Plan:
         timeout_seconds=experiment.timeout_seconds,
         trial_timeout_seconds=experiment.trial_timeout_seconds,
         epochs=experiment.epochs,
+        screen=experiment.screen,
         confirm=experiment.confirm,
         baselines=baselines(experiment),
         description=describe(experiment),

@@ -16,7 +16,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from rich.console import Console
 
-from mnist_cnn import claim, confirmation, machine, tasks
+from mnist_cnn import claim, confirmation, machine, screening, tasks
 from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.mlruns import MLRUNS
@@ -258,6 +258,8 @@ class Search:
         study = self.study
         if self.done + len(self.workers.running) >= self.trials:
             return None
+        if study.plan.screen:
+            screening.enqueue_next(study.optuna_study, study.plan.screen)
         number = study.optuna_study.ask().number
         trial = study.trial(number)
         folder = study.trial_folder(number)

@@ -14,6 +14,7 @@ from mnist_cnn.experiment import Objective, Plan
 from mnist_cnn.journal import Journal
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints
 from mnist_cnn.outcome import end, tell
+from mnist_cnn.screening import enqueue_in_full
 from mnist_cnn.storage import open_storage
 
 MODELS_KEPT = 5
@@ -73,7 +74,7 @@ class Study:
     def enqueue_baselines(self) -> None:
         """Queue the experiment's known-good configurations, those that are not yet."""
         for baseline in self.plan.baselines[len(self.trials()) :]:
-            self.optuna_study.enqueue_trial(dict(baseline))
+            enqueue_in_full(self.optuna_study, baseline, "baseline")
 
     def trial_folder(self, number: int) -> Path:
         """Where the files of a trial lie."""

@@ -12,7 +12,7 @@ import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn import journal, space_source
+from mnist_cnn import journal, screening, space_source
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
@@ -48,16 +48,20 @@ def run_trial(
     _refuse_changed(experiment, study)
     journal = Journal(folder)
     if not journal.ended:
+        trial = optuna.trial.Trial(study, trial_id)
+        tags = {"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"}
+        if screening.IN_FULL in trial.user_attrs:
+            tags["optuna.in_full"] = str(trial.user_attrs[screening.IN_FULL])
         run = Run(
             experiment=experiment,
             data=load_data(experiment_name),
             journal=journal,
             title=f"trial {number:03d}",
-            tags={"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"},
+            tags=tags,
             epochs=experiment.epochs,
             seed=derived_seed(experiment.seed, number),
         )
-        _train(run, optuna.trial.Trial(study, trial_id))
+        _train(run, trial)
     tell(study, number, journal)
 
 
@@ -141,7 +145,8 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
 def _train(run: Run, trial: optuna.Trial) -> None:
     objectives = run.experiment.objectives
     reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    pruned = False
+    hp = TrialHyperParameters(trial)
+    pruned = ""  # why
 
     def report(epoch: int, metrics: EpochMetrics) -> bool:
         nonlocal pruned
@@ -149,10 +154,13 @@ def _train(run: Run, trial: optuna.Trial) -> None:
             return False  # Optuna neither takes reports of such a trial nor prunes it
         if epoch not in reported:
             trial.report(metrics[objectives[0].metric], epoch)
-        pruned = epoch < run.epochs and trial.should_prune()
-        return pruned
+        if screening.ends(run.experiment.screen, trial, epoch):
+            trial.set_user_attr(screening.LOOKED_AT, hp.values)
+            pruned = f"looked at up to epoch {epoch}"
+        elif epoch < run.epochs and trial.should_prune():
+            pruned = f"behind the others after epoch {epoch}"
+        return bool(pruned)
 
-    hp = TrialHyperParameters(trial)
     try:
         summary = run.train(hp, report)
     except (UserError, StorageInternalError):
@@ -168,8 +176,7 @@ def _train(run: Run, trial: optuna.Trial) -> None:
         end(run.journal, "FAIL", reason=one_line(error))
     else:
         if pruned:
-            reason = f"behind the others after epoch {run.journal.last_step}"
-            end(run.journal, "PRUNED", reason=reason, summary=summary)
+            end(run.journal, "PRUNED", reason=pruned, summary=summary)
         else:
             values = {item.metric: objective_value(summary, item.metric) for item in objectives}
             if bad := [metric for metric, value in values.items() if math.isnan(value)]:

@@ -49,6 +49,7 @@ def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storag
         timeout_seconds=None,
         trial_timeout_seconds=None,
         epochs=6,
+        screen=None,
         confirm=confirm or Confirm(trials=0),
         baselines=(),
         description={"space": "search_spaces.cnn.cnn", "epochs": "6", "note": "<script>x</script>"},

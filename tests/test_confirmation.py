@@ -31,6 +31,7 @@ def study(tmp_path):
             timeout_seconds=None,
             trial_timeout_seconds=None,
             epochs=2,
+            screen=None,
             confirm=confirm,
             baselines=(),
             description={},

@@ -18,6 +18,7 @@ from mnist_cnn.experiment import (
     Experiment,
     Maximize,
     Minimize,
+    Screen,
     describe,
     experiment_names,
     fingerprint,
@@ -101,6 +102,21 @@ def experiment():
 def test_a_value_out_of_range_is_refused_by_name(experiment, name, value):
     with pytest.raises(UserError, match=f"Experiment: {name}"):
         replace(experiment, **{name: value})
+
+
+@pytest.mark.parametrize("given", [{"epochs": 0}, {"one_of": 1}])
+def test_a_screen_that_cannot_be_meant_is_refused(given):
+    with pytest.raises(UserError, match="must be at least"):
+        Screen(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"epochs": 1}, {"objectives": (Maximize("val_accuracy"), Minimize("parameters"))}],
+)
+def test_a_screen_that_has_nothing_to_compare_is_refused(experiment, given):
+    with pytest.raises(UserError, match=r"screen=.* leaves it out"):
+        replace(experiment, screen=Screen(), **given)
 
 
 def test_a_misspelt_field_is_refused(experiment):
@@ -212,6 +228,7 @@ CHANGES = {
         partial_tpe(group=True, n_startup_trials=3),
     ],
     "pruner": [optuna.pruners.NopPruner, patient(2), patient(3)],
+    "screen": [Screen(), Screen(epochs=2), Screen(one_of=3)],
     "baseline": [{"units": 3}, {"units": 4}],
     "precision": ["float32"],
     "jit_compile": [True],

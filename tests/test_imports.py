@@ -24,6 +24,7 @@ ORDER = (
     "chart",
     "curves",
     "journal",
+    "screening",
     "hyperparameters",
     "architecture",
     "training",

@@ -29,6 +29,7 @@ PLAN = Plan(
     timeout_seconds=None,
     trial_timeout_seconds=None,
     epochs=2,
+    screen=None,
     confirm=Confirm(trials=0),
     baselines=({"width": 1.0}, {"width": 2.0}),
     description={},

@@ -221,6 +221,11 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
 def nothing_completed(study: Study) -> str:
     """The message for a study without a single complete trial."""
     failed = study.trials(TrialState.FAIL)
+    if not failed and study.finished():
+        return (
+            f"{study.name}: configurations were looked at and none was tried in full; go on with "
+            "more of them, TRIALS="
+        )
     if not failed:
         return (
             f"{study.name}: no trial came to its end in time; the same command goes on with those "

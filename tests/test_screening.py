@@ -1,0 +1,118 @@
+"""Screening: who is stopped after a look, and who goes on; in studies, and in a real search."""
+
+import optuna
+import pytest
+from faults import Search, agrees, make_project
+from optuna.trial import TrialState
+
+from mnist_cnn.experiment import Screen
+from mnist_cnn.screening import IN_FULL, LOOKED_AT, ends, enqueue_in_full, enqueue_next
+
+SCREEN = Screen(epochs=2, one_of=3)
+
+
+def look(study, score, state=TrialState.PRUNED):
+    """A trial that was looked at and had this score in its second epoch."""
+    trial = study.ask()
+    trial.report(0.5, 1)
+    trial.report(score, 2)
+    trial.set_user_attr(LOOKED_AT, {"units": trial.number})
+    study.tell(trial, state=state)
+
+
+def gone_on(study):
+    """Of which trials, in this order, the configuration is tried in full."""
+    return [t.user_attrs[IN_FULL] for t in study.trials if IN_FULL in t.user_attrs]
+
+
+@pytest.mark.parametrize(
+    ("direction", "scores"),
+    [("maximize", [0.7, 0.9, 0.8]), ("minimize", [0.3, 0.1, 0.2])],
+)
+def test_the_best_of_so_many_goes_on_once_and_with_its_own_values(direction, scores):
+    study = optuna.create_study(direction=direction)
+    for number, score in enumerate(scores):
+        assert gone_on(study) == []
+        look(study, score)
+        assert study.trials[-1].number == number
+        enqueue_next(study, SCREEN)
+    enqueue_next(study, SCREEN)
+    assert gone_on(study) == [1]
+    assert study.trials[3].state == TrialState.WAITING
+    assert study.trials[3].system_attrs["fixed_params"] == {"units": 1}
+
+
+def test_the_second_best_follows_when_there_are_twice_as_many():
+    study = optuna.create_study(direction="maximize")
+    for score in (0.1, 0.7, 0.6, 0.2, 0.3, 0.4):
+        look(study, score)
+    for _ in range(5):
+        enqueue_next(study, SCREEN)
+    assert gone_on(study) == [1, 2]
+
+
+def test_only_trials_that_ended_with_a_score_are_counted():
+    study = optuna.create_study(direction="maximize")
+    look(study, float("nan"))
+    for score in (0.7, 0.6):
+        look(study, score)
+    running = study.ask()
+    running.report(0.9, 2)
+    running.set_user_attr(LOOKED_AT, {})
+    pruned = study.ask()  # by a pruner, before its look was over
+    pruned.report(0.9, 1)
+    study.tell(pruned, state=TrialState.PRUNED)
+    enqueue_next(study, SCREEN)
+    assert gone_on(study) == []
+    look(study, 0.5)
+    enqueue_next(study, SCREEN)
+    assert gone_on(study) == [1]
+
+
+def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
+    study = optuna.create_study()
+    enqueue_in_full(study, {}, "baseline")
+    baseline, screened = study.ask(), study.ask()
+    assert [ends(SCREEN, screened, epoch) for epoch in (1, 2, 3)] == [False, True, True]
+    assert not any(ends(SCREEN, baseline, epoch) for epoch in (1, 2, 3))
+    assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
+
+
+SCREENED = (
+    "space=harmless, epochs=3, baseline=(), "
+    "screen=__import__('mnist_cnn.experiment').experiment.Screen(epochs=1, one_of=2)"
+)
+
+
+def test_a_search_tries_in_full_what_is_among_the_better_half_of_those_it_looked_at(tmp_path):
+    root = make_project(tmp_path, screened=f"trials=6, {SCREENED}")
+    code, _, err = Search(root, experiment="screened").finish()
+    assert code == 0, err
+    study, _, _, runs = agrees(root, "screened-1")
+    tags = [run.data.tags for run in runs if run.data.tags["kind"] == "trial"]
+    in_full = {tag["optuna.trial"]: tag.get("optuna.in_full") for tag in tags}
+    looks: dict[int, float] = {}
+    tried = []
+    for trial in study.trials:
+        if (of := trial.user_attrs.get(IN_FULL)) is None:
+            assert trial.state == TrialState.PRUNED
+            assert trial.user_attrs["reason"] == "looked at up to epoch 1"
+            assert list(trial.intermediate_values) == [1]
+            looks[trial.number] = trial.intermediate_values[1]
+        else:
+            assert trial.state == TrialState.COMPLETE
+            assert trial.params == study.trials[of].params
+            assert list(trial.intermediate_values) == [1, 2, 3]
+            assert of in sorted(looks, key=looks.__getitem__, reverse=True)[: len(looks) // 2]
+            assert in_full[str(trial.number)] == str(of)
+            tried.append(of)
+    assert len(tried) == len(set(tried)) == 6 - len(looks) >= 2
+
+
+def test_a_search_in_which_none_was_tried_in_full_says_so(tmp_path):
+    root = make_project(tmp_path, screened=f"trials=1, {SCREENED}")
+    code, _, err = Search(root, experiment="screened").finish()
+    assert code == 1
+    assert err.splitlines()[-1].endswith(
+        "configurations were looked at and none was tried in full; go on with more of them, TRIALS="
+    )
