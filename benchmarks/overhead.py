@@ -6,8 +6,8 @@
 `trial` tells what Optuna's and MLflow's bookkeeping of one trial takes. A study is filled with
 finished trials; then a few trials go their way through the same functions as in a search, without a
 model: a worker opens the study and samples all parameters of search_spaces/cnn.py, reports six
-epochs, asks whether to prune, writes the journal, tells Optuna; the search process ranks and
-delivers to MLflow. Milliseconds, medians.
+epochs, asks whether to prune, writes the journal, tells Optuna; the search process screens, ranks,
+and delivers to MLflow. Milliseconds, medians.
 
 `search` runs the real command on experiments/mnist.py, without pruning and confirmation, and adds
 up what its trials' journals say: how long the workers were busy from their first trial's start to
@@ -31,9 +31,10 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import optuna  # noqa: E402
+from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
-from mnist_cnn import journal  # noqa: E402
+from mnist_cnn import confirmation, journal, screening  # noqa: E402
 from mnist_cnn.delivery import Delivery  # noqa: E402
 from mnist_cnn.experiment import plan  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
@@ -148,6 +149,7 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
     delivery.deliver()
     for place in range(repeat + 1):
         with timed("ask"):
+            screening.enqueue_next(study.optuna_study, study.plan.screen)
             asked = study.optuna_study.ask()
         with timed("open"):
             sampler = experiment.sampler(seed=place)
@@ -174,23 +176,28 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
             tell(seen, asked.number, notes)
         with timed("rank"):
             study.clean([asked.number])
+            confirmation.expected_seconds(study, workers=2)
         with timed("deliver"):
             delivery.deliver()
     return {step: values[1:] for step, values in seconds.items()}  # the first one warms up
 
 
 def past(number: int, template) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials with random parameters."""
+    """Finished trials with random parameters: three of four were only looked at."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found = []
     for _ in range(number):
         trial = sampler.ask(template.distributions)
+        score = 0.9 + 0.001 * (trial.number % 90)
+        looked_at = trial.number % 4 > 0
         found.append(
             optuna.trial.create_trial(
+                state=TrialState.PRUNED if looked_at else TrialState.COMPLETE,
                 params=trial.params,
                 distributions=template.distributions,
-                value=0.9 + 0.001 * (trial.number % 90),
-                intermediate_values=dict.fromkeys(range(1, EPOCHS + 1), 0.9),
+                value=None if looked_at else score,
+                user_attrs={screening.LOOKED_AT: trial.params} if looked_at else {},
+                intermediate_values=dict.fromkeys(range(1, 2 if looked_at else EPOCHS + 1), score),
             )
         )
     return found

@@ -3,9 +3,10 @@
     .venv/bin/python benchmarks/searchers.py [--seeds 100] [--seconds 330] [--baselines]
 
 No network is trained: a regression on recorded curves (surrogate.py) says how a training goes, and
-its luck is drawn anew for each trial. Real Optuna studies with the real space search on it, two
-workers on a clock that is set forward. Method: K. Eggensperger, F. Hutter, H. Hoos, K.
-Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates" (AAAI 2015).
+its luck is drawn anew for each trial. Real Optuna studies with the real space, and screening as it
+is, search on it, two workers on a clock that is set forward. Method: K. Eggensperger, F. Hutter,
+H. Hoos, K. Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates" (AAAI
+2015).
 
 A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
 regression's without the luck: a trial that was lucky does not count as good. Beside it stands when
@@ -272,7 +273,7 @@ def plot(found: dict[str, list[Outcome]], seconds: float, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     grid = np.linspace(0, seconds, 300)
-    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(12, 6), layout="constrained")
     for place, (name, outcomes) in enumerate(found.items()):
         errors = 100 * np.array([outcome.errors(grid) for outcome in outcomes])
         seen = ~np.isnan(errors).any(axis=0)
@@ -289,7 +290,7 @@ def plot(found: dict[str, list[Outcome]], seconds: float, path: Path) -> None:
         title=f"Searchers on recorded curves: mean and standard error of {len(outcomes)} seeds",
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside right center")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
