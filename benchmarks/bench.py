@@ -6,8 +6,8 @@ Every method runs alone for SECONDS, one after the other, once for each seed, wh
 the validation split. A run's clock begins with its process, so imports are included. Written to
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
 `epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
-hours may be interrupted; delete the file to begin anew. Runs of other code, packages or processors
-are never mixed.
+hours may be interrupted; delete the file to begin anew. Runs of other code, locked packages or
+processors are never mixed.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def epochs_file(seconds: float) -> Path:
 
 
 def subject() -> str:
-    """A digest of what is measured: the code, the packages, the processor."""
+    """A digest of what is measured: the code, the locked packages, the processor."""
     files = [ROOT / "requirements.lock"]
     for folder in ("benchmarks/peers", "experiments", "mnist_cnn", "search_spaces"):
         files += sorted((ROOT / folder).rglob("*.py"))

@@ -23,7 +23,8 @@ class Surrogate:
 
     levels: of a parameter in words its choices. luck: what a seed adds, (n, 2 * epochs): log10 of
     the error, then log10 of the seconds, of every epoch. correlation: Spearman's, of the last
-    epoch's error with its prediction for configurations that the regression had not seen.
+    epoch's error with its prediction for configurations that the regression had not seen; so_far:
+    with the error after each epoch.
     """
 
     names: list[str]
@@ -31,6 +32,7 @@ class Surrogate:
     regression: Any
     luck: NDArray[np.float64]
     correlation: float
+    so_far: NDArray[np.float64]
     curves: int
 
     def expected(self, params: dict[str, Any]) -> NDArray[np.float64]:
@@ -81,7 +83,9 @@ def learn(file: Path = CURVES) -> Surrogate:
     y = np.array([logarithms(record) for record in first.values()])
     regression = ExtraTreesRegressor(60, max_features=0.5, min_samples_leaf=2, random_state=0)
     unseen = cross_val_predict(regression, x, y, cv=min(20, len(x)))
-    correlation = float(spearmanr(unseen[:, length - 1], y[:, length - 1]).statistic)
+    last = y[:, length - 1]
+    correlation = float(spearmanr(unseen[:, length - 1], last).statistic)
+    so_far = np.array([spearmanr(y[:, epoch], last).statistic for epoch in range(length)])
     # The difference of two curves has twice the variance of one.
     apart = np.array(
         [
@@ -91,7 +95,7 @@ def learn(file: Path = CURVES) -> Surrogate:
         ]
     )
     luck = np.concatenate([apart, -apart])
-    return Surrogate(names, levels, regression.fit(x, y), luck, correlation, len(x))
+    return Surrogate(names, levels, regression.fit(x, y), luck, correlation, so_far, len(x))
 
 
 def logarithms(record: dict[str, Any]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ experiment = Experiment(
     batch_size=256,
     patience=16,
     validation_fraction=1 / 12,
-    # Screening, sampler and pruner are what found most, and soonest, in benchmarks/searchers.py.
+    # Screening comes soonest to 99 % in benchmarks/searchers.py; sampler and pruner change little.
     screen=Screen(epochs=1, one_of=4),
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20),
     # From half-way on, a trial below the median of those that came to their end is stopped.

@@ -81,12 +81,14 @@ class Confirm:
 class Screen:
     """How configurations are screened: all are looked at briefly, the best are tried in full.
 
+    A look is a trial of its own, which ends as pruned, and counts as one.
+
     epochs: how long the look is.
     one_of: of so many that were looked at, the best one is tried in full.
     """
 
     epochs: int = 1
-    one_of: int = 6
+    one_of: int = 4
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.one_of < 2:
@@ -175,7 +177,7 @@ class Experiment:
         if self.screen and (len(self.objectives) > 1 or self.screen.epochs >= self.epochs):
             raise UserError(
                 f"Experiment: screen={self.screen} takes a single objective and trials of more "
-                f"epochs than {self.epochs}; screen=None leaves it out"
+                f"than {self.screen.epochs} epochs; screen=None leaves it out"
             )
 
 

@@ -1,10 +1,10 @@
 """Screening: many configurations are looked at briefly, and the best of them tried in full.
 
 Asynchronous successive halving (L. Li et al., "A System for Massively Parallel Hyperparameter
-Tuning", MLSys 2020) with one rung: whenever a worker is free, the best of those looked at goes on
-if it is among the best `1 / one_of`, and else another one is looked at. Optuna's
-`SuccessiveHalvingPruner` never goes back to a trial that it stopped, so the first ones, with
-nothing to be compared with, all go on.
+Tuning", MLSys 2020) with one rung: whenever a worker is free, the best of those looked at that has
+not gone on yet does, if it is among the best `1 / one_of`, and else another one is looked at.
+Optuna's `SuccessiveHalvingPruner` never goes back to a trial that it stopped, so it judges each by
+the few that came before.
 
 A configuration that goes on begins anew as a trial of its own, which costs it the look once more:
 so a trial is never both ended and waiting, and a search that is killed has nothing to mend.

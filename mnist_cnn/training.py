@@ -162,6 +162,8 @@ def train(
         model.steps_per_execution = steps // calls
         steps = calls * model.steps_per_execution
         one_cycle(model.optimizer, steps * epochs)
+        # Before the checkpoint is restored, and with it the state of what is random.
+        build_metrics(model, images)
     model.optimizer.build(model.trainable_variables)
     checkpoint.restore(model)
     done = len(checkpoint.history)
@@ -177,7 +179,6 @@ def train(
         arrays = (validation.x, validation.y)
         space.fit(hp, model, images.x, images.y, validation_data=arrays, **common)  # type: ignore[union-attr]
     else:
-        build_metrics(model, images)
         model.fit(
             batches(images, batch_size, seed, done * steps),
             steps_per_epoch=steps,

@@ -155,7 +155,9 @@ def _train(run: Run, trial: optuna.Trial) -> None:
         if epoch not in reported:
             trial.report(metrics[objectives[0].metric], epoch)
         if screening.ends(run.experiment.screen, trial, epoch):
-            trial.set_user_attr(screening.LOOKED_AT, hp.values)
+            if screening.LOOKED_AT not in trial.user_attrs:
+                # Else `hp` may lack what a HyperModel's own `fit` declared before an interruption.
+                trial.set_user_attr(screening.LOOKED_AT, hp.values)
             pruned = f"looked at up to epoch {epoch}"
         elif epoch < run.epochs and trial.should_prune():
             pruned = f"behind the others after epoch {epoch}"

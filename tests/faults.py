@@ -110,7 +110,7 @@ def network(hp, trap):
 EXPERIMENT = """
 from dataclasses import replace
 from experiments.smoke import experiment as smoke
-from mnist_cnn.experiment import Confirm
+from mnist_cnn.experiment import Confirm, Screen
 from search_spaces.traps import harmless, smallest, traps
 
 BEFORE = {{

@@ -112,11 +112,11 @@ def test_a_screen_that_cannot_be_meant_is_refused(given):
 
 @pytest.mark.parametrize(
     "given",
-    [{"epochs": 1}, {"objectives": (Maximize("val_accuracy"), Minimize("parameters"))}],
+    [{"epochs": 3}, {"objectives": (Maximize("val_accuracy"), Minimize("parameters"))}],
 )
 def test_a_screen_that_has_nothing_to_compare_is_refused(experiment, given):
-    with pytest.raises(UserError, match=r"screen=.* leaves it out"):
-        replace(experiment, screen=Screen(), **given)
+    with pytest.raises(UserError, match=r"screen=.* more than 3 epochs; .* leaves it out"):
+        replace(experiment, screen=Screen(epochs=3), **given)
 
 
 def test_a_misspelt_field_is_refused(experiment):

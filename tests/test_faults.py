@@ -28,6 +28,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.journal import read
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.screening import IN_FULL
 from mnist_cnn.storage import CLAIMS, engine
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,27 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
         assert trial.state == other.state
         assert trial.intermediate_values == other.intermediate_values
         assert trial.values == other.values
+
+
+def test_a_screened_search_that_is_killed_tries_each_in_full_once(tmp_path):
+    root = make_project(
+        tmp_path,
+        screened="space=harmless, trials=10, epochs=4, baseline=(), "
+        "screen=Screen(epochs=1, one_of=2)",
+    )
+    for kill in (Search.kill, Search.orphan, Search.kill):
+        search = Search(root, experiment="screened", workers=2)
+        before = epochs(search.events())
+        assert search.wait_for(lambda events, n=before + 3: epochs(events) >= n)
+        kill(search)
+    code, _, err = Search(root, experiment="screened", workers=2).finish()
+    assert code == 0, err
+    study, *_ = agrees(root, "screened-1")
+    assert [trial.state.is_finished() for trial in study.trials] == [True] * 10
+    in_full = [trial for trial in study.trials if IN_FULL in trial.user_attrs]
+    looks = [trial.user_attrs[IN_FULL] for trial in in_full]
+    assert len(looks) == len(set(looks)) >= 2
+    assert [trial.params for trial in in_full] == [study.trials[look].params for look in looks]
 
 
 def test_a_trial_that_goes_wrong_in_any_way_costs_itself_only(tmp_path, note):

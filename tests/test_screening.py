@@ -11,13 +11,13 @@ from mnist_cnn.screening import IN_FULL, LOOKED_AT, ends, enqueue_in_full, enque
 SCREEN = Screen(epochs=2, one_of=3)
 
 
-def look(study, score, state=TrialState.PRUNED):
+def look(study, score):
     """A trial that was looked at and had this score in its second epoch."""
     trial = study.ask()
     trial.report(0.5, 1)
     trial.report(score, 2)
     trial.set_user_attr(LOOKED_AT, {"units": trial.number})
-    study.tell(trial, state=state)
+    study.tell(trial, state=TrialState.PRUNED)
 
 
 def gone_on(study):
@@ -78,15 +78,18 @@ def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
 
 
-SCREENED = (
-    "space=harmless, epochs=3, baseline=(), "
-    "screen=__import__('mnist_cnn.experiment').experiment.Screen(epochs=1, one_of=2)"
-)
+SCREENED = "space=harmless, epochs=3, baseline=(), screen=Screen(epochs=1, one_of=2)"
 
 
-def test_a_search_tries_in_full_what_is_among_the_better_half_of_those_it_looked_at(tmp_path):
-    root = make_project(tmp_path, screened=f"trials=6, {SCREENED}")
+def test_a_search_that_only_looked_says_so_and_extended_tries_the_better_half_in_full(tmp_path):
+    root = make_project(tmp_path, screened=f"trials=1, {SCREENED}")
     code, _, err = Search(root, experiment="screened").finish()
+    assert code == 1
+    told = err.splitlines()[-1]
+    assert "screened-1: configurations looked at: 1, tried in full: none; " in told
+    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` more than 1 goes on" in told
+    search = Search(root, "--study", "screened-1", "--trials", "6", experiment="screened")
+    code, _, err = search.finish()
     assert code == 0, err
     study, _, _, runs = agrees(root, "screened-1")
     tags = [run.data.tags for run in runs if run.data.tags["kind"] == "trial"]
@@ -107,12 +110,3 @@ def test_a_search_tries_in_full_what_is_among_the_better_half_of_those_it_looked
             assert in_full[str(trial.number)] == str(of)
             tried.append(of)
     assert len(tried) == len(set(tried)) == 6 - len(looks) >= 2
-
-
-def test_a_search_in_which_none_was_tried_in_full_says_so(tmp_path):
-    root = make_project(tmp_path, screened=f"trials=1, {SCREENED}")
-    code, _, err = Search(root, experiment="screened").finish()
-    assert code == 1
-    assert err.splitlines()[-1].endswith(
-        "configurations were looked at and none was tried in full; go on with more of them, TRIALS="
-    )

@@ -24,7 +24,6 @@ from mnist_cnn.training import (
     TrainingFailed,
     batches,
     evaluation_batches,
-    on_gpu,
     one_cycle,
     precision,
     train,
@@ -131,7 +130,7 @@ def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
 def test_the_precision_is_the_experiments_else_that_of_what_computes(monkeypatch):
     none = Experiment(space=dense, dataset=mnist)
     own = replace(none, precision="float16")
-    assert not on_gpu()
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
     assert (precision(own), precision(none)) == ("float16", machine.precision())
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
     assert (precision(own), precision(none)) == ("float16", "float32")

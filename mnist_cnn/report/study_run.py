@@ -21,6 +21,7 @@ from mnist_cnn.report.page import report_page
 from mnist_cnn.report.pictures import draw_pictures
 from mnist_cnn.report.wording import STATE_WORDS, fresh_seeds, number, short
 from mnist_cnn.report.wording import configuration as in_words
+from mnist_cnn.screening import LOOKED_AT
 from mnist_cnn.study import Study
 from mnist_cnn.tracking import NOTE
 from mnist_cnn.workers import CallLost, Workers
@@ -221,10 +222,12 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
 def nothing_completed(study: Study) -> str:
     """The message for a study without a single complete trial."""
     failed = study.trials(TrialState.FAIL)
-    if not failed and study.finished():
+    looks = [trial for trial in study.finished() if LOOKED_AT in trial.user_attrs]
+    if looks and len(study.finished()) >= study.wanted_trials(None):
         return (
-            f"{study.name}: configurations were looked at and none was tried in full; go on with "
-            "more of them, TRIALS="
+            f"{study.name}: configurations looked at: {len(looks)}, tried in full: none; "
+            f"`make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` more than "
+            f"{len(study.finished())} goes on"
         )
     if not failed:
         return (
