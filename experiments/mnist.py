@@ -32,8 +32,8 @@ experiment = Experiment(
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20),
     # From half-way on, a trial below the median of those that came to their end is stopped.
     pruner=partial(optuna.pruners.MedianPruner, n_startup_trials=5, n_warmup_steps=4),
-    # The best ones are then trained for ten passes, which one or another gains more from than the
-    # rest; second seeds have what time is left.
+    # The best after two passes is not always the best after ten, so three are trained for ten, on
+    # second seeds too where time is left.
     confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=44),
     baseline=(
         # The good network that is there soonest: 99.2 % of the validation images in one trial.
