@@ -62,9 +62,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=METHODS, metavar="METHOD", default=METHODS)
     options = parser.parse_args()
     methods = {name: METHODS[name] for name in options.only}
-    if importlib.util.find_spec("ray") is None:
+    ray = [name for name, (module, *_) in methods.items() if module == "ray_search"]
+    if ray and importlib.util.find_spec("ray") is None:
         print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to have it")
-        methods = {name: method for name, method in methods.items() if method[0] != "ray_search"}
+        for name in ray:
+            del methods[name]
     RESULTS.mkdir(exist_ok=True)
     what = subject()
     rows = measured(options.seconds, what)
