@@ -78,11 +78,12 @@ def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
 
 
-SCREENED = "space=harmless, epochs=3, baseline=(), screen=Screen(epochs=1, one_of=2)"
-
-
 def test_a_search_that_only_looked_says_so_and_extended_tries_the_better_half_in_full(tmp_path):
-    root = make_project(tmp_path, screened=f"trials=1, {SCREENED}")
+    root = make_project(
+        tmp_path,
+        screened="space=harmless, trials=1, epochs=3, baseline=(), "
+        "screen=Screen(epochs=1, one_of=2)",
+    )
     code, _, err = Search(root, experiment="screened").finish()
     assert code == 1
     told = err.splitlines()[-1]

@@ -222,12 +222,13 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
 def nothing_completed(study: Study) -> str:
     """The message for a study without a single complete trial."""
     failed = study.trials(TrialState.FAIL)
-    looks = [trial for trial in study.finished() if LOOKED_AT in trial.user_attrs]
-    if looks and len(study.finished()) >= study.wanted_trials(None):
+    finished = study.finished()
+    looks = sum(LOOKED_AT in trial.user_attrs for trial in finished)
+    if looks and len(finished) >= study.wanted_trials(None):
         return (
-            f"{study.name}: configurations looked at: {len(looks)}, tried in full: none; "
+            f"{study.name}: configurations looked at: {looks}, tried in full: none; "
             f"`make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` more than "
-            f"{len(study.finished())} goes on"
+            f"{len(finished)} goes on"
         )
     if not failed:
         return (
