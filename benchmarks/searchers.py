@@ -45,6 +45,7 @@ WORKERS = 2
 GOOD = 0.99
 # Rough estimates of what a trial takes beside its epochs: to sample and build, to score and save.
 START_SECONDS, END_SECONDS = 0.5, 0.8
+AGAIN_SECONDS = 1.0  # what goes on is traced again; a recorded first epoch has that in it
 
 RANDOM = optuna.samplers.RandomSampler
 # Random for so many trials first. Grouped: a parameter that not all trials have is modelled too.
@@ -52,42 +53,49 @@ EARLY_TPE = partial(optuna.samplers.TPESampler, group=True, n_startup_trials=6)
 MIDDLE_TPE = partial(optuna.samplers.TPESampler, group=True, n_startup_trials=10)
 LATE_TPE = partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20)
 UNGROUPED_TPE = partial(optuna.samplers.TPESampler, n_startup_trials=20)
-NO_PRUNER = optuna.pruners.NopPruner
 MEDIAN = partial(optuna.pruners.MedianPruner, 5)
 SHA = partial(optuna.pruners.SuccessiveHalvingPruner, 1)
 HYPERBAND = partial(optuna.pruners.HyperbandPruner, min_resource=1, max_resource=8)
 
 SCREEN = Screen(epochs=1, one_of=4)
 
-Sampler = Callable[..., optuna.samplers.BaseSampler]
-Pruner = Callable[[], optuna.pruners.BasePruner]
-SEARCHERS: dict[str, tuple[Sampler, Pruner] | tuple[Sampler, Pruner, Screen]] = {
-    "random": (RANDOM, NO_PRUNER),
-    "random, median from epoch 2": (RANDOM, partial(MEDIAN, 2)),
-    "random, SHA 2": (RANDOM, partial(SHA, 2)),
-    "random, SHA 4": (RANDOM, partial(SHA, 4)),
-    "TPE after 6": (EARLY_TPE, NO_PRUNER),
-    "TPE after 6, best third from epoch 1": (
+
+@dataclass(frozen=True)
+class Searcher:
+    """What an experiment's fields of these names may be."""
+
+    sampler: Callable[..., optuna.samplers.BaseSampler]
+    pruner: Callable[[], optuna.pruners.BasePruner] = optuna.pruners.NopPruner
+    screen: Screen | None = None
+
+
+SEARCHERS = {
+    "random": Searcher(RANDOM),
+    "random, median from epoch 2": Searcher(RANDOM, partial(MEDIAN, 2)),
+    "random, SHA 2": Searcher(RANDOM, partial(SHA, 2)),
+    "random, SHA 4": Searcher(RANDOM, partial(SHA, 4)),
+    "TPE after 6": Searcher(EARLY_TPE),
+    "TPE after 6, best third from epoch 1": Searcher(
         EARLY_TPE,
         partial(optuna.pruners.PercentilePruner, 33.0, 3, 1),
     ),
-    "TPE after 6, median from epoch 2": (EARLY_TPE, partial(MEDIAN, 2)),
-    "TPE after 10": (MIDDLE_TPE, NO_PRUNER),
-    "TPE after 10, median from epoch 2": (MIDDLE_TPE, partial(MEDIAN, 2)),
-    "TPE after 20": (LATE_TPE, NO_PRUNER),
-    "TPE after 20, median from epoch 1": (LATE_TPE, partial(MEDIAN, 1)),
-    "TPE after 20, median from epoch 2": (LATE_TPE, partial(MEDIAN, 2)),
-    "TPE after 20, median from epoch 4": (LATE_TPE, partial(MEDIAN, 4)),
-    "TPE after 20, SHA 2": (LATE_TPE, partial(SHA, 2)),
-    "TPE after 20, SHA 4": (LATE_TPE, partial(SHA, 4)),
-    "TPE after 20, Hyperband 3": (LATE_TPE, partial(HYPERBAND, reduction_factor=3)),
-    "TPE after 20, ungrouped, median from epoch 2": (UNGROUPED_TPE, partial(MEDIAN, 2)),
-    "random, 1 of 4 screened at epoch 1": (RANDOM, NO_PRUNER, SCREEN),
-    "random, 1 of 4 screened at epoch 2": (RANDOM, NO_PRUNER, Screen(epochs=2, one_of=4)),
-    "random, 1 of 8 screened at epoch 1": (RANDOM, NO_PRUNER, Screen(epochs=1, one_of=8)),
-    "TPE after 10, 1 of 4 screened at epoch 1": (MIDDLE_TPE, NO_PRUNER, SCREEN),
-    "TPE after 20, 1 of 4 screened at epoch 1": (LATE_TPE, NO_PRUNER, SCREEN),
-    "TPE after 20, 1 of 4 screened at epoch 1, median from epoch 4": (
+    "TPE after 6, median from epoch 2": Searcher(EARLY_TPE, partial(MEDIAN, 2)),
+    "TPE after 10": Searcher(MIDDLE_TPE),
+    "TPE after 10, median from epoch 2": Searcher(MIDDLE_TPE, partial(MEDIAN, 2)),
+    "TPE after 20": Searcher(LATE_TPE),
+    "TPE after 20, median from epoch 1": Searcher(LATE_TPE, partial(MEDIAN, 1)),
+    "TPE after 20, median from epoch 2": Searcher(LATE_TPE, partial(MEDIAN, 2)),
+    "TPE after 20, median from epoch 4": Searcher(LATE_TPE, partial(MEDIAN, 4)),
+    "TPE after 20, SHA 2": Searcher(LATE_TPE, partial(SHA, 2)),
+    "TPE after 20, SHA 4": Searcher(LATE_TPE, partial(SHA, 4)),
+    "TPE after 20, Hyperband 3": Searcher(LATE_TPE, partial(HYPERBAND, reduction_factor=3)),
+    "TPE after 20, ungrouped, median from epoch 2": Searcher(UNGROUPED_TPE, partial(MEDIAN, 2)),
+    "random, 1 of 4 screened at epoch 1": Searcher(RANDOM, screen=SCREEN),
+    "random, 1 of 4 screened at epoch 2": Searcher(RANDOM, screen=Screen(epochs=2, one_of=4)),
+    "random, 1 of 8 screened at epoch 1": Searcher(RANDOM, screen=Screen(epochs=1, one_of=8)),
+    "TPE after 10, 1 of 4 screened at epoch 1": Searcher(MIDDLE_TPE, screen=SCREEN),
+    "TPE after 20, 1 of 4 screened at epoch 1": Searcher(LATE_TPE, screen=SCREEN),
+    "TPE after 20, 1 of 4 screened at epoch 1, median from epoch 4": Searcher(
         LATE_TPE,
         partial(MEDIAN, 4),
         SCREEN,
@@ -171,13 +179,16 @@ def search(
     """
     from experiments.mnist import experiment
 
-    sampler, pruner, *screens = SEARCHERS[searcher]
-    screen = screens[0] if screens else None
+    how = SEARCHERS[searcher]
+    screen = how.screen
     random = np.random.default_rng(seed)
-    study = optuna.create_study(direction="maximize", sampler=sampler(seed=seed), pruner=pruner())
+    study = optuna.create_study(
+        direction="maximize", sampler=how.sampler(seed=seed), pruner=how.pruner()
+    )
     for baseline in experiment.baseline if baselines else [{}]:
         screening.enqueue_in_full(study, baseline, "baseline")
     expected: dict[int, float] = {}
+    lucks: dict[int, NDArray[np.float64]] = {}
     events: list[Event] = []
 
     def begin(now: float) -> None:
@@ -185,11 +196,17 @@ def search(
             screening.enqueue_next(study, screen)
         trial = study.ask()
         middle = surrogate.expected(declare(trial))
-        curve = middle + surrogate.luck[random.integers(len(surrogate.luck))]
-        errors, times = np.split(10**curve, 2)
+        beginning = screening.begins_with(trial)
+        if beginning == trial.number:
+            lucks[beginning] = surrogate.luck[random.integers(len(surrogate.luck))]
+        errors, times = np.split(10 ** (middle + lucks[beginning]), 2)
         expected[trial.number] = 10 ** middle[len(errors) - 1]
+        done = screen.epochs if screen and beginning != trial.number else 0
+        for epoch in range(1, done + 1):
+            trial.report(1 - errors[epoch - 1], epoch)
+        times[:done], times[done] = 0, times[done] + AGAIN_SECONDS * (done > 0)
         ends = now + START_SECONDS + np.cumsum(times)
-        heapq.heappush(events, Event(ends[0], 1, trial.number, trial, 1 - errors, ends))
+        heapq.heappush(events, Event(ends[done], done + 1, trial.number, trial, 1 - errors, ends))
 
     for _ in range(WORKERS):
         begin(0.0)

@@ -119,7 +119,8 @@ class Experiment:
         pass over all of them.
     patience: a trial ends after so many epochs without a better first objective.
     validation_fraction: share of the training images to validate on, in (0, 1).
-    seed: of the split, the sampler and, with the trial's number, of each trial.
+    seed: of the split, the sampler and, with the trial's number, of each trial; what goes on after
+        its look keeps the look's.
     sampler: called with `seed=`, returns the Optuna sampler.
     pruner: called without arguments, returns the Optuna pruner.
     screen: how configurations are screened; None for all to be tried in full. Baselines always are.

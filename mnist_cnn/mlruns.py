@@ -24,6 +24,11 @@ def checkpoints() -> Path:
     return MLRUNS.absolute() / "checkpoints"
 
 
+def trial_folder(study_folder: Path, number: int) -> Path:
+    """The folder of a trial's files in that of its study."""
+    return study_folder / f"trial-{number:05d}"
+
+
 def worker_log(experiment_name: str) -> Path:
     """The file that takes what worker processes print."""
     return checkpoints() / f"{experiment_name}.log"

@@ -6,16 +6,18 @@ not gone on yet does, if it is among the best `1 / one_of`, and else another one
 Optuna's `SuccessiveHalvingPruner` never goes back to a trial that it stopped, so it judges each by
 the few that came before.
 
-A configuration that goes on begins anew as a trial of its own, which costs it the look once more:
-so a trial is never both ended and waiting, and a search that is killed has nothing to mend.
+A configuration goes on as a trial of its own, so that none is both ended and waiting and a search
+that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint;
+without one the same training begins anew, and comes to the same.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
 
@@ -34,21 +36,48 @@ def enqueue_in_full(study: optuna.Study, values: Mapping[str, Any], of: int | st
     study.enqueue_trial(dict(values), user_attrs={IN_FULL: of})
 
 
+def begins_with(trial: optuna.Trial) -> int:
+    """The number of the trial whose training this one goes on with: its look's, or its own."""
+    of = trial.user_attrs.get(IN_FULL)
+    return of if isinstance(of, int) else trial.number
+
+
 def enqueue_next(study: optuna.Study, screen: Screen) -> None:
-    """Queue the best configuration that was looked at, if one may go on now."""
+    """Queue the best configuration that was looked at, if one may go on now.
+
+    What waits in the queue already, as after an interruption, comes first.
+    """
     trials = study.get_trials(deepcopy=False)
-    gone_on = {trial.user_attrs.get(IN_FULL) for trial in trials}
+    if any(trial.state == TrialState.WAITING for trial in trials):
+        return
+    looks = _best_looks(study, trials, screen)
+    on = _gone_on(trials)
+    for number in looks[: len(looks) // screen.one_of]:
+        if number not in on:
+            enqueue_in_full(study, trials[number].user_attrs[LOOKED_AT], number)
+            return
+
+
+def may_go_on(study: optuna.Study, screen: Screen) -> list[int]:
+    """The trials that were looked at and have not gone on yet, the best first."""
+    trials = study.get_trials(deepcopy=False)
+    on = _gone_on(trials)
+    return [number for number in _best_looks(study, trials, screen) if number not in on]
+
+
+def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial], screen: Screen) -> list[int]:
     scores = {
         trial.number: trial.intermediate_values.get(screen.epochs, math.nan)
         for trial in trials
         if LOOKED_AT in trial.user_attrs and trial.state.is_finished()
     }
-    ranked = sorted(
+    return sorted(
         (number for number, score in scores.items() if math.isfinite(score)),
         key=scores.__getitem__,
         reverse=study.direction == StudyDirection.MAXIMIZE,
     )
-    for number in ranked[: len(ranked) // screen.one_of]:
-        if number not in gone_on:
-            enqueue_in_full(study, trials[number].user_attrs[LOOKED_AT], number)
-            return
+
+
+def _gone_on(trials: Sequence[FrozenTrial]) -> set[int | str | None]:
+    # What is still queued has not taken over its look's checkpoint.
+    return {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state != TrialState.WAITING}

@@ -258,8 +258,7 @@ class Search:
         study = self.study
         if self.done + len(self.workers.running) >= self.trials:
             return None
-        if study.plan.screen and not study.trials(TrialState.WAITING):
-            # What an interrupted search has begun comes first, and counts.
+        if study.plan.screen:
             screening.enqueue_next(study.optuna_study, study.plan.screen)
         number = study.optuna_study.ask().number
         trial = study.trial(number)

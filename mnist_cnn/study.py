@@ -9,15 +9,16 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn import screening
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Objective, Plan
 from mnist_cnn.journal import Journal
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints, trial_folder
 from mnist_cnn.outcome import end, tell
-from mnist_cnn.screening import enqueue_in_full
 from mnist_cnn.storage import open_storage
 
 MODELS_KEPT = 5
+LOOKS_KEPT = 5  # checkpoints of those that may go on next; others would begin anew
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
 
 
@@ -74,25 +75,31 @@ class Study:
     def enqueue_baselines(self) -> None:
         """Queue the experiment's known-good configurations, those that are not yet."""
         for baseline in self.plan.baselines[len(self.trials()) :]:
-            enqueue_in_full(self.optuna_study, baseline, "baseline")
+            screening.enqueue_in_full(self.optuna_study, baseline, "baseline")
 
     def trial_folder(self, number: int) -> Path:
         """Where the files of a trial lie."""
-        return self.folder / f"trial-{number:05d}"
+        return trial_folder(self.folder, number)
 
     def clean(self, numbers: Iterable[int]) -> list[int]:
-        """Remove what these trials need no longer if they are finished: checkpoints, and all
-        models but those of the best. The model that they pushed out of the best goes too.
+        """Remove what these trials need no longer if they are finished: all models but those of
+        the best, all checkpoints but those of the best that were looked at and may go on. What they
+        pushed out of the best goes too.
 
         Returns the numbers of the trials of which something was removed.
         """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
+        screen = self.plan.screen
+        looks = screening.may_go_on(self.optuna_study, screen) if screen else []
+        pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : LOOKS_KEPT + 1]}
         finished = {trial.number for trial in self.finished()}
         cleaned = []
-        for number in sorted(finished & {*numbers, *ranked[kept : kept + 1]}):
+        for number in sorted(finished & {*numbers, *pushed_out}):
             folder = self.trial_folder(number)
-            files = [folder / CHECKPOINT_FILE, *folder.glob("*.part*")]
+            files = list(folder.glob("*.part*"))
+            if number not in looks[:LOOKS_KEPT]:
+                files.append(folder / CHECKPOINT_FILE)
             if number not in ranked[:kept]:
                 files.append(folder / MODEL_FILE)
             if found := [file for file in files if file.exists()]:

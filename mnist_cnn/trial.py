@@ -4,6 +4,7 @@ import json
 import math
 import re
 import traceback
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.journal import Journal
+from mnist_cnn.mlruns import CHECKPOINT_FILE, trial_folder
 from mnist_cnn.outcome import Replayed, end, objective_value, tell
 from mnist_cnn.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
 from mnist_cnn.storage import open_storage
@@ -52,6 +54,9 @@ def run_trial(
         tags = {"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"}
         if screening.IN_FULL in trial.user_attrs:
             tags["optuna.in_full"] = str(trial.user_attrs[screening.IN_FULL])
+        beginning = screening.begins_with(trial)
+        if beginning != number:
+            _take_over(trial_folder(folder.parent, beginning) / CHECKPOINT_FILE, folder)
         run = Run(
             experiment=experiment,
             data=load_data(experiment_name),
@@ -59,7 +64,7 @@ def run_trial(
             title=f"trial {number:03d}",
             tags=tags,
             epochs=experiment.epochs,
-            seed=derived_seed(experiment.seed, number),
+            seed=derived_seed(experiment.seed, beginning),
         )
         _train(run, trial)
     tell(study, number, journal)
@@ -140,6 +145,13 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
             "the space, the experiment or its data changed while the search was going on; type "
             "the same command again: it opens a new study"
         )
+
+
+def _take_over(checkpoint: Path, folder: Path) -> None:
+    """Move another trial's checkpoint to `folder`, if it is still there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        checkpoint.replace(folder / checkpoint.name)
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:

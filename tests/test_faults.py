@@ -112,7 +112,9 @@ def test_a_screened_search_that_is_killed_tries_each_in_full_once(tmp_path):
     in_full = [trial for trial in study.trials if IN_FULL in trial.user_attrs]
     looks = [trial.user_attrs[IN_FULL] for trial in in_full]
     assert len(looks) == len(set(looks)) >= 2
-    assert [trial.params for trial in in_full] == [study.trials[look].params for look in looks]
+    for trial, look in zip(in_full, looks, strict=True):
+        assert trial.params == study.trials[look].params
+        assert trial.intermediate_values[1] == study.trials[look].intermediate_values[1]
 
 
 def test_a_trial_that_goes_wrong_in_any_way_costs_itself_only(tmp_path, note):

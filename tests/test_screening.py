@@ -1,14 +1,26 @@
 """Screening: who is stopped after a look, and who goes on; in studies, and in a real search."""
 
+import subprocess
+import sys
+
 import optuna
 import pytest
-from faults import Search, agrees, make_project
+from faults import Search, agrees, make_project, trial_runs
 from optuna.trial import TrialState
 
 from mnist_cnn.experiment import Screen
-from mnist_cnn.screening import IN_FULL, LOOKED_AT, ends, enqueue_in_full, enqueue_next
+from mnist_cnn.screening import (
+    IN_FULL,
+    LOOKED_AT,
+    begins_with,
+    ends,
+    enqueue_in_full,
+    enqueue_next,
+    may_go_on,
+)
 
 SCREEN = Screen(epochs=2, one_of=3)
+SECONDS = "epoch_seconds"
 
 
 def look(study, score):
@@ -47,7 +59,14 @@ def test_the_second_best_follows_when_there_are_twice_as_many():
     for score in (0.1, 0.7, 0.6, 0.2, 0.3, 0.4):
         look(study, score)
     for _ in range(5):
-        enqueue_next(study, SCREEN)
+        enqueue_next(study, SCREEN)  # the first one waits until it is asked for
+    assert gone_on(study) == [1]
+    assert may_go_on(study, SCREEN) == [1, 2, 5, 4, 3, 0]
+    assert begins_with(study.ask()) == 1
+    assert may_go_on(study, SCREEN) == [2, 5, 4, 3, 0]
+    enqueue_next(study, SCREEN)
+    assert begins_with(study.ask()) == 2
+    enqueue_next(study, SCREEN)
     assert gone_on(study) == [1, 2]
 
 
@@ -73,12 +92,13 @@ def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     study = optuna.create_study()
     enqueue_in_full(study, {}, "baseline")
     baseline, screened = study.ask(), study.ask()
+    assert [begins_with(trial) for trial in (baseline, screened)] == [0, 1]
     assert [ends(SCREEN, screened, epoch) for epoch in (1, 2, 3)] == [False, True, True]
     assert not any(ends(SCREEN, baseline, epoch) for epoch in (1, 2, 3))
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
 
 
-def test_a_search_that_only_looked_says_so_and_extended_tries_the_better_half_in_full(tmp_path):
+def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_half(tmp_path):
     root = make_project(
         tmp_path,
         screened="space=harmless, trials=1, epochs=3, baseline=(), "
@@ -92,11 +112,15 @@ def test_a_search_that_only_looked_says_so_and_extended_tries_the_better_half_in
     search = Search(root, "--study", "screened-1", "--trials", "6", experiment="screened")
     code, _, err = search.finish()
     assert code == 0, err
-    study, _, _, runs = agrees(root, "screened-1")
-    tags = [run.data.tags for run in runs if run.data.tags["kind"] == "trial"]
-    in_full = {tag["optuna.trial"]: tag.get("optuna.in_full") for tag in tags}
+    study, client, _, runs = agrees(root, "screened-1")
+    of_trial = trial_runs(runs)
+
+    def first_epoch(number):  # with the seconds that it took, which no second training repeats
+        run_id = of_trial[number].info.run_id
+        return [client.get_metric_history(run_id, name)[0].value for name in ("loss", SECONDS)]
+
     looks: dict[int, float] = {}
-    tried = []
+    tried: dict[int, int] = {}
     for trial in study.trials:
         if (of := trial.user_attrs.get(IN_FULL)) is None:
             assert trial.state == TrialState.PRUNED
@@ -108,6 +132,14 @@ def test_a_search_that_only_looked_says_so_and_extended_tries_the_better_half_in
             assert trial.params == study.trials[of].params
             assert list(trial.intermediate_values) == [1, 2, 3]
             assert of in sorted(looks, key=looks.__getitem__, reverse=True)[: len(looks) // 2]
-            assert in_full[str(trial.number)] == str(of)
-            tried.append(of)
-    assert len(tried) == len(set(tried)) == 6 - len(looks) >= 2
+            assert of_trial[trial.number].data.tags["optuna.in_full"] == str(of)
+            assert first_epoch(trial.number) == first_epoch(of)
+            assert of not in tried
+            tried[of] = trial.number
+    assert len(tried) >= 2
+    # Trained from the beginning, without its look's checkpoint, one comes to the same.
+    run_id = of_trial[max(tried.values())].info.run_id
+    replay = [sys.executable, "-m", "mnist_cnn", "replay", run_id]
+    told = subprocess.run(replay, cwd=root, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert told.stdout.splitlines()[-1].startswith("identical: 3 epochs of metrics, weights ")

@@ -15,12 +15,13 @@ from optuna.trial import TrialState
 
 from mnist_cnn import claim, outcome
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Confirm, Maximize, Plan
+from mnist_cnn.experiment import Confirm, Maximize, Plan, Screen
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.reconcile import reconcile, reconcile_others
+from mnist_cnn.screening import LOOKED_AT
 from mnist_cnn.storage import CLAIMS, engine
-from mnist_cnn.study import MODELS_KEPT, open_study
+from mnist_cnn.study import LOOKS_KEPT, MODELS_KEPT, open_study
 
 PLAN = Plan(
     name="tiny",
@@ -188,6 +189,21 @@ def test_checkpoints_and_halves_of_files_of_finished_trials_are_removed(study):
     reconcile(study)
     assert files(study.trial_folder(number)) == {MODEL_FILE, "journal.jsonl"}
     assert CHECKPOINT_FILE in files(study.trial_folder(waiting))
+    assert reconcile(study) == []
+
+
+def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
+    study, _ = open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage, None)
+    for score in range(LOOKS_KEPT + 2):
+        trial = study.optuna_study.ask()
+        trial.report(score / 10, 1)
+        trial.set_user_attr(LOOKED_AT, {})
+        study.optuna_study.tell(trial, state=TrialState.PRUNED)
+        ended(study.trial_folder(trial.number), "PRUNED")
+        (study.trial_folder(trial.number) / CHECKPOINT_FILE).touch()
+        study.clean([trial.number])
+    kept = [n for n in range(LOOKS_KEPT + 2) if files(study.trial_folder(n)) >= {CHECKPOINT_FILE}]
+    assert kept == list(range(2, LOOKS_KEPT + 2))
     assert reconcile(study) == []
 
 
