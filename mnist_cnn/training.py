@@ -168,7 +168,9 @@ def train(
     checkpoint.restore(model)
     done = len(checkpoint.history)
     if done >= epochs or checkpoint.ended:
-        return
+        if not own_fit:
+            return
+        epochs = done  # nothing is left to train; its `fit` declares its hyperparameters anew
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,

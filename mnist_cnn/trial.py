@@ -159,17 +159,16 @@ def _train(run: Run, trial: optuna.Trial) -> None:
     reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     hp = TrialHyperParameters(trial)
     pruned = ""  # why
+    looked_at = False
 
     def report(epoch: int, metrics: EpochMetrics) -> bool:
-        nonlocal pruned
+        nonlocal pruned, looked_at
         if len(objectives) > 1:
             return False  # Optuna neither takes reports of such a trial nor prunes it
         if epoch not in reported:
             trial.report(metrics[objectives[0].metric], epoch)
         if screening.ends(run.experiment.screen, trial, epoch):
-            if screening.LOOKED_AT not in trial.user_attrs:
-                # Else `hp` may lack what a HyperModel's own `fit` declared before an interruption.
-                trial.set_user_attr(screening.LOOKED_AT, hp.values)
+            looked_at = True
             pruned = f"looked at up to epoch {epoch}"
         elif epoch < run.epochs and trial.should_prune():
             pruned = f"behind the others after epoch {epoch}"
@@ -189,6 +188,8 @@ def _train(run: Run, trial: optuna.Trial) -> None:
         run.journal.write("artifact", path="failure.txt")
         end(run.journal, "FAIL", reason=one_line(error))
     else:
+        if looked_at:
+            trial.set_user_attr(screening.LOOKED_AT, hp.values)
         if pruned:
             end(run.journal, "PRUNED", reason=pruned, summary=summary)
         else:

@@ -268,6 +268,20 @@ def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_ra
     assert state.history[0]["learning_rate"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_training_that_is_over_calls_its_own_fit_for_what_that_declares_and_trains_no_more(
+    images, tmp_path, ended
+):
+    epochs = 3 if ended else 1
+    path = tmp_path / "a.npz"
+    fit(dense(), images, checkpoint(path, lambda *_: ended), epochs=epochs, space=WithItsOwnFit())
+    content = path.read_bytes()
+    space, again = WithItsOwnFit(), checkpoint(path, lambda *_: ended)
+    fit(dense(), images, again, epochs=epochs, space=space)
+    assert space.given and space.ended_after == STEPS  # those of the one epoch there was
+    assert len(again.history) == 1 and path.read_bytes() == content
+
+
 # The order of the images
 
 
