@@ -34,10 +34,10 @@ promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
 	@$(MNIST_CNN) promote --experiment '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')
 
 test: $(VENV)/.done ## run the tests
-	@$(VENV)/bin/pytest
+	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
-test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: a quarter of an hour
-	@$(VENV)/bin/pytest -m slow tests/test_faults.py
+test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: ten minutes
+	@$(VENV)/bin/pytest -n 2 -m slow tests/test_faults.py
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .
