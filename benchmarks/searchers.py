@@ -2,11 +2,11 @@
 
     .venv/bin/python benchmarks/searchers.py [--seeds 100] [--seconds 330] [--baselines]
 
-No network is trained: a regression on recorded curves (surrogate.py) says how a training goes, and
-its luck is drawn anew for each trial. Real Optuna studies with the real space, and screening as it
-is, search on it, two workers on a clock that is set forward. Method: K. Eggensperger, F. Hutter,
-H. Hoos, K. Leyton-Brown, "Efficient Benchmarking of Hyperparameter Optimizers via Surrogates" (AAAI
-2015).
+No network is trained: a regression on recorded curves (surrogate.py) says how a training goes,
+and its luck is drawn anew for each trial but those that go on after a look. Real Optuna studies
+with the real space, and screening as it is, search on it, two workers on a clock that is set
+forward. Method: K. Eggensperger, F. Hutter, H. Hoos, K. Leyton-Brown, "Efficient Benchmarking of
+Hyperparameter Optimizers via Surrogates" (AAAI 2015).
 
 A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
 regression's without the luck: a trial that was lucky does not count as good. Beside it stands when

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
-from statistics import fmean, stdev, variance
+from statistics import fmean, median, stdev, variance
 
 from optuna.trial import FrozenTrial
 
@@ -88,7 +88,7 @@ def seconds_of(study: Study, confirmation: Confirmation) -> float:
     events, _ = journal.read(study.trial_folder(confirmation.trial.number))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
     epochs = study.plan.confirm.epochs or study.plan.epochs
-    return epochs * fmean(seconds) if seconds else 0.0
+    return epochs * median(seconds) if seconds else 0.0
 
 
 def limit_seconds(study: Study) -> float | None:

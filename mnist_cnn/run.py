@@ -124,8 +124,9 @@ class Run:
         """Build what `hp` declares, train it, and save it unless `on_epoch` ended it.
 
         The training goes on from the checkpoint in the journal's folder. The summary returned has
-        `best_epoch`, `train_seconds`, `parameters`, `multiply_accumulates` and, of a saved model,
-        its metrics on the validation images as `best_val_<name>`.
+        `best_epoch`, `train_seconds` (of all epochs, those before an interruption and of a look
+        included), `parameters`, `multiply_accumulates` and, of a saved model, its metrics on the
+        validation images as `best_val_<name>`.
 
         Raises TrainingFailed or UserError, and whatever the space raises.
         """

@@ -7,8 +7,8 @@ Optuna's `SuccessiveHalvingPruner` never goes back to a trial that it stopped, s
 the few that came before.
 
 A configuration goes on as a trial of its own, so that none is both ended and waiting and a search
-that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint;
-without one the same training begins anew, and comes to the same.
+that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint.
+Where that is no more, or is of another kind of machine, the same training begins anew.
 """
 
 import math
@@ -36,7 +36,7 @@ def enqueue_in_full(study: optuna.Study, values: Mapping[str, Any], of: int | st
     study.enqueue_trial(dict(values), user_attrs={IN_FULL: of})
 
 
-def begins_with(trial: optuna.Trial) -> int:
+def begins_with(trial: optuna.Trial | FrozenTrial) -> int:
     """The number of the trial whose training this one goes on with: its look's, or its own."""
     of = trial.user_attrs.get(IN_FULL)
     return of if isinstance(of, int) else trial.number
@@ -50,19 +50,19 @@ def enqueue_next(study: optuna.Study, screen: Screen) -> None:
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):
         return
+    gone_on = {trial.user_attrs.get(IN_FULL) for trial in trials}
     looks = _best_looks(study, trials, screen)
-    on = _gone_on(trials)
     for number in looks[: len(looks) // screen.one_of]:
-        if number not in on:
+        if number not in gone_on:
             enqueue_in_full(study, trials[number].user_attrs[LOOKED_AT], number)
             return
 
 
-def may_go_on(study: optuna.Study, screen: Screen) -> list[int]:
-    """The trials that were looked at and have not gone on yet, the best first."""
+def unused(study: optuna.Study, screen: Screen) -> list[int]:
+    """The trials that were looked at and not yet tried in full to the end, the best first."""
     trials = study.get_trials(deepcopy=False)
-    on = _gone_on(trials)
-    return [number for number in _best_looks(study, trials, screen) if number not in on]
+    used = {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state.is_finished()}
+    return [number for number in _best_looks(study, trials, screen) if number not in used]
 
 
 def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial], screen: Screen) -> list[int]:
@@ -74,10 +74,5 @@ def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial], screen: Scre
     return sorted(
         (number for number, score in scores.items() if math.isfinite(score)),
         key=scores.__getitem__,
-        reverse=study.direction == StudyDirection.MAXIMIZE,
+        reverse=study.directions[0] == StudyDirection.MAXIMIZE,
     )
-
-
-def _gone_on(trials: Sequence[FrozenTrial]) -> set[int | str | None]:
-    # What is still queued has not taken over its look's checkpoint.
-    return {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state != TrialState.WAITING}

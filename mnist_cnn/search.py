@@ -272,7 +272,7 @@ class Search:
             limit_seconds=study.plan.trial_timeout_seconds,
             lost=partial(study.lost, number),
             pause=partial(study.pause, number),
-            ended=partial(study.clean, [number]),
+            ended=partial(study.clean, [number, screening.begins_with(trial)]),
         )
 
     def _next_confirmation(self) -> Work | None:

@@ -18,7 +18,7 @@ from mnist_cnn.outcome import end, tell
 from mnist_cnn.storage import open_storage
 
 MODELS_KEPT = 5
-LOOKS_KEPT = 5  # checkpoints of those that may go on next; others would begin anew
+LOOKS_KEPT = 8  # of so many the checkpoints: of those going on, and those that may be next
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
 
 
@@ -83,7 +83,7 @@ class Study:
 
     def clean(self, numbers: Iterable[int]) -> list[int]:
         """Remove what these trials need no longer if they are finished: all models but those of
-        the best, all checkpoints but those of the best that were looked at and may go on. What they
+        the best, all checkpoints but those of the best looks that may yet be taken over. What they
         pushed out of the best goes too.
 
         Returns the numbers of the trials of which something was removed.
@@ -91,8 +91,8 @@ class Study:
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
         screen = self.plan.screen
-        looks = screening.may_go_on(self.optuna_study, screen) if screen else []
-        pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : LOOKS_KEPT + 1]}
+        looks = screening.unused(self.optuna_study, screen) if screen else []
+        pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : 2 * LOOKS_KEPT]}
         finished = {trial.number for trial in self.finished()}
         cleaned = []
         for number in sorted(finished & {*numbers, *pushed_out}):

@@ -47,6 +47,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the state after every epoch in one file, the best weights, and ends a stale training.
 
     history: metrics of each finished epoch: Keras's own, `learning_rate` and `epoch_seconds`.
+    values: the hyperparameters, which a HyperModel's own `fit` adds to.
     Whatever is to happen at an epoch's end beside that is given as `on_epoch`: it is called with
     the epoch, counted from 1, and its metrics, after they are safe on disk, and again for each
     epoch that is restored. If it returns True the training ends there, in Keras's own way, so that
@@ -67,6 +68,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.on_epoch = on_epoch
         self.ended = False
         self.history: list[EpochMetrics] = []
+        self.values: dict[str, Any] = {}
         self.best_weights: list[Any] = []
 
     @property
@@ -90,6 +92,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             return
         with np.load(self.path) as saved:
             self.history = json.loads(str(saved["history"]))
+            self.values = json.loads(str(saved.get("values", "{}")))
             if "best_0" in saved:  # none while the objective is no number
                 self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(_variables(model)):
@@ -116,7 +119,10 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.stop_training = self.ended
 
     def _save(self) -> None:
-        arrays: dict[str, Any] = {"history": json.dumps(self.history)}
+        arrays: dict[str, Any] = {
+            "history": json.dumps(self.history),
+            "values": json.dumps(self.values),
+        }
         arrays |= {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
         partly = self.path.with_suffix(".part")
@@ -168,9 +174,9 @@ def train(
     checkpoint.restore(model)
     done = len(checkpoint.history)
     if done >= epochs or checkpoint.ended:
-        if not own_fit:
-            return
-        epochs = done  # nothing is left to train; its `fit` declares its hyperparameters anew
+        hp.values.update(checkpoint.values)  # those of a HyperModel's own `fit` as well
+        return
+    checkpoint.values = hp.values
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,

@@ -22,7 +22,7 @@ from mnist_cnn.mlruns import CHECKPOINT_FILE, trial_folder
 from mnist_cnn.outcome import Replayed, end, objective_value, tell
 from mnist_cnn.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
 from mnist_cnn.storage import open_storage
-from mnist_cnn.training import EpochMetrics, precision
+from mnist_cnn.training import EpochMetrics, has_own_fit, precision
 
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
@@ -55,8 +55,6 @@ def run_trial(
         if screening.IN_FULL in trial.user_attrs:
             tags["optuna.in_full"] = str(trial.user_attrs[screening.IN_FULL])
         beginning = screening.begins_with(trial)
-        if beginning != number:
-            _take_over(trial_folder(folder.parent, beginning) / CHECKPOINT_FILE, folder)
         run = Run(
             experiment=experiment,
             data=load_data(experiment_name),
@@ -66,6 +64,8 @@ def run_trial(
             epochs=experiment.epochs,
             seed=derived_seed(experiment.seed, beginning),
         )
+        if beginning != number:
+            _take_over(trial_folder(folder.parent, beginning), run)
         _train(run, trial)
     tell(study, number, journal)
 
@@ -147,11 +147,19 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
         )
 
 
-def _take_over(checkpoint: Path, folder: Path) -> None:
-    """Move another trial's checkpoint to `folder`, if it is still there."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _take_over(look: Path, run: Run) -> None:
+    """Move the checkpoint of a look to the run's folder, if the run would come to the same.
+
+    A HyperModel's own `fit` may order the images otherwise than from the beginning.
+    """
+    events, _ = journal.read(look)
+    recipes = [json.loads(e["tags"][RECIPE_TAG]) for e in events if RECIPE_TAG in e.get("tags", {})]
+    same = json.loads(json.dumps(run.recipe({})))  # but for the values, which are its look's
+    if has_own_fit(run.experiment.space) or not recipes or recipes[-1] | {"values": {}} != same:
+        return
+    run.journal.folder.mkdir(parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
-        checkpoint.replace(folder / checkpoint.name)
+        (look / CHECKPOINT_FILE).replace(run.journal.folder / CHECKPOINT_FILE)
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:

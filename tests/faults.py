@@ -19,8 +19,9 @@ from projects import copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.mlruns import CHECKPOINT_FILE
-from mnist_cnn.screening import LOOKED_AT
+from mnist_cnn.screening import IN_FULL, LOOKED_AT
 from mnist_cnn.stopping import STOPPING
+from mnist_cnn.study import LOOKS_KEPT
 
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 
@@ -237,6 +238,7 @@ def agrees(root, name, uri=None):
     (parent,) = (run for run in runs if run.data.tags["kind"] == "study")
     by_number = trial_runs(runs)
     assert [trial.number for trial in study.trials] == list(range(len(study.trials)))
+    kept = set()  # checkpoints
     for trial in study.trials:
         run = by_number[trial.number]
         assert run.info.status == STATUS[trial.state]
@@ -244,10 +246,13 @@ def agrees(root, name, uri=None):
         steps = sorted(trial.intermediate_values)
         assert steps == list(range(1, len(steps) + 1))
         folder = root / "mlruns" / "checkpoints" / run.data.tags["journal"]
-        # Of a look it is kept to go on with.
-        assert LOOKED_AT in trial.user_attrs or not (folder / CHECKPOINT_FILE).exists()
+        if (folder / CHECKPOINT_FILE).exists():
+            kept.add(trial.number)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
             assert "curves.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
+    looks = {trial.number for trial in study.trials if LOOKED_AT in trial.user_attrs}
+    assert kept <= looks - {trial.user_attrs.get(IN_FULL) for trial in study.trials}
+    assert len(kept) <= LOOKS_KEPT
     models = client.search_logged_models(
         [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
     )

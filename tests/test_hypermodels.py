@@ -4,6 +4,8 @@ import optuna
 from faults import Search, agrees, make_project
 from optuna.trial import TrialState
 
+from mnist_cnn.screening import IN_FULL
+
 TUNES_ITS_BATCHES = """
 import keras
 import keras_tuner
@@ -31,9 +33,16 @@ tunes_its_batches = TunesItsBatches()
 EXPERIMENT = """
 from dataclasses import replace
 from experiments.smoke import experiment as smoke
+from mnist_cnn.experiment import Screen
 from search_spaces.tunes_its_batches import tunes_its_batches
 
-experiment = replace(smoke, space=tunes_its_batches, baseline={"units": 16}, trials=3)
+experiment = replace(
+    smoke,
+    space=tunes_its_batches,
+    baseline={"units": 16},
+    trials=4,
+    screen=Screen(epochs=1, one_of=2),
+)
 """
 
 
@@ -58,6 +67,9 @@ def test_a_hypermodels_own_fit_is_used_and_what_it_tunes_is_recorded(tmp_path):
         assert run.data.params["batch_size"] == str(trial.params["batch_size"])
         assert f'"batch_size": {trial.params["batch_size"]}' in run.data.tags["recipe"]
         assert run.data.params["units"] == str(8 * 2 ** trial.params["units"])  # not the index
+    *looks, in_full = study.trials[1:]
+    assert in_full.params == study.trials[in_full.user_attrs[IN_FULL]].params
+    assert in_full.user_attrs[IN_FULL] in [trial.number for trial in looks]
     assert study.trials[0].params["units"] == 1  # of 8, 16 and 32
     assert study.trials[0].params["batch_size"] == 50  # not named by the baseline: its default
     assert client.get_experiment_by_name("own_fit")

@@ -16,7 +16,7 @@ from mnist_cnn.screening import (
     ends,
     enqueue_in_full,
     enqueue_next,
-    may_go_on,
+    unused,
 )
 
 SCREEN = Screen(epochs=2, one_of=3)
@@ -61,11 +61,13 @@ def test_the_second_best_follows_when_there_are_twice_as_many():
     for _ in range(5):
         enqueue_next(study, SCREEN)  # the first one waits until it is asked for
     assert gone_on(study) == [1]
-    assert may_go_on(study, SCREEN) == [1, 2, 5, 4, 3, 0]
-    assert begins_with(study.ask()) == 1
-    assert may_go_on(study, SCREEN) == [2, 5, 4, 3, 0]
+    first = study.ask()
+    assert begins_with(first) == 1
     enqueue_next(study, SCREEN)
     assert begins_with(study.ask()) == 2
+    assert unused(study, SCREEN) == [1, 2, 5, 4, 3, 0]
+    study.tell(first, 0.7)
+    assert unused(study, SCREEN) == [2, 5, 4, 3, 0]
     enqueue_next(study, SCREEN)
     assert gone_on(study) == [1, 2]
 

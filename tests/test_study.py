@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn import claim, outcome
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Confirm, Maximize, Plan, Screen
+from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan, Screen
 from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.reconcile import reconcile, reconcile_others
@@ -205,6 +205,15 @@ def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
     kept = [n for n in range(LOOKS_KEPT + 2) if files(study.trial_folder(n)) >= {CHECKPOINT_FILE}]
     assert kept == list(range(2, LOOKS_KEPT + 2))
     assert reconcile(study) == []
+
+
+def test_an_older_study_of_several_objectives_is_no_matter_to_one_that_is_screened(storage):
+    several = (Maximize("val_accuracy"), Minimize("parameters"))
+    older, _ = open_study(replace(PLAN, objectives=several, fingerprint="older"), storage, None)
+    ended(older.trial_folder(complete(older, [0.5, 100]).number), "COMPLETE", values=[0.5, 100])
+    screened = replace(PLAN, screen=Screen(epochs=1, one_of=2))
+    study, _ = open_study(screened, storage, None)
+    assert study.name == "tiny-2" and reconcile_others(study) == []
 
 
 def test_models_are_kept_of_the_best_trials_only(study):

@@ -269,17 +269,22 @@ def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_ra
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_training_that_is_over_calls_its_own_fit_for_what_that_declares_and_trains_no_more(
+def test_what_its_own_fit_declared_is_known_when_there_is_nothing_left_to_train(
     images, tmp_path, ended
 ):
-    epochs = 3 if ended else 1
-    path = tmp_path / "a.npz"
-    fit(dense(), images, checkpoint(path, lambda *_: ended), epochs=epochs, space=WithItsOwnFit())
-    content = path.read_bytes()
-    space, again = WithItsOwnFit(), checkpoint(path, lambda *_: ended)
-    fit(dense(), images, again, epochs=epochs, space=space)
-    assert space.given and space.ended_after == STEPS  # those of the one epoch there was
-    assert len(again.history) == 1 and path.read_bytes() == content
+    class Declares(WithItsOwnFit):
+        def fit(self, hp, model, *args, **kwargs):
+            hp.Choice("smoothing", [0.25, 0.5])
+            return super().fit(hp, model, *args, **kwargs)
+
+    path, epochs = tmp_path / "a.npz", 3 if ended else 1
+    for _ in range(2):
+        space, hp = Declares(), keras_tuner.HyperParameters()
+        state = checkpoint(path, lambda *_: ended)
+        fit(dense(), images, state, epochs=epochs, space=space, hp=hp)
+        assert len(state.history) == 1
+        assert hp.values == {"smoothing": 0.25}
+    assert not space.given
 
 
 # The order of the images
@@ -374,10 +379,10 @@ def checkpoint(path, on_epoch=lambda epoch, metrics: False, *, objective=None, p
     return Checkpoint(path, objective or Maximize("val_accuracy"), patience, on_epoch)
 
 
-def fit(model, images, state, *, epochs, space=None, epoch_images=None):
+def fit(model, images, state, *, epochs, space=None, epoch_images=None, hp=None):
     train(
         model,
-        keras_tuner.HyperParameters(),
+        keras_tuner.HyperParameters() if hp is None else hp,
         images[slice(min(len(images), STEPS * BATCH_SIZE))],
         validation_of(images),
         experiment=Experiment(

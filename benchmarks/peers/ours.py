@@ -6,6 +6,7 @@ end; `bare` also leaves out the configurations known to be good, with which it b
 trials are random, as those of the peers.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -54,24 +55,29 @@ def main() -> None:
         stdout=subprocess.DEVNULL,
     )
     offsets: dict[Path, int] = {}
+    seen: set[str] = set()
     while process.poll() is None:
-        follow(root, options.log, offsets)
+        follow(root, options.log, offsets, seen)
         try:
             process.wait(0.5)
         except subprocess.TimeoutExpired:
             continue
-    follow(root, options.log, offsets)
+    follow(root, options.log, offsets, seen)
     if process.returncode:
         sys.exit(process.returncode)
     signal.pause()  # it is done before its time; the benchmark ends this process at its own
 
 
-def follow(root: Path, log: Path, offsets: dict[Path, int]) -> None:
-    """Copy what is new in the journals of trials and confirmations to the log."""
+def follow(root: Path, log: Path, offsets: dict[Path, int], seen: set[str]) -> None:
+    """Copy what is new in the journals of trials and confirmations to the log.
+
+    seen: epochs, to the last digit of their metrics: a trial that goes on repeats its look's.
+    """
     for folder in sorted(root.glob("mlruns/checkpoints/bench-*/*-*")):
         events, offsets[folder] = journal.read(folder, offsets.get(folder, 0))
         for event in events:
-            if event["event"] == "metrics":
+            if event["event"] == "metrics" and (epoch := json.dumps(event["metrics"])) not in seen:
+                seen.add(epoch)
                 accuracy = event["metrics"]["val_accuracy"]
                 _, number, *_ = folder.name.split("-")  # a confirmation belongs to its trial
                 note(log, number, accuracy, event["time"] / 1000)
