@@ -57,7 +57,7 @@ MEDIAN = partial(optuna.pruners.MedianPruner, 5)
 SHA = partial(optuna.pruners.SuccessiveHalvingPruner, 1)
 HYPERBAND = partial(optuna.pruners.HyperbandPruner, min_resource=1, max_resource=8)
 
-SCREEN = Screen(epochs=1, one_of=4)
+ONE_OF_3, ONE_OF_4 = (Screen(epochs=1, one_of=number) for number in (3, 4))
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,24 @@ SEARCHERS = {
     "TPE after 20, median from epoch 1": Searcher(LATE_TPE, partial(MEDIAN, 1)),
     "TPE after 20, median from epoch 2": Searcher(LATE_TPE, partial(MEDIAN, 2)),
     "TPE after 20, median from epoch 4": Searcher(LATE_TPE, partial(MEDIAN, 4)),
+    "TPE after 20, median from epoch 6": Searcher(LATE_TPE, partial(MEDIAN, 6)),
     "TPE after 20, SHA 2": Searcher(LATE_TPE, partial(SHA, 2)),
     "TPE after 20, SHA 4": Searcher(LATE_TPE, partial(SHA, 4)),
     "TPE after 20, Hyperband 3": Searcher(LATE_TPE, partial(HYPERBAND, reduction_factor=3)),
     "TPE after 20, ungrouped, median from epoch 2": Searcher(UNGROUPED_TPE, partial(MEDIAN, 2)),
-    "random, 1 of 4 screened at epoch 1": Searcher(RANDOM, screen=SCREEN),
+    "random, 1 of 3 screened at epoch 1": Searcher(RANDOM, screen=ONE_OF_3),
+    "random, 1 of 4 screened at epoch 1": Searcher(RANDOM, screen=ONE_OF_4),
     "random, 1 of 4 screened at epoch 2": Searcher(RANDOM, screen=Screen(epochs=2, one_of=4)),
     "random, 1 of 8 screened at epoch 1": Searcher(RANDOM, screen=Screen(epochs=1, one_of=8)),
-    "TPE after 10, 1 of 4 screened at epoch 1": Searcher(MIDDLE_TPE, screen=SCREEN),
-    "TPE after 20, 1 of 4 screened at epoch 1": Searcher(LATE_TPE, screen=SCREEN),
+    "TPE after 10, 1 of 3 screened at epoch 1": Searcher(MIDDLE_TPE, screen=ONE_OF_3),
+    "TPE after 10, 1 of 4 screened at epoch 1": Searcher(MIDDLE_TPE, screen=ONE_OF_4),
+    "TPE after 20, 1 of 3 screened at epoch 1": Searcher(LATE_TPE, screen=ONE_OF_3),
+    "TPE after 20, 1 of 3 screened at epoch 1, median from epoch 6": Searcher(
+        LATE_TPE, partial(MEDIAN, 6), ONE_OF_3
+    ),
+    "TPE after 20, 1 of 4 screened at epoch 1": Searcher(LATE_TPE, screen=ONE_OF_4),
     "TPE after 20, 1 of 4 screened at epoch 1, median from epoch 4": Searcher(
-        LATE_TPE,
-        partial(MEDIAN, 4),
-        SCREEN,
+        LATE_TPE, partial(MEDIAN, 4), ONE_OF_4
     ),
 }
 
@@ -106,11 +111,11 @@ SEARCHERS = {
 SHOWN = (
     "random",
     "TPE after 20",
-    "TPE after 20, median from epoch 2",
+    "TPE after 20, median from epoch 4",
     "TPE after 20, SHA 4",
     "TPE after 20, Hyperband 3",
-    "random, 1 of 8 screened at epoch 1",
-    "TPE after 20, 1 of 4 screened at epoch 1, median from epoch 4",
+    "random, 1 of 3 screened at epoch 1",
+    "TPE after 20, 1 of 3 screened at epoch 1",
 )
 
 

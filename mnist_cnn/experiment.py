@@ -88,7 +88,7 @@ class Screen:
     """
 
     epochs: int = 1
-    one_of: int = 4
+    one_of: int = 3
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.one_of < 2:
