@@ -228,7 +228,7 @@ CHANGES = {
         partial_tpe(group=True, n_startup_trials=3),
     ],
     "pruner": [optuna.pruners.NopPruner, patient(2), patient(3)],
-    "screen": [Screen(), Screen(epochs=2), Screen(one_of=3)],
+    "screen": [Screen(), Screen(epochs=2), Screen(one_of=4)],
     "baseline": [{"units": 3}, {"units": 4}],
     "precision": ["float32"],
     "jit_compile": [True],
