@@ -391,7 +391,7 @@ def test_a_disk_that_is_really_full_is_no_different(tmp_path, note):
     try:
         code, _, err = Search(root).finish()
         stopped_for_a_full_disk(code, err)
-        subprocess.run([*mount, "remount,size=400m"], check=True)
+        subprocess.run([*mount, "remount,size=64m"], check=True)
         search = Search(root)
         # Once more, while the best model is written in MLflow's format.
         assert search.wait_for(lambda events: any(e.get("path") == MODEL_FILE for e in events))

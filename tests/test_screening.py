@@ -100,7 +100,9 @@ def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
 
 
-def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_half(tmp_path):
+def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_half(
+    tmp_path, monkeypatch
+):
     root = make_project(
         tmp_path,
         screened="space=harmless, trials=1, epochs=3, baseline=(), "
@@ -141,6 +143,7 @@ def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_
     assert len(tried) >= 2
     # Trained from the beginning, without its look's checkpoint, one comes to the same.
     run_id = of_trial[max(tried.values())].info.run_id
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process
     replay = [sys.executable, "-m", "mnist_cnn", "replay", run_id]
     told = subprocess.run(replay, cwd=root, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
