@@ -185,14 +185,15 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
 
 
 def past(number: int, template) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials with random parameters: looks, and after every fourth its best in full."""
+    """Finished trials with random parameters: looks, and the best of each few in full."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found: list[optuna.trial.FrozenTrial] = []
     for place in range(number):
-        looked_at = place % 5 < 4
+        turn = place % (experiment.screen.one_of + 1)
+        looked_at = turn < experiment.screen.one_of
         params = sampler.ask(template.distributions).params if looked_at else found[-1].params
         # All the best looks have gone on; else the measured trials would have nothing to sample.
-        score = 0.9 + 0.05 * (place % 5 >= 3) + 0.01 * place / number
+        score = 0.9 + 0.05 * (turn >= experiment.screen.one_of - 1) + 0.01 * place / number
         about = {screening.LOOKED_AT: params} if looked_at else {screening.IN_FULL: place - 1}
         found.append(
             optuna.trial.create_trial(
