@@ -8,7 +8,8 @@ the few that came before.
 
 A configuration goes on as a trial of its own, so that none is both ended and waiting and a search
 that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint.
-Where that is no more, or is of another kind of machine, the same training begins anew.
+Where that is no more, is of another kind of machine, or the space has a `fit` of its own, the
+training begins anew.
 """
 
 import math
