@@ -17,7 +17,6 @@ import importlib.util
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,29 +29,9 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks/results"
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.comparison import plot, ratios, table  # noqa: E402
+from benchmarks.peers import METHODS  # noqa: E402
 from mnist_cnn.machine import processor  # noqa: E402
-
-THRESHOLDS = (0.985, 0.99, 0.992, 0.993)
-# What is shown as -> module of benchmarks.peers, its words.
-METHODS = {
-    "mnist-cnn": ("ours", "whole"),
-    "mnist-cnn, trials only": ("ours", "trials"),
-    "mnist-cnn, trials only, no baselines": ("ours", "bare"),
-    "KerasTuner Hyperband": ("keras_tuner_search", "hyperband", "guide"),
-    "KerasTuner BayesianOptimization": ("keras_tuner_search", "bayesian", "guide"),
-    "KerasTuner RandomSearch": ("keras_tuner_search", "random", "guide"),
-    "Optuna TPE, median": ("optuna_search", "median", "guide"),
-    "Optuna TPE, SHA": ("optuna_search", "sha", "guide"),
-    "Ray Tune ASHA, Optuna": ("ray_search", "asha", "guide"),
-    "KerasTuner Hyperband, our settings": ("keras_tuner_search", "hyperband", "settings"),
-    "KerasTuner BayesianOptimization, our settings": ("keras_tuner_search", "bayesian", "settings"),
-    "KerasTuner RandomSearch, our settings": ("keras_tuner_search", "random", "settings"),
-    "Optuna TPE, median, our settings": ("optuna_search", "median", "settings"),
-    "Optuna TPE, SHA, our settings": ("optuna_search", "sha", "settings"),
-    "Ray Tune ASHA, Optuna, our settings": ("ray_search", "asha", "settings"),
-}
-OUR_STYLES = ("-", "--", ":")
-TICKS = (0.2, 0.3, 0.5, 0.7, 1, 2, 5, 10, 20)
 
 
 def main() -> None:
@@ -189,97 +168,9 @@ def write(rows: list[tuple[str, int, float, str, float]], seconds: float, what: 
         for row_name, seed, *row in rows:
             if row_name == name:
                 runs[name].setdefault(seed, []).append(tuple(row))
-    (RESULTS / f"table_{seconds:g}s.md").write_text(table(runs, seconds))
-    plot(runs, seconds)
-
-
-def table(runs, seconds: float) -> str:
-    """Medians over the seeds, and how many of them passed each accuracy."""
-    titles = [f"s to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
-    lines = [
-        f"Each method alone for {seconds:.0f} s; medians over the seeds, in brackets how many of "
-        "the seeds came so far if not all. An epoch is 12,500 images here and a whole pass in the "
-        "others; the best is that of all epochs.",
-        "",
-        f"| method | seeds | trials | epochs | best validation accuracy | {' | '.join(titles)} |",
-        "|---" * (5 + len(titles)) + "|",
-    ]
-    for name, seeds in runs.items():
-        epochs = statistics.median(len(rows) - 1 for rows in seeds.values())
-        trials = statistics.median(
-            len({trial for _, trial, _ in rows} - {""}) for rows in seeds.values()
-        )
-        best = [max(accuracy for *_, accuracy in rows) for rows in seeds.values()]
-        spread = f" ({min(best):.4f} to {max(best):.4f})" if len(best) > 1 else ""
-        cells = [first_time(seeds, threshold, seconds) for threshold in THRESHOLDS]
-        lines.append(
-            f"| {name} | {len(seeds)} | {trials:.0f} | {epochs:.0f} "
-            f"| {statistics.median(best):.4f}{spread} | {' | '.join(cells)} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def first_time(seeds, threshold: float, seconds: float) -> str:
-    """The median over all seeds of the seconds to `threshold`, infinite where it never came."""
-    times = [
-        min((when for when, _, accuracy in rows if accuracy >= threshold), default=float("inf"))
-        for rows in seeds.values()
-    ]
-    came = sum(time < float("inf") for time in times)
-    if not came:
-        return "-"
-    middle = statistics.median(times)
-    text = f"{middle:.0f}" if middle < float("inf") else f"> {seconds:.0f}"
-    return text if came == len(times) else f"{text} ({came} of {len(times)})"
-
-
-def plot(runs, seconds: float) -> None:
-    """The incumbent's validation error against time: median and range over the seeds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import numpy as np
-    from matplotlib import pyplot as plt
-
-    grid = np.linspace(0, seconds, 400)
-    figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    for name, seeds in runs.items():
-        curves = np.array([incumbent(rows, grid) for rows in seeds.values()])
-        place = list(METHODS).index(name)
-        ours = name.startswith("mnist-cnn")
-        (line,) = axes.plot(
-            grid,
-            np.median(curves, axis=0),
-            OUR_STYLES[place] if ours else "--" if METHODS[name][-1] == "settings" else "-",
-            color="black" if ours else f"C{(place - len(OUR_STYLES)) % 6}",
-            linewidth=2.5 if ours else 1.2,
-            label=name,
-        )
-        low, high = curves.min(axis=0), curves.max(axis=0)
-        axes.fill_between(grid, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
-    axes.set(
-        yscale="log",
-        xlabel="seconds since the start of the process",
-        ylabel="validation error of the incumbent, %",
-        title="Best model so far: median and range over the seeds",
-        ylim=(0.2, 20),
-    )
-    axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    figure.savefig(RESULTS / f"incumbent_{seconds:g}s.png", dpi=110)
-    plt.close(figure)
-
-
-def incumbent(rows, grid):
-    """The least error in per cent at each time of `grid`; 100 before the first epoch."""
-    import numpy as np
-
-    errors = np.full(len(grid), 100.0)
-    for when, _, accuracy in rows:
-        errors[grid >= when] = np.minimum(errors[grid >= when], 100 * (1 - accuracy))
-    return errors
+    tables = "\n".join((table(runs, seconds), *ratios(runs, seconds)))
+    (RESULTS / f"table_{seconds:g}s.md").write_text(tables)
+    plot(runs, seconds, RESULTS / f"incumbent_{seconds:g}s.png")
 
 
 if __name__ == "__main__":

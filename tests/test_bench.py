@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from benchmarks import bench
+from benchmarks import bench, comparison
 from benchmarks.peers.recipe import Log
 
 ROWS = [
@@ -59,6 +59,16 @@ def test_the_table_has_medians_over_all_seeds_and_how_many_came_so_far(results):
     peer = next(line for line in lines if line.startswith("| KerasTuner Hyperband |"))
     assert peer == "| KerasTuner Hyperband | 1 | 1 | 1 | 0.9860 | 100 | - | - | - |"
     assert (results / "incumbent_300s.png").stat().st_size > 10_000
+
+
+def test_ratios_are_seed_by_seed_and_a_bound_where_one_of_the_two_never_came(results):
+    bench.write(ROWS, 300, "a")
+    lines = (results / "table_300s.md").read_text().splitlines()
+    assert lines[-1] == "| KerasTuner Hyperband | 5.0 | > 15.0 | > 15.0 | - |"
+    ours = {0: [(10.0, "0", 0.99)], 1: [(20.0, "0", 0.99)], 2: [(0.0, "", 0.0)]}
+    theirs = {0: [(40.0, "0", 0.99)], 1: [(21.0, "0", 0.98)], 2: [(30.0, "0", 0.99)]}
+    assert comparison.ratio(ours, theirs, 0.985, 60) == "> 3.0 (< 0.5 to 4.0)"
+    assert comparison.ratio({2: [(0.0, "", 0.0)]}, theirs, 0.985, 60) == "< 0.5"
 
 
 def test_a_method_that_ends_before_its_time_has_failed_and_says_why():

@@ -5,3 +5,22 @@ tool as its own guide shows it; `settings` gives it the precision, compiler sett
 of this project. What then differs is the search, and what belongs to this project's trials: the
 learning rate that rises and falls, short epochs, the data's way to the model, a worker per core.
 """
+
+# What is shown as -> module in this folder, its words.
+METHODS = {
+    "mnist-cnn": ("ours", "whole"),
+    "mnist-cnn, trials only": ("ours", "trials"),
+    "mnist-cnn, trials only, no baselines": ("ours", "bare"),
+    "KerasTuner Hyperband": ("keras_tuner_search", "hyperband", "guide"),
+    "KerasTuner BayesianOptimization": ("keras_tuner_search", "bayesian", "guide"),
+    "KerasTuner RandomSearch": ("keras_tuner_search", "random", "guide"),
+    "Optuna TPE, median": ("optuna_search", "median", "guide"),
+    "Optuna TPE, SHA": ("optuna_search", "sha", "guide"),
+    "Ray Tune ASHA, Optuna": ("ray_search", "asha", "guide"),
+    "KerasTuner Hyperband, our settings": ("keras_tuner_search", "hyperband", "settings"),
+    "KerasTuner BayesianOptimization, our settings": ("keras_tuner_search", "bayesian", "settings"),
+    "KerasTuner RandomSearch, our settings": ("keras_tuner_search", "random", "settings"),
+    "Optuna TPE, median, our settings": ("optuna_search", "median", "settings"),
+    "Optuna TPE, SHA, our settings": ("optuna_search", "sha", "settings"),
+    "Ray Tune ASHA, Optuna, our settings": ("ray_search", "asha", "settings"),
+}
