@@ -95,7 +95,7 @@ def ratio(ours, theirs, threshold: float, seconds: float) -> str:
         f"{bound} {value:.1f}".strip()
         for value, bound in (min(found), statistics.median_low(found), max(found))
     )
-    return middle if len(found) == 1 else f"{middle} ({least} to {most})"
+    return middle if least == most else f"{middle} ({least} to {most})"
 
 
 def plot(runs, seconds: float, path: Path) -> None:

@@ -68,7 +68,7 @@ def test_ratios_are_seed_by_seed_and_a_bound_where_one_of_the_two_never_came(res
     ours = {0: [(10.0, "0", 0.99)], 1: [(20.0, "0", 0.99)], 2: [(0.0, "", 0.0)]}
     theirs = {0: [(40.0, "0", 0.99)], 1: [(21.0, "0", 0.98)], 2: [(30.0, "0", 0.99)]}
     assert comparison.ratio(ours, theirs, 0.985, 60) == "> 3.0 (< 0.5 to 4.0)"
-    assert comparison.ratio({2: [(0.0, "", 0.0)]}, theirs, 0.985, 60) == "< 0.5"
+    assert comparison.ratio({2: ours[2]}, theirs, 0.985, 60) == "< 0.5"
 
 
 def test_a_method_that_ends_before_its_time_has_failed_and_says_why():
