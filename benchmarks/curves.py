@@ -2,12 +2,12 @@
 
     .venv/bin/python benchmarks/curves.py --first 0 --step 2 --seconds 3600 FILE
 
-Each configuration is trained exactly as experiments/mnist.py trains a trial: what its baselines are
-at the time first, then random ones. One JSON object a line: `number` (seed of the configuration),
-`repeat` (0; others train what FILE has under that number on other seeds, to tell luck from merit),
-`params` (as Optuna stores them), `parameters`, `multiply_accumulates`, and of each epoch
-`val_accuracy`, `val_loss` and `cpu_seconds`. A run in one thread costs what its CPU seconds say,
-whatever else the machine is doing.
+Each configuration is trained exactly as experiments/mnist.py trains a trial, or with --epochs for
+longer or shorter: what its baselines are at the time first, then random ones. One JSON object a
+line: `number` (seed of the configuration), `repeat` (0; others train what FILE has under that
+number on other seeds, to tell luck from merit), `params` (as Optuna stores them), `parameters`,
+`multiply_accumulates`, and of each epoch `val_accuracy`, `val_loss` and `cpu_seconds`. A run in one
+thread costs what its CPU seconds say, whatever else the machine is doing.
 
 It goes on where FILE ends; run it several times side by side with the same --step and a
 --first of 0, 1, ...
@@ -35,12 +35,15 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--repeat", type=int, default=0)
+    parser.add_argument("--epochs", type=int)
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
-    record(options.file, options.first, options.step, options.repeat, options.seconds)
+    record(**vars(options))
 
 
-def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> None:
+def record(
+    file: Path, first: int, step: int, repeat: int, seconds: float, epochs: int | None
+) -> None:
     """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
     os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     end = time.monotonic() + seconds
@@ -52,14 +55,19 @@ def record(file: Path, first: int, step: int, repeat: int, seconds: float) -> No
     done = [record["number"] for record in records if record["repeat"] == repeat]
     number = max(done, default=first - step) + step
     while time.monotonic() < end:
-        line = json.dumps(configuration(number, repeat, trained.get(number)))
+        line = json.dumps(configuration(number, repeat, trained.get(number), epochs))
         with file.open("a") as opened:
             opened.write(line + "\n")
         number += step
 
 
-def configuration(number: int, repeat: int, params: dict[str, Any] | None) -> dict[str, object]:
-    """Train configuration `number`, which has `params` or is made now, as long as a trial lasts."""
+def configuration(
+    number: int, repeat: int, params: dict[str, Any] | None, epochs: int | None
+) -> dict[str, object]:
+    """Train configuration `number`, which has `params` or is made now.
+
+    For so many epochs; if None, as long as a trial lasts.
+    """
     import optuna
 
     from experiments.mnist import experiment
@@ -71,8 +79,8 @@ def configuration(number: int, repeat: int, params: dict[str, Any] | None) -> di
         study.enqueue_trial(params or experiment.baseline[number])
     trial = study.ask()
     hp = TrialHyperParameters(trial)
-    size, epochs = curve(hp, experiment.epochs, number + 1_000_000 * repeat)
-    return {"number": number, "repeat": repeat, **size, "params": trial.params, **epochs}
+    size, found = curve(hp, epochs or experiment.epochs, number + 1_000_000 * repeat)
+    return {"number": number, "repeat": repeat, **size, "params": trial.params, **found}
 
 
 def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):

@@ -6,7 +6,8 @@ No network is trained: a regression on recorded curves (surrogate.py) says how a
 and its luck is drawn anew for each trial but those that go on after a look. Real Optuna studies
 with the real space, and screening as it is, search on it, two workers on a clock that is set
 forward. Method: K. Eggensperger, F. Hutter, H. Hoos, K. Leyton-Brown, "Efficient Benchmarking of
-Hyperparameter Optimizers via Surrogates" (AAAI 2015).
+Hyperparameter Optimizers via Surrogates" (AAAI 2015). The recorded trials have 8 epochs; budgets.py
+holds longer ones beside them.
 
 A searcher is judged by the *expected* error of the configuration that it holds to be the best, the
 regression's without the luck: a trial that was lucky does not count as good. Beside it stands when
@@ -146,14 +147,14 @@ class Outcome:
     """One search.
 
     history: (second, expected error of the best configuration) at each change.
-    good: the second at which a trial first reported `GOOD`; infinite if none did.
+    reported: (second, validation accuracy) of each epoch that was better than all before.
     """
 
     history: list[tuple[float, float]]
+    reported: list[tuple[float, float]]
     complete: int
     pruned: int
     better_of_two: float
-    good: float
 
     def errors(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """The expected error of the best configuration at each of `seconds`; NaN before any."""
@@ -161,6 +162,17 @@ class Outcome:
         for when, error in self.history:
             found[seconds >= when] = error
         return found
+
+    def least(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The least error that was reported by each of `seconds`; 1 before any."""
+        return np.array(
+            [1 - max((a for s, a in self.reported if s <= t), default=0) for t in seconds]
+        )
+
+    def seconds_to(self, accuracy: float) -> float:
+        """When a trial first reported that much; infinite if none did."""
+        # Rounded, as a recorded 0.99 comes back from its logarithm a little less.
+        return min((s for s, a in self.reported if round(a, 6) >= accuracy), default=float("inf"))
 
 
 @dataclass(frozen=True, order=True)
@@ -216,12 +228,12 @@ def search(
     for _ in range(WORKERS):
         begin(0.0)
     history: list[tuple[float, float]] = []
-    good = float("inf")
+    reported: list[tuple[float, float]] = []
     while events[0].second < seconds:
         event = heapq.heappop(events)
         event.trial.report(accuracy := event.accuracies[event.epoch - 1], event.epoch)
-        if accuracy >= GOOD:
-            good = min(good, event.second)
+        if not reported or accuracy > reported[-1][1]:
+            reported.append((event.second, float(accuracy)))
         if event.epoch == len(event.accuracies):
             study.tell(event.trial, float(event.accuracies.max()))
             if study.best_trial.number == event.number:
@@ -241,10 +253,10 @@ def search(
     ranking = sorted(complete, key=lambda trial: trial.value, reverse=True)
     return Outcome(
         history,
+        reported,
         len(complete),
         len(study.get_trials(deepcopy=False, states=[TrialState.PRUNED])),
         min((expected[trial.number] for trial in ranking[:2]), default=np.nan),
-        good,
     )
 
 
@@ -293,7 +305,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
             [outcome.better_of_two for outcome in outcomes],
         )
     ]
-    cells += [f"{np.median([outcome.good for outcome in outcomes]):.0f}"]
+    cells += [f"{np.median([outcome.seconds_to(GOOD) for outcome in outcomes]):.0f}"]
     cells += [f"{np.mean([outcome.complete for outcome in outcomes]):.1f}"]
     cells += [f"{np.mean([outcome.pruned for outcome in outcomes]):.1f}"]
     return f"| {name} | {' | '.join(cells)} |"

@@ -59,14 +59,19 @@ def encode(
     return np.array(row)
 
 
+def read(file: Path) -> list[dict[str, Any]]:
+    """What curves.py has written, compressed."""
+    with gzip.open(file, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
 def learn(file: Path = CURVES) -> Surrogate:
     """Fit the regression."""
     from scipy.stats import spearmanr
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import cross_val_predict
 
-    with gzip.open(file, "rt") as lines:
-        records = [json.loads(line) for line in lines]
+    records = read(file)
     # A loss that became not a number ends a curve; such a configuration is left out.
     length = max(len(record["val_accuracy"]) for record in records)
     records = [record for record in records if len(record["val_accuracy"]) == length]

@@ -21,8 +21,9 @@ experiment = Experiment(
     objectives=(Maximize("val_accuracy"),),
     trials=200,  # more than two cores come to in the time that confirmation leaves
     timeout_seconds=690,
-    # A trial is short, not two passes over the images, and judged after about every quarter of one.
-    epochs=8,
+    # Nearly four passes over the images, judged after about every quarter of one. With half of that
+    # few configurations come to 99 %, and none to 99.3 (benchmarks/budgets.py).
+    epochs=16,
     epoch_images=12_500,
     batch_size=256,
     patience=16,
@@ -32,11 +33,11 @@ experiment = Experiment(
     screen=Screen(epochs=1, one_of=3),
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20),
     pruner=optuna.pruners.NopPruner,
-    # The best after two passes is not always the best after ten, so three are trained for ten, on
+    # The best after four passes is not always the best after ten, so three are trained for ten, on
     # second seeds too where time is left.
     confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=44),
     baseline=(
-        # The good network that is there soonest: 99.2 % of the validation images in one trial.
+        # The good network that is there soonest: about 99.3 % of the validation images in one trial.
         {
             "blocks": 3,
             "two_convolutions": True,
@@ -48,7 +49,7 @@ experiment = Experiment(
             "activation": "relu",
             "dense": 64,
             "dropout": 0.0,
-            "adam_learning_rate": 0.01,
+            "adam_learning_rate": 0.005,
         },
         # What tuning by hand came to: narrow, deep, normalised, a little distorted.
         {

@@ -1,0 +1,116 @@
+"""How long a trial should be: configurations that were trained for few epochs and for more.
+
+    .venv/bin/python benchmarks/budgets.py [--seeds 300] [--seconds 300]
+
+curves.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz some of the same configurations on the
+same seeds with 16 (`curves.py --first 3 --epochs 16`); the learning rate falls to zero at the end
+of either. Random searches, as searchers.py makes them, are replayed on both. Each configuration has
+the curve of a recorded one, drawn by chance, so there is no regression in between. An epoch takes
+the seconds that it took in the longer training. Prints a table.
+"""
+
+import argparse
+import multiprocessing
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.searchers import Outcome, search  # noqa: E402
+from benchmarks.surrogate import CURVES, logarithms, read  # noqa: E402
+
+LONG_CURVES = CURVES.with_name("curves_16.jsonl.gz")
+SEARCHERS = (
+    "random",
+    "random, 1 of 3 screened at epoch 1",
+    "random, 1 of 4 screened at epoch 1",
+    "random, 1 of 4 screened at epoch 2",
+)
+ACCURACIES = (0.985, 0.99, 0.992, 0.993)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What benchmarks.surrogate.Surrogate is to a search: configurations to curves.
+
+    curves: (n, 2 * epochs), log10 of error and seconds of each epoch. seed: of which configuration
+    has which.
+    """
+
+    curves: NDArray[np.float64]
+    seed: int
+
+    @property
+    def luck(self) -> NDArray[np.float64]:
+        """None: it is in the recorded curves."""
+        return np.zeros_like(self.curves[:1])
+
+    def expected(self, params: dict[str, Any]) -> NDArray[np.float64]:
+        """A recorded curve, always the same one for the same parameters."""
+        random = Random(f"{self.seed} {sorted(params.items())}")
+        return self.curves[random.randrange(len(self.curves))]
+
+
+def replay(curves: NDArray[np.float64], searcher: str, seconds: float, seed: int) -> Outcome:
+    """One search, in which curves are drawn anew."""
+    return search(Recorded(curves, seed), searcher, seconds, baselines=False, seed=seed)
+
+
+def recorded() -> dict[int, NDArray[np.float64]]:
+    """By the number of epochs, the curves of the configurations that were trained for both."""
+    short, long = (
+        {record["number"]: record for record in read(file) if not record["repeat"]}
+        for file in (CURVES, LONG_CURVES)
+    )
+    tables = {8: short, 16: long}
+    # A loss that became not a number ends a curve; such a configuration is left out of both.
+    numbers = [
+        number
+        for number in sorted(long)
+        if all(len(table[number]["val_accuracy"]) == epochs for epochs, table in tables.items())
+    ]
+    found = {}
+    for epochs, table in tables.items():
+        timed = [
+            table[number] | {"cpu_seconds": long[number]["cpu_seconds"][:epochs]}
+            for number in numbers
+        ]
+        found[epochs] = np.array([logarithms(record) for record in timed])
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("--seconds", type=float, default=300)
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    moments = options.seconds * np.array([0.2, 0.4, 1])
+    titles = [f"error after {moment:.0f} s, %" for moment in moments]
+    titles += [f"s to {100 * accuracy:.1f} %" for accuracy in ACCURACIES]
+    print(f"| epochs | searcher | {' | '.join(titles)} |\n{'|---' * (2 + len(titles))}|")
+    with multiprocessing.get_context("fork").Pool() as pool:
+        for epochs, curves in recorded().items():
+            for name in SEARCHERS:
+                one = partial(replay, curves, name, options.seconds)
+                outcomes = pool.map(one, range(options.seeds))
+                errors = 100 * np.array([outcome.least(moments) for outcome in outcomes])
+                spread = errors.std(axis=0) / options.seeds**0.5
+                cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(errors.mean(0), spread, strict=True)]
+                for accuracy in ACCURACIES:
+                    middle = np.median([outcome.seconds_to(accuracy) for outcome in outcomes])
+                    cells.append(f"{middle:.0f}" if np.isfinite(middle) else "-")
+                print(f"| {epochs} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Long trials against short ones: the curves are of the same configurations, and are replayed."""
+
+import numpy as np
+import pytest
+
+from benchmarks.budgets import LONG_CURVES, Recorded, recorded, replay
+from benchmarks.surrogate import CURVES, read
+
+
+def test_both_tables_are_of_the_same_configurations():
+    short = {record["number"]: record for record in read(CURVES) if not record["repeat"]}
+    long = read(LONG_CURVES)
+    numbers = [record["number"] for record in long]
+    random = [number for number in sorted(short) if number > 2]  # the others are baselines
+    assert numbers == random[: len(numbers)]
+    assert all(record["params"] == short[record["number"]]["params"] for record in long)
+    assert {len(record["val_accuracy"]) for record in long} <= set(range(17))
+
+
+def test_an_epoch_takes_as_long_in_either():
+    short, long = recorded()[8], recorded()[16]
+    assert short.shape[1:] == (16,) and long.shape[1:] == (32,)
+    assert len(short) == len(long) > 50
+    assert np.array_equal(short[:, 8:], long[:, 16:24])
+
+
+def test_a_configuration_has_one_curve_and_another_seed_another():
+    curves = np.arange(40.0).reshape(10, 4)
+    first = Recorded(curves, seed=0)
+    drawn = {place: first.expected({"filters": place})[0] for place in range(40)}
+    assert len(set(drawn.values())) > 5
+    assert all(first.expected({"filters": place})[0] == drawn[place] for place in drawn)
+    other = Recorded(curves, seed=1)
+    assert any(other.expected({"filters": place})[0] != drawn[place] for place in drawn)
+
+
+def test_a_replayed_search_reports_what_was_recorded():
+    # Two epochs of a second each, at 2 and at 1 % of errors.
+    curves = np.log10([[0.02, 0.01, 1.0, 1.0]])
+    outcome = replay(curves, "random", seconds=4.0, seed=0)
+    assert outcome.seconds_to(0.98) == pytest.approx(1.5)  # after half a second to begin
+    assert outcome.seconds_to(0.99) == pytest.approx(2.5)
+    assert outcome.seconds_to(0.995) == float("inf")
+    assert outcome.least(np.array([1.0, 2.0, 3.0])) == pytest.approx([1.0, 0.02, 0.01])
