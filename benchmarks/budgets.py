@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.comparison import THRESHOLDS, first_time, incumbent  # noqa: E402
 from benchmarks.searchers import Outcome, search  # noqa: E402
 from benchmarks.surrogate import CURVES, logarithms, read  # noqa: E402
 
@@ -35,7 +36,6 @@ SEARCHERS = (
     "random, 1 of 4 screened at epoch 1",
     "random, 1 of 4 screened at epoch 2",
 )
-ACCURACIES = (0.985, 0.99, 0.992, 0.993)
 
 
 @dataclass(frozen=True)
@@ -96,18 +96,18 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     moments = options.seconds * np.array([0.2, 0.4, 1])
     titles = [f"error after {moment:.0f} s, %" for moment in moments]
-    titles += [f"s to {100 * accuracy:.1f} %" for accuracy in ACCURACIES]
+    titles += [f"s to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
     print(f"| epochs | searcher | {' | '.join(titles)} |\n{'|---' * (2 + len(titles))}|")
     with multiprocessing.get_context("fork").Pool() as pool:
         for epochs, curves in recorded().items():
             for name in SEARCHERS:
                 one = partial(replay, curves, name, options.seconds)
-                outcomes = pool.map(one, range(options.seeds))
-                errors = 100 * np.array([outcome.least(moments) for outcome in outcomes])
+                runs = [outcome.reported for outcome in pool.map(one, range(options.seeds))]
+                errors = np.array([incumbent(rows, moments) for rows in runs])
                 spread = errors.std(axis=0) / options.seeds**0.5
                 cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(errors.mean(0), spread, strict=True)]
-                for accuracy in ACCURACIES:
-                    middle = np.median([outcome.seconds_to(accuracy) for outcome in outcomes])
+                for threshold in THRESHOLDS:
+                    middle = np.median([first_time(rows, threshold) for rows in runs])
                     cells.append(f"{middle:.0f}" if np.isfinite(middle) else "-")
                 print(f"| {epochs} | {name} | {' | '.join(cells)} |", flush=True)
 

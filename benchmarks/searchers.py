@@ -36,6 +36,7 @@ from optuna.trial import TrialState
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.comparison import first_time  # noqa: E402
 from benchmarks.surrogate import Surrogate, learn  # noqa: E402
 from mnist_cnn import screening  # noqa: E402
 from mnist_cnn.experiment import Screen  # noqa: E402
@@ -147,11 +148,11 @@ class Outcome:
     """One search.
 
     history: (second, expected error of the best configuration) at each change.
-    reported: (second, validation accuracy) of each epoch that was better than all before.
+    reported: (second, trial, validation accuracy) of each epoch, as comparison.py has it of a run.
     """
 
     history: list[tuple[float, float]]
-    reported: list[tuple[float, float]]
+    reported: list[tuple[float, str, float]]
     complete: int
     pruned: int
     better_of_two: float
@@ -162,17 +163,6 @@ class Outcome:
         for when, error in self.history:
             found[seconds >= when] = error
         return found
-
-    def least(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The least error that was reported by each of `seconds`; 1 before any."""
-        return np.array(
-            [1 - max((a for s, a in self.reported if s <= t), default=0) for t in seconds]
-        )
-
-    def seconds_to(self, accuracy: float) -> float:
-        """When a trial first reported that much; infinite if none did."""
-        # Rounded, as a recorded 0.99 comes back from its logarithm a little less.
-        return min((s for s, a in self.reported if round(a, 6) >= accuracy), default=float("inf"))
 
 
 @dataclass(frozen=True, order=True)
@@ -228,12 +218,12 @@ def search(
     for _ in range(WORKERS):
         begin(0.0)
     history: list[tuple[float, float]] = []
-    reported: list[tuple[float, float]] = []
+    reported: list[tuple[float, str, float]] = []
     while events[0].second < seconds:
         event = heapq.heappop(events)
         event.trial.report(accuracy := event.accuracies[event.epoch - 1], event.epoch)
-        if not reported or accuracy > reported[-1][1]:
-            reported.append((event.second, float(accuracy)))
+        # Rounded, as a recorded 0.99 comes back from its logarithm a little less.
+        reported.append((event.second, str(event.number), round(float(accuracy), 6)))
         if event.epoch == len(event.accuracies):
             study.tell(event.trial, float(event.accuracies.max()))
             if study.best_trial.number == event.number:
@@ -305,7 +295,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
             [outcome.better_of_two for outcome in outcomes],
         )
     ]
-    cells += [f"{np.median([outcome.seconds_to(GOOD) for outcome in outcomes]):.0f}"]
+    cells += [f"{np.median([first_time(outcome.reported, GOOD) for outcome in outcomes]):.0f}"]
     cells += [f"{np.mean([outcome.complete for outcome in outcomes]):.1f}"]
     cells += [f"{np.mean([outcome.pruned for outcome in outcomes]):.1f}"]
     return f"| {name} | {' | '.join(cells)} |"

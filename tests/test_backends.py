@@ -24,7 +24,8 @@ experiment = replace(smoke, trials=1, confirm=Confirm(trials=0))
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="no JAX: pip install -e '.[jax]'"
 )
-def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
+def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process
     root = make_project(tmp_path)
     (root / "experiments/jaxed.py").write_text(EXPERIMENT)
     done = subprocess.run(
