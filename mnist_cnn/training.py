@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from mnist_cnn import machine
+from mnist_cnn.averaging import WeightAverage
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Objective, SearchSpace
@@ -46,6 +47,7 @@ class TrainingFailed(Exception):
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the state after every epoch in one file, the best weights, and ends a stale training.
 
+    average: what is validated; the best weights are its at the best epoch.
     history: metrics of each finished epoch: Keras's own, `learning_rate` and `epoch_seconds`.
     values: the hyperparameters, which a HyperModel's own `fit` adds to.
     Whatever is to happen at an epoch's end beside that is given as `on_epoch`: it is called with
@@ -66,6 +68,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.path, self.objective, self.patience = path, objective, patience
         self.on_epoch = on_epoch
+        self.average = WeightAverage()
         self.ended = False
         self.history: list[EpochMetrics] = []
         self.values: dict[str, Any] = {}
@@ -97,6 +100,10 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
                 self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
             for i, variable in enumerate(_variables(model)):
                 variable.assign(saved[f"variable_{i}"])
+            if count := int(saved.get("averaged", 0)):
+                self.average.restore(
+                    count, [saved[f"average_{i}"] for i in range(len(model.weights))]
+                )
         for epoch, metrics in enumerate(self.history, start=1):
             self.ended = self.on_epoch(epoch, metrics) or self.stale
 
@@ -113,7 +120,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             raise TrainingFailed(f"the loss became {metrics['loss']} in epoch {epoch + 1}")
         self.history.append(metrics)
         if self.best_epoch == len(self.history):
-            self.best_weights = self.model.get_weights()
+            self.best_weights = self.average.weights
         self._save()
         self.ended = self.on_epoch(len(self.history), metrics) or self.stale
         self.model.stop_training = self.ended
@@ -125,6 +132,9 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         }
         arrays |= {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
+        if self.average.count:
+            arrays["averaged"] = self.average.count
+            arrays |= {f"average_{i}": w for i, w in enumerate(self.average.weights)}
         partly = self.path.with_suffix(".part")
         with partly.open("wb") as file:
             np.savez(file, **arrays)
@@ -168,6 +178,7 @@ def train(
         model.steps_per_execution = steps // calls
         steps = calls * model.steps_per_execution
         one_cycle(model.optimizer, steps * epochs)
+        checkpoint.average.first_step = rise(steps * epochs)
         # Before the checkpoint is restored, and with it the state of what is random.
         build_metrics(model, images)
     model.optimizer.build(model.trainable_variables)
@@ -180,7 +191,7 @@ def train(
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,
-        "callbacks": [keras.callbacks.TerminateOnNaN(), checkpoint],
+        "callbacks": [keras.callbacks.TerminateOnNaN(), checkpoint.average, checkpoint],
         "verbose": 0,
     }
     if own_fit:
@@ -276,16 +287,21 @@ def evaluation_batches(images: Images) -> tf.data.Dataset:
 def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
     """Make the learning rate rise from 1/25 of its value to it and fall to zero within `steps`.
 
-    A quarter of the steps is the linear rise, the rest a half cosine (after L. N. Smith and
+    An eighth of the steps is the linear rise, the rest a half cosine (after L. N. Smith and
     N. Topin, "Super-Convergence", 2018). An optimizer that has a schedule already keeps it.
     """
     own = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     if isinstance(own._learning_rate, LearningRateSchedule):
         return
-    peak, rise = float(optimizer.learning_rate), max(1, steps // 4)
+    peak, first = float(optimizer.learning_rate), rise(steps)
     optimizer.learning_rate = CosineDecay(
-        peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
+        peak / 25, max(1, steps - first), warmup_target=peak, warmup_steps=first
     )
+
+
+def rise(steps: int) -> int:
+    """The steps of a training in which its learning rate rises and its weights go far."""
+    return max(1, steps // 8)
 
 
 def _variables(model: keras.Model) -> list[Any]:

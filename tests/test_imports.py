@@ -27,6 +27,7 @@ ORDER = (
     "screening",
     "hyperparameters",
     "architecture",
+    "averaging",
     "training",
     "run",
     "outcome",

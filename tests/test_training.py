@@ -63,6 +63,7 @@ def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(traini
     parts, whole = trainings.parts, trainings.whole
     assert_same_arrays(trainings.resumed.get_weights(), trainings.uninterrupted.get_weights())
     assert_same_arrays(parts.best_weights, whole.best_weights)
+    assert_same_arrays(parts.average.weights, whole.average.weights)
     assert parts.best_epoch == whole.best_epoch
     assert without_seconds(parts.history) == without_seconds(whole.history)
     assert len(parts.history) == 3
@@ -94,31 +95,32 @@ def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_p
 
 @pytest.fixture(scope="module")
 def trained(images, tmp_path_factory):
-    """A model after four epochs, of which the first counts as the best, and its checkpoint."""
+    """A model after eight epochs, of which the first counts as the best, and its checkpoint."""
     path = tmp_path_factory.mktemp("trained") / "a.npz"
     model, state = dense(), checkpoint(path, objective=Maximize("learning_rate"))
-    fit(model, images, state, epochs=4)
+    fit(model, images, state, epochs=8)
     return model, state
 
 
-def test_the_learning_rate_rises_a_quarter_of_the_steps_and_falls_to_zero():
+def test_the_learning_rate_rises_an_eighth_of_the_steps_and_falls_to_zero():
     optimizer = keras.optimizers.SGD(0.1)
-    one_cycle(optimizer, 100)
+    one_cycle(optimizer, 200)
     rates = []
-    for step in range(101):
+    for step in range(201):
         optimizer.iterations.assign(step)
         rates.append(float(optimizer.learning_rate))
     assert rates[0] == pytest.approx(0.1 / 25)
     assert rates[25] == max(rates) == pytest.approx(0.1)
-    assert rates[100] == pytest.approx(0, abs=1e-8)
+    assert rates[200] == pytest.approx(0, abs=1e-8)
     assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
 
 
 def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
     model, state = trained
     rates = [metrics["learning_rate"] for metrics in state.history]
-    assert rates[0] == pytest.approx(0.1)  # a quarter of the steps is the first epoch of four
-    assert rates[0] > rates[1] > rates[2] > 1e-3 and rates[3] == pytest.approx(0, abs=1e-8)
+    assert rates[0] == pytest.approx(0.1)  # an eighth of the steps is the first epoch of eight
+    assert rates == sorted(rates, reverse=True)
+    assert rates[6] > 1e-3 and rates[7] == pytest.approx(0, abs=1e-8)
     optimizer = keras.optimizers.SGD(0.1)
     one_cycle(optimizer, last := int(model.optimizer.iterations))
     optimizer.iterations.assign(last - 1)
@@ -166,13 +168,25 @@ def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path, scal
     assert rates == pytest.approx([0.1 * 0.5 ** (done / STEPS) for done in (steps / 2, steps)])
 
 
-# The best epoch, and the end. The learning rate peaks after a quarter of the epochs, so as an
+def test_what_is_validated_and_kept_is_the_average_of_the_weights(images, tmp_path):
+    model, state = dense(), checkpoint(tmp_path / "a.npz")
+    fit(model, images, state, epochs=2)  # of two calls each, all after the rise
+    assert state.average.count == 4
+    held_out, last = validation_of(images), state.history[-1]
+    raw = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
+    model.set_weights(state.average.weights)
+    averaged = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
+    assert averaged["loss"] == pytest.approx(last["val_loss"], rel=1e-5)
+    assert raw["loss"] != pytest.approx(averaged["loss"], rel=1e-3)
+
+
+# The best epoch, and the end. The learning rate peaks after an eighth of the epochs, so as an
 # objective it says beforehand which epoch is the best.
 
 
 def test_the_best_epochs_weights_are_kept(trained, images):
     _, state = trained
-    assert state.best_epoch == 1 and len(state.history) == 4
+    assert state.best_epoch == 1 and len(state.history) == 8
     model = dense()
     model.set_weights(state.best_weights)
     held_out = validation_of(images)
@@ -201,11 +215,11 @@ def test_the_best_epoch_is_the_first_with_the_best_value(objective, tmp_path):
 
 def test_a_training_without_a_better_epoch_ends_after_its_patience(images, tmp_path):
     state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
-    fit(dense(), images, state, epochs=8)
+    fit(dense(), images, state, epochs=16)
     assert (state.best_epoch, len(state.history)) == (2, 4)
     assert state.stale and state.ended
     again = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
-    fit(dense(), images, again, epochs=8)  # as after a kill before the trial was told
+    fit(dense(), images, again, epochs=16)  # as after a kill before the trial was told
     assert len(again.history) == 4
 
 
@@ -266,6 +280,7 @@ def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_ra
     fit(dense(), images, state, epochs=1, space=space)
     assert [len(array) for array in space.given] == [STEPS * BATCH_SIZE] * 2
     assert state.history[0]["learning_rate"] == pytest.approx(0.1)
+    assert state.average.count == 0  # and its weights
 
 
 @pytest.mark.parametrize("ended", [False, True])
