@@ -114,7 +114,8 @@ class Experiment:
     trials: how many trials a study has.
     timeout_seconds: bound on a study's time, confirmation included; None for none.
     trial_timeout_seconds: a trial that takes longer is stopped and failed; None for no bound.
-    epochs, batch_size: of every trial. The learning rate follows one cycle over the epochs.
+    epochs, batch_size: of every trial. The learning rate follows one cycle over the epochs;
+        validated and saved is the average of the weights (averaging.py).
     epoch_images: how many images an epoch has, which is how often a trial is judged; None for a
         pass over all of them.
     patience: a trial ends after so many epochs without a better first objective.

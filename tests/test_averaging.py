@@ -68,8 +68,8 @@ def test_later_weights_count_more_by_a_polynomial(model):
     averaged = recorder.trained[3:]
     n = len(averaged)
     assert average.count == n == 9
-    # The product of the recursion's shares, for a decay of 3: (k+2 over 3) of (n+3 over 4).
-    shares = [comb(k + 2, 3) / comb(n + 3, 4) for k in range(1, n + 1)]
+    # The product of the recursion's shares, for a decay of 6: (k+5 over 6) of (n+6 over 7).
+    shares = [comb(k + 5, 6) / comb(n + 6, 7) for k in range(1, n + 1)]
     assert sum(shares) == pytest.approx(1)
     for i, found in enumerate(average.weights):
         if found.dtype == np.int32:
