@@ -1,12 +1,15 @@
-"""How long a trial should be: configurations that were trained for few epochs and for more.
+"""How a trial should train: the same configurations on the same seeds, trained in several ways.
 
     .venv/bin/python benchmarks/budgets.py [--seeds 300] [--seconds 300]
 
-curves.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz some of the same configurations on the
-same seeds with 16 (`curves.py --first 3 --epochs 16`); the learning rate falls to zero at the end
-of either. Random searches, as searchers.py makes them, are replayed on both. Each configuration has
-the curve of a recorded one, drawn by chance, so there is no regression in between. An epoch takes
-the seconds that it took in the longer training. Prints a table.
+curves.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz of 16: the learning rate rises in a
+quarter of either and falls to zero at its end, and the weights are validated as they are.
+curves_16_averaged.jsonl.gz has trainings of 16 epochs as mnist_cnn/training.py trains now: the rise
+is an eighth, and the average of the weights is validated (`curves.py --first 3 --epochs 16`).
+
+Random searches, as searchers.py makes them, are replayed on the configurations that all three have.
+Each trial has the curve of a recorded one, drawn by chance, so there is no regression in between,
+and an epoch takes the seconds that it took in curves_16.jsonl.gz. Prints a table.
 """
 
 import argparse
@@ -30,6 +33,11 @@ from benchmarks.searchers import Outcome, search  # noqa: E402
 from benchmarks.surrogate import CURVES, logarithms, read  # noqa: E402
 
 LONG_CURVES = CURVES.with_name("curves_16.jsonl.gz")
+TRAININGS = {
+    "8 epochs": CURVES,
+    "16 epochs": LONG_CURVES,
+    "16 epochs, averaged": CURVES.with_name("curves_16_averaged.jsonl.gz"),
+}
 SEARCHERS = (
     "random",
     "random, 1 of 3 screened at epoch 1",
@@ -65,27 +73,28 @@ def replay(curves: NDArray[np.float64], searcher: str, seconds: float, seed: int
     return search(Recorded(curves, seed), searcher, seconds, baselines=False, seed=seed)
 
 
-def recorded() -> dict[int, NDArray[np.float64]]:
-    """By the number of epochs, the curves of the configurations that were trained for both."""
-    short, long = (
-        {record["number"]: record for record in read(file) if not record["repeat"]}
-        for file in (CURVES, LONG_CURVES)
-    )
-    tables = {8: short, 16: long}
-    # A loss that became not a number ends a curve; such a configuration is left out of both.
-    numbers = [
-        number
-        for number in sorted(long)
-        if all(len(table[number]["val_accuracy"]) == epochs for epochs, table in tables.items())
-    ]
+def recorded() -> dict[str, NDArray[np.float64]]:
+    """By the way of training, the curves of the configurations that were trained in all of them."""
+    tables = {way: whole(read(file)) for way, file in TRAININGS.items()}
+    numbers = sorted(set.intersection(*map(set, tables.values())))
+    seconds = {record["number"]: record["cpu_seconds"] for record in read(LONG_CURVES)}
     found = {}
-    for epochs, table in tables.items():
-        timed = [
-            table[number] | {"cpu_seconds": long[number]["cpu_seconds"][:epochs]}
-            for number in numbers
-        ]
-        found[epochs] = np.array([logarithms(record) for record in timed])
+    for way, table in tables.items():
+        records = [table[number] for number in numbers]
+        epochs = len(records[0]["val_accuracy"])
+        timed = [r | {"cpu_seconds": seconds[r["number"]][:epochs]} for r in records]
+        found[way] = np.array([logarithms(record) for record in timed])
     return found
+
+
+def whole(records: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
+    """By their number, those that did not end early, as where the loss became not a number."""
+    epochs = max(len(record["val_accuracy"]) for record in records)
+    return {
+        record["number"]: record
+        for record in records
+        if not record["repeat"] and len(record["val_accuracy"]) == epochs
+    }
 
 
 def main() -> None:
@@ -97,9 +106,9 @@ def main() -> None:
     moments = options.seconds * np.array([0.2, 0.4, 1])
     titles = [f"error after {moment:.0f} s, %" for moment in moments]
     titles += [f"s to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
-    print(f"| epochs | searcher | {' | '.join(titles)} |\n{'|---' * (2 + len(titles))}|")
+    print(f"| training | searcher | {' | '.join(titles)} |\n{'|---' * (2 + len(titles))}|")
     with multiprocessing.get_context("fork").Pool() as pool:
-        for epochs, curves in recorded().items():
+        for way, curves in recorded().items():
             for name in SEARCHERS:
                 one = partial(replay, curves, name, options.seconds)
                 runs = [outcome.reported for outcome in pool.map(one, range(options.seeds))]
@@ -109,7 +118,7 @@ def main() -> None:
                 for threshold in THRESHOLDS:
                     middle = np.median([first_time(rows, threshold) for rows in runs])
                     cells.append(f"{middle:.0f}" if np.isfinite(middle) else "-")
-                print(f"| {epochs} | {name} | {' | '.join(cells)} |", flush=True)
+                print(f"| {way} | {name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

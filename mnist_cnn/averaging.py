@@ -13,8 +13,8 @@ from keras import backend
 
 # The weights of the n-th time count as DECAY + 1 of n + DECAY, so the average is mostly of the last
 # seventh of the times, however many there are: the polynomial-decay averaging of O. Shamir and
-# T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013. With a decay of 3 it is
-# good an epoch sooner, and lags at the end where a network still learns fast.
+# T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013. With a decay of 3 it
+# lags behind at the end where a network still learns fast.
 DECAY = 6
 
 

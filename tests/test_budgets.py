@@ -1,28 +1,36 @@
-"""Long trials against short ones: the curves are of the same configurations, and are replayed."""
+"""Ways of training: the curves are of the same configurations, and are replayed."""
 
 import numpy as np
 import pytest
 
-from benchmarks.budgets import LONG_CURVES, Recorded, recorded, replay
+from benchmarks.budgets import TRAININGS, Recorded, recorded, replay, whole
 from benchmarks.comparison import first_time, incumbent
 from benchmarks.surrogate import CURVES, read
 
 
-def test_both_tables_are_of_the_same_configurations():
-    short = {record["number"]: record for record in read(CURVES) if not record["repeat"]}
-    long = read(LONG_CURVES)
-    numbers = [record["number"] for record in long]
-    random = [number for number in sorted(short) if number > 2]  # the others are baselines
-    assert numbers == random[: len(numbers)]
-    assert all(record["params"] == short[record["number"]]["params"] for record in long)
-    assert max(len(record["val_accuracy"]) for record in long) == 16
+@pytest.mark.parametrize("way", TRAININGS)
+def test_all_tables_are_of_the_same_random_configurations(way):
+    all_records = {record["number"]: record for record in read(CURVES) if not record["repeat"]}
+    random = [number for number in sorted(all_records) if number > 2]  # the others are baselines
+    records = [r for r in read(TRAININGS[way]) if r["number"] > 2 and not r["repeat"]]
+    assert [record["number"] for record in records] == random[: len(records)]
+    assert all(record["params"] == all_records[record["number"]]["params"] for record in records)
+    assert max(len(record["val_accuracy"]) for record in records) == int(way.split()[0])
 
 
-def test_an_epoch_takes_as_long_in_either():
-    short, long = recorded()[8], recorded()[16]
-    assert short.shape[1:] == (16,) and long.shape[1:] == (32,)
-    assert len(short) == len(long) > 50
+def test_an_epoch_takes_as_long_in_every_way():
+    short, long, averaged = recorded().values()
+    assert short.shape[1:] == (16,) and long.shape[1:] == averaged.shape[1:] == (32,)
+    assert len(short) == len(long) == len(averaged) > 25
     assert np.array_equal(short[:, 8:], long[:, 16:24])
+    assert np.array_equal(long[:, 16:], averaged[:, 16:])
+    assert not np.array_equal(long[:, :16], averaged[:, :16])
+
+
+def test_a_configuration_that_ended_early_is_left_out():
+    curves = {1: [0.1, 0.2], 2: [0.1], 3: [0.3, 0.4]}
+    records = [{"number": n, "repeat": 0, "val_accuracy": curve} for n, curve in curves.items()]
+    assert sorted(whole([*records, records[0] | {"repeat": 1, "number": 4}])) == [1, 3]
 
 
 def test_a_configuration_has_one_curve_and_another_seed_another():
