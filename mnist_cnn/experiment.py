@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -289,13 +290,14 @@ def comparable(experiment: Experiment) -> dict[str, str]:
 def fingerprint(experiment: Experiment) -> str:
     """A digest of all that makes two trials of an experiment comparable.
 
-    The fields, the source of the file that defines the space, and the data set's digest. Trials of
-    experiments with different fingerprints never share a study.
+    The fields, the source of the file that defines the space, the data set's digest, and the
+    version of this package, which trains. Trials of different fingerprints never share a study.
     """
     facts = comparable(experiment)
     facts |= {f"{name}_source": _own_source(getattr(experiment, name)) for name in _SAMPLING}
     facts["space_source"] = space_source.text(experiment.space)
     facts["data"] = experiment.dataset().digest
+    facts["version"] = version("mnist-cnn")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -170,7 +170,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
         study = load_study(plan, storage, wanted)
         if not _is_of(study, plan):
             raise UserError(
-                f"the space, the experiment or its data changed since {wanted!r}; "
+                f"the space, the experiment, its data or mnist-cnn changed since {wanted!r}; "
                 f"`make search EXPERIMENT={plan.name}` without STUDY= opens a new study"
             )
         return study, [f"going on with {wanted}"]
@@ -178,7 +178,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, lis
     if names:
         study = load_study(plan, storage, names[-1])
         if not _is_of(study, plan):
-            lines = [f"the space, the experiment or its data changed since {names[-1]}"]
+            lines = [f"the space, the experiment, its data or mnist-cnn changed since {names[-1]}"]
         elif not study.optuna_study.user_attrs.get("finished"):
             return study, [f"going on with {study.name}"]
     # Folders count too: where Optuna's database was deleted, their journals are of other trials.

@@ -22,7 +22,7 @@ import tensorflow as tf
 from keras.optimizers.schedules import CosineDecay, LearningRateSchedule
 
 from mnist_cnn import machine
-from mnist_cnn.averaging import WeightAverage
+from mnist_cnn.averaging import WeightAverage, as_float32
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Objective, SearchSpace
@@ -130,7 +130,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             "history": json.dumps(self.history),
             "values": json.dumps(self.values),
         }
-        arrays |= {f"variable_{i}": np.asarray(v) for i, v in enumerate(_variables(self.model))}
+        arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
         if self.average.count:
             arrays["averaged"] = self.average.count
@@ -178,7 +178,7 @@ def train(
         model.steps_per_execution = steps // calls
         steps = calls * model.steps_per_execution
         one_cycle(model.optimizer, steps * epochs)
-        checkpoint.average.first_step = rise(steps * epochs)
+        checkpoint.average.begin = rising_steps(steps * epochs)
         # Before the checkpoint is restored, and with it the state of what is random.
         build_metrics(model, images)
     model.optimizer.build(model.trainable_variables)
@@ -293,14 +293,17 @@ def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
     own = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     if isinstance(own._learning_rate, LearningRateSchedule):
         return
-    peak, first = float(optimizer.learning_rate), rise(steps)
+    peak, rise = float(optimizer.learning_rate), rising_steps(steps)
     optimizer.learning_rate = CosineDecay(
-        peak / 25, max(1, steps - first), warmup_target=peak, warmup_steps=first
+        peak / 25, max(1, steps - rise), warmup_target=peak, warmup_steps=rise
     )
 
 
-def rise(steps: int) -> int:
-    """The steps of a training in which its learning rate rises and its weights go far."""
+def rising_steps(steps: int) -> int:
+    """The first steps of a training, in which its learning rate rises and its weights go far.
+
+    The average of the weights begins after them, also where an optimizer keeps its own schedule.
+    """
     return max(1, steps // 8)
 
 

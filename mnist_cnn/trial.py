@@ -142,8 +142,8 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
     """A worker that was started after an edit would put trials of another space into the study."""
     if fingerprint(experiment) != study.user_attrs["fingerprint"]:
         raise UserError(
-            "the space, the experiment or its data changed while the search was going on; type "
-            "the same command again: it opens a new study"
+            "the space, the experiment, its data or mnist-cnn changed while the search was going "
+            "on; type the same command again: it opens a new study"
         )
 
 

@@ -38,10 +38,14 @@ class Recorder(keras.callbacks.Callback):
 
 @pytest.fixture
 def model():
+    return small(keras.optimizers.SGD(0.1))
+
+
+def small(optimizer):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), layers.BatchNormalization(), Counting()])
     model.add(layers.Dense(1))
-    model.compile(keras.optimizers.SGD(0.1), "mean_squared_error")
+    model.compile(optimizer, "mean_squared_error")
     return model
 
 
@@ -63,7 +67,7 @@ def fit(model, average, *, epochs):
 
 
 def test_later_weights_count_more_by_a_polynomial(model):
-    average = WeightAverage(first_step=3)
+    average = WeightAverage(begin=3)
     recorder, *_ = fit(model, average, epochs=3)
     averaged = recorder.trained[3:]
     n = len(averaged)
@@ -82,7 +86,7 @@ def test_later_weights_count_more_by_a_polynomial(model):
 
 
 def test_validation_sees_the_average_and_training_goes_on_from_its_own_weights(model):
-    average = WeightAverage(first_step=3)
+    average = WeightAverage(begin=3)
     recorder, val_losses, data = fit(model, average, epochs=3)
     assert_same(recorder.validated[-1], average.weights)
     assert_same(model.get_weights(), recorder.trained[-1])
@@ -92,7 +96,7 @@ def test_validation_sees_the_average_and_training_goes_on_from_its_own_weights(m
 
 def test_training_is_not_touched_by_it(model):
     start = model.get_weights()
-    recorder, *_ = fit(model, WeightAverage(first_step=1), epochs=2)
+    recorder, *_ = fit(model, WeightAverage(begin=1), epochs=2)
     model.set_weights(start)
     model.optimizer.iterations.assign(0)
     plain, *_ = fit(model, WeightAverage(), epochs=2)
@@ -100,13 +104,27 @@ def test_training_is_not_touched_by_it(model):
         assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("first_step", [None, 8])
-def test_before_it_begins_it_is_the_weights_themselves(model, first_step):
-    average = WeightAverage(first_step)
+@pytest.mark.parametrize("begin", [None, 8])
+def test_before_it_begins_it_is_the_weights_themselves(model, begin):
+    average = WeightAverage(begin)
     recorder, *_ = fit(model, average, epochs=2)
     assert average.count == 0
     assert_same(average.weights, model.get_weights())
     assert_same(recorder.validated[-1], recorder.trained[-1])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+    ],
+    ids=["accumulated", "scaled"],
+)
+def test_it_begins_after_so_many_batches_whatever_the_optimizer_counts(optimizer):
+    average = WeightAverage(begin=5)
+    fit(small(optimizer), average, epochs=2)
+    assert average.count == 3
 
 
 def assert_same(found, expected):

@@ -268,6 +268,12 @@ def test_the_data_change_the_fingerprint_and_not_only_the_functions_name(experim
     assert of("a") == of("a") != of("b")
 
 
+def test_another_version_trains_otherwise(experiment, monkeypatch):
+    before = fingerprint(experiment)
+    monkeypatch.setattr("mnist_cnn.experiment.version", lambda package: "9.9")
+    assert fingerprint(experiment) != before
+
+
 @pytest.fixture
 def tiny(project):
     """The project with a small experiment, and a space in a file of its own."""

@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import champions
@@ -179,7 +180,7 @@ def test_the_card_says_all_that_one_asks_later(promoted, client, searched):
         "there was no champion",
         f"mnist-cnn replay {training.info.run_id}",
         "units: ",
-        "mnist-cnn 0.1.0",
+        f"mnist-cnn {metadata.version('mnist-cnn')}",
         training.inputs.dataset_inputs[0].dataset.digest,
     ):
         assert words in card

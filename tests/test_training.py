@@ -69,6 +69,23 @@ def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(traini
     assert len(parts.history) == 3
 
 
+@pytest.mark.parametrize("policy", ["bfloat16", "float16"])
+def test_an_interrupted_training_in_half_precision_ends_the_same(images, tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        whole, stopped, parts = dense(), dense(), dense()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    state, again = checkpoint(tmp_path / "whole.npz"), checkpoint(tmp_path / "parts.npz")
+    fit(whole, images, state, epochs=2)
+    with pytest.raises(Interrupted):
+        fit(stopped, images, checkpoint(tmp_path / "parts.npz", raise_after(1)), epochs=2)
+    fit(parts, images, again, epochs=2)
+    assert_same_arrays(parts.get_weights(), whole.get_weights())
+    assert_same_arrays(again.best_weights, state.best_weights)
+    assert {weight.dtype.name for weight in state.best_weights} == {"float32"}
+
+
 def test_the_epochs_of_an_interrupted_training_are_told_again_in_order(trainings):
     assert trainings.told == list(enumerate(trainings.parts.history, start=1))
 
@@ -169,15 +186,21 @@ def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path, scal
 
 
 def test_what_is_validated_and_kept_is_the_average_of_the_weights(images, tmp_path):
-    model, state = dense(), checkpoint(tmp_path / "a.npz")
-    fit(model, images, state, epochs=2)  # of two calls each, all after the rise
-    assert state.average.count == 4
+    model = dense()
+    state = checkpoint(tmp_path / "a.npz", objective=Minimize("learning_rate"))  # the last is best
+    fit(model, images, state, epochs=2)
+    assert_same_arrays(state.best_weights, state.average.weights)
     held_out, last = validation_of(images), state.history[-1]
     raw = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
     model.set_weights(state.average.weights)
     averaged = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
     assert averaged["loss"] == pytest.approx(last["val_loss"], rel=1e-5)
     assert raw["loss"] != pytest.approx(averaged["loss"], rel=1e-3)
+
+
+def test_the_average_begins_when_the_learning_rate_has_risen(trained):
+    _, state = trained  # eight epochs of two calls, of which the first epoch is the rise
+    assert state.average.count == 14
 
 
 # The best epoch, and the end. The learning rate peaks after an eighth of the epochs, so as an
