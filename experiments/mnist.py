@@ -37,7 +37,7 @@ experiment = Experiment(
     # second seeds too where time is left.
     confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=44),
     baseline=(
-        # The good network that is there soonest: about 99.3 % of the validation images in one trial.
+        # The good network that is there soonest: about 99.3 % of validation images in one trial.
         {
             "blocks": 3,
             "two_convolutions": True,
