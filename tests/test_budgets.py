@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.budgets import TRAININGS, Recorded, recorded, replay, whole
+from benchmarks.budgets import LONG_CURVES, TRAININGS, Recorded, recorded, replay, whole
 from benchmarks.comparison import first_time, incumbent
 from benchmarks.surrogate import CURVES, read
 
@@ -22,6 +22,7 @@ def test_an_epoch_takes_as_long_in_every_way():
     short, long, averaged = recorded().values()
     assert short.shape[1:] == (16,) and long.shape[1:] == averaged.shape[1:] == (32,)
     assert len(short) == len(long) == len(averaged) > 25
+    assert len(whole(read(LONG_CURVES)).keys() & whole(read(CURVES)).keys()) > 50
     assert np.array_equal(short[:, 8:], long[:, 16:24])
     assert np.array_equal(long[:, 16:], averaged[:, 16:])
     assert not np.array_equal(long[:, :16], averaged[:, :16])
