@@ -1,7 +1,7 @@
 """What a search costs beside the training.
 
     .venv/bin/python benchmarks/overhead.py trial [--trials 10 100 1000 10000] [--repeat 5]
-    .venv/bin/python benchmarks/overhead.py search [--trials 12]
+    .venv/bin/python benchmarks/overhead.py search [--trials 12] [--epochs 16]
 
 `trial` tells what Optuna's and MLflow's bookkeeping of one trial takes. A study is filled with
 finished trials; then a few trials go their way through the same functions as in a search, without a
@@ -57,6 +57,8 @@ from mnist_cnn.experiment import Confirm
 experiment = replace(
     mnist_experiment,
     trials={trials},
+    epochs={epochs},
+    patience={epochs},
     timeout_seconds=None,
     pruner=optuna.pruners.NopPruner,
     screen=None,
@@ -71,21 +73,23 @@ def main() -> None:
     verb = verbs.add_parser("trial")
     verb.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000, 10_000])
     verb.add_argument("--repeat", type=int, default=5)
-    verbs.add_parser("search").add_argument("--trials", type=int, default=12)
+    verb = verbs.add_parser("search")
+    verb.add_argument("--trials", type=int, default=12)
+    verb.add_argument("--epochs", type=int, default=experiment.epochs)
     options = parser.parse_args()
     if options.verb == "trial":
         trial_table(options.trials, options.repeat)
     else:
-        search_share(options.trials)
+        search_share(options.trials, options.epochs)
 
 
-def search_share(trials: int) -> None:
-    """Run a search of so many trials and print the share of time that was not training."""
+def search_share(trials: int, epochs: int) -> None:
+    """Run a search and print the share of its time that was not training."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in ("experiments", "search_spaces"):
             shutil.copytree(ROOT / name, root / name)
-        (root / "experiments/share.py").write_text(EXPERIMENT.format(trials=trials))
+        (root / "experiments/share.py").write_text(EXPERIMENT.format(trials=trials, epochs=epochs))
         started = time.time()
         command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "share"]
         subprocess.run(command, cwd=root, stdout=subprocess.DEVNULL, check=True)
