@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/budgets.py [--seeds 300] [--seconds 300]
 
-curves.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz of 16: the learning rate rises in a
+curves_8.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz of 16: the learning rate rises in a
 quarter of either and falls to zero at its end, and the weights are validated as they are.
-curves_16_averaged.jsonl.gz has trainings of 16 epochs as mnist_cnn/training.py trains now: the rise
-is an eighth, and the average of the weights is validated (`curves.py --first 3 --epochs 16`).
+curves.jsonl.gz has trainings of 16 epochs as mnist_cnn/training.py trains now: the rise is an
+eighth, and the average of the weights is validated.
 
 Random searches, as searchers.py makes them, are replayed on the configurations that all three have.
 Each trial has the curve of a recorded one, drawn by chance, so there is no regression in between,
@@ -34,9 +34,9 @@ from benchmarks.surrogate import CURVES, logarithms, read  # noqa: E402
 
 LONG_CURVES = CURVES.with_name("curves_16.jsonl.gz")
 TRAININGS = {
-    "8 epochs": CURVES,
+    "8 epochs": CURVES.with_name("curves_8.jsonl.gz"),
     "16 epochs": LONG_CURVES,
-    "16 epochs, averaged": CURVES.with_name("curves_16_averaged.jsonl.gz"),
+    "16 epochs, averaged": CURVES,
 }
 SEARCHERS = (
     "random",
