@@ -13,8 +13,9 @@ def test_all_tables_are_of_the_same_random_configurations(way):
     most = read(TRAININGS["8 epochs"])
     all_records = {record["number"]: record for record in most if not record["repeat"]}
     random = [number for number in sorted(all_records) if number > 2]  # the others are baselines
-    records = [r for r in read(TRAININGS[way]) if r["number"] > 2 and not r["repeat"]]
-    assert [record["number"] for record in records] == random[: len(records)]
+    records = [r for r in read(TRAININGS[way]) if r["number"] in random and not r["repeat"]]
+    assert len(records) > 60
+    assert [record["number"] for record in records] == random[: len(records)]  # none was chosen
     assert all(record["params"] == all_records[record["number"]]["params"] for record in records)
     assert max(len(record["val_accuracy"]) for record in records) == int(way.split()[0])
 
@@ -22,8 +23,8 @@ def test_all_tables_are_of_the_same_random_configurations(way):
 def test_an_epoch_takes_as_long_in_every_way():
     short, long, averaged = recorded().values()
     assert short.shape[1:] == (16,) and long.shape[1:] == averaged.shape[1:] == (32,)
-    assert len(short) == len(long) == len(averaged) > 25
-    assert len(whole(read(LONG_CURVES)).keys() & whole(read(CURVES)).keys()) > 50
+    assert len(short) == len(long) == len(averaged) > 60
+    assert len(whole(read(LONG_CURVES)).keys() & whole(read(CURVES)).keys()) > 60
     assert np.array_equal(short[:, 8:], long[:, 16:24])
     assert np.array_equal(long[:, 16:], averaged[:, 16:])
     assert not np.array_equal(long[:, :16], averaged[:, :16])
