@@ -9,9 +9,9 @@ model: a worker opens the study and samples all parameters of search_spaces/cnn.
 epochs, asks whether to prune, writes the journal, tells Optuna; the search process screens, ranks,
 and delivers to MLflow. Milliseconds, medians.
 
-`search` runs the real command on experiments/mnist.py, without pruning and confirmation, and adds
-up what its trials' journals say: how long the workers were busy from their first trial's start to
-their last one's end, and what of it was spent in epochs.
+`search` runs the real command on experiments/mnist.py, without screening, pruning and
+confirmation, and adds up what its trials' journals say: how long the workers were busy from their
+first trial's start to their last one's end, and what of it was spent in epochs.
 """
 
 import argparse

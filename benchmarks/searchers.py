@@ -1,6 +1,7 @@
 """Searchers compared on recorded learning curves: what each has found after how many seconds.
 
     .venv/bin/python benchmarks/searchers.py [--seeds 100] [--seconds 330] [--baselines]
+        [--curves benchmarks/curves_8.jsonl.gz]
 
 No network is trained: a regression on recorded curves (surrogate.py) says how a training goes,
 and its luck is drawn anew for each trial but those that go on after a look. Real Optuna studies
@@ -13,7 +14,7 @@ regression's without the luck: a trial that was lucky does not count as good. Be
 a trial first reported a validation accuracy of 99.0, 99.2 and 99.3 %, luck included, as
 benchmarks/bench.py counts it. Written to benchmarks/results/: `searchers.md` and `searchers.png`;
 with `--baselines`, `searchers_baselines.md` and so on. "nan" stands where a search completed no
-trial.
+trial, "-" where the median search did not come so far.
 """
 
 import argparse
@@ -37,7 +38,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.comparison import first_time  # noqa: E402
-from benchmarks.surrogate import Surrogate, learn  # noqa: E402
+from benchmarks.surrogate import CURVES, Surrogate, learn  # noqa: E402
 from mnist_cnn import screening  # noqa: E402
 from mnist_cnn.experiment import Screen  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
@@ -256,10 +257,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=330)
     parser.add_argument("--baselines", action="store_true", help="begin as the experiment does")
+    parser.add_argument("--curves", type=Path, default=CURVES, help="a table of recorded curves")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    surrogate = learn()
+    surrogate = learn(options.curves)
     print(
         f"{surrogate.curves} curves; rank correlation of the last epoch's error, predicted "
         f"without its curve: {surrogate.correlation:.2f}; with each epoch's: "

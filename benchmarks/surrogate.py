@@ -1,8 +1,8 @@
 """Learning curves for any configuration, by a regression on the recorded ones.
 
-The curves of benchmarks/curves.jsonl.gz (see curves.py) are learned by a regression from a
-configuration's parameters to the error and the seconds of every epoch. What a training's seed adds
-is known from curves of one configuration on two seeds.
+Recorded curves (see curves.py), such as benchmarks/curves.jsonl.gz, are learned by a regression
+from a configuration's parameters to the error and the seconds of every epoch. What a training's
+seed adds is known from curves of one configuration on two seeds.
 """
 
 import gzip
@@ -65,8 +65,8 @@ def read(file: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def learn(file: Path = CURVES) -> Surrogate:
-    """Fit the regression."""
+def learn(file: Path) -> Surrogate:
+    """Fit the regression to the curves of `file`."""
     from scipy.stats import spearmanr
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import cross_val_predict

@@ -4,7 +4,7 @@ Asynchronous successive halving (L. Li et al., "A System for Massively Parallel 
 Tuning", MLSys 2020) with one rung: whenever a worker is free, the best of those looked at that has
 not gone on yet does, if it is among the best `1 / one_of`, and else another one is looked at.
 Optuna's `SuccessiveHalvingPruner` never goes back to a trial that it stopped, so it judges each by
-the few that came before.
+the few that came before; benchmarks/searchers.py compares them.
 
 A configuration goes on as a trial of its own, so that none is both ended and waiting and a search
 that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint.

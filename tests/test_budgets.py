@@ -7,17 +7,24 @@ from benchmarks.budgets import LONG_CURVES, TRAININGS, Recorded, recorded, repla
 from benchmarks.comparison import first_time, incumbent
 from benchmarks.surrogate import CURVES, read
 
+FIRST_RANDOM = 3  # those before were the defaults and the baselines of their time
 
-@pytest.mark.parametrize("way", TRAININGS)
-def test_all_tables_are_of_the_same_random_configurations(way):
-    most = read(TRAININGS["8 epochs"])
-    all_records = {record["number"]: record for record in most if not record["repeat"]}
-    random = [number for number in sorted(all_records) if number > 2]  # the others are baselines
-    records = [r for r in read(TRAININGS[way]) if r["number"] in random and not r["repeat"]]
-    assert len(records) > 60
-    assert [record["number"] for record in records] == random[: len(records)]  # none was chosen
-    assert all(record["params"] == all_records[record["number"]]["params"] for record in records)
+
+def configurations(way):
+    """The parameters of the random configurations of a table, by number."""
+    records = [record for record in read(TRAININGS[way]) if not record["repeat"]]
     assert max(len(record["val_accuracy"]) for record in records) == int(way.split()[0])
+    return {r["number"]: r["params"] for r in records if r["number"] >= FIRST_RANDOM}
+
+
+def test_all_tables_are_of_the_same_random_configurations():
+    short, long, averaged = map(configurations, TRAININGS)
+    assert list(averaged) == list(range(FIRST_RANDOM, FIRST_RANDOM + len(averaged)))
+    assert list(long) == sorted(short)[: len(long)]  # none was chosen
+    for one, other in ((short, long), (short, averaged), (long, averaged)):
+        shared = one.keys() & other.keys()
+        assert len(shared) > 60
+        assert all(one[number] == other[number] for number in shared)
 
 
 def test_an_epoch_takes_as_long_in_every_way():
