@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.comparison import THRESHOLDS, first_time, incumbent  # noqa: E402
+from benchmarks.comparison import THRESHOLDS, incumbent, typical_time  # noqa: E402
 from benchmarks.searchers import Outcome, search  # noqa: E402
 from benchmarks.surrogate import CURVES, logarithms, read  # noqa: E402
 
@@ -115,9 +115,7 @@ def main() -> None:
                 errors = np.array([incumbent(rows, moments) for rows in runs])
                 spread = errors.std(axis=0) / options.seeds**0.5
                 cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(errors.mean(0), spread, strict=True)]
-                for threshold in THRESHOLDS:
-                    middle = np.median([first_time(rows, threshold) for rows in runs])
-                    cells.append(f"{middle:.0f}" if np.isfinite(middle) else "-")
+                cells += [typical_time(runs, threshold) for threshold in THRESHOLDS]
                 print(f"| {way} | {name} | {' | '.join(cells)} |", flush=True)
 
 

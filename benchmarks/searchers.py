@@ -37,7 +37,7 @@ from optuna.trial import TrialState
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.comparison import first_time  # noqa: E402
+from benchmarks.comparison import THRESHOLDS, typical_time  # noqa: E402
 from benchmarks.surrogate import CURVES, Surrogate, learn  # noqa: E402
 from mnist_cnn import screening  # noqa: E402
 from mnist_cnn.experiment import Screen  # noqa: E402
@@ -45,7 +45,7 @@ from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results"
 WORKERS = 2
-GOOD = (0.99, 0.992, 0.993)
+GOOD = THRESHOLDS[1:]
 # Rough estimates of what a trial takes beside its epochs: to sample and build, to score and save.
 START_SECONDS, END_SECONDS = 0.5, 0.8
 AGAIN_SECONDS = 1.0  # what goes on is traced again; a recorded first epoch has that in it
@@ -297,9 +297,7 @@ def row(name: str, outcomes: list[Outcome]) -> str:
             [outcome.better_of_two for outcome in outcomes],
         )
     ]
-    for threshold in GOOD:
-        middle = np.median([first_time(outcome.reported, threshold) for outcome in outcomes])
-        cells.append(f"{middle:.0f}" if np.isfinite(middle) else "-")
+    cells += [typical_time([one.reported for one in outcomes], threshold) for threshold in GOOD]
     cells += [f"{np.mean([outcome.complete for outcome in outcomes]):.1f}"]
     cells += [f"{np.mean([outcome.pruned for outcome in outcomes]):.1f}"]
     return f"| {name} | {' | '.join(cells)} |"
