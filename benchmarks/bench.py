@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.comparison import plot, ratios, table  # noqa: E402
 from benchmarks.peers import METHODS  # noqa: E402
-from mnist_cnn.machine import processor  # noqa: E402
+from mnist_cnn.workers.machine import processor  # noqa: E402
 
 
 def main() -> None:

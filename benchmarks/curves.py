@@ -26,7 +26,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mnist_cnn.machine import threads_environment  # noqa: E402
+from mnist_cnn.workers.machine import threads_environment  # noqa: E402
 
 
 def main() -> None:
@@ -88,9 +88,9 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
     import keras
 
     from experiments.mnist import experiment
-    from mnist_cnn import architecture
-    from mnist_cnn.run import build, load_data
-    from mnist_cnn.training import Checkpoint, TrainingFailed, precision, train
+    from mnist_cnn.training import architecture
+    from mnist_cnn.training.fit import Checkpoint, TrainingFailed, precision, train
+    from mnist_cnn.training.run import build, load_data
 
     data = load_data("mnist")
     keras.backend.clear_session()

@@ -23,7 +23,7 @@ def epochs(connection, deterministic: bool, threads: int) -> None:
     """Train an epoch for each word received, and send its seconds; at the end the digest."""
     import os
 
-    from mnist_cnn import machine
+    from mnist_cnn.workers import machine
 
     os.environ |= machine.threads_environment(threads) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     import time
@@ -33,8 +33,8 @@ def epochs(connection, deterministic: bool, threads: int) -> None:
     import tensorflow as tf
 
     from mnist_cnn.datasets import mnist
-    from mnist_cnn.run import weights_digest
-    from mnist_cnn.training import batches
+    from mnist_cnn.training.fit import batches
+    from mnist_cnn.training.run import weights_digest
     from search_spaces.cnn import cnn
 
     if deterministic:

@@ -1,6 +1,6 @@
 """What a search loses to faults, what memory it takes, and what a second worker gains.
 
-    .venv/bin/python benchmarks/faults.py table      # runs tests/test_faults.py: eight minutes
+    .venv/bin/python benchmarks/faults.py table      # runs the fault tests: eight minutes
     .venv/bin/python benchmarks/faults.py memory     # 200 trials: ten minutes; docs/memory.png
     .venv/bin/python benchmarks/faults.py workers    # alternating, on an otherwise idle machine
 
@@ -18,11 +18,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the tests' helpers import Keras
 
-from mnist_cnn import journal  # noqa: E402
-from mnist_cnn.machine import memory_of  # noqa: E402
+from mnist_cnn.tracking import journal  # noqa: E402
+from mnist_cnn.workers.machine import memory_of  # noqa: E402
 
 COLUMNS = ("fault", "times", "lost_trials", "lost_metrics", "stuck_runs", "recovery")
 
@@ -69,7 +69,15 @@ def main() -> None:
 def table() -> None:
     """Run the tests and print what each noted."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
-        command = ["-m", "pytest", "-m", "slow", "tests/test_faults.py", "--junitxml", file.name]
+        command = [
+            "-m",
+            "pytest",
+            "-m",
+            "slow",
+            "tests/system/test_faults.py",
+            "--junitxml",
+            file.name,
+        ]
         command += ["-o", "junit_family=xunit1"]
         done = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
         cases = list(ElementTree.parse(file.name).iter("testcase"))
@@ -101,7 +109,7 @@ def memory(picture: Path) -> None:
 
 
 def draw(samples: list[tuple[int, list[float]]], picture: Path) -> None:
-    from mnist_cnn.chart import BLUE, ORANGE, label_axes, new_figure, save
+    from mnist_cnn.charts.style import BLUE, ORANGE, label_axes, new_figure, save
 
     figure, axes = new_figure("Memory of a search with two workers", height=4)
     names = {"search process": (BLUE, slice(0, 1)), "workers": (ORANGE, slice(1, None))}

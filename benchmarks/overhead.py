@@ -34,15 +34,16 @@ import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
-from mnist_cnn import confirmation, journal, screening  # noqa: E402
-from mnist_cnn.delivery import Delivery  # noqa: E402
 from mnist_cnn.experiment import plan  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
-from mnist_cnn.journal import Journal  # noqa: E402
-from mnist_cnn.outcome import end, tell  # noqa: E402
-from mnist_cnn.storage import open_storage  # noqa: E402
-from mnist_cnn.study import open_study  # noqa: E402
-from mnist_cnn.tracking import connect, experiment_id  # noqa: E402
+from mnist_cnn.study import confirmation, screening  # noqa: E402
+from mnist_cnn.study.outcome import end, tell  # noqa: E402
+from mnist_cnn.study.storage import open_storage  # noqa: E402
+from mnist_cnn.study.study import open_study  # noqa: E402
+from mnist_cnn.tracking import journal  # noqa: E402
+from mnist_cnn.tracking.client import connect, experiment_id  # noqa: E402
+from mnist_cnn.tracking.delivery import Delivery  # noqa: E402
+from mnist_cnn.tracking.journal import Journal  # noqa: E402
 from search_spaces.cnn import cnn  # noqa: E402
 
 EPOCHS = 6

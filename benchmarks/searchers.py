@@ -39,9 +39,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.comparison import THRESHOLDS, typical_time  # noqa: E402
 from benchmarks.surrogate import CURVES, Surrogate, learn  # noqa: E402
-from mnist_cnn import screening  # noqa: E402
 from mnist_cnn.experiment import Screen  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
+from mnist_cnn.study import screening  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results"
 WORKERS = 2

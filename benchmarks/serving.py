@@ -23,7 +23,7 @@ import keras
 from keras import layers
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
 from serving_project import Project, free_port, wait_for  # noqa: E402
 

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mnist_cnn import machine  # noqa: E402
+from mnist_cnn.workers import machine  # noqa: E402
 
 IMAGES = 12_288
 PRECISIONS = ("mixed_bfloat16", "float32")
@@ -98,7 +98,7 @@ def multiply_accumulates(values) -> int:
 
 
 def _multiply_accumulates(values) -> int:
-    from mnist_cnn.architecture import multiply_accumulates
+    from mnist_cnn.training.architecture import multiply_accumulates
 
     return multiply_accumulates(model_of(values))
 
@@ -128,7 +128,7 @@ def model_of(values):
     import keras_tuner
 
     from experiments.mnist import experiment
-    from mnist_cnn.run import build, load_data
+    from mnist_cnn.training.run import build, load_data
 
     hp = keras_tuner.HyperParameters()
     hp.values.update(values)
@@ -137,7 +137,7 @@ def model_of(values):
 
 def keras_defaults(values) -> float:
     """Images per second of the second of two short epochs under plain `fit`."""
-    from mnist_cnn.run import load_data
+    from mnist_cnn.training.run import load_data
 
     images = load_data("mnist").train[slice(IMAGES)]
     return second_epoch(model_of(values), x=images.x, y=images.y)
@@ -148,8 +148,8 @@ def as_here(values) -> float:
     import keras
 
     from experiments.mnist import experiment
-    from mnist_cnn.run import load_data
-    from mnist_cnn.training import STEPS_PER_EXECUTION, batches, jit_compile, precision
+    from mnist_cnn.training.fit import STEPS_PER_EXECUTION, batches, jit_compile, precision
+    from mnist_cnn.training.run import load_data
 
     keras.config.set_dtype_policy(precision(experiment))
     model = model_of(values)

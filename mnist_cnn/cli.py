@@ -40,11 +40,12 @@ def _complain(error: object, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn import machine, tasks
     from mnist_cnn.experiment import check_name
     from mnist_cnn.mlruns import alone, worker_log
-    from mnist_cnn.stopping import stoppable
-    from mnist_cnn.workers import Workers
+    from mnist_cnn.training import tasks
+    from mnist_cnn.workers import machine
+    from mnist_cnn.workers.pool import Workers
+    from mnist_cnn.workers.signals import stoppable
 
     started = time.monotonic()
     check_name(options.experiment)
@@ -60,7 +61,7 @@ def _search(options: argparse.Namespace) -> None:
             # A worker imports TensorFlow while this process imports MLflow.
             from rich.console import Console
 
-            from mnist_cnn.search import Request, search
+            from mnist_cnn.run_search import Request, search
 
             request = Request(
                 experiment=options.experiment,
@@ -132,8 +133,8 @@ def _replay(options: argparse.Namespace) -> None:
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from mnist_cnn.deliverer import deliver_all
     from mnist_cnn.mlruns import MLRUNS
+    from mnist_cnn.tracking.sync import deliver_all
 
     for line in deliver_all(MLRUNS):
         print(line)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
-from mnist_cnn import space_source
+from mnist_cnn import space as space_source
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
 

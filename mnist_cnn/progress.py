@@ -10,10 +10,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mnist_cnn import journal
 from mnist_cnn.experiment import Objective
-from mnist_cnn.journal import Event
-from mnist_cnn.outcome import objective_value
+from mnist_cnn.study.outcome import objective_value
+from mnist_cnn.tracking import journal
+from mnist_cnn.tracking.journal import Event
 
 
 class Progress:

@@ -12,12 +12,13 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mnist_cnn import machine, tasks
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import SPACE_FILE, checkpoints
-from mnist_cnn.outcome import Replayed
 from mnist_cnn.registry import models, store
-from mnist_cnn.workers import Workers
+from mnist_cnn.study.outcome import Replayed
+from mnist_cnn.training import tasks
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.pool import Workers
 
 TIMES = {"epoch_seconds"}  # differ every time, and say nothing of the outcome
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.preflight import check
+from mnist_cnn.training.preflight import check
 
 SPACE = """
 import keras

@@ -12,7 +12,7 @@ import pytest
 
 from mnist_cnn.experiment import Experiment, experiment_names, load_experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.preflight import check
+from mnist_cnn.training.preflight import check
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = experiment_names(ROOT)

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peers.log import arguments, note
-from mnist_cnn import journal
+from mnist_cnn.tracking import journal
 
 ROOT = Path(__file__).parent.parent.parent
 EXPERIMENT = """

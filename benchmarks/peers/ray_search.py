@@ -20,7 +20,7 @@ from ray.tune.search.optuna import OptunaSearch
 from benchmarks.peers.log import arguments
 from benchmarks.peers.recipe import Log, adapt, batch, images, use
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.machine import threads_environment
+from mnist_cnn.workers.machine import threads_environment
 from search_spaces.cnn import cnn
 
 EPOCHS = 10

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from mnist_cnn.chart import save
+from mnist_cnn.charts.style import save
 from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
 ROWS, COLUMNS = 3, 5  # of a grid of images

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from mnist_cnn import tracking
 from mnist_cnn.evaluation.data import Facts
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.registry.models import MODEL, WEIGHTS, FoundModel
+from mnist_cnn.tracking.client import experiment_id, user
 
 OPENED = "test.opened."  # a tag of this beginning and the time, for each opening
 OPENINGS = "test.openings"  # the tag with their number for the model
@@ -62,7 +62,7 @@ def record(
     run_id = own[0] if own else _new_run(client, model)
     now = datetime.now(UTC)
     opening = {
-        "who": tracking.user(),
+        "who": user(),
         "verb": verb,
         "data": facts.name,
         "digest": facts.digest,
@@ -74,7 +74,7 @@ def record(
     client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
     count = sum(_count(client, known, model.digest) for known in {run_id, *runs})
     client.set_tag(run_id, OPENINGS, str(count))
-    return Opening(facts.name, tracking.user(), count, run_id)
+    return Opening(facts.name, user(), count, run_id)
 
 
 def _runs(client: MlflowClient, tag: str, digest: str) -> list[str]:
@@ -91,7 +91,7 @@ def _count(client: MlflowClient, run_id: str, digest: str) -> int:
 
 
 def _new_run(client: MlflowClient, model: FoundModel) -> str:
-    experiment = tracking.experiment_id(client, FOREIGN, MLRUNS)
+    experiment = experiment_id(client, FOREIGN, MLRUNS)
     run = client.create_run(experiment, tags={"kind": "evaluation"}, run_name=model.title)
     client.update_run(run.info.run_id, "FINISHED")  # `set_terminated` prints a link
     return str(run.info.run_id)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn import machine
 from mnist_cnn.evaluation.scores import Evaluation
-from mnist_cnn.workers import Workers
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.pool import Workers
 
 if TYPE_CHECKING:
     from mnist_cnn.evaluation.data import Facts
@@ -83,6 +83,6 @@ def _right(model_file: Path, data: str) -> NDArray[np.bool_]:
 
 
 def _export(model_file: Path, folder: Path) -> None:
-    from mnist_cnn.export import write_mlflow_model
+    from mnist_cnn.training.export import write_mlflow_model
 
     write_mlflow_model(model_file, folder)

@@ -13,7 +13,6 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from mnist_cnn import tracking
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
@@ -26,6 +25,7 @@ from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 from mnist_cnn.registry.models import MODEL, FoundModel
 from mnist_cnn.registry.store import REGISTERED_NAME
+from mnist_cnn.tracking.client import user
 
 TRIES = 5  # against champions that change while the new model is compared with them
 
@@ -101,7 +101,7 @@ class Promotion:
         passed, figures = self._compare(now)
         words = f"{'passed' if passed else 'refused'}: {figures}"
         if not passed and self.reason is not None:
-            words += f"; forced by {tracking.user()}: {self.reason}"
+            words += f"; forced by {user()}: {self.reason}"
         self.client.set_tag(self.candidate.run.info.run_id, "gate", words)
         if not passed and self.reason is None:
             raise UserError(f'{words}. The champion stays; `--force --reason "…"` overrides')
@@ -154,7 +154,7 @@ class Promotion:
         tags = {
             MODEL: model.digest,
             "gate": gate,
-            "promoted.by": tracking.user(),
+            "promoted.by": user(),
             store.TEST_DATA: self.candidate.evaluation.images_sha256,
             store.TEST_RIGHT: str(self.candidate.evaluation.right.sum()),
         }

@@ -11,9 +11,9 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from mnist_cnn import tracking
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.tracking import client as tracking
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from mnist_cnn.confirmation import Candidate, outstanding
 from mnist_cnn.report.wording import difference, number
-from mnist_cnn.study import Study
+from mnist_cnn.study.confirmation import Candidate, outstanding
+from mnist_cnn.study.study import Study
 
 COLUMNS = ("trial", "first score", "confirmed mean", "standard deviation", "flattered by", "seeds")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mnist_cnn import journal
-from mnist_cnn.journal import Event
+from mnist_cnn.tracking import journal
+from mnist_cnn.tracking.journal import Event
 
 
 class Stretch(NamedTuple):

@@ -9,8 +9,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.chart import SHOWN_PARAMETERS
-from mnist_cnn.confirmation import Candidate
+from mnist_cnn.charts.style import SHOWN_PARAMETERS
 from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.pictures import Picture
@@ -23,7 +22,8 @@ from mnist_cnn.report.wording import (
     number,
     short,
 )
-from mnist_cnn.study import Study
+from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.study import Study
 
 SHOWN_TRIALS = 20
 SHOWN_NUMBERS = 12  # of trials that failed for one reason

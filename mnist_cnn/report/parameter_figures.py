@@ -13,8 +13,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn import chart
-from mnist_cnn.chart import BEST_COLOR, COLORS, MARKERS
+from mnist_cnn.charts import style
+from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS
 from mnist_cnn.experiment import Objective
 from mnist_cnn.report.parameter_axis import ParameterAxis
 
@@ -32,9 +32,9 @@ def parallel_coordinates(
 
     The line is interrupted where a trial does not have a parameter. Pruned trials are grey.
     """
-    complete = chart.complete(trials, objective)
+    complete = style.complete(trials, objective)
     title = f"Parallel coordinates of complete trials ({len(complete)}), by {objective.metric}"
-    figure, axes = chart.new_figure(title, 5.4)
+    figure, axes = style.new_figure(title, 5.4)
     _rails(axes, parameters, complete)
     _background(axes, trials, parameters)
     colors = ScalarMappable(_norm(complete, objective), _darker_is_better(objective))
@@ -43,7 +43,7 @@ def parallel_coordinates(
     figure.colorbar(
         colors,
         ax=axes,
-        label=chart.with_unit(objective.metric),
+        label=style.with_unit(objective.metric),
         extend=_extend(complete, objective),
         pad=0.03,
     )
@@ -61,15 +61,15 @@ def slices(
     figure.suptitle(f"{objective.metric} by hyperparameter")
     columns = min(COLUMNS, len(parameters))
     grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-    drawn = [trial for trial in trials if trial.state in chart.JUDGED and chart.has_value(trial)]
-    best = next(reversed(chart.complete(trials, objective)), None)
+    drawn = [trial for trial in trials if trial.state in style.JUDGED and style.has_value(trial)]
+    best = next(reversed(style.complete(trials, objective)), None)
     for axes, parameter in zip(grid, parameters, strict=False):
         _slice(axes, drawn, best, parameter)
         if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel(chart.wrapped(chart.with_unit(objective.metric), 24))
+            axes.set_ylabel(style.wrapped(style.with_unit(objective.metric), 24))
     for axes in grid[len(parameters) :]:
         axes.axis("off")
-    chart.limit_to_the_best(grid[0], [trial.values[0] for trial in drawn], objective)
+    style.limit_to_the_best(grid[0], [trial.values[0] for trial in drawn], objective)
     handles, labels = grid[0].get_legend_handles_labels()
     scale = 1 if len(drawn) <= FEW else 3
     figure.legend(handles, labels, loc="outside lower center", ncols=3, markerscale=scale)
@@ -123,7 +123,7 @@ def _slice(
         rotation_mode="anchor",
     )
     axes.set_xlim(-0.1, 1.1)
-    axes.set_xlabel(chart.wrapped(parameter.name, 24), fontsize=9)
+    axes.set_xlabel(style.wrapped(parameter.name, 24), fontsize=9)
     axes.tick_params(axis="y", labelsize=8)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(alpha=0.3)
@@ -151,7 +151,7 @@ def _rails(
             )
         having = sum(trial.number in parameter.places for trial in complete)
         only = f"\n(in {having} of {len(complete)})" if having < len(complete) else ""
-        names.append(chart.wrapped(parameter.name, 14) + only)
+        names.append(style.wrapped(parameter.name, 14) + only)
     axes.set_xticks(range(len(parameters)), names, fontsize=8.5)
     axes.set_yticks([])
     axes.set_xlim(-0.6, len(parameters) - 0.8)
@@ -234,12 +234,12 @@ def _darker_is_better(objective: Objective) -> Colormap:
 
 
 def _norm(complete: Sequence[FrozenTrial], objective: Objective) -> Normalize:
-    low, high = chart.range_of_the_best([trial.values[0] for trial in complete], objective)
+    low, high = style.range_of_the_best([trial.values[0] for trial in complete], objective)
     return Normalize(low, high) if low < high else Normalize(low - 0.01, high + 0.01)
 
 
 def _extend(complete: Sequence[FrozenTrial], objective: Objective) -> str:
     """At which end the colour bar stands for values beyond it too."""
-    low, high = chart.range_of_the_best([trial.values[0] for trial in complete], objective)
+    low, high = style.range_of_the_best([trial.values[0] for trial in complete], objective)
     outside = any(not low <= trial.values[0] <= high for trial in complete)
     return ("min" if objective.direction == "maximize" else "max") if outside else "neither"

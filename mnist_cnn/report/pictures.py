@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn import chart
-from mnist_cnn.chart import JUDGED, SHOWN_PARAMETERS, has_value
-from mnist_cnn.confirmation import Candidate
+from mnist_cnn.charts import style
+from mnist_cnn.charts.style import JUDGED, SHOWN_PARAMETERS, has_value
 from mnist_cnn.report import history, trial_figures
 from mnist_cnn.report.history import RunHistory
 from mnist_cnn.report.parameter_axis import parameter_axis
 from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
 from mnist_cnn.report.study_figures import confirmations, pareto_front
 from mnist_cnn.report.timeline import timeline
-from mnist_cnn.study import Study
+from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.study import Study
 
 STEADY_TRIALS = 5  # among the best: as many as PED-ANOVA wants for a steady answer
 
@@ -47,7 +47,7 @@ def draw_pictures(
     for title, text, draw in _pictures(study, ranked, histories):
         path, problem = study.folder / f"{title.lower().replace(' ', '_')}.png", ""
         try:
-            chart.save(draw(), path)
+            style.save(draw(), path)
         except Exception as error:
             # No picture is worth the search that it shows: the winner is published without it.
             problem = f"{type(error).__name__}: {error}"

@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn import chart
-from mnist_cnn.chart import BEST_COLOR, BLUE, ORANGE
-from mnist_cnn.confirmation import Candidate
+from mnist_cnn.charts import style
+from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.experiment import Objective
 from mnist_cnn.report.wording import difference
+from mnist_cnn.study.confirmation import Candidate
 
 
 def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> Figure:
@@ -22,7 +22,7 @@ def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective])
     complete = [t for t in trials if t.state == TrialState.COMPLETE and np.isfinite(t.values).all()]
     front = _front(complete, (first, second))
     among = "" if len(objectives) == 2 else f" by the first two of {len(objectives)} objectives"
-    figure, axes = chart.new_figure(f"Pareto front{among}")
+    figure, axes = style.new_figure(f"Pareto front{among}")
     numbers = {trial.number for trial in front}
     beaten = [trial for trial in complete if trial.number not in numbers]
     axes.scatter(
@@ -56,10 +56,10 @@ def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective])
         better = "more" if objective.direction == "maximize" else "less"
         if values and max(map(abs, values)) >= 10_000:
             axis.set_major_formatter("{x:,.0f}")
-        axis.set_label_text(f"{chart.with_unit(objective.metric)}, {better} is better")
+        axis.set_label_text(f"{style.with_unit(objective.metric)}, {better} is better")
     axes.grid(alpha=0.3)
     axes.set_axisbelow(True)
-    chart.legend(axes)
+    style.legend(axes)
     return figure
 
 
@@ -71,7 +71,7 @@ def confirmations(
     epochs: of a trial, and of a confirmation.
     """
     confirmed = [candidate for candidate in ranked if candidate.scores]
-    figure, axes = chart.new_figure("Confirmation: first score and scores on fresh seeds")
+    figure, axes = style.new_figure("Confirmation: first score and scores on fresh seeds")
     labels = []
     for x, candidate in enumerate(confirmed):
         first, scores = candidate.first, candidate.scores
@@ -113,7 +113,7 @@ def confirmations(
     axes.set_xlim(-0.6, max(len(confirmed), 1) - 0.4)
     axes.margins(y=0.15)
     axes.set_xlabel("candidate, the best mean first; below it, mean minus first score")
-    axes.set_ylabel(chart.with_unit(objective.metric))
+    axes.set_ylabel(style.with_unit(objective.metric))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)

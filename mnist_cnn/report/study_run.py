@@ -9,11 +9,7 @@ from pathlib import Path
 
 from optuna.trial import TrialState
 
-from mnist_cnn import tasks
-from mnist_cnn.confirmation import Candidate, candidates
-from mnist_cnn.deliverer import Deliverer
 from mnist_cnn.errors import UserError
-from mnist_cnn.journal import Journal, read
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmed
 from mnist_cnn.report.history import run_histories, values_of
@@ -21,10 +17,14 @@ from mnist_cnn.report.page import report_page
 from mnist_cnn.report.pictures import draw_pictures
 from mnist_cnn.report.wording import STATE_WORDS, fresh_seeds, number, short
 from mnist_cnn.report.wording import configuration as in_words
-from mnist_cnn.screening import LOOKED_AT
-from mnist_cnn.study import Study
-from mnist_cnn.tracking import NOTE
-from mnist_cnn.workers import CallLost, Workers
+from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.screening import LOOKED_AT
+from mnist_cnn.study.study import Study
+from mnist_cnn.tracking.client import NOTE
+from mnist_cnn.tracking.journal import Journal, read
+from mnist_cnn.tracking.sync import Deliverer
+from mnist_cnn.training import tasks
+from mnist_cnn.workers.pool import CallLost, Workers
 
 REPORT_FILE = "report.html"
 

@@ -9,8 +9,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from mnist_cnn import chart
-from mnist_cnn.chart import BLUE, GREEN, GREY, ORANGE
+from mnist_cnn.charts import style
+from mnist_cnn.charts.style import BLUE, GREEN, GREY, ORANGE
 from mnist_cnn.report.history import RunHistory, Stretch
 
 # What a bar of the time line says: colour and hatching.
@@ -43,7 +43,7 @@ def timeline(histories: Sequence[RunHistory]) -> Figure:
     known = _workers_are_known(histories)
     bars = _bars(histories, known)
     rows = max((bar.row for bar in bars), default=0) + 1
-    figure, axes = chart.new_figure("Time line of the workers", min(7, 1.9 + 0.42 * rows))
+    figure, axes = style.new_figure("Time line of the workers", min(7, 1.9 + 0.42 * rows))
     stretches = [bar.stretch for bar in bars]
     cuts = _pauses(stretches)
     begin = min((stretch.start for stretch in stretches), default=0.0)

@@ -13,17 +13,17 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn import chart
-from mnist_cnn.chart import BEST_COLOR, COLORS, JUDGED, MARKERS, SHOWN_PARAMETERS
+from mnist_cnn.charts import style
+from mnist_cnn.charts.style import BEST_COLOR, COLORS, JUDGED, MARKERS, SHOWN_PARAMETERS
 from mnist_cnn.experiment import Objective
 
 
 def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) -> Figure:
     """Each finished trial's value in the order of finishing, and the best value so far."""
-    figure, axes = chart.new_figure("Optimisation history")
+    figure, axes = style.new_figure("Optimisation history")
     ordered = sorted(trials, key=_finished)
     for state in JUDGED:
-        some = [(n, t) for n, t in enumerate(ordered) if t.state == state and chart.has_value(t)]
+        some = [(n, t) for n, t in enumerate(ordered) if t.state == state and style.has_value(t)]
         axes.scatter(
             [place for place, _ in some],
             [trial.values[0] for _, trial in some],
@@ -35,12 +35,12 @@ def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) ->
         )
     _failures(axes, ordered)
     _incumbent(axes, ordered, objective)
-    values = [trial.values[0] for trial in ordered if chart.has_value(trial)]
-    chart.limit_to_the_best(axes, values, objective)
-    chart.label_axes(axes, "trial, in the order of finishing", chart.with_unit(objective.metric))
+    values = [trial.values[0] for trial in ordered if style.has_value(trial)]
+    style.limit_to_the_best(axes, values, objective)
+    style.label_axes(axes, "trial, in the order of finishing", style.with_unit(objective.metric))
     places = max(len(ordered), 1)
     axes.set_xlim(-0.02 * places - 0.5, 1.02 * places - 0.5)
-    chart.legend(axes)
+    style.legend(axes)
     return figure
 
 
@@ -49,11 +49,11 @@ def importances(values: Mapping[str, float]) -> Figure:
 
     Of many the greatest are shown, and what the others come to together.
     """
-    figure, axes = chart.new_figure("Hyperparameter importances")
+    figure, axes = style.new_figure("Hyperparameter importances")
     ordered = sorted(values, key=lambda name: -values[name])
     some = SHOWN_PARAMETERS if len(ordered) > SHOWN_PARAMETERS + 1 else len(ordered)
     names, others = ordered[:some], ordered[some:]
-    bars = [(chart.wrapped(name, 28), values[name], chart.BLUE) for name in names]
+    bars = [(style.wrapped(name, 28), values[name], style.BLUE) for name in names]
     if others:
         rest = sum(values[name] for name in others)
         bars.append((f"the {len(others)} others\ntogether", rest, "#999999"))
@@ -66,18 +66,18 @@ def importances(values: Mapping[str, float]) -> Figure:
 
 def learning_curves(trials: Sequence[FrozenTrial], objective: Objective) -> Figure:
     """The objective of every trial by epoch; pruned trials end early, the best is on top."""
-    figure, axes = chart.new_figure("Learning curves of all trials")
+    figure, axes = style.new_figure("Learning curves of all trials")
     shown = [trial for trial in trials if trial.intermediate_values and trial.state in JUDGED]
-    best = next(reversed(chart.complete(shown, objective)), None)
+    best = next(reversed(style.complete(shown, objective)), None)
     x, y = _points(best) if best else ([], [])
     label = f"best (trial {best.number})" if best else "best"
     axes.plot(x, y, color=BEST_COLOR, linewidth=2.2, marker="o", ms=4, zorder=3, label=label)
     for state in JUDGED:
         _thin_curves(axes, [t for t in shown if t.state == state and t is not best], state)
     values = [value for trial in shown for value in trial.intermediate_values.values()]
-    chart.limit_to_the_best(axes, values, objective)
-    chart.label_axes(axes, "epoch", chart.with_unit(objective.metric))
-    chart.legend(axes)
+    style.limit_to_the_best(axes, values, objective)
+    style.label_axes(axes, "epoch", style.with_unit(objective.metric))
+    style.legend(axes)
     return figure
 
 

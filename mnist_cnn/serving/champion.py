@@ -19,13 +19,14 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from mnist_cnn import datasets, tracking
+from mnist_cnn import datasets
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import saved_model
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.registry import models, store
 from mnist_cnn.serving.answers import ModelInfo
 from mnist_cnn.serving.inference import Predictor
+from mnist_cnn.tracking.client import tracking_uri
 
 SECONDS = 1.0  # between two looks into the registry
 # A version that could not be loaded is tried again after this; its files may be on their way.
@@ -76,7 +77,7 @@ class Watcher(threading.Thread):
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 
     def _look(self) -> None:
-        database = store.sqlite_file(tracking.tracking_uri(MLRUNS))
+        database = store.sqlite_file(tracking_uri(MLRUNS))
         if database and not database.exists():  # MLflow would make an empty one
             self._client = None
             self.problem = f"there is no registry at {database}" if self.champion else None

@@ -1,0 +1,1 @@
+"""Optuna's state, and what decides on it."""

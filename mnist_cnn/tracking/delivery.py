@@ -1,0 +1,250 @@
+"""Delivers journals to MLflow, at any time, any number of times, to the same end.
+
+A study has a folder, and a run (a trial, a confirmation) a folder in it. Beside each journal lies
+`delivered.json`: to which store, the run's id there, and how far it was delivered. Every delivery
+can be repeated: a run is found again by its tag `journal` and its start, metrics carry the times of
+the journal, and MLflow keeps one of two equal ones. So a kill between a delivery and its note
+doubles nothing.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+    ViewType,
+)
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+
+from mnist_cnn.tracking import journal
+from mnist_cnn.tracking.client import PARENT, user, valid_name
+from mnist_cnn.tracking.journal import Event
+
+DELIVERED_FILE = "delivered.json"
+
+# What MLflow answers about one run, as that somebody deleted it; it holds up no other run.
+ABOUT_ONE_RUN = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
+
+
+class Delivery:
+    """Brings MLflow up to date with the journals of one study."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str, study_folder: Path) -> None:
+        self.client = client
+        self.experiment_id = experiment_id
+        self.study_folder = study_folder
+        self._ended: set[Path] = set()
+
+    def deliver(self) -> None:
+        """Deliver what the journals hold and MLflow does not. The study's own goes first.
+
+        Raises MlflowException when MLflow does not answer, and at the end if it refused a run.
+        """
+        parent = self._deliver_folder(self.study_folder, None)
+        if parent is None:
+            return
+        problem = None
+        for folder in self._run_folders():
+            if folder not in self._ended:
+                try:
+                    self._deliver_folder(folder, parent)
+                except MlflowException as error:
+                    if error.error_code not in ABOUT_ONE_RUN:
+                        raise
+                    problem = problem or error
+        if problem:
+            raise problem
+
+    def reconcile(self) -> list[str]:
+        """Mend what was done to MLflow's runs or to the journals by others; a line for each.
+
+        What MLflow has lost is delivered again, and runs that nobody will ever end are ended.
+        """
+        lines = []
+        runs = self._runs_in_mlflow()
+        known = {run.info.run_id for run in runs}
+        for folder in (self.study_folder, *self._run_folders()):
+            run_id = self._note(folder)["run"]
+            if run_id and run_id not in known:
+                (folder / DELIVERED_FILE).unlink()
+                lines.append(f"MLflow had lost the run of {folder.name}; it is delivered again")
+        ours = self._note(self.study_folder)["run"]
+        for run in runs:
+            folder = self.study_folder.parent / run.data.tags["journal"]
+            lost = run.info.status == "RUNNING" and not (folder / journal.FILE_NAME).exists()
+            if lost and run.data.tags.get(PARENT) == ours:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+                lines.append(f"{folder.name} has no files any more; its run in MLflow is ended")
+        return lines
+
+    def _runs_in_mlflow(self) -> list[Run]:
+        """This study's runs, deleted ones too."""
+        found, token = [], None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id],
+                f"tags.journal LIKE '{self.study_folder.name}%'",
+                ViewType.ALL,
+                page_token=token,
+            )
+            found += page
+            if not (token := page.token):
+                break
+        own = self.study_folder.name
+        return [run for run in found if run.data.tags["journal"].split("/")[0] == own]
+
+    def _run_folders(self) -> list[Path]:
+        entries = [entry for entry in os.scandir(self.study_folder) if entry.is_dir()]
+        return sorted(Path(entry) for entry in entries)
+
+    def _note(self, folder: Path) -> dict[str, Any]:
+        """How far the journal in `folder` was delivered to this store."""
+        try:
+            note: dict[str, Any] = json.loads((folder / DELIVERED_FILE).read_text())
+            if note["store"] == self.client.tracking_uri:
+                return note
+        except (FileNotFoundError, ValueError, KeyError):  # none yet, or torn by a power cut
+            pass
+        return {"store": self.client.tracking_uri, "run": None, "offset": 0, "ended": False}
+
+    def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
+        """Deliver what is new in one journal. The run's id, or None while the journal is empty."""
+        state = self._note(folder)
+        events, offset = journal.read(folder, state["offset"])
+        for kind, group in groupby(events, key=lambda event: event["event"]):
+            if kind == "start":
+                state["run"] = self._start(folder, parent, list(group))
+            elif state["run"]:  # a run lost before it was built may end without a start
+                getattr(self, f"_{kind}")(state["run"], folder, list(group))
+        if events:
+            state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
+            partly = folder / f"{DELIVERED_FILE}.part"
+            partly.write_text(json.dumps(state))
+            partly.replace(folder / DELIVERED_FILE)
+        if state["ended"]:
+            self._ended.add(folder)
+        run_id: str | None = state["run"]
+        return run_id
+
+    # One method for each kind of event; each can be repeated.
+
+    def _start(self, folder: Path, parent: str | None, events: list[Event]) -> str:
+        key = str(folder.relative_to(self.study_folder.parent))
+        began = journal.read(folder)[0][0]["time"]
+        found = self.client.search_runs(
+            [self.experiment_id],
+            # Others may deliver to the same server; their first study is called as ours is.
+            f"tags.journal = '{key}' and attributes.start_time = {began}",
+            max_results=1,
+        )
+        event = events[-1]
+        if found:
+            run_id = str(found[0].info.run_id)
+            self.client.update_run(run_id, status="RUNNING")
+        else:
+            tags = {
+                "journal": key,
+                "mlflow.user": user(),
+                "mlflow.source.name": "mnist-cnn",
+                **({PARENT: parent} if parent else {}),
+            }
+            run = self.client.create_run(self.experiment_id, began, tags, run_name=event["name"])
+            run_id = str(run.info.run_id)
+        self._tags(run_id, folder, events)
+        self._params(run_id, folder, events)
+        return run_id
+
+    def _params(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        # MLflow never changes a parameter, and a study may go on under another budget: the first
+        # value of each stands.
+        known = self.client.get_run(run_id).data.params
+        params = {n: v for event in reversed(events) for n, v in event.get("params", {}).items()}
+        new = [
+            Param(key, str(value))
+            for name, value in params.items()
+            if (key := valid_name(name)) not in known
+        ]
+        for some in _chunks(new, MAX_PARAMS_TAGS_PER_BATCH):
+            self.client.log_batch(run_id, params=some)
+
+    def _metrics(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        metrics = [
+            Metric(valid_name(name), value, event["time"], event["step"])
+            for event in events
+            for name, value in event["metrics"].items()
+        ]
+        for some in _chunks(metrics, MAX_METRICS_PER_BATCH):
+            self.client.log_batch(run_id, metrics=some)
+
+    def _tags(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        tags = {name: text for event in events for name, text in event.get("tags", {}).items()}
+        for some in _chunks(
+            [RunTag(valid_name(name), text) for name, text in tags.items()],
+            MAX_PARAMS_TAGS_PER_BATCH,
+        ):
+            self.client.log_batch(run_id, tags=some)
+
+    def _dataset(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        for event in events:
+            facts = {"images": event["images"]}
+            dataset = Dataset(
+                name=f"{event['name']} {event['context']}",  # one name and digest count once
+                digest=event["digest"][:36],  # as much as MLflow keeps
+                source_type="local",
+                source=json.dumps({"sha256": event["digest"]}),
+                profile=json.dumps(facts),
+            )
+            context = InputTag("mlflow.data.context", event["context"])
+            self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+    def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        for path in dict.fromkeys(event["path"] for event in events):
+            if (folder / path).exists():  # a later event replaced it otherwise
+                self.client.log_artifact(run_id, str(folder / path))
+
+    def _model(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        event = events[-1]
+        made = self.client.search_logged_models(
+            [self.experiment_id], f"source_run_id = '{run_id}'", order_by=None
+        )
+        time = str(event["time"])
+        model = next((model for model in made if model.tags.get("journal.time") == time), None)
+        if model is None:
+            model = self.client.create_logged_model(
+                self.experiment_id,
+                event["name"],
+                source_run_id=run_id,
+                tags={**event["tags"], "journal.time": time},
+                params={valid_name(name): str(value) for name, value in event["params"].items()},
+                model_type="classifier",
+            )
+        if model.status == "READY":
+            return  # delivered before a kill
+        self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
+        self.client.finalize_logged_model(model.model_id, "READY")
+
+    def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        self._tags(run_id, folder, events)
+        self.client.set_terminated(run_id, "KILLED", events[-1]["time"])
+
+    def _end(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        self._metrics(run_id, folder, [event for event in events if "metrics" in event])
+        self._tags(run_id, folder, events)
+        self.client.set_terminated(run_id, events[-1]["status"], events[-1]["time"])
+
+
+def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,144 @@
+"""When journals are delivered to MLflow: during a search in the background, or later by `sync`."""
+
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from textwrap import shorten
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.mlruns import AlreadyRunning, alone
+from mnist_cnn.tracking import journal
+from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
+from mnist_cnn.tracking.delivery import ABOUT_ONE_RUN, Delivery
+
+
+class Deliverer(threading.Thread):
+    """Delivers a study's journals in the background, until closed.
+
+    What older studies of the experiment have that MLflow has not is delivered after it, once.
+
+    problem: what MLflow answered at the last try, None when it went well.
+    news: a line for each thing that was mended in MLflow, when it stops to take what it is given,
+        and when it does so again.
+    """
+
+    def __init__(self, experiment: str, study_folder: Path, mlruns: Path) -> None:
+        super().__init__(name="deliverer", daemon=True)
+        self._experiment, self._study_folder, self._mlruns = experiment, study_folder, mlruns
+        self._closing = threading.Event()
+        self._delivery: Delivery | None = None
+        self._older: list[Path] = []
+        self.problem: str | None = None
+        self.news: SimpleQueue[str] = SimpleQueue()
+
+    @property
+    def experiment_id(self) -> str | None:
+        """The id of MLflow's experiment, once MLflow has answered."""
+        return self._delivery.experiment_id if self._delivery else None
+
+    def run(self) -> None:
+        while not self._closing.is_set():
+            self._try()
+            self._closing.wait(5.0 if self.problem else 0.5)
+        self._try()
+
+    def _try(self) -> None:
+        try:
+            if self._delivery is None:
+                client = connect(self._mlruns)
+                number = experiment_id(client, self._experiment, self._mlruns)
+                delivery = Delivery(client, number, self._study_folder)
+                for line in delivery.reconcile():
+                    self.news.put(line)
+                self._older = _older_studies(self._study_folder, self._experiment)
+                self._delivery = delivery
+            self._delivery.deliver()
+            while self._older and not self._closing.is_set():
+                self._deliver_older(self._older[-1])
+                self._older.pop()
+            if self._older:
+                return  # closing: what kept them back may still do
+            if self.problem:
+                self.news.put("MLflow has everything again")
+            self.problem = None
+        except Exception as error:
+            # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
+            # still has it, and the next try begins where this one stopped.
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            if not self.problem:
+                self.news.put(
+                    f"MLflow does not take everything ({shorten(reason, 150, placeholder='…')}); "
+                    "training goes on, and what is missing is delivered later"
+                )
+            self.problem = reason
+
+    def _deliver_older(self, folder: Path) -> None:
+        assert self._delivery is not None
+        try:
+            Delivery(self._delivery.client, self._delivery.experiment_id, folder).deliver()
+        except MlflowException as error:
+            if error.error_code not in ABOUT_ONE_RUN:
+                raise
+
+    def close(self, seconds: float) -> None:
+        """Deliver once more what is there, for `seconds` at the most, and stop."""
+        self._closing.set()
+        self.join(seconds)
+        if self.is_alive():
+            self.problem = self.problem or f"no answer within {seconds:.0f} s"
+
+
+def _older_studies(study_folder: Path, experiment: str) -> list[Path]:
+    """The folders of the experiment's other studies."""
+    found = study_folder.parent.glob(f"{experiment}-*/")
+    return [
+        folder
+        for folder in sorted(found)
+        if folder != study_folder and folder.name.rpartition("-")[0] == experiment
+    ]
+
+
+def deliver_all(mlruns: Path) -> list[str]:
+    """Deliver every study's journals that MLflow does not have; a line for each study, and for each
+    thing that was mended.
+
+    Raises UserError if MLflow cannot be reached or takes nothing.
+    """
+    found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
+    folders = [folder for folder in found if (folder / journal.FILE_NAME).exists()]
+    if not folders:
+        return ["nothing to deliver; type `make search` first"]
+    try:
+        client = connect(mlruns)
+        return [line for folder in folders for line in _deliver_study(client, folder, mlruns)]
+    except UserError:
+        raise
+    except MlflowException as error:
+        raise UserError(f"MLflow at {tracking_uri(mlruns)} does not answer: {error}") from None
+    except Exception as error:  # its database, or the server's store of files, raise their own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise full_disk(error) or UserError(
+            f"MLflow at {tracking_uri(mlruns)} did not take everything ({reason}); what is left "
+            "stays on disk, mend it and type the same command again"
+        ) from error
+
+
+def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> list[str]:
+    experiment = folder.name.rpartition("-")[0]
+    lines: list[str] = []
+    try:
+        with alone(experiment, folder.parent):
+            number = experiment_id(client, experiment, mlruns)
+            delivery = Delivery(client, number, folder)
+            lines += delivery.reconcile()
+            delivery.deliver()
+    except AlreadyRunning:
+        return [f"{folder.name}: a search of {experiment!r} is running and delivers it itself"]
+    except MlflowException as error:
+        if error.error_code not in ABOUT_ONE_RUN:
+            raise
+        return [*lines, f"{folder.name}: MLflow has it, but for a run that it refused: {error}"]
+    return [*lines, f"{folder.name}: MLflow has all of it"]

@@ -1,0 +1,1 @@
+"""Keras: what happens in worker processes only."""

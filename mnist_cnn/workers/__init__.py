@@ -1,0 +1,1 @@
+"""Processes that take calls and may die."""

@@ -1,0 +1,293 @@
+"""Worker processes: each takes one call at a time, and a lost one is replaced.
+
+The pool knows nothing of trials. It places calls on processes and says how each ended; a call is
+stopped by killing its process, which works whatever the process hangs in.
+"""
+
+import ctypes
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.signals import STOPPING
+
+CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
+OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
+
+_context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+
+
+class CallLost(UserError):
+    """A call that did not come to an answer of its own."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a call ended.
+
+    value: what it returned.
+    problem: "" if it returned; else, in a few words, why not.
+    refused: whether it raised UserError or the disk is full, so that the same call elsewhere would
+        fail too.
+    overdue: whether it was killed at its time limit.
+    """
+
+    key: Any
+    value: Any = None
+    problem: str = ""
+    refused: bool = False
+    overdue: bool = False
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    connection: Connection
+    ready: bool = False
+    calls: int = 0
+    key: Any = None
+    limit_seconds: float = math.inf
+    deadline: float = math.inf
+
+
+class Workers:
+    """A fixed number of processes: the first is started at once, the others with the first call.
+
+    So the first is ready sooner, beside what the caller itself still has to import.
+
+    environments: one for each process, set before anything is imported there.
+    log: file that takes what the processes and their libraries print.
+    memory_bytes, calls: a process that holds more than this after a call, or has made so many, is
+        replaced.
+    prepare: what each process does before its first call, such as imports; no time limit of a call
+        counts it.
+    """
+
+    def __init__(
+        self,
+        environments: Sequence[Mapping[str, str]],
+        log: Path,
+        memory_bytes: float = math.inf,
+        calls: int = CALLS,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
+        self._calls, self._prepare = calls, prepare
+        # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
+        try:
+            self._folder = tempfile.TemporaryDirectory(
+                prefix="mnist-cnn-workers-", ignore_cleanup_errors=True
+            )
+        except OSError as error:
+            raise full_disk(error) or UserError(f"no temporary files: {error}") from None
+        self._workers = [self._start(0)]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join()
+        self._folder.cleanup()
+
+    @property
+    def idle(self) -> int:
+        """How many processes wait for a call."""
+        return len(self._environments) - len(self.running)
+
+    @property
+    def running(self) -> list[Any]:
+        """The keys of the calls under way."""
+        return [worker.key for worker in self._workers if worker.key is not None]
+
+    def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
+        """Give `call` to an idle process; after `limit_seconds` it is killed.
+
+        `call` must be picklable: a module's function, or a `functools.partial` of one. Raises
+        RuntimeError if no process is idle.
+        """
+        for place in range(len(self._workers), len(self._environments)):
+            self._workers.append(self._start(place))
+        places = [place for place, worker in enumerate(self._workers) if worker.key is None]
+        if not places:
+            raise RuntimeError("every process has a call already")
+        place = max(places, key=lambda place: self._workers[place].ready)
+        if not self._workers[place].process.is_alive():
+            self._workers[place] = self._start(place)
+        worker = self._workers[place]
+        worker.key, worker.limit_seconds = key, limit_seconds or math.inf
+        if worker.ready:
+            worker.deadline = time.monotonic() + worker.limit_seconds
+        with suppress(BrokenPipeError):  # it died in this moment; the next waiting tells
+            worker.connection.send(call)
+
+    def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
+        """Make one call while no other is under way, and return what it returns.
+
+        Raises UserError if the call did, CallLost if it raised anything else, took longer than
+        `limit_seconds`, or lost its process.
+        """
+        self.submit(call, call, limit_seconds)
+        while not (ended := self.wait(1)):
+            pass
+        (one,) = ended
+        if one.problem:
+            raise UserError(one.problem) if one.refused else CallLost(one.problem)
+        return one.value
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """The calls that ended, at once if there are some, else after `seconds` at the most."""
+        sources = [w.connection for w in self._workers] + [
+            w.process.sentinel for w in self._workers
+        ]
+        wait(sources, seconds)
+        ended = []
+        for place, worker in enumerate(self._workers):
+            result = self._result(worker)
+            if result is not None:
+                ended.append(result)
+                self._free(worker)
+                worker.calls += 1
+                held = machine.memory_of(worker.process.pid)
+                if held > self._memory_bytes or worker.calls >= self._calls:
+                    self._kill(worker)  # it is idle, and what leaked goes with it
+            # One that died since it was asked keeps its call, which ends at the next waiting.
+            if worker.key is None and not worker.process.is_alive():
+                self._workers[place] = self._start(place)
+        return ended
+
+    def stop(self, keys: list[Any]) -> None:
+        """Kill the processes that run these calls; they are replaced when they are needed."""
+        for worker in self._workers:
+            if worker.key in keys:
+                self._kill(worker)
+                self._free(worker)
+
+    def _result(self, worker: _Worker) -> Ended | None:
+        alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
+        if worker.key is None and not alive:
+            return None  # what a call that was stopped has still answered is nobody's
+        try:
+            while worker.connection.poll():
+                message = worker.connection.recv()
+                if worker.ready:
+                    return Ended(worker.key, *message)
+                # The first message, whenever it comes, says that the process has prepared itself.
+                worker.ready = message
+                worker.deadline = time.monotonic() + worker.limit_seconds
+        except (EOFError, ConnectionResetError):
+            self._kill(worker)
+            alive = False
+        if worker.key is None:
+            return None
+        if not alive:
+            return Ended(worker.key, problem=f"its process {_how(worker.process.exitcode)}")
+        if time.monotonic() > worker.deadline:
+            self._kill(worker)
+            return Ended(worker.key, problem="it took longer than its time limit", overdue=True)
+        return None
+
+    def _kill(self, worker: _Worker) -> None:
+        worker.process.kill()
+        worker.process.join()
+
+    def _free(self, worker: _Worker) -> None:
+        worker.key, worker.limit_seconds, worker.deadline = None, math.inf, math.inf
+
+    def _start(self, place: int) -> _Worker:
+        ours, theirs = _context.Pipe()
+        folder = Path(self._folder.name) / str(place)
+        shutil.rmtree(folder, ignore_errors=True)  # of the one that had this place before
+        folder.mkdir(parents=True, exist_ok=True)
+        environment = {**self._environments[place], "TMPDIR": str(folder)}
+        process = _context.Process(
+            target=_work,
+            args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
+            daemon=True,
+        )
+        # A terminal sends Ctrl-C to every process of the command, and only the search knows how to
+        # stop. The process is born with these signals blocked and keeps them so.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        theirs.close()
+        return _Worker(process, ours)
+
+
+def _how(exitcode: int | None) -> str:
+    if exitcode is None or exitcode >= 0:
+        return f"exited with {exitcode}"
+    name = signal.Signals(-exitcode).name
+    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+
+
+def _die_with(parent: int) -> None:
+    """Without its parent nobody would stop this process, and a new search may take its trial."""
+    with suppress(AttributeError):  # Linux only; it works whatever this process hangs in
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_wait_for_the_parents_end, daemon=True).start()
+
+
+def _wait_for_the_parents_end() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(
+    connection: Connection,
+    environment: Mapping[str, str],
+    log: Path,
+    search_path: list[str],
+    parent: int,
+    prepare: Callable[[], None] | None,
+) -> None:
+    """A worker's whole life: take a call, make it, say how it ended."""
+    _die_with(parent)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a kill loses the rest
+    os.environ.update(environment)
+    sys.path[:] = search_path
+    if prepare:
+        with suppress(Exception):  # the call that needs it will say what is wrong
+            prepare()
+    connection.send(True)
+    while True:
+        try:
+            call = connection.recv()
+        except EOFError:
+            return  # the parent is gone, so is the pipe
+        try:
+            answer = (call(), "", False)
+        except UserError as error:
+            answer = (None, str(error), True)
+        except Exception as error:
+            full = full_disk(error)  # the same call elsewhere would fail too
+            answer = (None, str(full or f"{type(error).__name__}: {error}"), full is not None)
+        connection.send(answer)

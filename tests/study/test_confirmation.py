@@ -1,0 +1,144 @@
+"""Confirmation: what is planned, when a tie is broken, and who wins."""
+
+from dataclasses import replace
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan
+from mnist_cnn.study import confirmation
+from mnist_cnn.study.study import Study
+from mnist_cnn.tracking.journal import Journal
+
+
+@pytest.fixture
+def study(tmp_path):
+    def make(confirm, values=(0.95, 0.99, 0.97)):
+        storage = f"sqlite:///{tmp_path}/optuna.db"
+        optuna_study = optuna.create_study(storage=storage, direction="maximize", study_name="a-1")
+        for value in values:
+            optuna_study.add_trial(
+                optuna.create_trial(
+                    params={"x": value}, distributions={"x": FloatDistribution(0, 1)}, value=value
+                )
+            )
+        plan = Plan(
+            name="a",
+            objectives=(Maximize("val_accuracy"),),
+            trials=len(values),
+            timeout_seconds=None,
+            trial_timeout_seconds=None,
+            epochs=2,
+            screen=None,
+            confirm=confirm,
+            baselines=(),
+            description={},
+            fingerprint="",
+        )
+        return Study(plan, storage, optuna_study, tmp_path)
+
+    return make
+
+
+def confirm_with(study, scores):
+    """Make the outstanding confirmations come to `scores[trial][index]`, until none is left."""
+    made = []
+    while todo := confirmation.outstanding(study):
+        for item in todo:
+            score = scores[item.trial.number][item.index]
+            Journal(item.folder(study)).write(
+                "end",
+                status="FINISHED",
+                tags={},
+                step=2,
+                metrics={"best_val_accuracy": score},
+            )
+            made.append((item.trial.number, item.index))
+    return made
+
+
+def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(study):
+    made = study(Confirm(epochs=6))
+    assert confirmation.limit_seconds(made) is None
+    limited = replace(made, plan=replace(made.plan, trial_timeout_seconds=10))
+    assert confirmation.limit_seconds(limited) == 30
+
+
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 120), (2, 60), (3, 40), (4, 40)])
+def test_the_time_kept_is_what_the_workers_will_take_and_a_margin(study, workers, seconds):
+    made = study(Confirm(trials=2, seeds=2, max_seeds=2, epochs=4))
+    for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
+        Journal(made.trial_folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+    # Forty seconds and twenty, each twice, in turns.
+    expected = confirmation.expected_seconds(made, workers)
+    assert expected == pytest.approx(confirmation.MARGIN * seconds)
+
+
+def test_an_older_study_is_ranked_its_own_way(study):
+    made = study(Confirm())
+    another = replace(made, plan=replace(made.plan, objectives=(Minimize("val_loss"),)))
+    assert [t.value for t in another.ranking()] == [t.value for t in made.ranking()]
+
+
+def test_the_best_trials_are_confirmed_one_seed_after_another(study):
+    made = confirm_with(
+        study(Confirm(trials=2, seeds=2, max_seeds=2)), {1: [0.98, 0.98], 2: [0.99, 0.99]}
+    )
+    assert made == [(1, 0), (2, 0), (1, 1), (2, 1)]
+
+
+def test_the_highest_confirmed_mean_wins_not_the_highest_first_score(study):
+    one = study(Confirm(trials=2, seeds=2, max_seeds=2))
+    confirm_with(one, {1: [0.980, 0.982], 2: [0.986, 0.984]})
+    ranked = confirmation.candidates(one)
+    assert [candidate.trial.number for candidate in ranked] == [2, 1, 0]
+    assert ranked[0].score == pytest.approx(0.985)
+    assert ranked[0].model.parent.name == "confirmation-00002-0"  # the better of its two
+    assert ranked[2].scores == ()
+
+
+def test_more_seeds_go_to_two_that_cannot_be_told_apart_up_to_the_bound(study):
+    one = study(Confirm(trials=3, seeds=2, max_seeds=4))
+    made = confirm_with(
+        one, {0: [0.90, 0.91], 1: [0.98, 0.99, 0.98, 0.99], 2: [0.99, 0.98, 0.99, 0.98]}
+    )
+    assert sorted(made[6:]) == [(1, 2), (1, 3), (2, 2), (2, 3)]
+
+
+def test_no_seed_is_spent_on_two_that_are_clearly_apart(study):
+    one = study(Confirm(trials=2, seeds=2, max_seeds=9))
+    made = confirm_with(one, {1: [0.990, 0.991], 2: [0.970, 0.971]})
+    assert len(made) == 4
+
+
+def test_a_failed_confirmation_is_not_made_again_and_counts_nothing(study):
+    one = study(Confirm(trials=1, seeds=2, max_seeds=2))
+    first = confirmation.outstanding(one)[0]
+    confirmation.lost(first.folder(one), "killed", False)
+    made = confirm_with(one, {1: [0.5, 0.98]})
+    assert made == [(1, 1)]
+    assert confirmation.candidates(one)[0].scores == (0.98,)
+
+
+def test_a_failed_confirmation_does_not_end_a_tie(study):
+    one = study(Confirm(trials=2, seeds=3, max_seeds=4))
+    failed = confirmation.outstanding(one)[0]
+    confirmation.lost(failed.folder(one), "killed", False)
+    made = confirm_with(one, {1: [0.5, 0.98, 0.99, 0.98], 2: [0.99, 0.98, 0.99, 0.98]})
+    assert sorted(made) == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+
+
+def test_without_confirmations_the_best_trial_wins(study):
+    one = study(Confirm(trials=0))
+    assert confirmation.outstanding(one) == []
+    assert confirmation.candidates(one)[0].trial.number == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"trials": -1}, {"seeds": 0}, {"seeds": 3, "max_seeds": 2}, {"max_seeds": 1}]
+)
+def test_a_plan_that_cannot_be_meant_is_refused(wrong):
+    with pytest.raises(UserError, match="Confirm: "):
+        Confirm(**wrong)

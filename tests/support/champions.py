@@ -1,0 +1,102 @@
+"""Runs with tiny models, as a search would leave them, for the tests of promotion and its verbs."""
+
+import shutil
+
+import keras
+import numpy as np
+from mlflow import MlflowClient
+from projects import copy_project
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
+from mnist_cnn.tracking.client import experiment_id
+from mnist_cnn.training.export import write_mlflow_model
+
+# The test set of this experiment cannot be read as long as there is a file `locked`.
+EXPERIMENT = """
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.experiment import Confirm, Experiment
+from search_spaces.tiny import tiny
+
+
+def test_images():
+    if Path("locked").exists():
+        raise RuntimeError("somebody read the test set")
+    return mnist().test()[slice(500)]
+
+
+def few_images():
+    return replace(mnist().first(600), test=test_images)
+
+
+experiment = Experiment(
+    space=tiny,
+    dataset=few_images,
+    trials=2,
+    epochs=1,
+    batch_size=100,
+    confirm=Confirm(trials=1, seeds=1),
+)
+"""
+SPACE = """
+import keras
+
+
+def tiny(hp):
+    layers = [
+        keras.Input((28, 28, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(hp.Int("units", 8, 32), activation="relu"),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+
+def write_project(root):
+    """A project with the experiment `tiny`."""
+    copy_project(root)
+    (root / "experiments" / "tiny.py").write_text(EXPERIMENT)
+    (root / "search_spaces" / "tiny.py").write_text(SPACE)
+
+
+def knowing(path, wrong):
+    """Save a net that knows the experiment's 500 test images by heart, but for the first `wrong`.
+
+    Its first layer finds the image that is most like the given one, which by Cauchy and Schwarz is
+    that image itself; the second one has the class of each.
+    """
+    images = mnist().test()[slice(500)]
+    x = images.x.reshape(500, -1)
+    finding = 1000 * x.T / np.linalg.norm(x, axis=1)
+    known = np.where(np.arange(500) < wrong, (images.y + 1) % 10, images.y)
+    layers = [
+        keras.Input((28, 28, 1)),
+        keras.layers.Flatten(),
+        keras.layers.Dense(500, activation="softmax", use_bias=False),
+        keras.layers.Dense(10, use_bias=False),
+    ]
+    model = keras.Sequential(layers)
+    model.set_weights([finding, np.eye(10)[known]])
+    model.save(path)
+
+
+def log_study(client: MlflowClient, name, model, folder, kind="study"):
+    """A finished run that has the model, as a search delivers it; its id."""
+    experiment = experiment_id(client, "tiny", MLRUNS)
+    tags = {"kind": kind} if kind else {}
+    run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    file = folder / MODEL_FILE
+    shutil.copy(model, file)
+    client.log_artifact(run_id, str(file))
+    write_mlflow_model(file, folder / "model")
+    logged = client.create_logged_model(experiment, "digit_recog_mnist_cnn", source_run_id=run_id)
+    client.log_model_artifacts(logged.model_id, str(folder / "model"))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.set_terminated(run_id)
+    return run_id

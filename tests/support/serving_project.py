@@ -1,0 +1,186 @@
+"""A project with a registry and a champion, and the real web app on it: for tests of serving."""
+
+import contextlib
+import functools
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import keras
+import numpy as np
+from keras import layers
+from mlflow import MlflowClient
+from PIL import Image
+from scipy import ndimage
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.tracking.client import connect, experiment_id
+from mnist_cnn.training.export import write_mlflow_model
+
+NAME = "digit_recog_mnist_cnn"
+
+
+def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
+    """A saved CNN; as it is, a small one that is right on 99 of 100 digits after ten seconds.
+
+    distorted: trained on digits that are shifted and rotated a little.
+    """
+    keras.utils.set_random_seed(1)
+    data = mnist().train()
+    net = [keras.Input((28, 28, 1))]
+    if distorted:
+        net += [layers.RandomTranslation(1 / 28, 1 / 28, fill_mode="constant")]
+        net += [layers.RandomRotation(10 / 360, fill_mode="constant")]
+    for count in filters:
+        net += [layers.Conv2D(count, 3, padding="same"), layers.MaxPooling2D(2)]
+        net += [layers.BatchNormalization(momentum=0.9), layers.Activation("relu")]
+    net += [layers.Flatten(), layers.Dropout(0.3), layers.Dense(10, activation="softmax")]
+    model = keras.Sequential(net)
+    batch = 256
+    rate = keras.optimizers.schedules.CosineDecay(8e-3, epochs * len(data.x) // batch)
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
+    model.fit(data.x, data.y, epochs=epochs, batch_size=batch, verbose=0)
+    model.save(path)
+
+
+@functools.cache
+def empty_registry() -> tempfile.TemporaryDirectory[str]:
+    """A folder with MLflow's database without an entry, as its migrations take seconds.
+
+    It stays until the tests end: MLflow keeps the database open.
+    """
+    folder = tempfile.TemporaryDirectory()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    connect(Path(folder.name))
+    return folder
+
+
+class Project:
+    """A folder with an mlruns/ whose registry has as many versions as were promoted."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.mlruns = root, root / "mlruns"
+        self.mlruns.mkdir(parents=True, exist_ok=True)
+        self.database = self.mlruns / "mlflow.db"
+
+    def client(self) -> MlflowClient:
+        if not self.database.exists():
+            shutil.copy(Path(empty_registry().name) / "mlflow.db", self.database)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow itself sets it to the last project's
+        connect(self.mlruns)
+        return MlflowClient(f"sqlite:///{self.database}")
+
+    def promote(self, model: Path, damaged: bool = False, **metrics: float) -> str:
+        """Log the model as a search does and make it the champion; the new version's number.
+
+        damaged: cut its file short before.
+        """
+        client = self.client()
+        experiment = experiment_id(client, "mnist", self.mlruns)
+        run_id = client.create_run(experiment, tags={"kind": "study"}).info.run_id
+        for name, value in metrics.items():
+            client.log_metric(run_id, name, value)
+        folder = self.root / "model"
+        write_mlflow_model(model, folder)
+        if damaged:
+            file = folder / "data" / "model.keras"
+            file.write_bytes(file.read_bytes()[:1000])
+        logged = client.create_logged_model(experiment, NAME, source_run_id=run_id)
+        client.log_model_artifacts(logged.model_id, str(folder))
+        client.finalize_logged_model(logged.model_id, "READY")
+        shutil.rmtree(folder)
+        with contextlib.suppress(Exception):  # the second time it is there
+            client.create_registered_model(NAME)
+        version = client.create_model_version(
+            NAME, f"models:/{logged.model_id}", run_id, description="### Test\n- of a test"
+        )
+        self.set_champion(version.version)
+        return str(version.version)
+
+    def set_champion(self, version: str) -> None:
+        self.client().set_registered_model_alias(NAME, "champion", version)
+
+    @contextlib.contextmanager
+    def served(self, *options: str, **environment: str):
+        """The app in a process of its own, by the command; gives its address once it answers."""
+        port = free_port()
+        variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
+        with (self.root / "serve.log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=variables | environment, stdout=log, stderr=log
+            )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(address) or process.poll() is not None, 120)
+            assert process.poll() is None, (self.root / "serve.log").read_text()
+            yield Served(address, process)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    def log(self) -> str:
+        return (self.root / "serve.log").read_text()
+
+
+class Served:
+    def __init__(self, address: str, process: "subprocess.Popen[bytes]") -> None:
+        self.address, self.process = address, process
+        self.port = int(address.rpartition(":")[2])
+
+    def health(self):
+        return httpx.get(f"{self.address}/healthz", timeout=60).json()
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/healthz", timeout=60).status_code in (200, 503)
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(condition, seconds: float) -> None:
+    """Look again and again until the condition holds; fails after `seconds`."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"not within {seconds} seconds"
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def draw(image, side, pen, random, sheet=(320, 320)):
+    """A digit drawn large with another pen, black on white: uint8 of shape (*sheet, 3).
+
+    image: (28, 28) in [0, 1]. side: pixels that its 28 become. pen: by how much strokes grow on
+    both sides, in pixels of the image. It is put at random on the sheet (height, width).
+    """
+    large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
+    ink = np.clip(large, 0, 1)
+    reach = abs(pen) * side / 28
+    whole = int(np.ceil(reach))
+    y, x = np.mgrid[-whole : whole + 1, -whole : whole + 1]
+    grow = ndimage.grey_dilation if pen > 0 else ndimage.grey_erosion
+    ink = grow(ink, footprint=x**2 + y**2 <= reach**2)
+    drawn = np.zeros(sheet)
+    top, left = (int(random.integers(0, size - side + 1)) for size in sheet)
+    drawn[top : top + side, left : left + side] = ink
+    return np.repeat((255 - 255 * drawn).astype(np.uint8)[..., np.newaxis], 3, axis=2)
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,78 @@
+"""Signals that end a command: real ones, to a process of its own."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from mnist_cnn.workers.signals import ECHO_SECONDS, STOPPING
+
+COMMAND = """
+import time
+from mnist_cnn.workers.signals import stoppable
+
+try:
+    with stoppable():
+        try:
+            print("begun", flush=True)
+            input()
+        finally:
+            print("saving", flush=True)
+            time.sleep({saving})
+            print("saved", flush=True)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def start(saving, ignored=None):
+    def prepare():
+        for number in STOPPING:  # a shell's background job ignores some of them
+            signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(saving=saving)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
+    )
+    assert process.stdout.readline() == "begun\n"
+    return process
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_the_first_lets_the_command_save(number):
+    process = start(saving=0)
+    process.send_signal(number)
+    assert process.communicate()[0] == "saving\nsaved\nstopped\n"
+    assert process.returncode == 0
+
+
+def test_the_same_again_in_the_same_moment_is_one_wish():
+    process = start(saving=2 * ECHO_SECONDS)
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "saving\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[0] == "saved\nstopped\n"
+
+
+def test_the_second_ends_the_command_at_once():
+    process = start(saving=600)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "saving\n"
+    while process.poll() is None:  # whoever waits for its end presses again
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2 * ECHO_SECONDS)
+    assert process.communicate()[0] == ""
+    assert process.returncode == 130
+
+
+def test_what_nohup_ignores_stays_ignored():
+    process = start(saving=0, ignored=signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate("go on\n")[0] == "saving\nsaved\n"
+    assert process.returncode == 0
