@@ -34,12 +34,12 @@ import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
-from mnist_cnn.experiment import plan  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
+from mnist_cnn.plan import plan  # noqa: E402
 from mnist_cnn.study import confirmation, screening  # noqa: E402
+from mnist_cnn.study.opening import open_study  # noqa: E402
 from mnist_cnn.study.outcome import end, tell  # noqa: E402
 from mnist_cnn.study.storage import open_storage  # noqa: E402
-from mnist_cnn.study.study import open_study  # noqa: E402
 from mnist_cnn.tracking import journal  # noqa: E402
 from mnist_cnn.tracking.client import connect, experiment_id  # noqa: E402
 from mnist_cnn.tracking.delivery import Delivery  # noqa: E402
@@ -182,7 +182,7 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
             end(notes, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
             tell(seen, asked.number, notes)
         with timed("rank"):
-            study.clean([asked.number])
+            study.remove_obsolete_files([asked.number])
             confirmation.expected_seconds(study, workers=2)
         with timed("deliver"):
             delivery.deliver()

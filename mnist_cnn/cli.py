@@ -40,8 +40,9 @@ def _complain(error: object, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn.experiment import check_name
-    from mnist_cnn.mlruns import alone, worker_log
+    from mnist_cnn.mlruns import worker_log
+    from mnist_cnn.project import check_name
+    from mnist_cnn.tracking.experiment_lock import lock_experiment
     from mnist_cnn.training import tasks
     from mnist_cnn.workers import machine
     from mnist_cnn.workers.pool import Workers
@@ -55,7 +56,7 @@ def _search(options: argparse.Namespace) -> None:
     try:
         with (
             stoppable(),
-            alone(options.experiment),
+            lock_experiment(options.experiment),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
             # A worker imports TensorFlow while this process imports MLflow.

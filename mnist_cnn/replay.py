@@ -15,8 +15,8 @@ from mlflow.entities import Run
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import SPACE_FILE, checkpoints
 from mnist_cnn.registry import models, store
-from mnist_cnn.study.outcome import Replayed
 from mnist_cnn.training import tasks
+from mnist_cnn.training.replayed import Replayed
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import Workers
 

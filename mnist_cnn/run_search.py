@@ -21,9 +21,10 @@ from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.progress import Progress
 from mnist_cnn.report import study_run
 from mnist_cnn.study import confirmation, lock, screening
+from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import reconcile, reconcile_others
 from mnist_cnn.study.storage import default_storage
-from mnist_cnn.study.study import Study, open_study
+from mnist_cnn.study.study import Study
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
@@ -166,8 +167,8 @@ class Search:
         closing_seconds = HURRIED_SECONDS
         try:
             with self.progress:
-                self._place(self._next_trial, lambda: self.trials_deadline)
-                self._place(self._next_confirmation, lambda: self.deadline)
+                self.run_on_workers(self._next_trial, lambda: self.trials_deadline)
+                self.run_on_workers(self._next_confirmation, lambda: self.deadline)
             lock.renew(study)  # the report takes a while
             winner = study_run.publish(study, journal, self.workers)
             # The run ends first: a kill in between then only publishes again.
@@ -211,7 +212,9 @@ class Search:
         while not self.deliverer.news.empty():
             self.progress.say(self.deliverer.news.get())
 
-    def _place(self, take: Callable[[], Work | None], deadline: Callable[[], float]) -> None:
+    def run_on_workers(
+        self, take: Callable[[], Work | None], deadline: Callable[[], float]
+    ) -> None:
         """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
         running: dict[Path, Work] = {}
         try:
@@ -274,7 +277,9 @@ class Search:
             limit_seconds=study.plan.trial_timeout_seconds,
             lost=partial(study.lost, number),
             pause=partial(study.pause, number),
-            ended=partial(study.clean, [number, screening.begins_with(trial)]),
+            ended=partial(
+                study.remove_obsolete_files, [number, screening.checkpoint_source(trial)]
+            ),
         )
 
     def _next_confirmation(self) -> Work | None:

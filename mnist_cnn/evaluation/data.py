@@ -14,7 +14,7 @@ from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation import image_files
 from mnist_cnn.evaluation.image_files import Shape
-from mnist_cnn.experiment import experiment_names, load_experiment
+from mnist_cnn.project import experiment_names, load_experiment
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mnist_cnn.datasets import Images
 from mnist_cnn.evaluation import figures, saved_model
 from mnist_cnn.evaluation.data import Facts, find
 from mnist_cnn.evaluation.scores import Evaluation, score
-from mnist_cnn.training.run import weights_digest
+from mnist_cnn.training.saving import weights_digest
 
 
 def examine(model_file: Path, data: str) -> tuple[Facts, str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.image_files import Shape
-from mnist_cnn.training.fit import EVALUATION_BATCH_SIZE
+from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
 
 BATCH = 256  # images of the batch whose time is measured
 

@@ -12,7 +12,7 @@ from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import Facts
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.experiment import check_name
+from mnist_cnn.project import check_name
 from mnist_cnn.registry import models
 from mnist_cnn.registry.models import FoundModel
 

@@ -16,8 +16,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.experiment import check_name
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.project import check_name
 from mnist_cnn.promotion import candidate, card
 from mnist_cnn.promotion.candidate import Candidate
 from mnist_cnn.promotion.gate import Comparison, compare, passes

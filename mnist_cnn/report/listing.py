@@ -14,12 +14,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import check_name
 from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.project import check_name
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number, show
+from mnist_cnn.study.opening import study_names
 from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import study_names
 
 SHOWN = 20
 

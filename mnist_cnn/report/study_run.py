@@ -20,9 +20,9 @@ from mnist_cnn.report.wording import configuration as in_words
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.screening import LOOKED_AT
 from mnist_cnn.study.study import Study
-from mnist_cnn.tracking.client import NOTE
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
+from mnist_cnn.tracking.tags import NOTE
 from mnist_cnn.training import tasks
 from mnist_cnn.workers.pool import CallLost, Workers
 

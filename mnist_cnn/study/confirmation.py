@@ -95,7 +95,9 @@ def limit_seconds(study: Study) -> float | None:
     """The time limit of a confirmation: a trial's, in proportion to the epochs."""
     limit = study.plan.trial_timeout_seconds
     epochs = study.plan.confirm.epochs or study.plan.epochs
-    return limit and limit * epochs / study.plan.epochs
+    if limit is None:
+        return None
+    return limit * epochs / study.plan.epochs
 
 
 def candidates(study: Study) -> list[Candidate]:
@@ -103,17 +105,17 @@ def candidates(study: Study) -> list[Candidate]:
 
     Confirmed trials come before unconfirmed ones: their scores are of another kind.
     """
-    sign = -1 if study.objective.direction == "maximize" else 1
+    rank_key = study.objective.rank_key
     results = _results(study)
     confirmed, others = [], []
     for trial in study.ranking():
         if found := results.get(trial.number):
-            best = min(found, key=lambda result: sign * result[0])
+            best = min(found, key=lambda result: rank_key(result[0]))
             confirmed.append(Candidate(trial, tuple(score for score, _ in found), best[1]))
         else:
             model = study.trial_folder(trial.number) / MODEL_FILE
             others.append(Candidate(trial, (), model))
-    return sorted(confirmed, key=lambda candidate: sign * candidate.score) + others
+    return sorted(confirmed, key=lambda candidate: rank_key(candidate.score)) + others
 
 
 def _not_ended(study: Study, confirmations: Iterable[Confirmation]) -> list[Confirmation]:
@@ -175,5 +177,4 @@ def clean(folder: Path) -> None:
 def pause(folder: Path) -> None:
     """Note that a confirmation was interrupted; it goes on where it was."""
     journal = Journal(folder)
-    if journal.last is not None and not journal.ended:
-        journal.write("pause", tags={})
+    journal.pause()

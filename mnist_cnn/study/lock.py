@@ -24,7 +24,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy import Connection
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.study.storage import CLAIMS, engine
+from mnist_cnn.study.storage import CLAIMS, open_storage
 from mnist_cnn.study.study import Study
 
 RENEWED_SECONDS = 15.0
@@ -87,7 +87,7 @@ def signature(process: int | None = None) -> str:
 def _database(study: Study) -> Iterator[Connection]:
     """A transaction on the table of signatures."""
     try:
-        with engine(study.storage).begin() as connection:
+        with open_storage(study.storage).engine.begin() as connection:
             yield connection
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise StorageInternalError("the table of signatures") from error

@@ -11,9 +11,10 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import CHECKPOINT_FILE
-from mnist_cnn.study import outcome
 from mnist_cnn.study.lock import claimed_by_another
-from mnist_cnn.study.study import Study, load_study, study_names
+from mnist_cnn.study.opening import load_study, study_names
+from mnist_cnn.study.outcome import write_end
+from mnist_cnn.study.study import Study
 from mnist_cnn.tracking.journal import Journal
 
 
@@ -23,7 +24,7 @@ def reconcile(study: Study) -> list[str]:
     Nobody may be searching it.
     """
     lines = [line for trial in study.trials() for line in _mend_trial(study, trial)]
-    for number in study.clean(trial.number for trial in study.finished()):
+    for number in study.remove_obsolete_files(trial.number for trial in study.finished()):
         lines.append(f"trial {number} is finished; files that it needs no longer are removed")
     for folder in sorted(study.folder.glob("confirmation-*")):
         lines += _mend_confirmation(folder)
@@ -40,7 +41,7 @@ def reconcile_others(study: Study) -> list[str]:
                 lines += [f"{name}: {line}" for line in reconcile(other)]
                 journal = Journal(other.folder)
                 if _is_open(journal):
-                    journal.write("pause", tags={})
+                    journal.pause()
                     lines.append(f"{name}: it was interrupted; its run is closed")
     return lines
 
@@ -59,7 +60,7 @@ def _mend_trial(study: Study, trial: FrozenTrial) -> Iterator[str]:
         study.pause(number)
         yield f"trial {number} waits to go on; its run is paused"
     elif trial.state.is_finished() and journal.last is not None and not journal.ended:
-        outcome.end(
+        write_end(
             journal,
             trial.state.name,
             reason=trial.user_attrs.get("reason", ""),
@@ -71,7 +72,7 @@ def _mend_trial(study: Study, trial: FrozenTrial) -> Iterator[str]:
 def _mend_confirmation(folder: Path) -> Iterator[str]:
     journal = Journal(folder)
     if _is_open(journal):
-        journal.write("pause", tags={})
+        journal.pause()
         yield f"{folder.name} was interrupted after {journal.last_step} epochs; it is paused"
     checkpoint = folder / CHECKPOINT_FILE
     if journal.ended and checkpoint.exists():

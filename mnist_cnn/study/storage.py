@@ -13,7 +13,7 @@ from mnist_cnn.mlruns import MLRUNS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-SQLITE_TIMEOUT_SECONDS = 60  # that a writer waits for its turn; a write takes milliseconds
+SQLITE_TIMEOUT_SECONDS = 60  # how long a writer waits for the lock; a write takes milliseconds
 # Who goes on with which study; see `claim`.
 CLAIMS = Table(
     "mnist_cnn_claims",
@@ -40,32 +40,32 @@ def exists(url: str) -> bool:
     return parts.get_backend_name() != "sqlite" or Path(parts.database or ".").exists()
 
 
-@functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
-def open_storage(url: str) -> optuna.storages.BaseStorage:
-    """Optuna's storage at `url`, ready for many processes. Raises UsageError if it cannot be."""
-    return optuna.storages.get_storage(_database(url))
-
-
-def engine(url: str) -> sqlalchemy.Engine:
-    """The connections to the database of the storage at `url`."""
-    return _database(url).engine
-
-
 @functools.cache
-def _database(url: str, tries: int = TRIES) -> optuna.storages.RDBStorage:
-    try:
-        return _connect(url)
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        if tries > 1 and getattr(error, "statement", None):  # none where there is no connection
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage at `url`, ready for many processes.
+
+    Raises:
+        UsageError: It cannot be opened.
+    """
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _connect(url)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            # Without a statement there was no connection, which a second try does not bring.
+            if not tries_left or not getattr(error, "statement", None):
+                raise _cannot_open(url, error) from None
             time.sleep(PAUSE_SECONDS)
-            return _database(url, tries - 1)
-        # Of a missing driver Optuna says that it is missing, and only the cause says which.
-        cause = error.__cause__ if isinstance(error, ImportError) else None
-        reason = str(cause or error).splitlines()[0]
-        raise UsageError(
-            f"cannot open the storage {url!r}: {reason}; valid: a database URL as SQLAlchemy's, "
-            f"such as {default_storage()!r}"
-        ) from None
+    raise AssertionError("the last try returns or raises")
+
+
+def _cannot_open(url: str, error: Exception) -> UsageError:
+    # Of a missing driver Optuna says that it is missing, and only the cause says which.
+    cause = error.__cause__ if isinstance(error, ImportError) else None
+    reason = str(cause or error).splitlines()[0]
+    return UsageError(
+        f"cannot open the storage {url!r}: {reason}; valid: a database URL as SQLAlchemy's, "
+        f"such as {default_storage()!r}"
+    )
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:

@@ -1,24 +1,26 @@
-"""Studies: which one a search goes on with, and what a killed search left of it."""
+"""A study: its trials by rank, how one is interrupted, lost or failed, what files it keeps."""
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Objective, Plan
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, checkpoints, trial_folder
+from mnist_cnn.experiment import Maximize, Minimize, Objective
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, trial_folder
+from mnist_cnn.optuna_internals import requeue_trial, trial_id
+from mnist_cnn.plan import Plan
 from mnist_cnn.study import screening
-from mnist_cnn.study.outcome import end, tell
+from mnist_cnn.study.outcome import tell_optuna, write_end
 from mnist_cnn.study.storage import open_storage
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 
 MODELS_KEPT = 5
-LOOKS_KEPT = 8  # of so many the checkpoints: of those going on, and those that may be next
+LOOKS_KEPT = 8  # keep the checkpoints of this many looks: they go on, or may be next
 DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
 
 
@@ -40,10 +42,14 @@ class Study:
         return self.optuna_study.study_name
 
     @property
+    def store(self) -> BaseStorage:
+        """The storage itself."""
+        return open_storage(self.storage)
+
+    @property
     def objective(self) -> Objective:
         """What trials are ranked by, in the study's own direction: an older one is not of today."""
-        maximize = self.optuna_study.directions[0] == StudyDirection.MAXIMIZE
-        return replace(self.plan.objectives[0], direction="maximize" if maximize else "minimize")
+        return objectives_of(self.optuna_study)[0]
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
         """The trials in these states, or all, by number."""
@@ -59,8 +65,8 @@ class Study:
 
     def ranking(self) -> list[FrozenTrial]:
         """The complete trials, best first."""
-        sign = -1 if self.objective.direction == "maximize" else 1
-        return sorted(self.trials(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0])
+        complete = self.trials(TrialState.COMPLETE)
+        return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
         """How many trials the study is to have: the latest wish, the command's before the file's.
@@ -68,20 +74,24 @@ class Study:
         What a command asked for counts for the commands after it, until the number in the
         experiment's file changes.
         """
+        if asked:
+            return asked
         before = self.optuna_study.user_attrs
         edited = before.get("planned", self.plan.trials) != self.plan.trials
-        return asked or (not edited and before.get("trials")) or self.plan.trials
+        if edited or "trials" not in before:
+            return self.plan.trials
+        return int(before["trials"])
 
     def enqueue_baselines(self) -> None:
         """Queue the experiment's known-good configurations, those that are not yet."""
         for baseline in self.plan.baselines[len(self.trials()) :]:
-            screening.enqueue_in_full(self.optuna_study, baseline, "baseline")
+            screening.enqueue_unscreened(self.optuna_study, baseline, "baseline")
 
     def trial_folder(self, number: int) -> Path:
         """Where the files of a trial lie."""
         return trial_folder(self.folder, number)
 
-    def clean(self, numbers: Iterable[int]) -> list[int]:
+    def remove_obsolete_files(self, numbers: Iterable[int]) -> list[int]:
         """Remove what these trials need no longer if they are finished: all models but those of
         the best, all checkpoints but those of the best looks that may yet be taken over. What they
         pushed out of the best goes too.
@@ -115,11 +125,10 @@ class Study:
         if trial.state.is_finished():
             return
         if journal.ended:
-            tell(self.optuna_study, number, journal)
+            tell_optuna(self.store, self.optuna_study, number, journal)
             return
-        if journal.last is not None:
-            journal.write("pause", tags={"optuna.state": "WAITING"})
-        self.optuna_study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        journal.pause(**{tags.STATE: "WAITING"})
+        requeue_trial(self.store, self.name, number)
 
     def lost(self, number: int, problem: str, final: bool = False) -> None:
         """Decide on a trial whose worker is gone: once it goes on, the second time it fails."""
@@ -130,7 +139,7 @@ class Study:
             self.fail(number, problem)
             return
         deaths = trial.user_attrs.get("deaths", 0) + 1
-        self.optuna_study._storage.set_trial_user_attr(trial._trial_id, "deaths", deaths)
+        self.store.set_trial_user_attr(trial_id(self.store, self.name, number), "deaths", deaths)
         if deaths > DEATHS_ALLOWED:
             self.fail(number, f"{problem}, for the second time")
         else:
@@ -140,75 +149,16 @@ class Study:
         """End a trial from outside."""
         journal = Journal(self.trial_folder(number))
         if journal.last is None:
-            tags = {"kind": "trial", "optuna.trial": str(number)}
-            journal.write("start", name=f"trial {number:03d} · not built", tags=tags)
+            own_tags = {tags.KIND: "trial", tags.TRIAL: str(number)}
+            journal.write("start", name=f"trial {number:03d} · not built", tags=own_tags)
         if not journal.ended:
-            end(journal, "FAIL", reason=reason)
-        tell(self.optuna_study, number, journal)
+            write_end(journal, "FAIL", reason=reason)
+        tell_optuna(self.store, self.optuna_study, number, journal)
 
 
-def study_names(storage: str, experiment_name: str) -> list[str]:
-    """The names of the experiment's studies, oldest first."""
-    pattern = re.compile(re.escape(experiment_name) + r"-(\d+)")
-    names = optuna.get_all_study_names(open_storage(storage))
-    found = [m for name in names if (m := pattern.fullmatch(name))]
-    return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
-
-
-def open_study(plan: Plan, storage: str, wanted: str | None) -> tuple[Study, list[str]]:
-    """The study to go on with, or a new one; and a line or two that say which and why.
-
-    Without `wanted` it is the experiment's newest if that is unfinished and its fingerprint is
-    unchanged. Raises UsageError for an unknown `wanted`, UserError for one of another fingerprint.
-    """
-    names = study_names(storage, plan.name)
-    if wanted is not None:
-        if wanted not in names:
-            raise UsageError(
-                f"there is no study {wanted!r}; valid: {', '.join(names) or 'none yet'}"
-            )
-        study = load_study(plan, storage, wanted)
-        if not _is_of(study, plan):
-            raise UserError(
-                f"the space, the experiment, its data or mnist-cnn changed since {wanted!r}; "
-                f"`make search EXPERIMENT={plan.name}` without STUDY= opens a new study"
-            )
-        return study, [f"going on with {wanted}"]
-    lines = []
-    if names:
-        study = load_study(plan, storage, names[-1])
-        if not _is_of(study, plan):
-            lines = [f"the space, the experiment, its data or mnist-cnn changed since {names[-1]}"]
-        elif not study.optuna_study.user_attrs.get("finished"):
-            return study, [f"going on with {study.name}"]
-    # Folders count too: where Optuna's database was deleted, their journals are of other trials.
-    taken = {*names, *(path.name for path in checkpoints().glob(f"{plan.name}-*/"))}
-    numbers = [int(name) for n in taken if (name := n.removeprefix(f"{plan.name}-")).isdigit()]
-    created = optuna.create_study(
-        storage=open_storage(storage),
-        study_name=f"{plan.name}-{max(numbers, default=0) + 1}",
-        directions=[objective.direction for objective in plan.objectives],
-        load_if_exists=True,  # another search may make it in this moment; one of both will have it
-    )
-    study = load_study(plan, storage, created.study_name)
-    _is_of(study, plan)
-    return study, [*lines, f"new study {study.name}"]
-
-
-def load_study(plan: Plan, storage: str, name: str) -> Study:
-    """The study called `name`, with a folder for its runs."""
-    optuna_study = optuna.load_study(
-        study_name=name, storage=open_storage(storage), sampler=optuna.samplers.RandomSampler()
-    )
-    folder = checkpoints() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return Study(plan, storage, optuna_study, folder)
-
-
-def _is_of(study: Study, plan: Plan) -> bool:
-    """Whether the study is of this very plan. One that has no trial yet becomes so."""
-    optuna_study = study.optuna_study
-    if "fingerprint" not in optuna_study.user_attrs and not study.trials():
-        optuna_study.set_user_attr("metrics", [objective.metric for objective in plan.objectives])
-        optuna_study.set_user_attr("fingerprint", plan.fingerprint)
-    return bool(optuna_study.user_attrs.get("fingerprint") == plan.fingerprint)
+def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
+    """Return what a study was made to search for, as it says itself."""
+    kinds = {StudyDirection.MAXIMIZE: Maximize, StudyDirection.MINIMIZE: Minimize}
+    metrics = optuna_study.user_attrs["metrics"]
+    pairs = zip(metrics, optuna_study.directions, strict=True)
+    return tuple(kinds[direction](metric) for metric, direction in pairs)

@@ -1,6 +1,5 @@
 """Where MLflow is, and what it takes as names."""
 
-import fcntl
 import getpass
 import logging
 import os
@@ -19,13 +18,11 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.file_lock import file_lock
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises them as well
 logging.getLogger("alembic").setLevel(logging.ERROR)
-
-NOTE = "mlflow.note.content"
-PARENT = "mlflow.parentRunId"
 
 
 def tracking_uri(mlruns: Path) -> str:
@@ -52,8 +49,7 @@ def _make_database(path: Path) -> None:
     if path.exists():
         return
     partly = path.with_name(f"{path.name}.part")
-    with path.with_name(f"{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(path.with_name(f"{path.name}.lock")):
         if not path.exists():
             for left in path.parent.glob(f"{partly.name}*"):
                 left.unlink()  # by a kill

@@ -9,7 +9,7 @@ doubles nothing.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
-from mnist_cnn.tracking import journal
-from mnist_cnn.tracking.client import PARENT, user, valid_name
+from mnist_cnn.files import replace_file
+from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking.client import user, valid_name
 from mnist_cnn.tracking.journal import Event
 
 DELIVERED_FILE = "delivered.json"
@@ -46,6 +47,16 @@ class Delivery:
         self.experiment_id = experiment_id
         self.study_folder = study_folder
         self._ended: set[Path] = set()
+        self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
+            "params": self._params,
+            "metrics": self._metrics,
+            "tags": self._tags,
+            "dataset": self._dataset,
+            "artifact": self._artifact,
+            "model": self._model,
+            "pause": self._pause,
+            "end": self._end,
+        }
 
     def deliver(self) -> None:
         """Deliver what the journals hold and MLflow does not. The study's own goes first.
@@ -82,9 +93,9 @@ class Delivery:
                 lines.append(f"MLflow had lost the run of {folder.name}; it is delivered again")
         ours = self._note(self.study_folder)["run"]
         for run in runs:
-            folder = self.study_folder.parent / run.data.tags["journal"]
+            folder = self.study_folder.parent / run.data.tags[tags.JOURNAL]
             lost = run.info.status == "RUNNING" and not (folder / journal.FILE_NAME).exists()
-            if lost and run.data.tags.get(PARENT) == ours:
+            if lost and run.data.tags.get(tags.PARENT) == ours:
                 self.client.set_terminated(run.info.run_id, "KILLED")
                 lines.append(f"{folder.name} has no files any more; its run in MLflow is ended")
         return lines
@@ -103,7 +114,7 @@ class Delivery:
             if not (token := page.token):
                 break
         own = self.study_folder.name
-        return [run for run in found if run.data.tags["journal"].split("/")[0] == own]
+        return [run for run in found if run.data.tags[tags.JOURNAL].split("/")[0] == own]
 
     def _run_folders(self) -> list[Path]:
         entries = [entry for entry in os.scandir(self.study_folder) if entry.is_dir()]
@@ -127,18 +138,17 @@ class Delivery:
             if kind == "start":
                 state["run"] = self._start(folder, parent, list(group))
             elif state["run"]:  # a run lost before it was built may end without a start
-                getattr(self, f"_{kind}")(state["run"], folder, list(group))
+                self._handlers[kind](state["run"], folder, list(group))
         if events:
             state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
-            partly = folder / f"{DELIVERED_FILE}.part"
-            partly.write_text(json.dumps(state))
-            partly.replace(folder / DELIVERED_FILE)
+            content = json.dumps(state)
+            replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
         if state["ended"]:
             self._ended.add(folder)
         run_id: str | None = state["run"]
         return run_id
 
-    # One method for each kind of event; each can be repeated.
+    # A handler for each kind of event. Each can be repeated.
 
     def _start(self, folder: Path, parent: str | None, events: list[Event]) -> str:
         key = str(folder.relative_to(self.study_folder.parent))
@@ -154,13 +164,15 @@ class Delivery:
             run_id = str(found[0].info.run_id)
             self.client.update_run(run_id, status="RUNNING")
         else:
-            tags = {
-                "journal": key,
-                "mlflow.user": user(),
-                "mlflow.source.name": "mnist-cnn",
-                **({PARENT: parent} if parent else {}),
+            own_tags = {
+                tags.JOURNAL: key,
+                tags.USER: user(),
+                tags.SOURCE: "mnist-cnn",
+                **({tags.PARENT: parent} if parent else {}),
             }
-            run = self.client.create_run(self.experiment_id, began, tags, run_name=event["name"])
+            run = self.client.create_run(
+                self.experiment_id, began, own_tags, run_name=event["name"]
+            )
             run_id = str(run.info.run_id)
         self._tags(run_id, folder, events)
         self._params(run_id, folder, events)
@@ -189,9 +201,9 @@ class Delivery:
             self.client.log_batch(run_id, metrics=some)
 
     def _tags(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        tags = {name: text for event in events for name, text in event.get("tags", {}).items()}
+        found = {name: text for event in events for name, text in event.get("tags", {}).items()}
         for some in _chunks(
-            [RunTag(valid_name(name), text) for name, text in tags.items()],
+            [RunTag(valid_name(name), text) for name, text in found.items()],
             MAX_PARAMS_TAGS_PER_BATCH,
         ):
             self.client.log_batch(run_id, tags=some)

@@ -70,6 +70,11 @@ class Journal:
             os.truncate(self._path, read(self.folder)[1])  # a kill in the midst of a line
         self._open = True
 
+    def pause(self, **own_tags: str) -> None:
+        """Note that the run was interrupted and may go on, unless it never began or has ended."""
+        if self.last is not None and not self.ended:
+            self.write("pause", tags=own_tags)
+
     def metrics(self, step: int, metrics: dict[str, float]) -> None:
         """Append the metrics of `step`, unless they are there from before an interruption."""
         if step > self.last_step:

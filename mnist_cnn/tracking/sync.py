@@ -9,10 +9,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.mlruns import AlreadyRunning, alone
 from mnist_cnn.tracking import journal
 from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
 from mnist_cnn.tracking.delivery import ABOUT_ONE_RUN, Delivery
+from mnist_cnn.tracking.experiment_lock import AlreadyRunning, lock_experiment
 
 
 class Deliverer(threading.Thread):
@@ -130,7 +130,7 @@ def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> list[str
     experiment = folder.name.rpartition("-")[0]
     lines: list[str] = []
     try:
-        with alone(experiment, folder.parent):
+        with lock_experiment(experiment, folder.parent):
             number = experiment_id(client, experiment, mlruns)
             delivery = Delivery(client, number, folder)
             lines += delivery.reconcile()

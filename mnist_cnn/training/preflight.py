@@ -7,10 +7,14 @@ import keras
 import optuna
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Experiment, Plan, baselines, load_experiment, plan
+from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.training.run import COST_METRICS, Data, build, load_data
-from mnist_cnn.training.trial import one_line
+from mnist_cnn.plan import Plan, baselines, plan
+from mnist_cnn.project import load_experiment
+from mnist_cnn.training.build import build
+from mnist_cnn.training.data import Data, load_data
+from mnist_cnn.training.failure import one_line
+from mnist_cnn.training.run import COST_METRICS
 
 
 def check(experiment_name: str) -> Plan:

@@ -8,8 +8,8 @@ import gc
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.experiment import Plan
-from mnist_cnn.study.outcome import Replayed
+from mnist_cnn.plan import Plan
+from mnist_cnn.training.replayed import Replayed
 
 
 def prepare() -> None:
@@ -31,7 +31,7 @@ def plan(experiment_name: str) -> Plan:
 
 def computes_on_gpu() -> bool:
     """Whether Keras's backend finds a GPU in this process."""
-    from mnist_cnn.training.fit import on_gpu
+    from mnist_cnn.training.backend import on_gpu
 
     return on_gpu()
 
@@ -47,7 +47,7 @@ def confirmation(
     experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
 ) -> None:
     """Train a trial's configuration once more on a fresh seed."""
-    from mnist_cnn.training.trial import run_confirmation
+    from mnist_cnn.training.repeat import run_confirmation
 
     run_confirmation(experiment_name, study_name, storage, number, index, folder)
 
@@ -63,6 +63,6 @@ def replay(
     experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
 ) -> Replayed:
     """Train once more what a run's recipe says."""
-    from mnist_cnn.training.trial import run_replay
+    from mnist_cnn.training.repeat import run_replay
 
     return run_replay(experiment_name, recipe, source, folder)

@@ -1,32 +1,34 @@
 """One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
 
+import functools
 import json
 import math
-import re
 import traceback
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn import space as space_source
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
+from mnist_cnn.experiment import Experiment
+from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.mlruns import CHECKPOINT_FILE, trial_folder
+from mnist_cnn.optuna_internals import adopt_trial
+from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
-from mnist_cnn.study.outcome import Replayed, end, objective_value, tell
+from mnist_cnn.study.outcome import objective_value, tell_optuna, write_end
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.tracking import journal
+from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.training.fit import EpochMetrics, has_own_fit, precision
-from mnist_cnn.training.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
-
-CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
+from mnist_cnn.training.build import has_own_fit
+from mnist_cnn.training.callbacks import OnEpoch, Stop
+from mnist_cnn.training.checkpoint import EpochMetrics
+from mnist_cnn.training.data import load_data
+from mnist_cnn.training.failure import one_line
+from mnist_cnn.training.recipe import derived_seed
+from mnist_cnn.training.run import Run, Trained
 
 
 def run_trial(
@@ -42,105 +44,39 @@ def run_trial(
     experiment = load_experiment(experiment_name)
     store = open_storage(storage)
     number = store.get_trial(trial_id).number
-    study = optuna.load_study(
-        study_name=study_name,
-        storage=store,
-        # Seeded by the trial, so that it does not matter which worker takes it.
-        sampler=experiment.sampler(seed=derived_seed(experiment.seed, number, 1)),
-        pruner=experiment.pruner(),
-    )
-    _refuse_changed(experiment, study)
+    study = _load_study(study_name, storage)
+    # Seeded by the trial, so that it does not matter which worker takes it.
+    study.sampler = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    study.pruner = experiment.pruner()
+    refuse_changed(experiment, study)
     journal = Journal(folder)
     if not journal.ended:
-        trial = optuna.trial.Trial(study, trial_id)
-        tags = {"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"}
+        trial = adopt_trial(study, trial_id)
+        own_tags = {tags.KIND: "trial", tags.TRIAL: str(number), tags.STATE: "RUNNING"}
         if screening.IN_FULL in trial.user_attrs:
-            tags["optuna.in_full"] = str(trial.user_attrs[screening.IN_FULL])
-        beginning = screening.begins_with(trial)
+            own_tags[tags.IN_FULL] = str(trial.user_attrs[screening.IN_FULL])
+        beginning = screening.checkpoint_source(trial)
         run = Run(
             experiment=experiment,
             data=load_data(experiment_name),
             journal=journal,
             title=f"trial {number:03d}",
-            tags=tags,
+            tags=own_tags,
             epochs=experiment.epochs,
             seed=derived_seed(experiment.seed, beginning),
         )
         if beginning != number:
             _take_over(trial_folder(folder.parent, beginning), run)
         _train(run, trial)
-    tell(study, number, journal)
+    tell_optuna(store, study, number, journal)
 
 
-def run_confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
-    experiment = load_experiment(experiment_name)
-    study = optuna.load_study(study_name=study_name, storage=open_storage(storage))
-    _refuse_changed(experiment, study)
-    trial = study.get_trials(deepcopy=False)[number]
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title=f"confirmation {index + 1} of trial {number:03d}",
-        tags={"kind": "confirmation", "optuna.trial": str(number)},
-        epochs=experiment.confirm.epochs or experiment.epochs,
-        seed=derived_seed(experiment.seed, number, CONFIRMATION_SEEDS + index),
-    )
-    try:
-        summary = run.train(TrialHyperParameters(trial), lambda epoch, metrics: False)
-    except UserError:
-        raise
-    except Exception as error:
-        if full := full_disk(error):
-            raise full from error
-        run.journal.write(
-            "end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={}
-        )
-    else:
-        step = run.journal.last_step
-        run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
+@functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
+def _load_study(name: str, storage: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=open_storage(storage))
 
 
-def run_replay(
-    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
-) -> Replayed:
-    """Train what `recipe` says from the beginning, in a worker process; files go to `folder`.
-
-    source: the text of the space's file as it was then; None leaves it as it is now.
-    """
-    find_project()
-    if source is not None:
-        space_source.bring_back(recipe["space_module"], source)
-    experiment = load_experiment(experiment_name)
-    if recipe["precision"] != precision(experiment):
-        experiment = replace(experiment, precision=recipe["precision"])  # of another machine
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title="replay",
-        tags={},
-        epochs=recipe["epochs"],
-        seed=recipe["seed"],
-    )
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
-    last = recipe["trained"]
-    run.train(hp, lambda epoch, metrics: epoch == last)
-    events, _ = journal.read(folder)
-    start = next(event for event in events if event["event"] == "start")
-    (weights,) = (e["tags"][WEIGHTS_TAG] for e in events if WEIGHTS_TAG in e.get("tags", {}))
-    return Replayed(
-        recipe=json.loads(start["tags"][RECIPE_TAG]),
-        history=[event["metrics"] for event in events if event["event"] == "metrics"],
-        weights=weights,
-    )
-
-
-def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
+def refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
     """A worker that was started after an edit would put trials of another space into the study."""
     if fingerprint(experiment) != study.user_attrs["fingerprint"]:
         raise UserError(
@@ -155,7 +91,8 @@ def _take_over(look: Path, run: Run) -> None:
     A HyperModel's own `fit` may order the images otherwise than from the beginning.
     """
     events, _ = journal.read(look)
-    recipes = [json.loads(e["tags"][RECIPE_TAG]) for e in events if RECIPE_TAG in e.get("tags", {})]
+    tagged = [event["tags"] for event in events if tags.RECIPE in event.get("tags", {})]
+    recipes = [json.loads(found[tags.RECIPE]) for found in tagged]
     same = json.loads(json.dumps(run.recipe({})))  # but for the values, which are its look's
     if has_own_fit(run.experiment.space) or not recipes or recipes[-1] | {"values": {}} != same:
         return
@@ -165,27 +102,9 @@ def _take_over(look: Path, run: Run) -> None:
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:
-    objectives = run.experiment.objectives
-    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
     hp = TrialHyperParameters(trial)
-    pruned = ""  # why
-    looked_at = False
-
-    def report(epoch: int, metrics: EpochMetrics) -> bool:
-        nonlocal pruned, looked_at
-        if len(objectives) > 1:
-            return False  # Optuna neither takes reports of such a trial nor prunes it
-        if epoch not in reported:
-            trial.report(metrics[objectives[0].metric], epoch)
-        if screening.ends(run.experiment.screen, trial, epoch):
-            looked_at = True
-            pruned = f"looked at up to epoch {epoch}"
-        elif epoch < run.epochs and trial.should_prune():
-            pruned = f"behind the others after epoch {epoch}"
-        return bool(pruned)
-
     try:
-        summary = run.train(hp, report)
+        trained = run.train(hp, _reporter(run, trial))
     except (UserError, StorageInternalError):
         raise
     except Exception as error:
@@ -196,25 +115,43 @@ def _train(run: Run, trial: optuna.Trial) -> None:
             run.start(hp.values, "not built", {})
         (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
         run.journal.write("artifact", path="failure.txt")
-        end(run.journal, "FAIL", reason=one_line(error))
+        write_end(run.journal, "FAIL", reason=one_line(error))
     else:
-        if looked_at:
-            trial.set_user_attr(screening.LOOKED_AT, hp.values)
-        if pruned:
-            end(run.journal, "PRUNED", reason=pruned, summary=summary)
-        else:
-            values = {item.metric: objective_value(summary, item.metric) for item in objectives}
-            if bad := [metric for metric, value in values.items() if math.isnan(value)]:
-                end(run.journal, "FAIL", reason=f"{bad[0]} is not a number", summary=summary)
-            else:
-                end(run.journal, "COMPLETE", values=list(values.values()), summary=summary)
+        _end(run, trial, trained, hp)
 
 
-def one_line(error: BaseException) -> str:
-    """The error's kind and its message in one line, of 300 characters at the most.
+def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
+    """Return what tells Optuna of each epoch, and answers why the trial should stop."""
+    screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
-    Keras writes the call that failed first, the reason second, and then pages of arguments.
-    """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
-    text = " ".join(text.split())
-    return f"{type(error).__name__}: {text}"[:300].rstrip(": ")
+    def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
+        if epoch not in reported:
+            trial.report(metrics[metric], epoch)
+        if screening.ends(screen, trial, epoch):
+            return Stop("look", f"looked at up to epoch {epoch}")
+        if epoch < run.epochs and trial.should_prune():
+            return Stop("pruned", f"behind the others after epoch {epoch}")
+        return None
+
+    if len(run.experiment.objectives) > 1:
+        # Optuna neither takes reports of such a trial nor prunes it.
+        return lambda epoch, metrics: None
+    return report
+
+
+def _end(run: Run, trial: optuna.Trial, trained: Trained, hp: TrialHyperParameters) -> None:
+    """Write how a trial that was trained ended."""
+    stop, summary = trained.stop, trained.summary
+    if stop and stop.kind == "look":
+        trial.set_user_attr(screening.LOOKED_AT, hp.values)
+    if stop and stop.kind != "stale":
+        write_end(run.journal, "PRUNED", reason=stop.reason, summary=summary)
+        return
+    metrics = [objective.metric for objective in run.experiment.objectives]
+    values = [objective_value(summary, metric) for metric in metrics]
+    for metric, value in zip(metrics, values, strict=True):
+        if math.isnan(value):
+            write_end(run.journal, "FAIL", reason=f"{metric} is not a number", summary=summary)
+            return
+    write_end(run.journal, "COMPLETE", values=values, summary=summary)

@@ -1,7 +1,7 @@
 """Worker processes: each takes one call at a time, and a lost one is replaced.
 
-The pool knows nothing of trials. It places calls on processes and says how each ended; a call is
-stopped by killing its process, which works whatever the process hangs in.
+The pool knows nothing of trials. It places calls on processes and says how each ended. To stop a
+call it kills the process, which works whatever the process hangs in.
 """
 
 import ctypes
@@ -17,7 +17,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,40 @@ _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a
 
 
 class CallLost(UserError):
-    """A call that did not come to an answer of its own."""
+    """A call that gave no answer of its own."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first message: it has prepared itself."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's message after each call.
+
+    Attributes:
+        value: What the call returned.
+        problem: Why it did not return, in a few words; "" if it did.
+        refused: Whether it raised UserError or the disk is full, so that the same call would fail
+            elsewhere too.
+    """
+
+    value: Any = None
+    problem: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True)
 class Ended:
     """How a call ended.
 
-    value: what it returned.
-    problem: "" if it returned; else, in a few words, why not.
-    refused: whether it raised UserError or the disk is full, so that the same call elsewhere would
-        fail too.
-    overdue: whether it was killed at its time limit.
+    Attributes:
+        key: The key that it was submitted with.
+        value: What it returned.
+        problem: Why it did not return, in a few words; "" if it did.
+        refused: Whether the same call would fail elsewhere too.
+        overdue: Whether it was killed at its time limit.
     """
 
     key: Any
@@ -70,12 +93,13 @@ class Workers:
 
     So the first is ready sooner, beside what the caller itself still has to import.
 
-    environments: one for each process, set before anything is imported there.
-    log: file that takes what the processes and their libraries print.
-    memory_bytes, calls: a process that holds more than this after a call, or has made so many, is
-        replaced.
-    prepare: what each process does before its first call, such as imports; no time limit of a call
-        counts it.
+    Args:
+        environments: One for each process, set before anything is imported there.
+        log: The file that takes what the processes and their libraries print.
+        memory_bytes: A process that holds more than this after a call is replaced.
+        calls: A process that has made this many calls is replaced.
+        prepare: What each process does before its first call, such as imports. No call's time
+            limit counts it.
     """
 
     def __init__(
@@ -109,7 +133,7 @@ class Workers:
 
     @property
     def idle(self) -> int:
-        """How many processes wait for a call."""
+        """How many processes are free for a call."""
         return len(self._environments) - len(self.running)
 
     @property
@@ -120,8 +144,13 @@ class Workers:
     def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
         """Give `call` to an idle process; after `limit_seconds` it is killed.
 
-        `call` must be picklable: a module's function, or a `functools.partial` of one. Raises
-        RuntimeError if no process is idle.
+        Args:
+            key: Comes back with the call's end.
+            call: Picklable: a module's function, or a `functools.partial` of one.
+            limit_seconds: None for no limit.
+
+        Raises:
+            RuntimeError: No process is idle.
         """
         for place in range(len(self._workers), len(self._environments)):
             self._workers.append(self._start(place))
@@ -141,8 +170,10 @@ class Workers:
     def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
         """Make one call while no other is under way, and return what it returns.
 
-        Raises UserError if the call did, CallLost if it raised anything else, took longer than
-        `limit_seconds`, or lost its process.
+        Raises:
+            UserError: The call raised it.
+            CallLost: The call raised anything else, took longer than `limit_seconds`, or lost its
+                process.
         """
         self.submit(call, call, limit_seconds)
         while not (ended := self.wait(1)):
@@ -153,11 +184,11 @@ class Workers:
         return one.value
 
     def wait(self, seconds: float) -> list[Ended]:
-        """The calls that ended, at once if there are some, else after `seconds` at the most."""
+        """Return the calls that ended: at once if there are some, else within `seconds`."""
         sources = [w.connection for w in self._workers] + [
             w.process.sentinel for w in self._workers
         ]
-        wait(sources, seconds)
+        connection.wait(sources, seconds)
         ended = []
         for place, worker in enumerate(self._workers):
             result = self._result(worker)
@@ -187,10 +218,9 @@ class Workers:
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()
-                if worker.ready:
-                    return Ended(worker.key, *message)
-                # The first message, whenever it comes, says that the process has prepared itself.
-                worker.ready = message
+                if isinstance(message, Answer):
+                    return Ended(worker.key, message.value, message.problem, message.refused)
+                worker.ready = True
                 worker.deadline = time.monotonic() + worker.limit_seconds
         except (EOFError, ConnectionResetError):
             self._kill(worker)
@@ -252,12 +282,12 @@ def _die_with(parent: int) -> None:
 def _wait_for_the_parents_end() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
+    connection.wait([parent.sentinel])
     os._exit(1)
 
 
 def _work(
-    connection: Connection,
+    pipe: Connection,
     environment: Mapping[str, str],
     log: Path,
     search_path: list[str],
@@ -277,17 +307,19 @@ def _work(
     if prepare:
         with suppress(Exception):  # the call that needs it will say what is wrong
             prepare()
-    connection.send(True)
+    pipe.send(Ready())
     while True:
         try:
-            call = connection.recv()
+            call = pipe.recv()
         except EOFError:
             return  # the parent is gone, so is the pipe
         try:
-            answer = (call(), "", False)
+            answer = Answer(call())
         except UserError as error:
-            answer = (None, str(error), True)
+            answer = Answer(problem=str(error), refused=True)
         except Exception as error:
-            full = full_disk(error)  # the same call elsewhere would fail too
-            answer = (None, str(full or f"{type(error).__name__}: {error}"), full is not None)
-        connection.send(answer)
+            if full := full_disk(error):
+                answer = Answer(problem=str(full), refused=True)
+            else:
+                answer = Answer(problem=f"{type(error).__name__}: {error}")
+        pipe.send(answer)

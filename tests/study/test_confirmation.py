@@ -7,7 +7,8 @@ import pytest
 from optuna.distributions import FloatDistribution
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan
+from mnist_cnn.experiment import Confirm, Maximize, Minimize
+from mnist_cnn.plan import Plan
 from mnist_cnn.study import confirmation
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking.journal import Journal
@@ -18,6 +19,7 @@ def study(tmp_path):
     def make(confirm, values=(0.95, 0.99, 0.97)):
         storage = f"sqlite:///{tmp_path}/optuna.db"
         optuna_study = optuna.create_study(storage=storage, direction="maximize", study_name="a-1")
+        optuna_study.set_user_attr("metrics", ["val_accuracy"])
         for value in values:
             optuna_study.add_trial(
                 optuna.create_trial(

@@ -14,13 +14,15 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan, Screen
+from mnist_cnn.experiment import Confirm, Maximize, Minimize, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
+from mnist_cnn.plan import Plan
 from mnist_cnn.study import lock, outcome
+from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import reconcile, reconcile_others
 from mnist_cnn.study.screening import LOOKED_AT
-from mnist_cnn.study.storage import CLAIMS, engine
-from mnist_cnn.study.study import LOOKS_KEPT, MODELS_KEPT, open_study
+from mnist_cnn.study.storage import CLAIMS, open_storage
+from mnist_cnn.study.study import LOOKS_KEPT, MODELS_KEPT
 from mnist_cnn.tracking.journal import Journal, read
 
 PLAN = Plan(
@@ -201,7 +203,7 @@ def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
         study.optuna_study.tell(trial, state=TrialState.PRUNED)
         ended(study.trial_folder(trial.number), "PRUNED")
         (study.trial_folder(trial.number) / CHECKPOINT_FILE).touch()
-        study.clean([trial.number])
+        study.remove_obsolete_files([trial.number])
     kept = [n for n in range(LOOKS_KEPT + 2) if files(study.trial_folder(n)) >= {CHECKPOINT_FILE}]
     assert kept == list(range(2, LOOKS_KEPT + 2))
     assert reconcile(study) == []
@@ -321,7 +323,7 @@ sys.path.insert(0, sys.argv[1])
 from test_study import PLAN
 from mnist_cnn.study import lock
 from mnist_cnn.errors import UserError
-from mnist_cnn.study.study import open_study
+from mnist_cnn.study.opening import open_study
 
 print("ready", flush=True)
 for number in range(ROUNDS):
@@ -373,7 +375,7 @@ def test_of_searches_that_start_in_the_same_moment_one_gets_the_study(storage, t
 
 def sign_as(study, process, **changes):
     signed = json.loads(lock.signature(process)) | changes
-    with engine(study.storage).begin() as connection:
+    with open_storage(study.storage).engine.begin() as connection:
         connection.execute(CLAIMS.delete())
         connection.execute(CLAIMS.insert().values(study=study.name, signature=json.dumps(signed)))
 
@@ -385,7 +387,7 @@ def started(folder):
 
 
 def ended(folder, state, values=None, reason=""):
-    outcome.end(started(folder), state, values=values, reason=reason)
+    outcome.write_end(started(folder), state, values=values, reason=reason)
 
 
 def complete(study, score=0.5):

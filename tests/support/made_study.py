@@ -8,8 +8,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from mnist_cnn.experiment import Confirm, Maximize, Plan
+from mnist_cnn.experiment import Confirm, Maximize
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.plan import Plan
 from mnist_cnn.study.outcome import RUN_STATUS
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking.journal import Journal

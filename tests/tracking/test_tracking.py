@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.mlruns import alone
 from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
 from mnist_cnn.tracking.delivery import Delivery
+from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.tracking.journal import FILE_NAME, Journal, read
 from mnist_cnn.tracking.sync import Deliverer, deliver_all
 from mnist_cnn.training.export import write_mlflow_model
@@ -524,7 +524,7 @@ def test_older_studies_of_the_experiment_are_delivered_too(folder, client, mlrun
 def test_a_study_that_is_being_searched_is_left_to_its_search(tmp_path, mlruns, name, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
     write_study(tmp_path / "checkpoints" / f"{name}-1")
-    with alone(name, tmp_path / "checkpoints"):
+    with lock_experiment(name, tmp_path / "checkpoints"):
         (line,) = deliver_all(tmp_path)
     assert line == f"{name}-1: a search of {name!r} is running and delivers it itself"
 

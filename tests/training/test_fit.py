@@ -17,21 +17,20 @@ from keras import layers
 from keras.optimizers import LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
-from mnist_cnn.datasets import Images, mnist
+from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
-from mnist_cnn.training.fit import (
-    Checkpoint,
-    TrainingFailed,
-    batches,
-    evaluation_batches,
-    one_cycle,
-    precision,
-    train,
-)
+from mnist_cnn.training.backend import precision
+from mnist_cnn.training.callbacks import Stop
+from mnist_cnn.training.checkpoint import Checkpoint
+from mnist_cnn.training.data import Data
+from mnist_cnn.training.failure import TrainingFailed
+from mnist_cnn.training.fit import train
+from mnist_cnn.training.learning_rate import one_cycle
 from mnist_cnn.workers import machine
 
 BATCH_SIZE, STEPS = 10, 25
+STOP = Stop("pruned", "behind the others")
 
 
 class Interrupted(Exception):
@@ -51,7 +50,7 @@ def trainings(images, tmp_path_factory):
     stopped = checkpoint(folder / "parts.npz", raise_after(1))
     with pytest.raises(Interrupted):
         fit(convolutional(seed=1), images, stopped, epochs=3)
-    (folder / "parts.part").write_bytes(b"torn by a kill in the midst of writing")
+    (folder / "parts.part.npz").write_bytes(b"torn by a kill in the midst of writing")
     parts = checkpoint(folder / "parts.npz", lambda *arguments: told.append(arguments))
     # Another seed: all that the random layers do must come from the checkpoint.
     resumed = convolutional(seed=2)
@@ -103,10 +102,10 @@ def test_a_finished_training_is_not_trained_on(trainings, images):
 
 
 def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_path):
-    fit(dense(), images, checkpoint(tmp_path / "a.npz", lambda epoch, _: epoch == 1), epochs=3)
-    again = checkpoint(tmp_path / "a.npz", lambda epoch, _: epoch == 1)
-    fit(dense(), images, again, epochs=3)
-    assert again.ended and len(again.history) == 1
+    fit(dense(), images, checkpoint(tmp_path / "a.npz", stop_at(1)), epochs=3)
+    again = checkpoint(tmp_path / "a.npz", stop_at(1))
+    assert fit(dense(), images, again, epochs=3) == STOP
+    assert len(again.history) == 1
 
 
 # The learning rate
@@ -239,12 +238,13 @@ def test_the_best_epoch_is_the_first_with_the_best_value(objective, tmp_path):
 
 
 def test_a_training_without_a_better_epoch_ends_after_its_patience(images, tmp_path):
-    state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
-    fit(dense(), images, state, epochs=16)
+    state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
+    stop = fit(dense(), images, state, epochs=16, patience=2)
     assert (state.best_epoch, len(state.history)) == (2, 4)
-    assert state.stale and state.ended
-    again = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"), patience=2)
-    fit(dense(), images, again, epochs=16)  # as after a kill before the trial was told
+    assert (stop.kind, stop.reason) == ("stale", "no better since epoch 2")
+    again = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
+    # As after a kill before the trial was told.
+    assert fit(dense(), images, again, epochs=16, patience=2) == stop
     assert len(again.history) == 4
 
 
@@ -292,9 +292,9 @@ class WithItsOwnFit(keras_tuner.HyperModel):
 
 def test_a_training_that_is_ended_ends_in_keras_own_way(images, tmp_path):
     space, model = WithItsOwnFit(), dense()
-    state = checkpoint(tmp_path / "a.npz", lambda epoch, metrics: epoch == 2)
-    fit(model, images, state, epochs=4, space=space)
-    assert state.ended and len(state.history) == 2
+    state = checkpoint(tmp_path / "a.npz", stop_at(2))
+    assert fit(model, images, state, epochs=4, space=space) == STOP
+    assert len(state.history) == 2
     assert space.ended_after == 2 * STEPS  # the other callback had its on_train_end, and then
 
 
@@ -320,64 +320,11 @@ def test_what_its_own_fit_declared_is_known_when_there_is_nothing_left_to_train(
     path, epochs = tmp_path / "a.npz", 3 if ended else 1
     for _ in range(2):
         space, hp = Declares(), keras_tuner.HyperParameters()
-        state = checkpoint(path, lambda *_: ended)
+        state = checkpoint(path, lambda *_: STOP if ended else None)
         fit(dense(), images, state, epochs=epochs, space=space, hp=hp)
         assert len(state.history) == 1
         assert hp.values == {"smoothing": 0.25}
     assert not space.given
-
-
-# The order of the images
-
-
-def test_every_pass_takes_each_image_once_in_an_order_of_its_own():
-    first, second, third = passes_over_numbers(count=60, seed=5, passes=3)
-    for order in (first, second, third):
-        assert sorted(order) == list(range(60)) != order
-    assert first != second != third != first
-
-
-def test_the_order_is_a_function_of_the_seed_and_the_pass():
-    orders = passes_over_numbers(count=60, seed=5, passes=3)
-    assert passes_over_numbers(count=60, seed=5, passes=3) == orders
-    assert passes_over_numbers(count=60, seed=6, passes=1) != orders[:1]
-
-
-@pytest.mark.parametrize("first_batch", [1, 5, 6, 14])
-def test_the_batches_go_on_from_any_one_of_them(first_batch):
-    images = numbered(65)
-    whole = labels_of(batches(images, 10, 5, 0), 18)
-    assert labels_of(batches(images, 10, 5, first_batch), 4) == whole[first_batch:][:4]
-
-
-def test_images_that_fill_no_batch_are_left_out_and_other_ones_every_pass():
-    first, second = passes_over_numbers(count=65, seed=0, passes=2)
-    assert len(set(first)) == len(set(second)) == 60
-    assert set(first) != set(second)
-
-
-def test_labels_stay_with_their_images(images):
-    x, y = next(iter(batches(images, 400, 0, 0).as_numpy_iterator()))
-    found = sorted(zip((image.tobytes() for image in x), y.tolist(), strict=True))
-    given = sorted(zip((image.tobytes() for image in images.x), images.y.tolist(), strict=True))
-    assert found == given
-
-
-def numbered(count):
-    """Images that are labelled with their own number."""
-    numbers = np.arange(count)
-    return Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), numbers.astype(np.int32))
-
-
-def labels_of(dataset, count):
-    return [y.tolist() for _, y in dataset.take(count).as_numpy_iterator()]
-
-
-def passes_over_numbers(*, count, seed, passes):
-    """The orders in which images that are their own number come, one for every pass."""
-    steps = count // 10
-    found = labels_of(batches(numbered(count), 10, seed, 0), steps * passes)
-    return np.array(found).reshape(passes, steps * 10).tolist()
 
 
 def convolutional(seed):
@@ -415,25 +362,34 @@ def dense(optimizer=None):
     return model
 
 
-def checkpoint(path, on_epoch=lambda epoch, metrics: False, *, objective=None, patience=9):
-    return Checkpoint(path, objective or Maximize("val_accuracy"), patience, on_epoch)
+def checkpoint(path, on_epoch=lambda epoch, metrics: None, *, objective=None):
+    """A checkpoint, with what its training is to call at the end of an epoch."""
+    state = Checkpoint(path, objective or Maximize("val_accuracy"))
+    state.on_epoch = on_epoch
+    return state
 
 
-def fit(model, images, state, *, epochs, space=None, epoch_images=None, hp=None):
-    train(
+def stop_at(last):
+    return lambda epoch, metrics: STOP if epoch == last else None
+
+
+def fit(model, images, state, *, epochs, space=None, epoch_images=None, hp=None, patience=9):
+    some = images[slice(min(len(images), STEPS * BATCH_SIZE))]
+    return train(
         model,
         keras_tuner.HyperParameters() if hp is None else hp,
-        images[slice(min(len(images), STEPS * BATCH_SIZE))],
-        validation_of(images),
+        Data(mnist(), some, validation_of(images)),
         experiment=Experiment(
             space=space or dense,
             dataset=mnist,
             batch_size=BATCH_SIZE,
             epoch_images=epoch_images,
+            patience=patience,
         ),
         epochs=epochs,
         seed=7,
         checkpoint=state,
+        on_epoch=state.on_epoch,
     )
 
 
@@ -451,14 +407,3 @@ def raise_after(last):
 
 def without_seconds(history):
     return [{n: v for n, v in metrics.items() if n != "epoch_seconds"} for metrics in history]
-
-
-def test_no_batches_wait_for_an_autotuner(images):
-    for dataset in (batches(images, BATCH_SIZE, 0, 0), evaluation_batches(images)):
-        assert dataset.options().autotune.enabled is False
-
-
-def test_an_evaluation_takes_each_image_once_and_in_order(images):
-    seen = list(evaluation_batches(images).as_numpy_iterator())
-    assert np.array_equal(np.concatenate([x for x, _ in seen]), images.x)
-    assert np.array_equal(np.concatenate([y for _, y in seen]), images.y)

@@ -1,0 +1,104 @@
+"""A training's state in one file, saved after every epoch, from which a killed training goes on."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import Objective
+from mnist_cnn.files import replace_file
+from mnist_cnn.training.averaging import WeightAverage, as_float32
+
+EpochMetrics = dict[str, float]
+
+
+class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the state of a training after every epoch, and the best epoch's weights.
+
+    Attributes:
+        average: The average of the weights, which is what is validated and what the best weights
+            are taken from.
+        history: The metrics of each finished epoch: Keras's own, `learning_rate` and
+            `epoch_seconds`.
+        values: The hyperparameters, to which a HyperModel's own `fit` adds.
+        best_weights: The averaged weights of the best epoch; empty while no epoch had an objective
+            that is a number.
+
+    Raises:
+        UserError: At an epoch's end, if the objective's metric does not exist.
+    """
+
+    def __init__(self, path: Path, objective: Objective) -> None:
+        super().__init__()
+        self.path, self.objective = path, objective
+        self.average = WeightAverage()
+        self.history: list[EpochMetrics] = []
+        self.values: dict[str, Any] = {}
+        self.best_weights: list[Any] = []
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the first best value of the objective; 0 before the first."""
+        values = [metrics[self.objective.metric] for metrics in self.history]
+        best, best_epoch = self.objective.worst, 0
+        for epoch, value in enumerate(values, start=1):
+            if self.objective.better(value, best):
+                best, best_epoch = value, epoch
+        return best_epoch
+
+    def restore(self, model: keras.Model) -> None:
+        """Load the file into `model`, if there is one."""
+        if not self.path.exists():
+            return
+        with np.load(self.path) as saved:
+            self.history = json.loads(str(saved["history"]))
+            self.values = json.loads(str(saved.get("values", "{}")))
+            if "best_0" in saved:  # none while the objective is no number
+                self.best_weights = [saved[f"best_{i}"] for i in range(len(model.weights))]
+            for i, variable in enumerate(_variables(model)):
+                variable.assign(saved[f"variable_{i}"])
+            if count := int(saved.get("averaged", 0)):
+                self.average.restore(
+                    count, [saved[f"average_{i}"] for i in range(len(model.weights))]
+                )
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = float(self.model.optimizer.learning_rate)
+        metrics["epoch_seconds"] = time.monotonic() - self.started
+        if self.objective.metric not in metrics:
+            raise UserError(unknown_metric(self.objective.metric, metrics))
+        self.history.append(metrics)
+        if self.best_epoch == len(self.history):
+            self.best_weights = self.average.weights
+        self._save()
+
+    def _save(self) -> None:
+        arrays: dict[str, Any] = {
+            "history": json.dumps(self.history),
+            "values": json.dumps(self.values),
+        }
+        arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
+        arrays |= {f"best_{i}": weight for i, weight in enumerate(self.best_weights)}
+        if self.average.count:
+            arrays["averaged"] = self.average.count
+            arrays |= {f"average_{i}": w for i, w in enumerate(self.average.weights)}
+        replace_file(self.path, lambda file: np.savez(file, **arrays))
+
+
+def unknown_metric(name: str, metrics: EpochMetrics) -> str:
+    """Return the message for an objective whose metric the training does not have."""
+    return f"the objective's metric {name!r} does not exist; valid: {', '.join(sorted(metrics))}"
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    metrics = {id(variable) for variable in model.metrics_variables}  # begin anew at every epoch
+    kept = [variable for variable in model.variables if id(variable) not in metrics]
+    return [*kept, *model.optimizer.variables]
