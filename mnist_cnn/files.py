@@ -1,4 +1,7 @@
-"""Files that are replaced whole: a kill leaves the old one or the new one, never half of it."""
+"""Files that are replaced whole: a kill leaves the old one or the new one, never half of it.
+
+What these functions wrote is on the disk when they return, and so found after a power cut.
+"""
 
 import os
 from collections.abc import Callable
@@ -6,7 +9,7 @@ from pathlib import Path
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Replace `path` with what `write` writes, on the disk when this returns.
+    """Replace `path` with what `write` writes.
 
     Args:
         path: The file. Its folder must exist.
@@ -27,9 +30,18 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries: after a power cut a new or renamed file is still found there."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it that are missing."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Flush the entries of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -11,6 +11,9 @@ from pathlib import Path
 MLRUNS = Path("mlruns")
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
+RUN_LOCK_FILE = "lock"  # held by the worker that trains the run
+STUDY_ID_FILE = "study.id"  # in a study's folder: the id that the study has in Optuna's storage
+DROPPED_FILE = "dropped.txt"  # why a run is no candidate any more
 SPACE_FILE = "space.py"  # the text of the file that defined the search space of a run
 
 
@@ -27,3 +30,21 @@ def trial_folder(study_folder: Path, number: int) -> Path:
 def worker_log(experiment_name: str) -> Path:
     """Return the file that takes what worker processes print."""
     return checkpoints() / f"{experiment_name}.log"
+
+
+def confirmation_folder(study_folder: Path, number: int, seed: int) -> Path:
+    """Return the folder of a confirmation of trial `number`, in that of its study."""
+    return study_folder / f"confirmation-{number:05d}-{seed}"
+
+
+def own_folder(key: str) -> Path | None:
+    """Return the folder that a `journal` tag in MLflow names, if it is one of a run here.
+
+    Anybody who reaches MLflow can write its tags, so no path in one is trusted.
+
+    Returns:
+        The folder, all links resolved; None if it is not there or not below `checkpoints()`.
+    """
+    root = checkpoints().resolve()
+    folder = (root / key).resolve()
+    return folder if root in folder.parents and folder.is_dir() else None

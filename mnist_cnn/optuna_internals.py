@@ -23,6 +23,18 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
     return Trial(study, trial_id)
 
 
+def report_value(trial: Trial, value: float, step: int) -> None:
+    """Report an intermediate value, in the place of one that the trial has for this step.
+
+    `Trial.report` ignores a second value, though a training that begins anew has others.
+    """
+    if step in trial._cached_frozen_trial.intermediate_values:
+        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        trial._cached_frozen_trial.intermediate_values[step] = value
+    else:
+        trial.report(value, step)
+
+
 def requeue_trial(storage: BaseStorage, study_name: str, number: int) -> None:
     """Put a running trial back into the study's queue; it keeps its parameters and values.
 

@@ -78,4 +78,4 @@ def _nothing_confirmed(study: Study) -> str:
 
 def _going_on(study: Study) -> str:
     command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
-    return f"`{command} TRIALS={len(study.finished()) + 1}` goes on."
+    return f"`{command} TRIALS={len(study.trials.finished()) + 1}` goes on."

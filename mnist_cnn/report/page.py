@@ -126,7 +126,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], first_wins: boo
 
 def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]) -> str:
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    counts = {state: len(study.trials(state)) for state in states}
+    counts = {state: len(study.trials.all(state)) for state in states}
     metric = study.objective.metric
     tiles = [(str(sum(counts.values())), _counted(counts))]
     if ranked:
@@ -221,7 +221,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     metrics = [objective.metric for objective in study.plan.objectives]
     more = f" and {len(names) - len(shown)} more hyperparameters" if len(names) > len(shown) else ""
     return (
-        f"<h2>The best {len(best)} of {len(study.finished())} trials</h2>"
+        f"<h2>The best {len(best)} of {len(study.trials.finished())} trials</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
         + f'<p class="soft">All trials{escape(more)}: <code>mnist-cnn trials --csv</code></p>'
     )
@@ -234,7 +234,7 @@ def _values(trial: FrozenTrial, runs: Mapping[int, RunHistory]) -> Mapping[str, 
 def _failures(study: Study) -> str:
     """The reasons, those alike but for numbers together, the most frequent first."""
     groups: dict[str, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.trials(TrialState.FAIL):
+    for trial in study.trials.all(TrialState.FAIL):
         reason = trial.user_attrs.get("reason", "unknown")
         groups[re.sub(r"\d+", "#", reason)].append(trial)
     if not groups:

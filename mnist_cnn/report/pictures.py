@@ -60,14 +60,14 @@ def important_parameters(study: Study) -> dict[str, float]:
 
     Empty if the trials are too few or too alike to tell.
     """
-    complete = [trial for trial in study.trials(TrialState.COMPLETE) if has_value(trial)]
+    complete = [trial for trial in study.trials.all(TrialState.COMPLETE) if has_value(trial)]
     if len(complete) < 3 or not any(trial.params for trial in complete):
         return {}
     best = min(0.5, max(0.1, STEADY_TRIALS / len(complete)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that conditional parameters have few trials
         shares = optuna.importance.get_param_importances(
-            study.optuna_study,
+            study.trials.optuna_study,
             evaluator=PedAnovaImportanceEvaluator(target_quantile=best),
             normalize=False,
         )
@@ -84,7 +84,7 @@ def _greatest(share: tuple[str, float]) -> tuple[float, str]:
 def _pictures(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
 ) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
-    trials, objective = study.finished(), study.objective
+    trials, objective = study.trials.finished(), study.objective
     yield (
         "Optimisation history",
         "Each trial when it finished. Where the best so far has long been level, more trials of "
@@ -100,7 +100,7 @@ def _pictures(
             "flattered, and what a different number of epochs makes.",
             lambda: confirmations(ranked, objective, epochs),
         )
-    if len(study.plan.objectives) > 1 and study.trials(TrialState.COMPLETE):
+    if len(study.plan.objectives) > 1 and study.trials.all(TrialState.COMPLETE):
         yield (
             "Pareto front",
             "No trial is better than one of the front in one objective and as good in the other.",

@@ -82,7 +82,7 @@ def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candi
         scores[f"best_{metric}_flattered_by"] = confirmed.flattery(study, winner)
     if winner.deviation is not None:
         scores[f"best_{metric}_standard_deviation"] = winner.deviation
-    journal.write("metrics", step=len(study.finished()), metrics=scores)
+    journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
     (study.folder / "best_params.json").write_text(json.dumps(params, indent=2) + "\n")
     journal.write("artifact", path="best_params.json")
     _model(study, journal, workers, winner, params)
@@ -90,7 +90,7 @@ def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candi
 
 def configuration(study: Study, candidate: Candidate) -> dict[str, object]:
     """The hyperparameters as the space saw them, by KerasTuner's names."""
-    events, _ = read(study.trial_folder(candidate.trial.number))
+    events, _ = read(study.trials.folder_of(candidate.trial))
     return values_of(events)
 
 
@@ -98,7 +98,7 @@ def description(study: Study, ranked: list[Candidate]) -> str:
     """The study in Markdown: counts, the five best trials, how they were confirmed."""
     metric = study.objective.metric
     counts = ", ".join(
-        f"{len(study.trials(state))} {STATE_WORDS[state]}"
+        f"{len(study.trials.all(state))} {STATE_WORDS[state]}"
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
     lines = [
@@ -221,8 +221,8 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
 
 def nothing_completed(study: Study) -> str:
     """The message for a study without a single complete trial."""
-    failed = study.trials(TrialState.FAIL)
-    finished = study.finished()
+    failed = study.trials.all(TrialState.FAIL)
+    finished = study.trials.finished()
     looks = sum(LOOKED_AT in trial.user_attrs for trial in finished)
     if looks and len(finished) >= study.wanted_trials(None):
         return (

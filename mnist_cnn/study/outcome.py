@@ -1,15 +1,8 @@
-"""How a trial ended: written to its journal first, told to Optuna second.
-
-In this order a kill in between is mended by telling again.
-"""
+"""How a trial ended, as its journal says it."""
 
 import math
+from typing import Any
 
-import optuna
-from optuna.storages import BaseStorage
-from optuna.trial import TrialState
-
-from mnist_cnn.optuna_internals import trial_id
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 
@@ -24,6 +17,7 @@ def write_end(
     reason: str = "",
     values: list[float] | None = None,
     summary: dict[str, float] | None = None,
+    **more: Any,
 ) -> None:
     """Write a trial's end into its journal.
 
@@ -33,6 +27,7 @@ def write_end(
         reason: Why it was pruned or failed.
         values: Of the objectives, if it is complete.
         summary: What its training came to.
+        more: `stop`, the kind of its stop, and `model`, the digest of its model, where there are.
     """
     own_tags = {tags.STATE: state}
     if reason:
@@ -45,17 +40,8 @@ def write_end(
         values=values,
         step=journal.last_step,
         metrics=summary or {},
+        **more,
     )
-
-
-def tell_optuna(storage: BaseStorage, study: optuna.Study, number: int, journal: Journal) -> None:
-    """Tell the study how the trial ended according to its journal."""
-    end = journal.last
-    assert end is not None and end["event"] == "end"
-    if end["reason"]:
-        trial = trial_id(storage, study.study_name, number)
-        storage.set_trial_user_attr(trial, "reason", end["reason"])
-    study.tell(number, end["values"], state=TrialState[end["tags"][tags.STATE]])
 
 
 def objective_value(summary: dict[str, float], metric: str) -> float:

@@ -1,82 +1,99 @@
-"""A study: its trials by rank, how one is interrupted, lost or failed, what files it keeps."""
+"""A study: its trials by rank, its confirmations beside them, what files it keeps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage
+from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Maximize, Minimize, Objective
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, trial_folder
-from mnist_cnn.optuna_internals import requeue_trial, trial_id
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.plan import Plan
 from mnist_cnn.study import screening
-from mnist_cnn.study.outcome import tell_optuna, write_end
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.tracking import tags
-from mnist_cnn.tracking.journal import Journal
+from mnist_cnn.study.trials import Trials
 
 MODELS_KEPT = 5
 LOOKS_KEPT = 8  # keep the checkpoints of this many looks: they go on, or may be next
-DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
+
+# Attributes of a confirmation: the number of the trial that it confirms, and which seed it is on.
+OF, SEED = "of", "seed"
+CONFIRMS = "confirms"  # the attribute of a study of confirmations: the study that they confirm
 
 
 @dataclass(frozen=True)
 class Study:
-    """An Optuna study, the storage it lies in, and the folder of its runs' files.
+    """An Optuna study as this project searches it.
 
-    The search process samples nothing: `optuna_study` has the trivial sampler, so that asking it
-    for a trial costs nothing, and the worker that takes the trial samples for it.
+    Attributes:
+        plan: What the experiment says.
+        storage: The URL of Optuna's storage.
+        folder: Holds a folder for each run.
+        trials: The configurations that are tried.
     """
 
     plan: Plan
     storage: str
-    optuna_study: optuna.Study
     folder: Path
+    trials: Trials
 
     @property
     def name(self) -> str:
-        return self.optuna_study.study_name
+        return self.trials.name
 
     @property
-    def store(self) -> BaseStorage:
-        """The storage itself."""
-        return open_storage(self.storage)
+    def attributes(self) -> dict[str, object]:
+        """The attributes of the Optuna study."""
+        return self.trials.optuna_study.user_attrs
+
+    def set_attributes(self, **values: object) -> None:
+        """Write attributes of the Optuna study."""
+        for name, value in values.items():
+            self.trials.optuna_study.set_user_attr(name, value)
+
+    @cached_property
+    def confirmations(self) -> Trials:
+        """The best configurations once more, on fresh seeds; an Optuna study of its own.
+
+        It lies beside the study of the trials, so that it is no part of what is sampled, counted
+        or ranked there.
+        """
+        confirm = optuna.create_study(
+            storage=open_storage(self.storage),
+            study_name=f"{self.name}.confirm",
+            direction=self.trials.optuna_study.directions[0],
+            sampler=RandomSampler(),
+            load_if_exists=True,
+        )
+        if CONFIRMS not in confirm.user_attrs:
+            confirm.set_user_attr("metrics", [self.objective.metric])
+            confirm.set_user_attr("fingerprint", self.attributes.get("fingerprint"))
+            confirm.set_user_attr(CONFIRMS, self.name)
+        return Trials(self.storage, confirm, partial(_confirmation_folder, self.folder))
 
     @property
     def objective(self) -> Objective:
         """What trials are ranked by, in the study's own direction: an older one is not of today."""
-        return objectives_of(self.optuna_study)[0]
-
-    def trials(self, *states: TrialState) -> list[FrozenTrial]:
-        """The trials in these states, or all, by number."""
-        return self.optuna_study.get_trials(deepcopy=False, states=states or None)
-
-    def trial(self, number: int) -> FrozenTrial:
-        """One trial as it stands now; not to be changed."""
-        return self.trials()[number]
-
-    def finished(self) -> list[FrozenTrial]:
-        """The trials that came to an end: complete, pruned or failed."""
-        return self.trials(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return objectives_of(self.trials.optuna_study)[0]
 
     def ranking(self) -> list[FrozenTrial]:
-        """The complete trials, best first."""
-        complete = self.trials(TrialState.COMPLETE)
+        """Return the complete trials, best first."""
+        complete = self.trials.all(TrialState.COMPLETE)
         return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
-        """How many trials the study is to have: the latest wish, the command's before the file's.
+        """Return how many trials the study is to have: the latest wish.
 
         What a command asked for counts for the commands after it, until the number in the
         experiment's file changes.
         """
         if asked:
             return asked
-        before = self.optuna_study.user_attrs
+        before = self.trials.optuna_study.user_attrs
         edited = before.get("planned", self.plan.trials) != self.plan.trials
         if edited or "trials" not in before:
             return self.plan.trials
@@ -84,29 +101,27 @@ class Study:
 
     def enqueue_baselines(self) -> None:
         """Queue the experiment's known-good configurations, those that are not yet."""
-        for baseline in self.plan.baselines[len(self.trials()) :]:
-            screening.enqueue_unscreened(self.optuna_study, baseline, "baseline")
-
-    def trial_folder(self, number: int) -> Path:
-        """Where the files of a trial lie."""
-        return trial_folder(self.folder, number)
+        for baseline in self.plan.baselines[len(self.trials.all()) :]:
+            screening.enqueue_unscreened(self.trials.optuna_study, baseline, "baseline")
 
     def remove_obsolete_files(self, numbers: Iterable[int]) -> list[int]:
-        """Remove what these trials need no longer if they are finished: all models but those of
-        the best, all checkpoints but those of the best looks that may yet be taken over. What they
-        pushed out of the best goes too.
+        """Remove what these trials need no longer, if they are finished.
 
-        Returns the numbers of the trials of which something was removed.
+        Kept are the models of the best trials and the checkpoints of the best looks that may yet
+        go on. What these trials pushed out of the best goes too.
+
+        Returns:
+            The numbers of the trials of which something was removed.
         """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
         screen = self.plan.screen
-        looks = screening.unused(self.optuna_study, screen) if screen else []
+        looks = screening.unused(self.trials.optuna_study, screen) if screen else []
         pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : 2 * LOOKS_KEPT]}
-        finished = {trial.number for trial in self.finished()}
+        finished = {trial.number for trial in self.trials.finished()}
         cleaned = []
         for number in sorted(finished & {*numbers, *pushed_out}):
-            folder = self.trial_folder(number)
+            folder = self.trials.folder(number)
             files = list(folder.glob("*.part*"))
             if number not in looks[:LOOKS_KEPT]:
                 files.append(folder / CHECKPOINT_FILE)
@@ -118,42 +133,10 @@ class Study:
                 file.unlink(missing_ok=True)
         return cleaned
 
-    def pause(self, number: int) -> None:
-        """Put an interrupted trial back into Optuna's queue; it goes on where it was."""
-        trial = self.trial(number)
-        journal = Journal(self.trial_folder(number))
-        if trial.state.is_finished():
-            return
-        if journal.ended:
-            tell_optuna(self.store, self.optuna_study, number, journal)
-            return
-        journal.pause(**{tags.STATE: "WAITING"})
-        requeue_trial(self.store, self.name, number)
 
-    def lost(self, number: int, problem: str, final: bool = False) -> None:
-        """Decide on a trial whose worker is gone: once it goes on, the second time it fails."""
-        trial = self.trial(number)
-        if trial.state.is_finished():
-            return  # the worker died after its work
-        if final:
-            self.fail(number, problem)
-            return
-        deaths = trial.user_attrs.get("deaths", 0) + 1
-        self.store.set_trial_user_attr(trial_id(self.store, self.name, number), "deaths", deaths)
-        if deaths > DEATHS_ALLOWED:
-            self.fail(number, f"{problem}, for the second time")
-        else:
-            self.pause(number)
-
-    def fail(self, number: int, reason: str) -> None:
-        """End a trial from outside."""
-        journal = Journal(self.trial_folder(number))
-        if journal.last is None:
-            own_tags = {tags.KIND: "trial", tags.TRIAL: str(number)}
-            journal.write("start", name=f"trial {number:03d} · not built", tags=own_tags)
-        if not journal.ended:
-            write_end(journal, "FAIL", reason=reason)
-        tell_optuna(self.store, self.optuna_study, number, journal)
+def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:
+    """Return the study of an Optuna study whose runs lie in `folder`."""
+    return Study(plan, storage, folder, Trials(storage, optuna_study, partial(_folder, folder)))
 
 
 def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
@@ -162,3 +145,11 @@ def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
     metrics = optuna_study.user_attrs["metrics"]
     pairs = zip(metrics, optuna_study.directions, strict=True)
     return tuple(kinds[direction](metric) for metric, direction in pairs)
+
+
+def _folder(study_folder: Path, trial: FrozenTrial) -> Path:
+    return trial_folder(study_folder, trial.number)
+
+
+def _confirmation_folder(study_folder: Path, trial: FrozenTrial) -> Path:
+    return confirmation_folder(study_folder, trial.user_attrs[OF], trial.user_attrs[SEED])

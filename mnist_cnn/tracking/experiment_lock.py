@@ -29,7 +29,7 @@ def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(file_lock(folder / f"{name}.lock", wait=False))
+            stack.enter_context(file_lock(folder / f"{name}.lock", wait_seconds=0))
         except BlockingIOError:
             raise AlreadyRunning(
                 f"another search of {name!r} is running here; wait for it to end, or stop it with "

@@ -20,9 +20,10 @@ class Deliverer(threading.Thread):
 
     What older studies of the experiment have that MLflow has not is delivered after it, once.
 
-    problem: what MLflow answered at the last try, None when it went well.
-    news: a line for each thing that was mended in MLflow, when it stops to take what it is given,
-        and when it does so again.
+    Attributes:
+        problem: What MLflow answered at the last try; None when it went well.
+        news: A line for each thing that was mended in MLflow, when MLflow stops taking what it is
+            given, and when it takes it again.
     """
 
     def __init__(self, experiment: str, study_folder: Path, mlruns: Path) -> None:
@@ -31,6 +32,7 @@ class Deliverer(threading.Thread):
         self._closing = threading.Event()
         self._delivery: Delivery | None = None
         self._older: list[Path] = []
+        self._followed: SimpleQueue[Path] = SimpleQueue()
         self.problem: str | None = None
         self.news: SimpleQueue[str] = SimpleQueue()
 
@@ -38,6 +40,10 @@ class Deliverer(threading.Thread):
     def experiment_id(self) -> str | None:
         """The id of MLflow's experiment, once MLflow has answered."""
         return self._delivery.experiment_id if self._delivery else None
+
+    def follow(self, folder: Path) -> None:
+        """Deliver a run that a worker begins, or goes on with, from now on."""
+        self._followed.put(folder)
 
     def run(self) -> None:
         while not self._closing.is_set():
@@ -55,6 +61,8 @@ class Deliverer(threading.Thread):
                     self.news.put(line)
                 self._older = _older_studies(self._study_folder, self._experiment)
                 self._delivery = delivery
+            while not self._followed.empty():
+                self._delivery.follow(self._followed.get())
             self._delivery.deliver()
             while self._older and not self._closing.is_set():
                 self._deliver_older(self._older[-1])
@@ -64,6 +72,8 @@ class Deliverer(threading.Thread):
             if self.problem:
                 self.news.put("MLflow has everything again")
             self.problem = None
+            while self._delivery.news:
+                self.news.put(self._delivery.news.pop(0))
         except Exception as error:
             # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
             # still has it, and the next try begins where this one stopped.

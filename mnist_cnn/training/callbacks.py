@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -21,7 +21,7 @@ class Stop:
         reason: The same in words, with the epoch.
     """
 
-    kind: Literal["look", "pruned", "replayed", "stale"]
+    kind: str
     reason: str
 
 

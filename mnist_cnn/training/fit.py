@@ -7,6 +7,7 @@ and goes on ends where it would have ended.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -37,6 +38,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint,
     on_epoch: OnEpoch,
+    on_anew: Callable[[str], None],
 ) -> Stop | None:
     """Train `model` to `epochs` epochs in all, going on from the checkpoint where there is one.
 
@@ -53,6 +55,7 @@ def train(
         checkpoint: Holds the history and the best epoch's weights afterwards.
         on_epoch: Called with each epoch, from 1, and its metrics once they are in the checkpoint,
             and again for restored epochs. The training ends if it answers with a `Stop`.
+        on_anew: Called with the reason if there is a checkpoint that cannot be gone on from.
 
     Returns:
         Why the training ended early; None if it did not.
@@ -66,9 +69,12 @@ def train(
     own_fit = has_own_fit(experiment.space)
     steps = 0 if own_fit else _prepare(model, data, experiment, epochs, checkpoint)
     model.optimizer.build(model.trainable_variables)
-    checkpoint.restore(model)
+    if problem := checkpoint.restore(model):
+        on_anew(problem)
     relay = Relay(checkpoint, on_epoch)
-    stale = EarlyStopping(checkpoint, experiment.patience)
+    # To stop where the objective gets no better is a choice by the validation images, too.
+    patience = experiment.patience if checkpoint.keep == "best" else epochs
+    stale = EarlyStopping(checkpoint, patience)
     relay.catch_up()
     done = len(checkpoint.history)
     if done >= epochs or relay.stop or stale.stop:

@@ -20,7 +20,13 @@ VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")
 
 
 def recipe(
-    experiment: Experiment, dataset: Dataset, *, values: dict[str, Any], seed: int, epochs: int
+    experiment: Experiment,
+    dataset: Dataset,
+    *,
+    values: dict[str, Any],
+    seed: int,
+    epochs: int,
+    keep: str,
 ) -> dict[str, Any]:
     """Return what a training on this machine depends on, as plain values that JSON holds.
 
@@ -30,12 +36,14 @@ def recipe(
         values: The hyperparameters as the space sees them.
         seed: Of weights, dropout and the order of the images.
         epochs: How long the training is.
+        keep: Which epoch's weights are saved, `best` or `last`.
     """
     text = space.text(experiment.space)
     return {
         "values": values,
         "seed": seed,
         "epochs": epochs,
+        "keep": keep,
         "fingerprint": fingerprint(experiment),
         "data": dataset.digest,
         "space": hashlib.sha256(text.encode()).hexdigest(),

@@ -1,4 +1,4 @@
-"""A training once more: a trial's configuration on a fresh seed, or a recorded run to the bit."""
+"""A recorded training once more, from its beginning."""
 
 import json
 from dataclasses import replace
@@ -6,68 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import optuna
 
 from mnist_cnn import space
-from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.project import find_project, load_experiment
-from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.callbacks import Stop
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import load_data
-from mnist_cnn.training.failure import one_line
-from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.replayed import Replayed
 from mnist_cnn.training.run import Run
-from mnist_cnn.training.trial import refuse_changed
-
-CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
 
-def run_confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
-    experiment = load_experiment(experiment_name)
-    study = optuna.load_study(study_name=study_name, storage=open_storage(storage))
-    refuse_changed(experiment, study)
-    trial = study.get_trials(deepcopy=False)[number]
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title=f"confirmation {index + 1} of trial {number:03d}",
-        tags={tags.KIND: "confirmation", tags.TRIAL: str(number)},
-        epochs=experiment.confirm.epochs or experiment.epochs,
-        seed=derived_seed(experiment.seed, number, CONFIRMATION_SEEDS + index),
-    )
-    try:
-        trained = run.train(TrialHyperParameters(trial), lambda epoch, metrics: None)
-    except UserError:
-        raise
-    except Exception as error:
-        if full := full_disk(error):
-            raise full from error
-        run.journal.write(
-            "end", status="FAILED", tags={tags.REASON: one_line(error)}, step=0, metrics={}
-        )
-    else:
-        step = run.journal.last_step
-        run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=trained.summary)
-
-
-def run_replay(
-    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
+def run_again(
+    experiment_name: str,
+    recipe: dict[str, Any],
+    epochs: int | None,
+    source: Path | None,
+    folder: Path,
 ) -> Replayed:
     """Train what a recipe says from the beginning, in a worker process.
 
     Args:
         experiment_name: The experiment that the run is of.
-        recipe: What the run depended on, and as `trained` how many epochs it had.
+        recipe: What the run depended on.
+        epochs: After how many the run was stopped; None lets it end by itself and saves its model.
         source: The text of the space's file as it was then; None leaves it as it is now.
         folder: Takes the files.
     """
@@ -85,12 +49,13 @@ def run_replay(
         tags={},
         epochs=recipe["epochs"],
         seed=recipe["seed"],
+        keep=recipe.get("keep", "best"),
     )
     hp = keras_tuner.HyperParameters()
     hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
 
     def stop_where_it_ended(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if epoch < recipe["trained"]:
+        if epochs is None or epoch < epochs:
             return None
         return Stop("replayed", f"after epoch {epoch}, as recorded")
 

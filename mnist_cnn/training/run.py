@@ -6,8 +6,10 @@ A trial, a confirmation and a replay are each a run. It happens in a worker proc
 import gc
 import json
 import os
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import keras
 import keras_tuner
@@ -17,6 +19,7 @@ from mnist_cnn import space
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
@@ -63,6 +66,8 @@ class Run:
         tags: Of the MLflow run.
         epochs: How long to train.
         seed: Of weights, dropout and the order of the images.
+        keep: Which epoch's weights are saved and scored.
+        sampled: Gives the parameters that Optuna has recorded for the trial so far.
     """
 
     experiment: Experiment
@@ -72,6 +77,8 @@ class Run:
     tags: dict[str, str]
     epochs: int
     seed: int
+    keep: Literal["best", "last"] = "best"
+    sampled: Callable[[], dict[str, Any]] = dict
 
     def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
         """Build what `hp` declares, train it, score it and save it.
@@ -100,7 +107,7 @@ class Run:
         summary = self._summarise(checkpoint, size)
         if stop is None or stop.kind == "stale":
             path = self.journal.folder / MODEL_FILE
-            summary |= save_scored(self.experiment, self.data, hp, checkpoint.best_weights, path)
+            summary |= save_scored(self.experiment, self.data, hp, checkpoint.kept_weights, path)
         return Trained(summary, stop)
 
     def _prepare_session(self) -> None:
@@ -122,23 +129,29 @@ class Run:
             "multiply_accumulates": architecture.multiply_accumulates(model),
         }
         self.start(dict(hp.values), architecture.in_words(model), size)
-        text = space.text(self.experiment.space)
-        (self.journal.folder / SPACE_FILE).write_text(text, encoding="utf-8")
-        self.journal.write("artifact", path=SPACE_FILE)
+        self._write_file(SPACE_FILE, lambda path: path.write_text(self._space(), "utf-8"))
         _refuse_what_does_not_fit(model, self.experiment.batch_size)
         return model, size
 
     def _fit(
         self, model: keras.Model, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch
     ) -> tuple[Checkpoint, Stop | None]:
-        """Train, with each epoch in the journal before `on_epoch` hears of it."""
+        """Train, with each answer of `on_epoch` in the journal before it is acted on."""
+        journal = self.journal
 
         def on_each_epoch(epoch: int, metrics: EpochMetrics) -> Stop | None:
-            self.journal.metrics(epoch, metrics)
-            return on_epoch(epoch, metrics)
+            if epoch in journal.stops:  # a pruner that is asked again may answer otherwise
+                found = journal.stops[epoch]
+                return Stop(**found) if found else None
+            stop = on_epoch(epoch, metrics)
+            journal.metrics(epoch, metrics, asdict(stop) if stop else None)
+            return stop
 
         objective = self.experiment.objectives[0]
-        checkpoint = Checkpoint(self.journal.folder / CHECKPOINT_FILE, objective)
+        path = journal.folder / CHECKPOINT_FILE
+        if journal.last_step and not path.exists():
+            journal.anew("its checkpoint is gone")
+        checkpoint = Checkpoint(path, objective, self.recipe(dict(hp.values)), self.keep)
         stop = train(
             model,
             hp,
@@ -148,21 +161,30 @@ class Run:
             seed=self.seed,
             checkpoint=checkpoint,
             on_epoch=on_each_epoch,
+            on_anew=journal.anew,
         )
-        if not checkpoint.best_weights:
+        if not checkpoint.kept_weights:
             raise TrainingFailed(f"{objective.metric} was never a number")
         return checkpoint, stop
 
     def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
         """Note the curves and the digest of the best weights; returns what the training came to."""
-        style.save(curves(checkpoint.history, self.title), self.journal.folder / "curves.png")
-        self.journal.write("artifact", path="curves.png")
-        self.journal.write("tags", tags={tags.WEIGHTS: weights_digest(checkpoint.best_weights)})
+        figure = curves(checkpoint.history, self.title)
+        self._write_file("curves.png", lambda path: style.save(figure, path))
+        self.journal.write("tags", tags={tags.WEIGHTS: weights_digest(checkpoint.kept_weights)})
         return {
             "best_epoch": float(checkpoint.best_epoch),
             "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
             **{name: float(value) for name, value in size.items()},
         }
+
+    def _write_file(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file of the run, on the disk before the journal names it."""
+        replace_file(self.journal.folder / name, write)
+        self.journal.write("artifact", path=name)
+
+    def _space(self) -> str:
+        return space.text(self.experiment.space)
 
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
         """Open the run in the journal, or open it again after an interruption.
@@ -181,6 +203,7 @@ class Run:
             name=f"{self.title} · {words}",
             tags={**self.tags, tags.RECIPE: json.dumps(self.recipe(values))},
             values=values,
+            sampled=self.sampled(),
             worker=os.environ.get(machine.WORKER, ""),
             params={
                 "epochs": self.epochs,
@@ -204,7 +227,12 @@ class Run:
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return all that the outcome of this training with `values` depends on."""
         return recipe(
-            self.experiment, self.data.dataset, values=values, seed=self.seed, epochs=self.epochs
+            self.experiment,
+            self.data.dataset,
+            values=values,
+            seed=self.seed,
+            epochs=self.epochs,
+            keep=self.keep,
         )
 
 

@@ -36,20 +36,11 @@ def computes_on_gpu() -> bool:
     return on_gpu()
 
 
-def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:
-    """Run one trial to its end."""
+def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> None:
+    """Run a trial, or a confirmation of one, to its end."""
     from mnist_cnn.training.trial import run_trial
 
-    run_trial(experiment_name, study_name, storage, trial_id, folder)
-
-
-def confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train a trial's configuration once more on a fresh seed."""
-    from mnist_cnn.training.repeat import run_confirmation
-
-    run_confirmation(experiment_name, study_name, storage, number, index, folder)
+    run_trial(experiment_name, study_name, storage, number, folder)
 
 
 def export(model_file: Path, folder: Path) -> None:
@@ -59,10 +50,14 @@ def export(model_file: Path, folder: Path) -> None:
     write_mlflow_model(model_file, folder)
 
 
-def replay(
-    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
+def again(
+    experiment_name: str,
+    recipe: dict[str, Any],
+    epochs: int | None,
+    source: Path | None,
+    folder: Path,
 ) -> Replayed:
     """Train once more what a run's recipe says."""
-    from mnist_cnn.training.repeat import run_replay
+    from mnist_cnn.training.repeat import run_again
 
-    return run_replay(experiment_name, recipe, source, folder)
+    return run_again(experiment_name, recipe, epochs, source, folder)

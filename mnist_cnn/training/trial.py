@@ -1,74 +1,79 @@
-"""One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
+"""One trial in a worker, from its parameters to an end in its journal: complete, pruned or failed.
+
+The search process tells Optuna. A confirmation is a trial too, of the study `<study>.confirm`.
+"""
 
 import functools
-import json
 import math
+import os
 import traceback
 from contextlib import suppress
 from pathlib import Path
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import make_folder
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.mlruns import CHECKPOINT_FILE, trial_folder
-from mnist_cnn.optuna_internals import adopt_trial
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
+from mnist_cnn.model_file import model_digest
+from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
-from mnist_cnn.study.outcome import objective_value, tell_optuna, write_end
-from mnist_cnn.study.storage import open_storage
-from mnist_cnn.tracking import journal, tags
+from mnist_cnn.study.outcome import objective_value, write_end
+from mnist_cnn.study.storage import open_storage, storage_failed
+from mnist_cnn.study.study import OF, SEED
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.build import has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
 from mnist_cnn.training.checkpoint import EpochMetrics
-from mnist_cnn.training.data import load_data
+from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.run import Run, Trained
+from mnist_cnn.workers import machine
+
+CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
 
 def run_trial(
-    experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path
+    experiment_name: str, study_name: str, storage: str, number: int, folder: Path
 ) -> None:
-    """Run the trial that Optuna stores under `trial_id`, from where it is to its end.
+    """Run a trial from where it is to its end, in a worker process.
 
-    Happens in a worker process. The trial's files go to `folder`.
+    Args:
+        experiment_name: The experiment's name.
+        study_name: The Optuna study's name.
+        storage: The URL of its storage.
+        number: The trial's number in the study.
+        folder: Takes the run's files. It is locked meanwhile.
 
-    Raises UserError if no trial of the experiment could succeed, as for an objective whose metric
-    does not exist. A failure of this trial alone is its result.
+    Raises:
+        UserError: No trial of the experiment could succeed, or the storage failed. A failure of
+            this trial alone is its result.
     """
     experiment = load_experiment(experiment_name)
-    store = open_storage(storage)
-    number = store.get_trial(trial_id).number
-    study = _load_study(study_name, storage)
-    # Seeded by the trial, so that it does not matter which worker takes it.
-    study.sampler = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
-    study.pruner = experiment.pruner()
-    refuse_changed(experiment, study)
-    journal = Journal(folder)
-    if not journal.ended:
-        trial = adopt_trial(study, trial_id)
-        own_tags = {tags.KIND: "trial", tags.TRIAL: str(number), tags.STATE: "RUNNING"}
-        if screening.IN_FULL in trial.user_attrs:
-            own_tags[tags.IN_FULL] = str(trial.user_attrs[screening.IN_FULL])
-        beginning = screening.checkpoint_source(trial)
-        run = Run(
-            experiment=experiment,
-            data=load_data(experiment_name),
-            journal=journal,
-            title=f"trial {number:03d}",
-            tags=own_tags,
-            epochs=experiment.epochs,
-            seed=derived_seed(experiment.seed, beginning),
-        )
-        if beginning != number:
-            _take_over(trial_folder(folder.parent, beginning), run)
-        _train(run, trial)
-    tell_optuna(store, study, number, journal)
+    data = load_data(experiment_name)
+    make_folder(folder)
+    try:
+        study = _load_study(study_name, storage)
+        _refuse_changed(experiment, study)
+        # Seeded by the trial, so that it does not matter which worker takes it.
+        study.sampler = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+        study.pruner = experiment.pruner()
+        with file_lock(folder / RUN_LOCK_FILE):
+            journal = Journal(folder)
+            if not journal.ended:
+                trial = adopt_trial(study, trial_id(open_storage(storage), study_name, number))
+                _train(_run_of(experiment, data, journal, trial), trial)
+    except StorageInternalError as error:
+        raise storage_failed(error) from error
 
 
 @functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
@@ -76,7 +81,7 @@ def _load_study(name: str, storage: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=open_storage(storage))
 
 
-def refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
+def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
     """A worker that was started after an edit would put trials of another space into the study."""
     if fingerprint(experiment) != study.user_attrs["fingerprint"]:
         raise UserError(
@@ -85,23 +90,41 @@ def refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
         )
 
 
-def _take_over(look: Path, run: Run) -> None:
-    """Move the checkpoint of a look to the run's folder, if the run would come to the same.
-
-    A HyperModel's own `fit` may order the images otherwise than from the beginning.
-    """
-    events, _ = journal.read(look)
-    tagged = [event["tags"] for event in events if tags.RECIPE in event.get("tags", {})]
-    recipes = [json.loads(found[tags.RECIPE]) for found in tagged]
-    same = json.loads(json.dumps(run.recipe({})))  # but for the values, which are its look's
-    if has_own_fit(run.experiment.space) or not recipes or recipes[-1] | {"values": {}} != same:
-        return
-    run.journal.folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        (look / CHECKPOINT_FILE).replace(run.journal.folder / CHECKPOINT_FILE)
+def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.Trial) -> Run:
+    """Return the run that a trial, or a confirmation of one, is."""
+    own_tags = {tags.STATE: "RUNNING"}
+    if OF in trial.user_attrs:
+        of, index = trial.user_attrs[OF], trial.user_attrs[SEED]
+        title = f"confirmation {index + 1} of trial {of:03d}"
+        own_tags |= {tags.KIND: "confirmation", tags.TRIAL: str(of)}
+        epochs = experiment.confirm.epochs or experiment.epochs
+        # The same for all candidates, so that they are compared on common seeds.
+        seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + index)
+    else:
+        title = f"trial {trial.number:03d}"
+        own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
+        if screening.IN_FULL in trial.user_attrs:
+            own_tags[tags.IN_FULL] = str(trial.user_attrs[screening.IN_FULL])
+        epochs = experiment.epochs
+        seed = derived_seed(experiment.seed, screening.checkpoint_source(trial))
+    return Run(
+        experiment=experiment,
+        data=data,
+        journal=journal,
+        title=title,
+        tags=own_tags,
+        epochs=epochs,
+        seed=seed,
+        keep="last" if OF in trial.user_attrs else "best",
+        sampled=lambda: trial.params,
+    )
 
 
 def _train(run: Run, trial: optuna.Trial) -> None:
+    worker = os.environ.get(machine.WORKER, "")
+    # From here on a death of the worker is the trial's.
+    run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
+    _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)
     try:
         trained = run.train(hp, _reporter(run, trial))
@@ -111,47 +134,81 @@ def _train(run: Run, trial: optuna.Trial) -> None:
         if full := full_disk(error):
             raise full from error
         # A space or a training may fail in any way; the trial fails with it and the search goes on.
-        if run.journal.last is None:
+        if not run.journal.started:
             run.start(hp.values, "not built", {})
         (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
         run.journal.write("artifact", path="failure.txt")
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:
-        _end(run, trial, trained, hp)
+        _end(run, trial, trained)
+
+
+def _take_over_look(run: Run, trial: optuna.Trial) -> None:
+    """Move the checkpoint of the trial's look to the trial, unless it has one of its own.
+
+    A HyperModel's own `fit` may order the images otherwise than from the beginning.
+    """
+    source, own = screening.checkpoint_source(trial), run.journal.folder / CHECKPOINT_FILE
+    if OF in trial.user_attrs or source == trial.number or own.exists():
+        return
+    if not has_own_fit(run.experiment.space):
+        look = trial_folder(run.journal.folder.parent, source)
+        with suppress(FileNotFoundError):
+            (look / CHECKPOINT_FILE).replace(own)
 
 
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     """Return what tells Optuna of each epoch, and answers why the trial should stop."""
     screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
-    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if epoch not in reported:
-            trial.report(metrics[metric], epoch)
+        report_value(trial, metrics[metric], epoch)
         if screening.ends(screen, trial, epoch):
             return Stop("look", f"looked at up to epoch {epoch}")
         if epoch < run.epochs and trial.should_prune():
             return Stop("pruned", f"behind the others after epoch {epoch}")
         return None
 
-    if len(run.experiment.objectives) > 1:
-        # Optuna neither takes reports of such a trial nor prunes it.
+    if len(run.experiment.objectives) > 1 or OF in trial.user_attrs:
+        # Optuna neither takes reports of several objectives nor prunes. Confirmations all end.
         return lambda epoch, metrics: None
     return report
 
 
-def _end(run: Run, trial: optuna.Trial, trained: Trained, hp: TrialHyperParameters) -> None:
-    """Write how a trial that was trained ended."""
+def _end(run: Run, trial: optuna.Trial, trained: Trained) -> None:
+    """Have the sampler see how a trial that was trained ended, then write its end."""
     stop, summary = trained.stop, trained.summary
-    if stop and stop.kind == "look":
-        trial.set_user_attr(screening.LOOKED_AT, hp.values)
+    state, values, reason = TrialState.COMPLETE, None, ""
     if stop and stop.kind != "stale":
-        write_end(run.journal, "PRUNED", reason=stop.reason, summary=summary)
-        return
-    metrics = [objective.metric for objective in run.experiment.objectives]
-    values = [objective_value(summary, metric) for metric in metrics]
-    for metric, value in zip(metrics, values, strict=True):
-        if math.isnan(value):
-            write_end(run.journal, "FAIL", reason=f"{metric} is not a number", summary=summary)
-            return
-    write_end(run.journal, "COMPLETE", values=values, summary=summary)
+        state, reason = TrialState.PRUNED, stop.reason
+    else:
+        count = 1 if OF in trial.user_attrs else None  # a confirmation has the first objective
+        metrics = [objective.metric for objective in run.experiment.objectives[:count]]
+        values = [objective_value(summary, metric) for metric in metrics]
+        for metric, value in zip(metrics, values, strict=True):
+            if math.isnan(value):
+                state, values, reason = TrialState.FAIL, None, f"{metric} is not a number"
+                break
+    _after_trial(trial, state, values)
+    model = run.journal.folder / MODEL_FILE
+    write_end(
+        run.journal,
+        state.name,
+        reason=reason,
+        values=values,
+        summary=summary,
+        stop=stop.kind if stop else None,
+        model=model_digest(model) if model.exists() else None,
+    )
+
+
+def _after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> None:
+    """Call the sampler's `after_trial`, where it computes constraints for one.
+
+    The search process tells Optuna with a sampler that knows nothing of this one.
+    """
+    study = trial.study
+    frozen = study.get_trials()[trial.number]
+    # Of `Study.stop`, which a sampler calls that has nothing left and only works in `optimize`.
+    with suppress(RuntimeError):
+        study.sampler.after_trial(study, frozen, state, values)

@@ -12,6 +12,7 @@ from made_study import (
     COMPLETE,
     FAIL,
     PRUNED,
+    confirm_trial,
     finished_trial,
     made_study,
     searched_study,
@@ -113,8 +114,10 @@ def test_failures_of_one_reason_are_one_line(tmp_path):
     study = made_study(tmp_path)
     for number in range(3):
         reason = f"TrainingFailed: the loss became nan in epoch {number}"
-        study.optuna_study.add_trial(finished_trial(number, None, FAIL, reason=reason))
-    study.optuna_study.add_trial(finished_trial(3, None, FAIL, reason="ValueError: too deep"))
+        study.trials.optuna_study.add_trial(finished_trial(number, None, FAIL, reason=reason))
+    study.trials.optuna_study.add_trial(
+        finished_trial(3, None, FAIL, reason="ValueError: too deep")
+    )
     study_run.write_report(study, study_run.begin(study), [])
     text = Page((study.folder / "report.html").read_text()).text
     assert "3TrainingFailed: the loss became nan in epoch 00, 1, 2" in text
@@ -199,9 +202,9 @@ def test_the_confirmation_is_a_table_of_how_far_the_first_scores_were_flattered(
 ):
     study = made_study(tmp_path, objectives=(objective,), confirm=Confirm(epochs=9))
     ranked = [
-        Candidate(finished_trial(7, [0.90]), (0.80, 0.84), tmp_path),
-        Candidate(finished_trial(3, [0.95]), (0.75,), tmp_path),
-        Candidate(finished_trial(5, [0.99]), (), tmp_path),
+        Candidate(finished_trial(7, [0.90]), {0: 0.80, 1: 0.84}, tmp_path),
+        Candidate(finished_trial(3, [0.95]), {0: 0.75}, tmp_path),
+        Candidate(finished_trial(5, [0.99]), {}, tmp_path),
     ]
     first, second = confirmed.rows(study, ranked)
     flattered = difference(sign * 0.08)
@@ -217,18 +220,20 @@ def test_the_confirmation_is_a_table_of_how_far_the_first_scores_were_flattered(
 def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
     study = made_study(tmp_path, confirm=Confirm(trials=2, seeds=1, max_seeds=1))
     for number, value in enumerate((0.95, 0.97)):
-        study.optuna_study.add_trial(finished_trial(number, [value]))
-    worse, better = (study.folder / f"confirmation-0000{number}-0" for number in (0, 1))
-    for folder, score in ((worse, 0.96), (better, 0.98)):
+        study.trials.optuna_study.add_trial(finished_trial(number, [value]))
+    worse, better = 0, 1
+    for number, score in ((worse, 0.96), (better, 0.98)):
         page = report_page(study, candidates(study), [], [], {}, None)
-        if folder == worse:
+        if number == worse:
             assert "The time ended before any trial was confirmed" in page
             assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3" in page
         else:
             assert "Trial 1 had a better first score than the winner, but the time ended" in page
         assert "is ahead" not in page
-        tags = {"kind": "confirmation", "optuna.trial": folder.name.split("-")[1]}
-        write_journal(folder, tags, [(1, 2)], epochs=[{"val_accuracy": score}])
+        tags = {"kind": "confirmation", "optuna.trial": str(number)}
+        write_journal(
+            confirm_trial(study, number, 0, score), tags, [(1, 2)], epochs=[{"val_accuracy": score}]
+        )
     page = report_page(study, candidates(study), [], [], {}, None)
     assert "The winner: trial 1" in page and "the time ended" not in page
 
@@ -439,10 +444,10 @@ def test_the_front_is_of_the_trials_that_no_other_dominates(objectives, front):
 def test_several_objectives_have_their_front_and_the_curves_from_the_journals(tmp_path):
     study = made_study(tmp_path, objectives=(ACCURACY, Minimize("parameters")))
     for number in range(3):  # Optuna takes no reports of such trials
-        study.optuna_study.add_trial(finished_trial(number, [0.9, 500.0]))
+        study.trials.optuna_study.add_trial(finished_trial(number, [0.9, 500.0]))
         epochs = [{"val_accuracy": value, "loss": 1.0} for value in (0.5, 0.7, 0.9)]
         tags = {"kind": "trial", "optuna.trial": str(number)}
-        write_journal(study.trial_folder(number), tags, [(0, 1)], epochs=epochs)
+        write_journal(study.trials.folder(number), tags, [(0, 1)], epochs=epochs)
     pictures = draw_pictures(study, [], history.run_histories(study.folder))
     assert [picture.title for picture in pictures] == [
         "Optimisation history",
@@ -457,9 +462,9 @@ def test_several_objectives_have_their_front_and_the_curves_from_the_journals(tm
 
 def test_the_confirmation_shows_first_scores_means_and_what_was_flattered(tmp_path):
     ranked = [
-        Candidate(finished_trial(7, [0.98]), (0.97, 0.99), tmp_path),
-        Candidate(finished_trial(3, [0.99]), (0.96,), tmp_path),
-        Candidate(finished_trial(5, [0.95]), (), tmp_path),
+        Candidate(finished_trial(7, [0.98]), {0: 0.97, 1: 0.99}, tmp_path),
+        Candidate(finished_trial(3, [0.99]), {0: 0.96}, tmp_path),
+        Candidate(finished_trial(5, [0.95]), {}, tmp_path),
     ]
     figure = study_figures.confirmations(ranked, ACCURACY, (8, 32))
     (axes,) = figure.axes
@@ -471,10 +476,10 @@ def test_the_confirmation_shows_first_scores_means_and_what_was_flattered(tmp_pa
 
 def test_waiting_and_running_trials_do_not_disturb(tmp_path):
     study = study_of(tmp_path, STUDIES["one trial"], ACCURACY)
-    study.optuna_study.enqueue_trial({"rate": 0.5})
-    study.optuna_study.ask()
-    study.optuna_study.enqueue_trial({"rate": 0.5})
-    states = [trial.state for trial in study.optuna_study.trials[-2:]]
+    study.trials.optuna_study.enqueue_trial({"rate": 0.5})
+    study.trials.optuna_study.ask()
+    study.trials.optuna_study.enqueue_trial({"rate": 0.5})
+    states = [trial.state for trial in study.trials.optuna_study.trials[-2:]]
     assert states == [TrialState.RUNNING, TrialState.WAITING]
     study_run.write_report(study, study_run.begin(study), candidates(study))
     assert "trials: 1 complete" in (study.folder / "report.html").read_text()
@@ -485,7 +490,7 @@ def study_of(folder, told, objective):
     study = made_study(folder, objectives=(objective,))
     for number, (reported, state, params) in enumerate(told):
         last = reported[-1] if reported and not math.isnan(reported[-1]) else None
-        study.optuna_study.add_trial(
+        study.trials.optuna_study.add_trial(
             finished_trial(
                 number,
                 None if state == FAIL or last is None else [last],
@@ -499,7 +504,7 @@ def study_of(folder, told, objective):
             )
         )
         write_journal(
-            study.trial_folder(number),
+            study.trials.folder(number),
             {"kind": "trial", "optuna.trial": str(number)},
             [(number, number + 1)],
             values=params,
@@ -510,5 +515,5 @@ def study_of(folder, told, objective):
 
 def test_made_studies_are_what_optuna_would_store(tmp_path):
     study = searched_study(tmp_path, trials=16)
-    assert {trial.state for trial in study.finished()} == {COMPLETE, PRUNED, FAIL}
-    optuna.importance.get_param_importances(study.optuna_study)
+    assert {trial.state for trial in study.trials.finished()} == {COMPLETE, PRUNED, FAIL}
+    optuna.importance.get_param_importances(study.trials.optuna_study)

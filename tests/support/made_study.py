@@ -12,7 +12,8 @@ from mnist_cnn.experiment import Confirm, Maximize
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.plan import Plan
 from mnist_cnn.study.outcome import RUN_STATUS
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.study import OF, SEED, make_study
 from mnist_cnn.tracking.journal import Journal
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -36,9 +37,12 @@ ACCURACY = (Maximize("val_accuracy"),)
 
 
 def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storage=None):
-    """A study without a trial, with a folder of its own; `storage`: a URL, in memory without."""
+    """A study without a trial, with a folder of its own; `storage`: a URL."""
+    study_folder = folder / "mlruns" / "checkpoints" / name
+    study_folder.mkdir(parents=True)
+    storage = storage or f"sqlite:///{folder}/made.db"
     created = optuna.create_study(
-        storage=storage,
+        storage=open_storage(storage),
         study_name=name,
         directions=[objective.direction for objective in objectives],
     )
@@ -56,9 +60,7 @@ def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storag
         description={"space": "search_spaces.cnn.cnn", "epochs": "6", "note": "<script>x</script>"},
         fingerprint="0",
     )
-    study_folder = folder / "mlruns" / "checkpoints" / name
-    study_folder.mkdir(parents=True)
-    return Study(plan, storage or "", created, study_folder)
+    return make_study(plan, storage, created, study_folder)
 
 
 def finished_trial(
@@ -144,7 +146,7 @@ def searched_study(folder, trials=24, workers=2, seed=0, **fields):
         single = len(study.plan.objectives) == 1
         if state == PRUNED and single:
             values = [reported[-1]]  # as Optuna has it
-        study.optuna_study.add_trial(
+        study.trials.optuna_study.add_trial(
             finished_trial(
                 number,
                 values,
@@ -156,7 +158,7 @@ def searched_study(folder, trials=24, workers=2, seed=0, **fields):
             )
         )
         write_journal(
-            study.trial_folder(number),
+            study.trials.folder(number),
             {"kind": "trial", "optuna.trial": str(number)},
             stretches,
             values=seen(params),
@@ -220,7 +222,7 @@ def _confirm(study, minute, luck):
         for index in range(confirm.seeds):
             score = trial.values[0] - 0.0015 + luck.gauss(0, 0.0006)
             write_journal(
-                study.folder / f"confirmation-{trial.number:05d}-{index}",
+                confirm_trial(study, trial.number, index, score),
                 {"kind": "confirmation", "optuna.trial": str(trial.number)},
                 [(minute, minute + 3)],
                 values=seen(trial.params),
@@ -228,6 +230,13 @@ def _confirm(study, minute, luck):
                 worker=str(index % 2 + 1),
             )
             minute += 1.5 * (index + 1)
+
+
+def confirm_trial(study, number, seed, score):
+    """Record that a trial's configuration came to `score` on a fresh seed; returns its folder."""
+    confirmation = create_trial(state=COMPLETE, values=[score], user_attrs={OF: number, SEED: seed})
+    study.confirmations.optuna_study.add_trial(confirmation)
+    return study.confirmations.folder_of(confirmation)
 
 
 def _ms(minute):

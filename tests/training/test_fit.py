@@ -33,6 +33,10 @@ BATCH_SIZE, STEPS = 10, 25
 STOP = Stop("pruned", "behind the others")
 
 
+def unexpected(reason):
+    raise AssertionError(reason)
+
+
 class Interrupted(Exception):
     """Stands for whatever ends a process."""
 
@@ -63,7 +67,7 @@ def trainings(images, tmp_path_factory):
 def test_an_interrupted_training_ends_to_the_last_bit_as_one_that_was_not(trainings):
     parts, whole = trainings.parts, trainings.whole
     assert_same_arrays(trainings.resumed.get_weights(), trainings.uninterrupted.get_weights())
-    assert_same_arrays(parts.best_weights, whole.best_weights)
+    assert_same_arrays(parts.kept_weights, whole.kept_weights)
     assert_same_arrays(parts.average.weights, whole.average.weights)
     assert parts.best_epoch == whole.best_epoch
     assert without_seconds(parts.history) == without_seconds(whole.history)
@@ -83,8 +87,8 @@ def test_an_interrupted_training_in_half_precision_ends_the_same(images, tmp_pat
         fit(stopped, images, checkpoint(tmp_path / "parts.npz", raise_after(1)), epochs=2)
     fit(parts, images, again, epochs=2)
     assert_same_arrays(parts.get_weights(), whole.get_weights())
-    assert_same_arrays(again.best_weights, state.best_weights)
-    assert {weight.dtype.name for weight in state.best_weights} == {"float32"}
+    assert_same_arrays(again.kept_weights, state.kept_weights)
+    assert {weight.dtype.name for weight in state.kept_weights} == {"float32"}
 
 
 def test_the_epochs_of_an_interrupted_training_are_told_again_in_order(trainings):
@@ -96,7 +100,7 @@ def test_a_finished_training_is_not_trained_on(trainings, images):
     model, again = convolutional(seed=2), checkpoint(trainings.whole.path)
     fit(model, images, again, epochs=3)
     assert_same_arrays(model.get_weights(), trainings.uninterrupted.get_weights())
-    assert_same_arrays(again.best_weights, trainings.whole.best_weights)
+    assert_same_arrays(again.kept_weights, trainings.whole.kept_weights)
     assert again.history == trainings.whole.history
     assert again.path.read_bytes() == content
 
@@ -106,6 +110,40 @@ def test_what_ended_a_training_ends_it_again_after_an_interruption(images, tmp_p
     again = checkpoint(tmp_path / "a.npz", stop_at(1))
     assert fit(dense(), images, again, epochs=3) == STOP
     assert len(again.history) == 1
+
+
+@pytest.mark.parametrize("spoil", ["another recipe", "half a file", "no archive"])
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_told_and_the_training_begins_anew(
+    images, tmp_path, spoil
+):
+    path = tmp_path / "a.npz"
+    with pytest.raises(Interrupted):
+        fit(convolutional(seed=1), images, checkpoint(path, raise_after(1)), epochs=2)
+    if spoil == "half a file":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif spoil == "no archive":
+        path.write_bytes(b"nothing")
+    recipe = {"threads": "2" if spoil == "another recipe" else "1"}
+    again, told = checkpoint(path, recipe=recipe), []
+    model, whole = convolutional(seed=1), checkpoint(tmp_path / "b.npz", recipe=recipe)
+    fit(model, images, again, epochs=2, on_anew=told.append)
+    if spoil == "another recipe":
+        assert told == ["threads was 1, is 2"]
+    else:
+        assert told == ["its checkpoint cannot be read"]
+    fit(convolutional(seed=1), images, whole, epochs=2)
+    assert_same_arrays(again.kept_weights, whole.kept_weights)
+    assert len(again.history) == 2
+
+
+def test_the_last_epochs_weights_can_be_kept_and_no_patience_ends_that_training(images, tmp_path):
+    rate = Maximize("learning_rate")  # which is best at the first epoch
+    state = checkpoint(tmp_path / "a.npz", objective=rate, keep="last")
+    model = dense()
+    assert fit(model, images, state, epochs=8, patience=2) is None
+    assert len(state.history) == 8
+    assert_same_arrays(state.kept_weights, state.average.weights)
+    assert state.best_epoch == 1
 
 
 # The learning rate
@@ -190,7 +228,7 @@ def test_what_is_validated_and_kept_is_the_average_of_the_weights(images, tmp_pa
     model = dense()
     state = checkpoint(tmp_path / "a.npz", objective=Minimize("learning_rate"))  # the last is best
     fit(model, images, state, epochs=2)
-    assert_same_arrays(state.best_weights, state.average.weights)
+    assert_same_arrays(state.kept_weights, state.average.weights)
     held_out, last = validation_of(images), state.history[-1]
     raw = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
     model.set_weights(state.average.weights)
@@ -212,7 +250,7 @@ def test_the_best_epochs_weights_are_kept(trained, images):
     _, state = trained
     assert state.best_epoch == 1 and len(state.history) == 8
     model = dense()
-    model.set_weights(state.best_weights)
+    model.set_weights(state.kept_weights)
     held_out = validation_of(images)
     found = model.evaluate(held_out.x, held_out.y, verbose=0, return_dict=True)
     first, last = state.history[0], state.history[-1]
@@ -362,9 +400,13 @@ def dense(optimizer=None):
     return model
 
 
-def checkpoint(path, on_epoch=lambda epoch, metrics: None, *, objective=None):
+def checkpoint(
+    path, on_epoch=lambda epoch, metrics: None, *, objective=None, recipe=None, keep="best"
+):
     """A checkpoint, with what its training is to call at the end of an epoch."""
-    state = Checkpoint(path, objective or Maximize("val_accuracy"))
+    state = Checkpoint(
+        path, objective or Maximize("val_accuracy"), recipe or {"threads": "1"}, keep
+    )
     state.on_epoch = on_epoch
     return state
 
@@ -373,7 +415,18 @@ def stop_at(last):
     return lambda epoch, metrics: STOP if epoch == last else None
 
 
-def fit(model, images, state, *, epochs, space=None, epoch_images=None, hp=None, patience=9):
+def fit(
+    model,
+    images,
+    state,
+    *,
+    epochs,
+    space=None,
+    epoch_images=None,
+    hp=None,
+    patience=9,
+    on_anew=unexpected,
+):
     some = images[slice(min(len(images), STEPS * BATCH_SIZE))]
     return train(
         model,
@@ -390,6 +443,7 @@ def fit(model, images, state, *, epochs, space=None, epoch_images=None, hp=None,
         seed=7,
         checkpoint=state,
         on_epoch=state.on_epoch,
+        on_anew=on_anew,
     )
 
 
