@@ -27,6 +27,7 @@ from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.signals import STOPPING
 
+LONGEST_TICK_SECONDS = 2.0  # that a call's time limit counts, however long this process slept
 CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
 OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
 
@@ -85,7 +86,8 @@ class _Worker:
     calls: int = 0
     key: Any = None
     limit_seconds: float = math.inf
-    deadline: float = math.inf
+    spent_seconds: float = 0.0
+    first_bytes: int = 0  # held after the first call, with the data that every call needs
 
 
 class Workers:
@@ -96,7 +98,7 @@ class Workers:
     Args:
         environments: One for each process, set before anything is imported there.
         log: The file that takes what the processes and their libraries print.
-        memory_bytes: A process that holds more than this after a call is replaced.
+        memory_bytes: A process that has grown by more than this since its first call is replaced.
         calls: A process that has made this many calls is replaced.
         prepare: What each process does before its first call, such as imports. No call's time
             limit counts it.
@@ -112,6 +114,7 @@ class Workers:
     ) -> None:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
         self._calls, self._prepare = calls, prepare
+        self._ticked = time.monotonic()
         # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
         try:
             self._folder = tempfile.TemporaryDirectory(
@@ -162,8 +165,7 @@ class Workers:
             self._workers[place] = self._start(place)
         worker = self._workers[place]
         worker.key, worker.limit_seconds = key, limit_seconds or math.inf
-        if worker.ready:
-            worker.deadline = time.monotonic() + worker.limit_seconds
+        worker.spent_seconds = 0.0
         with suppress(BrokenPipeError):  # it died in this moment; the next waiting tells
             worker.connection.send(call)
 
@@ -189,6 +191,7 @@ class Workers:
             w.process.sentinel for w in self._workers
         ]
         connection.wait(sources, seconds)
+        self._tick()
         ended = []
         for place, worker in enumerate(self._workers):
             result = self._result(worker)
@@ -197,7 +200,10 @@ class Workers:
                 self._free(worker)
                 worker.calls += 1
                 held = machine.memory_of(worker.process.pid)
-                if held > self._memory_bytes or worker.calls >= self._calls:
+                if worker.calls == 1:
+                    worker.first_bytes = held
+                grown = held - worker.first_bytes
+                if grown > self._memory_bytes or worker.calls >= self._calls:
                     self._kill(worker)  # it is idle, and what leaked goes with it
             # One that died since it was asked keeps its call, which ends at the next waiting.
             if worker.key is None and not worker.process.is_alive():
@@ -211,6 +217,19 @@ class Workers:
                 self._kill(worker)
                 self._free(worker)
 
+    def _tick(self) -> None:
+        """Count the time since the last tick for the calls under way.
+
+        While this process is stopped or the machine sleeps, so are its calls, and that costs them
+        nothing.
+        """
+        now = time.monotonic()
+        seconds = min(now - self._ticked, LONGEST_TICK_SECONDS)
+        self._ticked = now
+        for worker in self._workers:
+            if worker.key is not None and worker.ready:
+                worker.spent_seconds += seconds
+
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
         if worker.key is None and not alive:
@@ -221,7 +240,6 @@ class Workers:
                 if isinstance(message, Answer):
                     return Ended(worker.key, message.value, message.problem, message.refused)
                 worker.ready = True
-                worker.deadline = time.monotonic() + worker.limit_seconds
         except (EOFError, ConnectionResetError):
             self._kill(worker)
             alive = False
@@ -229,7 +247,7 @@ class Workers:
             return None
         if not alive:
             return Ended(worker.key, problem=f"its process {_how(worker.process.exitcode)}")
-        if time.monotonic() > worker.deadline:
+        if worker.spent_seconds > worker.limit_seconds:
             self._kill(worker)
             return Ended(worker.key, problem="it took longer than its time limit", overdue=True)
         return None
@@ -239,7 +257,7 @@ class Workers:
         worker.process.join()
 
     def _free(self, worker: _Worker) -> None:
-        worker.key, worker.limit_seconds, worker.deadline = None, math.inf, math.inf
+        worker.key, worker.limit_seconds = None, math.inf
 
     def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
