@@ -39,6 +39,14 @@ class Objective:
         """Whether `value` is strictly better than `other`; NaN never is."""
         return value > other if self.direction == "maximize" else value < other
 
+    def rank_key(self, value: float) -> float:
+        """Return a sort key: the best value comes first."""
+        return -value if self.direction == "maximize" else value
+
+    def gain(self, value: float, other: float) -> float:
+        """Return by how much `value` is better than `other`; below zero if it is worse."""
+        return self.rank_key(other) - self.rank_key(value)
+
     @property
     def worst(self) -> float:
         """The value that every other is better than."""

@@ -15,6 +15,7 @@ PACKAGE = Path(mnist_cnn.__file__).parent
 # Every module of the package in one line-up. One that is new gets its place here.
 ORDER = (
     "errors",
+    "files",
     "mlruns",
     "datasets",
     "space",
@@ -22,6 +23,7 @@ ORDER = (
     "hyperparameters",
     "charts.style",
     "charts.curves",
+    "tracking.tags",
     "tracking.journal",
     "tracking.client",
     "tracking.delivery",
