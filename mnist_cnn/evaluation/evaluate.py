@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
-from mnist_cnn.evaluation import figures, saved_model
+from mnist_cnn.evaluation import plots, saved_model
 from mnist_cnn.evaluation.data import Facts, find
 from mnist_cnn.evaluation.scores import Evaluation, score
 from mnist_cnn.training.run import weights_digest
@@ -37,7 +37,7 @@ def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evalu
     model, name, images, probabilities = _answer(model_file, data)
     labels = images.labels
     if pictures is not None:
-        figures.draw(images.x, labels, probabilities, name, pictures)
+        plots.draw(images.x, labels, probabilities, name, pictures)
     return Evaluation(
         scores=score(probabilities, labels),
         parameters=int(model.count_params()),

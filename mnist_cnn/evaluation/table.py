@@ -13,7 +13,7 @@ from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.report.wording import show
+from mnist_cnn.report.text import show
 
 
 def show_evaluation(

@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 from mnist_cnn.promotion.candidate import Candidate
-from mnist_cnn.report.wording import fresh_seeds
+from mnist_cnn.report.text import fresh_seeds
 
 MAX_LENGTH = 5000  # of a description in MLflow's database
 

@@ -2,9 +2,9 @@
 
 history            what its runs did and when, from their journals
 wording            values as people read them
-trial_figures      history, importances, learning curves
-parameter_figures  parallel coordinates, slices; `parameter_axis` places the trials
-study_figures      Pareto front, confirmations
+trial_plots      history, importances, learning curves
+parallel_coordinates  parallel coordinates, slices; `parameter_axis` places the trials
+study_plots      Pareto front, confirmations
 timeline           the workers' time
 pictures           which of these a study has, and how each is read
 page               report.html, which holds all of them

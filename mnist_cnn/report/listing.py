@@ -17,7 +17,7 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import check_name
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
-from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number, show
+from mnist_cnn.report.text import STATE_WORDS, configuration, duration, number, show
 from mnist_cnn.study.storage import default_storage, exists, open_storage
 from mnist_cnn.study.study import study_names
 

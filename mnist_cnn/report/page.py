@@ -10,10 +10,10 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts.style import SHOWN_PARAMETERS
-from mnist_cnn.report import confirmed
+from mnist_cnn.report import confirmation_table
 from mnist_cnn.report.history import RunHistory, of_trials
-from mnist_cnn.report.pictures import Picture
-from mnist_cnn.report.wording import (
+from mnist_cnn.report.plots import Picture
+from mnist_cnn.report.text import (
     STATE_WORDS,
     difference,
     duration,
@@ -196,12 +196,12 @@ def _why(study: Study, ranked: Sequence[Candidate]) -> str:
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
-    rows, words = confirmed.rows(study, ranked), confirmed.in_words(study, ranked)
+    rows, words = confirmation_table.rows(study, ranked), confirmation_table.in_words(study, ranked)
     if not rows:
         return f"<p>{escape(words)}</p>" if words else ""
     note = f"By {study.objective.metric}; the best mean wins. {words}"
     return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
-        confirmed.COLUMNS, rows, first_wins=True
+        confirmation_table.COLUMNS, rows, first_wins=True
     )
 
 

@@ -11,12 +11,12 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.report import confirmed
+from mnist_cnn.report import confirmation_table
 from mnist_cnn.report.history import run_histories, values_of
 from mnist_cnn.report.page import report_page
-from mnist_cnn.report.pictures import draw_pictures
-from mnist_cnn.report.wording import STATE_WORDS, fresh_seeds, number, short
-from mnist_cnn.report.wording import configuration as in_words
+from mnist_cnn.report.plots import draw_pictures
+from mnist_cnn.report.text import STATE_WORDS, fresh_seeds, number, short
+from mnist_cnn.report.text import configuration as in_words
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.screening import LOOKED_AT
 from mnist_cnn.study.study import Study
@@ -79,7 +79,7 @@ def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candi
     journal.write("tags", tags=tags)
     scores = {f"best_{metric}": winner.score, f"best_{metric}_first_score": winner.first}
     if winner.scores:
-        scores[f"best_{metric}_flattered_by"] = confirmed.flattery(study, winner)
+        scores[f"best_{metric}_flattered_by"] = confirmation_table.flattery(study, winner)
     if winner.deviation is not None:
         scores[f"best_{metric}_standard_deviation"] = winner.deviation
     journal.write("metrics", step=len(study.finished()), metrics=scores)
@@ -106,10 +106,10 @@ def description(study: Study, ranked: list[Candidate]) -> str:
         f"The best model is the artifact `{MODEL_FILE}`; `make promote "
         f"EXPERIMENT={study.plan.name}` registers it.",
     ]
-    if rows := confirmed.rows(study, ranked):
+    if rows := confirmation_table.rows(study, ranked):
         lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
-        lines += _markdown(confirmed.COLUMNS, rows)
-    lines += ["", confirmed.in_words(study, ranked)]
+        lines += _markdown(confirmation_table.COLUMNS, rows)
+    lines += ["", confirmation_table.in_words(study, ranked)]
     best = [
         (str(candidate.trial.number), number(candidate.first), _configured(study, candidate))
         for candidate in ranked[:5]
@@ -210,12 +210,14 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
     """The table of the confirmations in the terminal; nothing if there were to be none."""
-    words = textwrap.wrap(confirmed.in_words(study, ranked), 90)
-    rows = confirmed.rows(study, ranked)
+    words = textwrap.wrap(confirmation_table.in_words(study, ranked), 90)
+    rows = confirmation_table.rows(study, ranked)
     if not rows:
         return words
-    widths = [max(map(len, column)) for column in zip(confirmed.COLUMNS, *rows, strict=True)]
-    table = ["  ".join(map(str.rjust, row, widths)) for row in (confirmed.COLUMNS, *rows)]
+    widths = [
+        max(map(len, column)) for column in zip(confirmation_table.COLUMNS, *rows, strict=True)
+    ]
+    table = ["  ".join(map(str.rjust, row, widths)) for row in (confirmation_table.COLUMNS, *rows)]
     return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *words, ""]
 
 

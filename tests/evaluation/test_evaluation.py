@@ -12,7 +12,7 @@ import pytest
 import mnist_cnn
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.evaluation import figures, saved_model
+from mnist_cnn.evaluation import plots, saved_model
 from mnist_cnn.evaluation.data import find
 from mnist_cnn.evaluation.evaluate import evaluate, examine, right
 
@@ -101,7 +101,7 @@ def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3)])
 def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     x, labels, probabilities = drawn([3] * 20, [3] * 14 + [5] * 6, shape=shape)
-    figure = figures.predictions(x, labels, probabilities, "own")
+    figure = plots.predictions(x, labels, probabilities, "own")
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 15
     assert titles[0] == "predicted 3 (90.0 %)\nactual 3"
@@ -112,20 +112,20 @@ def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
 def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
     x, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
     probabilities[2, 3] = 1e-6
-    figure = figures.worst_mistakes(x, labels, probabilities, "own")
+    figure = plots.worst_mistakes(x, labels, probabilities, "own")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.splitlines()[1][:8] for title in titles] == ["actual 3", "actual 2"]
     assert figure.get_suptitle() == "The 2 worst of 2 mistakes on own"
-    none = figures.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
+    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
     assert none.get_suptitle() == "No mistake on own"
 
 
 def test_axes_have_names_and_titles_the_figures():
     _, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
-    confusion = figures.confusion_matrix(labels, probabilities, "own").axes[0]
+    confusion = plots.confusion_matrix(labels, probabilities, "own").axes[0]
     assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "actual class")
     assert "2 of 3 images wrong" in confusion.get_title()
-    upper, lower = figures.reliability(labels, probabilities, "own").axes
+    upper, lower = plots.reliability(labels, probabilities, "own").axes
     assert "calibration error 56.67%" in upper.get_title()
     assert all([upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()])
 

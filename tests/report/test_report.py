@@ -24,13 +24,13 @@ from PIL import Image
 
 from mnist_cnn.charts import style
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
-from mnist_cnn.report import confirmed, history, study_figures, study_run, trial_figures
+from mnist_cnn.report import confirmation_table, history, study_plots, study_run, trial_plots
 from mnist_cnn.report.page import report_page
+from mnist_cnn.report.parallel_coordinates import parallel_coordinates, slices
 from mnist_cnn.report.parameter_axis import parameter_axis
-from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
-from mnist_cnn.report.pictures import draw_pictures, important_parameters
+from mnist_cnn.report.plots import draw_pictures, important_parameters
+from mnist_cnn.report.text import difference, short
 from mnist_cnn.report.timeline import timeline
-from mnist_cnn.report.wording import difference, short
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.tracking.journal import read
 from mnist_cnn.tracking.sync import Deliverer
@@ -98,7 +98,7 @@ def test_the_page_names_the_winner_its_configuration_and_what_to_type(searched):
     values = study_run.configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
     assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
-    assert difference(confirmed.flattery(study, winner)) in page.text
+    assert difference(confirmation_table.flattery(study, winner)) in page.text
 
 
 def test_what_others_wrote_is_text_on_the_page_and_no_markup(searched):
@@ -203,14 +203,14 @@ def test_the_confirmation_is_a_table_of_how_far_the_first_scores_were_flattered(
         Candidate(finished_trial(3, [0.95]), (0.75,), tmp_path),
         Candidate(finished_trial(5, [0.99]), (), tmp_path),
     ]
-    first, second = confirmed.rows(study, ranked)
+    first, second = confirmation_table.rows(study, ranked)
     flattered = difference(sign * 0.08)
     assert first == ("7", "0.9000", "0.8200", "0.028", flattered, "0.8000, 0.8400")
     assert second == ("3", "0.9500", "0.7500", "", difference(sign * 0.2), "0.7500")
-    words = confirmed.in_words(study, ranked)
+    words = confirmation_table.in_words(study, ranked)
     assert f"on average over 2 trials 0.14 {'better' if sign > 0 else 'worse'}" in words
     assert "A confirmation has 9 epochs, though, and a trial 6." in words
-    assert confirmed.in_words(study, ranked[2:]) == ""
+    assert confirmation_table.in_words(study, ranked[2:]) == ""
     assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in study_run.description(study, ranked)
 
 
@@ -240,7 +240,7 @@ def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_
         finished_trial(2, [0.4], PRUNED, minutes=(2, 10)),
         finished_trial(3, None, FAIL, minutes=(10, 11)),
     ]
-    (axes,) = trial_figures.optimisation_history(trials, ACCURACY).axes
+    (axes,) = trial_plots.optimisation_history(trials, ACCURACY).axes
     (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
     assert best.get_xydata().tolist() == [[0, 0.5], [1, 0.9], [2, 0.9], [3, 0.9]]
     (failed,) = [line for line in axes.lines if "failed" in str(line.get_label())]
@@ -258,8 +258,8 @@ def test_thousands_of_trials_are_drawn_by_as_many_objects_as_ten():
         ]
         axes = [parameter_axis(name, trials, {}) for name in domains]
         drawn = [
-            trial_figures.optimisation_history(trials, ACCURACY),
-            trial_figures.learning_curves(trials, ACCURACY),
+            trial_plots.optimisation_history(trials, ACCURACY),
+            trial_plots.learning_curves(trials, ACCURACY),
             parallel_coordinates(trials, ACCURACY, axes),
             slices(trials, ACCURACY, axes),
         ]
@@ -348,7 +348,7 @@ def test_better_lines_are_darker_and_later(objective, best):
 
 def test_of_many_parameters_the_greatest_are_shown_and_the_others_summed():
     values = {f"p{n}": (20 - n) / 210 for n in range(20)}
-    (axes,) = trial_figures.importances(values).axes
+    (axes,) = trial_plots.importances(values).axes
     labels = [label.get_text() for label in axes.get_yticklabels()]
     assert labels == ["the 12 others\ntogether", *[f"p{n}" for n in reversed(range(8))]]
     assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
@@ -429,7 +429,7 @@ def test_the_front_is_of_the_trials_that_no_other_dominates(objectives, front):
     trials = [finished_trial(n, [*point, 0][: len(objectives)]) for n, point in enumerate(points)]
     if objectives[1].direction == "minimize" and objectives[0].direction == "maximize":
         trials = trials[:5]
-    (axes,) = study_figures.pareto_front(trials, objectives).axes
+    (axes,) = study_plots.pareto_front(trials, objectives).axes
     labels = [int(text.get_text()) for text in axes.texts]
     assert sorted(labels) == sorted(front)
     assert "more is better" in axes.get_xlabel() + axes.get_ylabel() or front == [0]
@@ -451,7 +451,7 @@ def test_several_objectives_have_their_front_and_the_curves_from_the_journals(tm
         "Time line",
     ]
     told = [finished_trial(number, [0.9, 500.0], reported=(0.5, 0.7, 0.9)) for number in range(3)]
-    style.save(trial_figures.learning_curves(told, ACCURACY), tmp_path / "told.png")
+    style.save(trial_plots.learning_curves(told, ACCURACY), tmp_path / "told.png")
     assert pictures[2].path.read_bytes() == (tmp_path / "told.png").read_bytes()
 
 
@@ -461,7 +461,7 @@ def test_the_confirmation_shows_first_scores_means_and_what_was_flattered(tmp_pa
         Candidate(finished_trial(3, [0.99]), (0.96,), tmp_path),
         Candidate(finished_trial(5, [0.95]), (), tmp_path),
     ]
-    figure = study_figures.confirmations(ranked, ACCURACY, (8, 32))
+    figure = study_plots.confirmations(ranked, ACCURACY, (8, 32))
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["trial 7 (winner)\n+0", "trial 3\n-0.0300"]

@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.experiment import Maximize, Minimize
-from mnist_cnn.report import trial_figures
+from mnist_cnn.report import trial_plots
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -26,7 +26,7 @@ STUDIES = {
     + [([0.5, 0.6], COMPLETE) for _ in range(5)],
 }
 OBJECTIVES = [Maximize("val_accuracy"), Minimize("val_loss")]
-PICTURES = [trial_figures.optimisation_history, trial_figures.learning_curves]
+PICTURES = [trial_plots.optimisation_history, trial_plots.learning_curves]
 
 
 @pytest.mark.parametrize("draw", PICTURES, ids=lambda draw: draw.__name__)
@@ -51,7 +51,7 @@ def test_a_picture_of_trials_is_drawn_and_labelled(name, draw, tmp_path):
 )
 def test_the_history_shows_every_value_and_the_best_so_far(objective, values, incumbents):
     trials = trials_of([([value], COMPLETE) for value in values], objective)
-    (axes,) = trial_figures.optimisation_history(trials, objective).axes
+    (axes,) = trial_plots.optimisation_history(trials, objective).axes
     (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
     assert best.get_ydata().tolist() == incumbents
     dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
@@ -60,7 +60,7 @@ def test_the_history_shows_every_value_and_the_best_so_far(objective, values, in
 
 def test_the_history_counts_each_kind_of_trial():
     trials = trials_of(STUDIES["all kinds"], OBJECTIVES[0])
-    (axes,) = trial_figures.optimisation_history(trials, OBJECTIVES[0]).axes
+    (axes,) = trial_plots.optimisation_history(trials, OBJECTIVES[0]).axes
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words[:2] == ["complete (2)", "pruned (1)"]
 
@@ -68,7 +68,7 @@ def test_the_history_counts_each_kind_of_trial():
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.direction)
 def test_the_learning_curves_mark_that_of_the_best_trial(objective):
     trials = trials_of(STUDIES["all kinds"], objective)
-    (axes,) = trial_figures.learning_curves(trials, objective).axes
+    (axes,) = trial_plots.learning_curves(trials, objective).axes
     best = STUDIES["all kinds"][3 if objective.direction == "maximize" else 0][0]
     (drawn,) = [line for line in axes.lines if list(line.get_ydata()) == best]
     others = [line for line in axes.lines if line is not drawn and len(line.get_xdata())]
@@ -89,7 +89,7 @@ def test_hopeless_values_do_not_press_the_others_into_one_line():
     "values", [{"units": 0.75, "rate": 0.25}, {"units": 1.0}], ids=["two", "one"]
 )
 def test_importances_name_every_hyperparameter_the_greatest_on_top(values, tmp_path):
-    figure = trial_figures.importances(values)
+    figure = trial_plots.importances(values)
     (axes,) = figure.axes
     assert axes.get_title() and "importance" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()] == list(values)[::-1]

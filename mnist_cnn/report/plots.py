@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import JUDGED, SHOWN_PARAMETERS, has_value
-from mnist_cnn.report import history, trial_figures
+from mnist_cnn.report import history, trial_plots
 from mnist_cnn.report.history import RunHistory
+from mnist_cnn.report.parallel_coordinates import parallel_coordinates, slices
 from mnist_cnn.report.parameter_axis import parameter_axis
-from mnist_cnn.report.parameter_figures import parallel_coordinates, slices
-from mnist_cnn.report.study_figures import confirmations, pareto_front
+from mnist_cnn.report.study_plots import confirmations, pareto_front
 from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
@@ -89,7 +89,7 @@ def _pictures(
         "Optimisation history",
         "Each trial when it finished. Where the best so far has long been level, more trials of "
         "the same kind will hardly help.",
-        lambda: trial_figures.optimisation_history(trials, objective),
+        lambda: trial_plots.optimisation_history(trials, objective),
     )
     if any(candidate.scores for candidate in ranked):
         epochs = (study.plan.epochs, study.plan.confirm.epochs or study.plan.epochs)
@@ -113,7 +113,7 @@ def _pictures(
         "Learning curves",
         "Each trial's objective by epoch. Curves that still rise at their end ask for more epochs; "
         "pruned ones that were rising like the best ask for a more patient pruner.",
-        lambda: trial_figures.learning_curves(curves, objective),
+        lambda: trial_plots.learning_curves(curves, objective),
     )
     if histories:
         yield (
@@ -132,7 +132,7 @@ def _of_parameters(
         yield (
             "Importances",
             "What tells the best trials from the others. From few trials it is a rough guess.",
-            lambda: trial_figures.importances(shares),
+            lambda: trial_plots.importances(shares),
         )
     judged = [trial for trial in trials if trial.state in JUDGED and has_value(trial)]
     names = list(dict.fromkeys([*shares, *(name for trial in judged for name in trial.params)]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from mnist_cnn.report.wording import difference, number
+from mnist_cnn.report.text import difference, number
 from mnist_cnn.study.confirmation import Candidate, outstanding
 from mnist_cnn.study.study import Study
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.experiment import Objective
-from mnist_cnn.report.wording import difference
+from mnist_cnn.report.text import difference
 from mnist_cnn.study.confirmation import Candidate
 
 
