@@ -13,7 +13,7 @@ from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.report.text import show
+from mnist_cnn.report.text import print_text
 
 
 def show_evaluation(
@@ -49,9 +49,9 @@ def show_evaluation(
             training = models.training_run(client, client.get_run(run_id), weights)
             models.download_curves(client, training, pictures)
     if as_json:
-        show(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
+        print_text(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
     else:
-        show("\n".join([*_lines(found, facts, opening, evaluation), *_by_class(evaluation)]))
+        print_text("\n".join([*_lines(found, facts, opening, evaluation), *_by_class(evaluation)]))
 
 
 def _make(folder: Path) -> None:

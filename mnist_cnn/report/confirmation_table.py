@@ -1,4 +1,8 @@
-"""How the best trials were confirmed, as a table: in MLflow, on the page, in the terminal."""
+"""The confirmations as a table, and what it says in words: in MLflow, on the page, in the terminal.
+
+Trials are selected by their first score, so that is partly luck. The scores on fresh seeds are not,
+and the difference is the optimism of the first score.
+"""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -7,18 +11,25 @@ from mnist_cnn.report.text import difference, number
 from mnist_cnn.study.confirmation import Candidate, outstanding
 from mnist_cnn.study.study import Study
 
-COLUMNS = ("trial", "first score", "confirmed mean", "standard deviation", "flattered by", "seeds")
+COLUMNS = (
+    "trial",
+    "first score",
+    "confirmed mean",
+    "standard deviation",
+    "optimism",
+    "scores on fresh seeds",
+)
 
 
 def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
-    """A row of `COLUMNS` for each candidate that was confirmed, the winner first."""
+    """Return a row of `COLUMNS` for each confirmed candidate, the winner first."""
     return [
         (
             str(candidate.trial.number),
             number(candidate.first),
             number(candidate.score),
             "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
-            difference(flattery(study, candidate)),
+            difference(optimism(study, candidate)),
             ", ".join(map(number, candidate.scores)),
         )
         for candidate in ranked
@@ -26,32 +37,43 @@ def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
     ]
 
 
-def flattery(study: Study, candidate: Candidate) -> float:
-    """By how much the first score is better than the mean; below zero if it is worse."""
-    sign = 1 if study.objective.direction == "maximize" else -1
-    return sign * (candidate.first - candidate.score)
+def optimism(study: Study, candidate: Candidate) -> float:
+    """Return by how much the first score is better than the mean on fresh seeds."""
+    return study.objective.gain(candidate.first, candidate.score)
 
 
-def in_words(study: Study, ranked: Sequence[Candidate]) -> str:
-    """What the table says, in a few sentences; "" if nothing was to be confirmed."""
+def summary(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Return what the table says in a few sentences, or "" if there was nothing to confirm."""
     confirmed = [candidate for candidate in ranked if candidate.scores]
     if not confirmed:
         return _nothing_confirmed(study)
-    mean = fmean(flattery(study, candidate) for candidate in confirmed)
-    better = "better" if mean >= 0 else "worse"
-    several = f"on average over {len(confirmed)} trials " if len(confirmed) > 1 else ""
-    text = (
-        "A first score took part in the choice and so is partly luck; fresh seeds did not. It was "
-        f"{several}{abs(mean):.2g} {better} than their mean."
-    )
+    sentences = [
+        "The trials were selected by their first scores, so these are partly luck; the scores on "
+        "fresh seeds are not.",
+        _mean_optimism(study, confirmed),
+    ]
     epochs = study.plan.confirm.epochs or study.plan.epochs
     if epochs != study.plan.epochs:
-        text += f" A confirmation has {epochs} epochs, though, and a trial {study.plan.epochs}."
-    return text + _not_confirmed_yet(study, ranked)
+        sentences.append(
+            f"A trial trains for {study.plan.epochs} epochs, but a confirmation for {epochs}."
+        )
+    missing = _not_confirmed_in_time(study, ranked)
+    if missing:
+        sentences.append(missing)
+    return " ".join(sentences)
 
 
-def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
-    """Which trials began better than the winner and were not confirmed for want of time."""
+def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
+    mean = fmean(optimism(study, candidate) for candidate in confirmed)
+    better = "better" if mean >= 0 else "worse"
+    compared = f"{abs(mean):.2g} {better} than the mean on fresh seeds"
+    if len(confirmed) == 1:
+        return f"The first score was {compared}."
+    return f"On average over {len(confirmed)} trials, the first score was {compared}."
+
+
+def _not_confirmed_in_time(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Name the trials that might beat the winner, but were not confirmed before time ran out."""
     waiting = {item.trial.number for item in outstanding(study)}
     better = [
         candidate.trial.number
@@ -62,20 +84,22 @@ def _not_confirmed_yet(study: Study, ranked: Sequence[Candidate]) -> str:
     ]
     if not better:
         return ""
-    which = "Trial" if len(better) == 1 else "Trials"
-    numbers = " and ".join(map(str, better))
+    if len(better) == 1:
+        trials, they = f"Trial {better[0]}", "it was"
+    else:
+        trials, they = f"Trials {' and '.join(map(str, better))}", "they were"
     return (
-        f" {which} {numbers} had a better first score than the winner, but the time ended before "
-        f"a confirmation did: {_going_on(study)}"
+        f"{trials} had a better first score than the winner, but time ran out before {they} "
+        f"confirmed; {_how_to_continue(study)}"
     )
 
 
 def _nothing_confirmed(study: Study) -> str:
     if not outstanding(study):
         return ""
-    return f"The time ended before any trial was confirmed on fresh seeds: {_going_on(study)}"
+    return f"Time ran out before any trial was confirmed on fresh seeds; {_how_to_continue(study)}"
 
 
-def _going_on(study: Study) -> str:
+def _how_to_continue(study: Study) -> str:
     command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
-    return f"`{command} TRIALS={len(study.finished()) + 1}` goes on."
+    return f"to continue, type `{command} TRIALS={len(study.finished()) + 1}`."

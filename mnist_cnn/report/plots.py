@@ -1,4 +1,4 @@
-"""Which pictures the report of a study has, and how each is read."""
+"""Which plots the report of a study has, and their captions."""
 
 import copy
 import math
@@ -13,59 +13,79 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
-from mnist_cnn.charts.style import JUDGED, SHOWN_PARAMETERS, has_value
+from mnist_cnn.charts.style import MAX_PARAMETERS, SCORED, has_value
 from mnist_cnn.report import history, trial_plots
 from mnist_cnn.report.history import RunHistory
-from mnist_cnn.report.parallel_coordinates import parallel_coordinates, slices
+from mnist_cnn.report.parallel_coordinates import parallel_coordinates
 from mnist_cnn.report.parameter_axis import parameter_axis
+from mnist_cnn.report.slices import slices
 from mnist_cnn.report.study_plots import confirmations, pareto_front
 from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
 
-STEADY_TRIALS = 5  # among the best: as many as PED-ANOVA wants for a steady answer
+STEADY_TRIALS = 5  # PED-ANOVA's answer is steady with this many among the best
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the report.
+class Plot:
+    """A plot of the report.
 
-    text: what is seen on it. problem: why it could not be drawn, "" if it was.
+    Attributes:
+        title: Its heading.
+        path: Its file.
+        caption: What it shows, and what to conclude from it.
+        problem: Why it could not be drawn; "" if it was.
     """
 
     title: str
     path: Path
-    text: str
+    caption: str
     problem: str = ""
 
 
-def draw_pictures(
+# What is drawn: title, caption, and the function that draws it.
+_Draft = tuple[str, str, Callable[[], Figure]]
+
+
+def draw_plots(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
-) -> list[Picture]:
-    """Draw into the study's folder what the study has trials enough for, in the report's order."""
+) -> list[Plot]:
+    """Draw the plots for which the study has enough trials into its folder.
+
+    Args:
+        study: The study.
+        ranked: The candidates, the winner first.
+        histories: Of the study's runs.
+
+    Returns:
+        The plots in the order of the report, those that could not be drawn included.
+    """
     drawn = []
-    for title, text, draw in _pictures(study, ranked, histories):
+    for title, caption, draw in _drafts(study, ranked, histories):
         path, problem = study.folder / f"{title.lower().replace(' ', '_')}.png", ""
         try:
             style.save(draw(), path)
         except Exception as error:
-            # No picture is worth the search that it shows: the winner is published without it.
+            # No plot is worth the loss of the search: the winner is published without it.
             problem = f"{type(error).__name__}: {error}"
-        drawn.append(Picture(title, path, text, problem))
+        drawn.append(Plot(title, path, caption, problem))
     return drawn
 
 
 def important_parameters(study: Study) -> dict[str, float]:
-    """Each hyperparameter's share in what the best trials have in common, the greatest first.
+    """Return how much each hyperparameter distinguishes the best trials from the others.
 
-    Empty if the trials are too few or too alike to tell.
+    Returns:
+        The shares, which sum to 1, the greatest first; empty if there are too few trials or they
+        are too similar to tell.
     """
     complete = [trial for trial in study.trials(TrialState.COMPLETE) if has_value(trial)]
     if len(complete) < 3 or not any(trial.params for trial in complete):
         return {}
     best = min(0.5, max(0.1, STEADY_TRIALS / len(complete)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that conditional parameters have few trials
+        warnings.simplefilter("ignore")  # conditional hyperparameters have few trials
         shares = optuna.importance.get_param_importances(
             study.optuna_study,
             evaluator=PedAnovaImportanceEvaluator(target_quantile=best),
@@ -74,30 +94,27 @@ def important_parameters(study: Study) -> dict[str, float]:
     total = sum(shares.values())
     if not (math.isfinite(total) and total > 0):
         return {}
-    return {name: share / total for name, share in sorted(shares.items(), key=_greatest)}
+    ordered = sorted(shares, key=lambda name: (-shares[name], name))
+    return {name: shares[name] / total for name in ordered}
 
 
-def _greatest(share: tuple[str, float]) -> tuple[float, str]:
-    return -share[1], share[0]
-
-
-def _pictures(
+def _drafts(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
-) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
+) -> Iterator[_Draft]:
     trials, objective = study.finished(), study.objective
     yield (
         "Optimisation history",
-        "Each trial when it finished. Where the best so far has long been level, more trials of "
-        "the same kind will hardly help.",
+        "Each trial in the order of finishing. If the best value so far has been level for a long "
+        "time, more trials of the same kind will hardly help.",
         lambda: trial_plots.optimisation_history(trials, objective),
     )
     if any(candidate.scores for candidate in ranked):
         epochs = (study.plan.epochs, study.plan.confirm.epochs or study.plan.epochs)
         yield (
             "Confirmation",
-            "The first score took part in the choice and so is partly luck; the scores on fresh "
-            "seeds did not. How far the mean lies from the first score is what the choice had "
-            "flattered, and what a different number of epochs makes.",
+            "The trials were selected by their first scores, so these are partly luck; the scores "
+            "on fresh seeds are not. The mean differs from the first score by that luck, and by "
+            "the effect of a different number of epochs.",
             lambda: confirmations(ranked, objective, epochs),
         )
     if len(study.plan.objectives) > 1 and study.trials(TrialState.COMPLETE):
@@ -106,68 +123,71 @@ def _pictures(
             "No trial is better than one of the front in one objective and as good in the other.",
             lambda: pareto_front(trials, study.plan.objectives),
         )
-    yield from _of_parameters(study, trials, histories)
+    yield from _drafts_of_parameters(study, trials, histories)
     runs = history.of_trials(histories)
     curves = [_with_curve(trial, runs, objective.metric) for trial in trials]
     yield (
         "Learning curves",
-        "Each trial's objective by epoch. Curves that still rise at their end ask for more epochs; "
-        "pruned ones that were rising like the best ask for a more patient pruner.",
+        "Each trial's objective by epoch. If curves still improve at their end, train for more "
+        "epochs. If pruned ones improved like the best, use a more patient pruner.",
         lambda: trial_plots.learning_curves(curves, objective),
     )
     if histories:
         yield (
-            "Time line",
-            "When each run was trained, with the number of its trial. A gap is time in which a "
-            "worker had nothing to train.",
+            "Timeline",
+            "When each run was trained, with the number of its trial. In a gap, a worker had "
+            "nothing to train.",
             lambda: timeline(histories),
         )
 
 
-def _of_parameters(
+def _drafts_of_parameters(
     study: Study, trials: Sequence[FrozenTrial], histories: Sequence[RunHistory]
-) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
+) -> Iterator[_Draft]:
     shares = important_parameters(study)
     if shares:
         yield (
             "Importances",
-            "What tells the best trials from the others. From few trials it is a rough guess.",
+            "What distinguishes the best trials from the others. With few trials, it is a rough "
+            "estimate.",
             lambda: trial_plots.importances(shares),
         )
-    judged = [trial for trial in trials if trial.state in JUDGED and has_value(trial)]
-    names = list(dict.fromkeys([*shares, *(name for trial in judged for name in trial.params)]))
-    shown = names[:SHOWN_PARAMETERS]
+    scored = [trial for trial in trials if trial.state in SCORED and has_value(trial)]
+    names = list(dict.fromkeys([*shares, *(name for trial in scored for name in trial.params)]))
+    shown = names[:MAX_PARAMETERS]
     if not shown:
         return
-    seen = {run.trial: run.values for run in histories if run.kind == "trial"}
-    axes = [parameter_axis(name, judged, seen) for name in shown]
-    which = f"The {len(shown)} most important" if shares else f"The first {len(shown)}"
-    some = f" {which} of {len(names)}." if len(names) > len(shown) else ""
+    seen = {number: run.values for number, run in history.of_trials(histories).items()}
+    axes = [parameter_axis(name, scored, seen) for name in shown]
+    which = ""
+    if len(names) > len(shown):
+        kind = "most important" if shares else "first"
+        which = f" The {len(shown)} {kind} of {len(names)} hyperparameters are shown."
     if len(shown) > 1:
         yield (
             "Parallel coordinates",
-            "Each complete trial as a line through its hyperparameters, interrupted where it does "
-            f"not have one; pruned trials are grey.{some}",
-            lambda: parallel_coordinates(judged, study.objective, axes),
+            "Each complete trial as a line through its hyperparameters, broken where it does not "
+            f"have one. Pruned trials are grey.{which}",
+            lambda: parallel_coordinates(scored, study.objective, axes),
         )
     yield (
         "Slices",
-        "Each trial's value by one hyperparameter at a time; pruned trials with the value at which "
-        f"they were stopped.{some} The best ones at the end of a range ask for a wider range.",
-        lambda: slices(judged, study.objective, axes),
+        "Each trial's value by one hyperparameter at a time; of a pruned trial, the value at which "
+        f"it was stopped.{which} If the best trials lie at the end of a range, widen the range.",
+        lambda: slices(scored, study.objective, axes),
     )
 
 
 def _with_curve(
     trial: FrozenTrial, histories: Mapping[int, RunHistory], metric: str
 ) -> FrozenTrial:
-    """The trial, with the values of its epochs from the journal if Optuna was not told.
+    """Return the trial with the values of its epochs.
 
-    Optuna takes no reports of a trial with several objectives.
+    Optuna accepts no reports of a trial with several objectives; then they are in the journal.
     """
     if trial.intermediate_values or trial.number not in histories:
         return trial
     epochs = histories[trial.number].epochs
-    told = copy.copy(trial)
-    told.intermediate_values = {n: m[metric] for n, m in epochs.items() if metric in m}
-    return told
+    reported = copy.copy(trial)
+    reported.intermediate_values = {n: m[metric] for n, m in epochs.items() if metric in m}
+    return reported

@@ -3,6 +3,7 @@
 import numpy as np
 import optuna
 import pytest
+from made_study import finished_trial
 from matplotlib import image
 from optuna.trial import TrialState
 
@@ -95,6 +96,28 @@ def test_importances_name_every_hyperparameter_the_greatest_on_top(values, tmp_p
     assert [label.get_text() for label in axes.get_yticklabels()] == list(values)[::-1]
     assert [bar.get_width() for bar in axes.patches] == list(values.values())[::-1]
     assert_is_a_picture(figure, tmp_path / "picture.png")
+
+
+def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_end():
+    trials = [
+        finished_trial(0, [0.9], minutes=(0, 9)),
+        finished_trial(1, [0.5], minutes=(0, 2)),
+        finished_trial(2, [0.4], PRUNED, minutes=(2, 10)),
+        finished_trial(3, None, FAIL, minutes=(10, 11)),
+    ]
+    (axes,) = trial_plots.optimisation_history(trials, Maximize("val_accuracy")).axes
+    (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
+    assert best.get_xydata().tolist() == [[0, 0.5], [1, 0.9], [2, 0.9], [3, 0.9]]
+    (failed,) = [line for line in axes.lines if "failed" in str(line.get_label())]
+    assert list(failed.get_xdata()) == [3]
+
+
+def test_of_many_importances_the_greatest_are_shown_and_the_others_summed():
+    values = {f"p{n}": (20 - n) / 210 for n in range(20)}
+    (axes,) = trial_plots.importances(values).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["the 12 others\ntogether", *[f"p{n}" for n in reversed(range(8))]]
+    assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
 
 
 def trials_of(told, objective):
