@@ -109,7 +109,7 @@ def _rollback(options: argparse.Namespace) -> None:
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion.rollback import pull
+    from mnist_cnn.promotion.pull import pull
 
     print(pull(options.alias, options.to))
 

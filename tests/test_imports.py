@@ -82,6 +82,7 @@ ORDER = (
     "promotion.card",
     "promotion.promote",
     "promotion.rollback",
+    "promotion.pull",
     "serving.answers",
     "serving.ink",
     "serving.refusal",
