@@ -64,6 +64,7 @@ ORDER = (
     "report.listing",
     "progress",
     "run_search",
+    "registry.keras_file",
     "registry.store",
     "registry.models",
     "registry.aliases",

@@ -1,8 +1,6 @@
 """A model in a .keras file: loaded safely, checked, asked for predictions, and timed."""
 
-import json
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.image_files import Shape
+from mnist_cnn.registry.keras_file import read_config
 from mnist_cnn.training.fit import EVALUATION_BATCH_SIZE
 
 BATCH = 256  # images in the batch whose latency is measured
@@ -28,8 +27,10 @@ def load(path: Path) -> keras.Model:
         path: A .keras file.
 
     Raises:
-        UserError: The file is damaged, has a Lambda layer or another object that Keras alone does
-            not know, or its model does not map one image to the probabilities of classes.
+        UsageError: There is no such file.
+        UserError: The file is damaged or too large, has a Lambda layer or another object that Keras
+            alone does not know, or its model does not map one image to the probabilities of
+            classes.
     """
     _refuse_code(path)
     try:
@@ -121,14 +122,7 @@ def latency_ms(model: keras.Model, images: int) -> float:
 
 def _refuse_code(path: Path) -> None:
     """Refuse Lambda layers: even in safe mode, Keras loads one whose function has a name."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except Exception as error:  # zipfile, zlib and json each raise their own
-        raise UserError(f"the model {path} is damaged: {error}") from None
-    if _has_lambda(config):
+    if _has_lambda(read_config(path)):
         raise UserError(
             f"the model {path} has a Lambda layer, which is code of unknown origin, so it is not "
             "loaded; replace the layer with one of Keras's own"
@@ -136,11 +130,16 @@ def _refuse_code(path: Path) -> None:
 
 
 def _has_lambda(config: Any) -> bool:
-    if isinstance(config, dict):
-        return config.get("class_name") in ("Lambda", "__lambda__") or any(
-            _has_lambda(value) for value in config.values()
-        )
-    return isinstance(config, list) and any(_has_lambda(item) for item in config)
+    pending = [config]  # not a recursion, for which a configuration may be nested too deeply
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            if item.get("class_name") in ("Lambda", "__lambda__"):
+                return True
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+    return False
 
 
 def _is_shape(shape: Any, dimensions: int) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MODEL_FILE, checkpoints
 from mnist_cnn.registry import store
+from mnist_cnn.registry.keras_file import model_digest
 from mnist_cnn.tracking import tags
 
 KINDS = ("study", "trial", "confirmation")  # of the runs that have a model
@@ -206,24 +206,6 @@ def download_curves(client: MlflowClient, training: Run, folder: Path) -> None:
     run_id = training.info.run_id
     if any(file.path == "curves.png" for file in client.list_artifacts(run_id)):
         client.download_artifacts(run_id, "curves.png", str(folder))
-
-
-def model_digest(path: Path) -> str:
-    """Return the SHA-256 of the weights in a .keras file, in hexadecimal: which model it is.
-
-    The rest of the file differs each time that the same model is saved, because it has the date.
-
-    Raises:
-        UsageError: There is no such file.
-        UserError: The file is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return hashlib.sha256(archive.read("model.weights.h5")).hexdigest()
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except Exception as error:  # zipfile and zlib each raise their own
-        raise UserError(f"the model {path} is damaged: {error}") from None
 
 
 def _download(uri: str, folder: Path) -> Path | None:

@@ -163,6 +163,12 @@ def zip_of_something_else(path):
         archive.writestr("hello.txt", "hello")
 
 
+def deeply_nested(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", '{"config": ' * 600 + "0" + "}" * 600)
+        archive.writestr("model.weights.h5", b"")
+
+
 BAD = {
     "a lambda": (with_lambda, "Lambda"),
     "a named function": (with_a_named_function, "Lambda"),
@@ -170,6 +176,7 @@ BAD = {
     "a flipped byte": (flipped, "cannot load"),
     "no zip": (lambda path: path.write_text("hello"), "damaged"),
     "another zip": (zip_of_something_else, "damaged"),
+    "a deeply nested configuration": (deeply_nested, "cannot load"),
     "missing": (lambda path: None, "there is no file"),
     "another shape": (
         lambda path: classifier((32, 32, 3)).save(path),

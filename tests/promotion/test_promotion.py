@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -437,12 +438,14 @@ def bad(client, place, tmp_path_factory):
     eleven = keras.layers.Dense(11, "softmax")(keras.layers.Flatten()(inputs))
     keras.Model(inputs, eleven).save(folder / "eleven.keras")
     np.savez(folder / "colour.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([0, 1]))
+    with zipfile.ZipFile(folder / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(100 * 2**20), compresslevel=1)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     trial = {"kind": "trial", "journal": "tiny-1/trial-00099", "optuna.state": "PRUNED"}
     study = {"kind": "study"}
     for name, tags, status in [
         ("gone", trial, "KILLED"),
-        ("foreign", {}, "FINISHED"),
+        ("unknown", {}, "FINISHED"),
         ("failed", study, "FAILED"),  # of a search in which no trial completed
         ("running", study, "RUNNING"),
     ]:
@@ -462,12 +465,12 @@ CASES = [
     (["promote", "--run", "f" * 32], 2, "there is no run"),
     (["promote", "--run", "not/an/id"], 2, "there is no run"),
     (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
-    (["promote", "--run", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
+    (["promote", "--run", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
     (["promote", "--run", "{running}"], 1, "is not finished"),
     (["promote", "--run", "{eleven}"], 1, "11 classes"),
     (["replay", "f" * 32], 2, "there is no run"),
-    (["replay", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
+    (["replay", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["replay", "{failed}"], 1, "not a trial or a confirmation that trained"),
     (["promote", "--run", "{moved}"], 1, "the experiment's data set has changed"),
     (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
@@ -487,6 +490,7 @@ CASES = [
     (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "those of colour.npz are"),
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
+    (["evaluate", "--model", "{bomb.keras}", "--data", "tiny"], 1, "would unpack to 100 MiB"),
     (["evaluate", "--model", "{eleven.keras}", "--data", "tiny"], 1, "11 classes, mnist-first-600"),
     (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 2, "there is no file"),
 ]
