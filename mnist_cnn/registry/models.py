@@ -149,8 +149,30 @@ def _logged_file(
 
 def _local_file(run: Run) -> Path | None:
     """Return the model in the run's folder on this machine, if it is there."""
-    file = checkpoints() / run.data.tags.get(tags.JOURNAL, "") / MODEL_FILE
-    return file if file.is_file() else None
+    folder = own_folder(run.data.tags.get(tags.JOURNAL, ""))
+    if folder is None or not (folder / MODEL_FILE).is_file():
+        return None
+    return folder / MODEL_FILE
+
+
+def own_folder(tag: str) -> Path | None:
+    """Return the folder of a run's files on this machine.
+
+    Anybody can set a tag in MLflow, so it must not lead out of the project.
+
+    Args:
+        tag: The run's tag `journal`.
+
+    Returns:
+        The folder, with links resolved; None if it is not there or not in mlruns/checkpoints/.
+    """
+    root = checkpoints().resolve()
+    try:
+        folder = (root / tag).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # missing; a loop of links; not a path
+        return None
+    inside = folder.is_relative_to(root) and folder != root
+    return folder if inside and folder.is_dir() else None
 
 
 def from_version(

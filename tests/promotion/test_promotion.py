@@ -440,11 +440,14 @@ def bad(client, place, tmp_path_factory):
     np.savez(folder / "colour.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([0, 1]))
     with zipfile.ZipFile(folder / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(100 * 2**20), compresslevel=1)
+    (folder / "foreign").mkdir()
+    shutil.copy(folder / "good.keras", folder / "foreign" / MODEL_FILE)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     trial = {"kind": "trial", "journal": "tiny-1/trial-00099", "optuna.state": "PRUNED"}
     study = {"kind": "study"}
     for name, tags, status in [
         ("gone", trial, "KILLED"),
+        ("outside", {"kind": "trial", "journal": str(folder / "foreign")}, "FINISHED"),
         ("unknown", {}, "FINISHED"),
         ("failed", study, "FAILED"),  # of a search in which no trial completed
         ("running", study, "RUNNING"),
@@ -465,6 +468,7 @@ CASES = [
     (["promote", "--run", "f" * 32], 2, "there is no run"),
     (["promote", "--run", "not/an/id"], 2, "there is no run"),
     (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
+    (["promote", "--run", "{outside}"], 1, "has no model, or it is gone"),
     (["promote", "--run", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
     (["promote", "--run", "{running}"], 1, "is not finished"),
@@ -491,6 +495,7 @@ CASES = [
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
     (["evaluate", "--model", "{bomb.keras}", "--data", "tiny"], 1, "would unpack to 100 MiB"),
+    (["evaluate", "--model", "{outside}", "--data", "tiny"], 1, "has no model, or it is gone"),
     (["evaluate", "--model", "{eleven.keras}", "--data", "tiny"], 1, "11 classes, mnist-first-600"),
     (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 2, "there is no file"),
 ]
