@@ -7,7 +7,8 @@ study_run publishes a study when a search ends. What it calls, from the top down
     page                report.html, which holds all plots; its CSS is in `page_template`
     plots               which plots a study has, with their captions
     trial_plots         optimisation history, importances, learning curves
-    parameter_plots     parallel coordinates, slices; `parameter_axis` makes an axis of a parameter
+    parallel_coordinates, slices
+                        trials by their hyperparameters; `parameter_axis` is the axis of one
     study_plots         Pareto front, confirmations
     timeline            when each worker trained what
     confirmation_table  first scores beside scores on fresh seeds
