@@ -104,13 +104,13 @@ def _promote(options: argparse.Namespace) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion.champion import rollback
+    from mnist_cnn.promotion.rollback import rollback
 
     print(rollback())
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion.champion import pull
+    from mnist_cnn.promotion.pull import pull
 
     print(pull(options.alias, options.to))
 

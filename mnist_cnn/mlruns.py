@@ -37,14 +37,21 @@ def confirmation_folder(study_folder: Path, number: int, seed: int) -> Path:
     return study_folder / f"confirmation-{number:05d}-{seed}"
 
 
-def own_folder(key: str) -> Path | None:
-    """Return the folder that a `journal` tag in MLflow names, if it is one of a run here.
+def own_folder(tag: str) -> Path | None:
+    """Return the folder of a run's files on this machine.
 
-    Anybody who reaches MLflow can write its tags, so no path in one is trusted.
+    Anybody can set a tag in MLflow, so it must not lead out of the project.
+
+    Args:
+        tag: The run's tag `journal`.
 
     Returns:
-        The folder, all links resolved; None if it is not there or not below `checkpoints()`.
+        The folder, with links resolved; None if it is not there or not in mlruns/checkpoints/.
     """
     root = checkpoints().resolve()
-    folder = (root / key).resolve()
-    return folder if root in folder.parents and folder.is_dir() else None
+    try:
+        folder = (root / tag).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # missing; a loop of links; not a path
+        return None
+    inside = folder.is_relative_to(root) and folder != root
+    return folder if inside and folder.is_dir() else None

@@ -1,8 +1,6 @@
-"""A model in a .keras file: loaded safely, checked, asked for answers, and timed."""
+"""A model in a .keras file: loaded safely, checked, asked for predictions, and timed."""
 
-import json
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,16 +12,25 @@ from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.image_files import Shape
+from mnist_cnn.keras_file import read_config
 from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
 
-BATCH = 256  # images of the batch whose time is measured
+BATCH = 256  # images in the batch whose latency is measured
+WARM_UP_CALLS = 3
+TIMED_CALLS, TIMED_BATCH_CALLS = 50, 15
 
 
 def load(path: Path) -> keras.Model:
-    """The classifier of images in a .keras file; no code in the file is run.
+    """Load an image classifier. No code in the file is run.
 
-    Raises UserError if the file is damaged, holds a Lambda layer or anything else that Keras alone
-    does not know, or is no model from one image to the probabilities of classes.
+    Args:
+        path: A .keras file.
+
+    Raises:
+        UsageError: There is no such file.
+        UserError: The file is damaged or too large, has a Lambda layer or another object that Keras
+            alone does not know, or its model does not map one image to the probabilities of
+            classes.
     """
     _refuse_code(path)
     try:
@@ -32,22 +39,29 @@ def load(path: Path) -> keras.Model:
         reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise UserError(f"cannot load the model {path}: {reason}") from None
     if not isinstance(model, keras.Model):
-        raise UserError(f"{path} holds a {type(model).__name__}, not a model")
-    takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not (_is_shape(takes, 4) and _is_shape(gives, 2)):
+        raise UserError(f"{path} has a {type(model).__name__}, not a model")
+    inputs, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not (_is_shape(inputs, 4) and _is_shape(outputs, 2)):
         raise UserError(
-            f"the model {path} maps {takes} to {gives}; wanted is (None, height, width, channels) "
-            "to (None, classes)"
+            f"the model {path} maps {inputs} to {outputs}; wanted is (None, height, width, "
+            "channels) to (None, classes)"
         )
-    # XLA, which compiling for "auto" turns on, would take seconds and answer in no less time.
+    # XLA, which "auto" would turn on, takes seconds to compile and predicts no faster.
     model.jit_compile = False
     return model
 
 
 def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int | None) -> None:
-    """Raise UserError if `model` takes other images, or knows other classes, than the data `name`.
+    """Check that a model fits the images.
 
-    None for either stands for data that are made or checked to fit when they are read.
+    Args:
+        model: The model.
+        name: What the images are called in messages.
+        shape: Of one image; None if images are converted when they are read.
+        classes: How many; None if labels are checked when they are read.
+
+    Raises:
+        UserError: The model has another input shape or another number of classes.
     """
     if shape is not None and shape_of(model) != shape:
         raise UserError(
@@ -58,66 +72,78 @@ def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int 
 
 
 def shape_of(model: keras.Model) -> Shape:
-    """(height, width, channels) of the images that the model takes."""
+    """Return the shape of one input image."""
     height, width, channels = model.input_shape[1:]
     return height, width, channels
 
 
 def classes_of(model: keras.Model) -> int:
-    """The number of classes that the model tells apart."""
+    """Return the number of classes."""
     return int(model.output_shape[1])
 
 
-def answer(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The model's probabilities of shape (n, classes) for images of shape (n, *shape_of(model)).
+def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probabilities that a model predicts.
 
-    Raises UserError if they are none: not finite, not in [0, 1], or not of sum 1.
+    Args:
+        model: The model.
+        x: Images of shape (n, height, width, channels).
+
+    Returns:
+        An array of shape (n, classes).
+
+    Raises:
+        UserError: The outputs are not finite, not in [0, 1], or do not sum to 1 for each image.
     """
-    given = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
-    probabilities = np.asarray(given, dtype=np.float64)
+    outputs = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    probabilities = np.asarray(outputs, dtype=np.float64)
     sums = probabilities.sum(axis=1)
     if not (probabilities.min() >= -1e-6 and np.abs(sums - 1).max() < 1e-2):  # false for NaN
         raise UserError(
-            "the model's outputs are no probabilities: they sum to "
+            "the model's outputs are not probabilities: they sum to "
             f"{sums.min():.3g} to {sums.max():.3g} for an image"
         )
     return probabilities
 
 
 def latency_ms(model: keras.Model, images: int) -> float:
-    """The median time in milliseconds to answer `images` images at once, after warming up.
+    """Return the median time in milliseconds to predict a batch, after a warm-up.
 
-    Measured as a server would ask: `predict_on_batch` on an array in memory.
+    It is measured as a server predicts: `predict_on_batch` on an array in memory.
+
+    Args:
+        model: The model.
+        images: The size of the batch.
     """
     x = np.random.default_rng(0).random((images, *shape_of(model)), dtype=np.float32)
-    return _median_ms(lambda: model.predict_on_batch(x), 50 if images == 1 else 15)
+    calls = TIMED_CALLS if images == 1 else TIMED_BATCH_CALLS
+    return _median_ms(lambda: model.predict_on_batch(x), calls)
 
 
 def _refuse_code(path: Path) -> None:
-    """Keras loads a Lambda layer in safe mode if its function has a name; here none passes."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except Exception as error:  # zipfile, zlib and json each raise their own
-        raise UserError(f"the model {path} is damaged: {error}") from None
-    if _has_lambda(config):
+    """Refuse Lambda layers: even in safe mode, Keras loads one whose function has a name."""
+    if _has_lambda(read_config(path)):
         raise UserError(
-            f"the model {path} holds a Lambda layer, which is code of unknown origin; it is not "
-            "loaded. Build the layer from Keras's own"
+            f"the model {path} has a Lambda layer, which is code of unknown origin, so it is not "
+            "loaded; replace the layer with one of Keras's own"
         )
 
 
 def _has_lambda(config: Any) -> bool:
-    if isinstance(config, dict):
-        return config.get("class_name") in ("Lambda", "__lambda__") or any(
-            _has_lambda(value) for value in config.values()
-        )
-    return isinstance(config, list) and any(_has_lambda(item) for item in config)
+    pending = [config]  # not a recursion, for which a configuration may be nested too deeply
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            if item.get("class_name") in ("Lambda", "__lambda__"):
+                return True
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+    return False
 
 
 def _is_shape(shape: Any, dimensions: int) -> bool:
+    """Return whether `shape` is a batch of arrays of one size."""
     return (
         isinstance(shape, tuple)
         and len(shape) == dimensions
@@ -126,11 +152,11 @@ def _is_shape(shape: Any, dimensions: int) -> bool:
 
 
 def _median_ms(call: Callable[[], Any], times: int) -> float:
-    def once() -> float:
+    for _ in range(WARM_UP_CALLS):
+        call()
+    measured = []
+    for _ in range(times):
         start = time.perf_counter()
         call()
-        return 1000 * (time.perf_counter() - start)
-
-    for _ in range(3):
-        once()
-    return median(once() for _ in range(times))
+        measured.append(1000 * (time.perf_counter() - start))
+    return median(measured)

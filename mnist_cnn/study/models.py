@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
+from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
-from mnist_cnn.model_file import model_digest
 from mnist_cnn.study.study import MODELS_KEPT, Study
 from mnist_cnn.tracking.journal import Journal
 

@@ -20,8 +20,8 @@ from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
-from mnist_cnn.model_file import model_digest
 from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening

@@ -123,7 +123,7 @@ def test_a_reader_that_has_read_enough_is_no_error():
     """As `| head` is; the interpreter too has nothing to say when it ends."""
     ours, theirs = os.pipe()
     os.close(ours)
-    ask = "from mnist_cnn.report.wording import show; show('line\\n' * 100_000)"
+    ask = "from mnist_cnn.report.text import print_text; print_text('line\\n' * 100_000)"
     done = subprocess.run([sys.executable, "-c", ask], stdout=theirs, stderr=subprocess.PIPE)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (0, b"")

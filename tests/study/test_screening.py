@@ -111,8 +111,8 @@ def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_
     code, _, err = Search(root, experiment="screened").finish()
     assert code == 1
     told = err.splitlines()[-1]
-    assert "screened-1: configurations looked at: 1, tried in full: none; " in told
-    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` more than 1 goes on" in told
+    assert "screened-1: configurations screened: 1, trained in full: none; " in told
+    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` and more than 1" in told
     search = Search(root, "--study", "screened-1", "--trials", "6", experiment="screened")
     code, _, err = search.finish()
     assert code == 0, err

@@ -34,6 +34,7 @@ REASONS = ("TrainingFailed: the loss became nan in epoch 1", "ValueError: <b>no<
 
 
 ACCURACY = (Maximize("val_accuracy"),)
+RATE = FloatDistribution(1e-4, 1e-1, log=True)
 
 
 def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storage=None):
@@ -241,3 +242,50 @@ def confirm_trial(study, number, seed, score):
 
 def _ms(minute):
     return int((BEGIN + timedelta(minutes=minute)).timestamp() * 1000)
+
+
+# What each trial reported, how it ended, and its parameters.
+SMALL_STUDIES = {
+    "none at all": [],
+    "none complete": [([0.3], PRUNED, {"rate": 0.01}), ([], FAIL, {"rate": 0.02})],
+    "one trial": [([0.5, 0.7], COMPLETE, {"rate": 0.01})],
+    "all equal": [([0.5, 0.5], COMPLETE, {"rate": 0.01})] * 12,
+    "without parameters": [([0.5, 0.5 + n / 100], COMPLETE, {}) for n in range(9)],
+    "one parameter": [([0.5 + n / 100], COMPLETE, {"rate": 10 ** (-1 - n / 4)}) for n in range(9)],
+    "no numbers": [([math.nan, 0.1 * n], COMPLETE, {"rate": 0.01 + n / 100}) for n in range(4)]
+    + [([math.nan], PRUNED, {"rate": 0.01}), ([0.2, math.inf], COMPLETE, {"rate": 0.01})],
+    "infinite only": [([math.inf], COMPLETE, {"rate": 0.01 * n + 0.01}) for n in range(4)],
+    "a hundred parameters": [
+        ([n / 10], COMPLETE, {f"a_rather_long_name/{p}": 0.001 * (n + p + 1) for p in range(100)})
+        for n in range(9)
+    ],
+    "nothing in common": [([n / 10], COMPLETE, {f"p{n}": 0.01}) for n in range(9)],
+}
+
+
+def study_with(folder, told, objective):
+    """A study with the trials of one of `SMALL_STUDIES`."""
+    study = made_study(folder, objectives=(objective,))
+    for number, (reported, state, params) in enumerate(told):
+        last = reported[-1] if reported and not math.isnan(reported[-1]) else None
+        study.trials.optuna_study.add_trial(
+            finished_trial(
+                number,
+                None if state == FAIL or last is None else [last],
+                state,
+                params=params,
+                domains=dict.fromkeys(
+                    params, RATE if "rate" in params else FloatDistribution(0, 1)
+                ),
+                reported=reported,
+                minutes=(number, number + 1),
+            )
+        )
+        write_journal(
+            study.trials.folder(number),
+            {"kind": "trial", "optuna.trial": str(number)},
+            [(number, number + 1)],
+            values=params,
+            state=state.name,
+        )
+    return study

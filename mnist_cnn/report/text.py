@@ -1,4 +1,4 @@
-"""Values as people read them, in tables and pages, and how text gets to the terminal."""
+"""Values as text, for tables, pages and the terminal."""
 
 import math
 import os
@@ -13,7 +13,7 @@ STATE_WORDS = {state: state.name.lower() for state in TrialState} | {TrialState.
 
 
 def number(value: float) -> str:
-    """An objective's value: four places, more where it is small, none where it is large."""
+    """Format a value of an objective: 0.9876, or 1.23e-05 if small, or 12,345 if large."""
     if not math.isfinite(value):
         return str(value)
     if abs(value) >= 1000:
@@ -22,27 +22,27 @@ def number(value: float) -> str:
 
 
 def difference(value: float) -> str:
-    """A difference of two values of an objective, with its sign."""
+    """Format the difference of two values of an objective, with its sign."""
     return f"{value:+.4f}" if 0.001 <= abs(value) < 1000 else f"{value:+.2g}"
 
 
 def short(value: Any) -> str:
-    """A hyperparameter's value."""
+    """Format the value of a hyperparameter."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def fresh_seeds(count: int | str) -> str:
-    """A number of seeds, as 2 fresh seeds."""
+    """Format a number of fresh seeds, such as `2 fresh seeds`."""
     return f"{count} fresh seed" if str(count) == "1" else f"{count} fresh seeds"
 
 
-def configuration(values: Mapping[str, Any]) -> str:
-    """Hyperparameters in one line."""
+def in_one_line(values: Mapping[str, Any]) -> str:
+    """Format a configuration, such as `units=64, rate=0.001`."""
     return ", ".join(f"{name}={short(value)}" for name, value in values.items())
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two greatest units, as 1 h 05 min."""
+    """Format a time span in its two largest units, such as `1 h 05 min`."""
     whole = round(seconds)
     if whole < 100:
         return f"{seconds:.0f} s"
@@ -51,14 +51,14 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
 
 
-def moment(seconds: float) -> str:
-    """A moment, given in seconds since 1970, in local time."""
+def local_time(seconds: float) -> str:
+    """Format seconds since 1970 as a date and time in the local time zone."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
-def show(text: str) -> None:
-    """Print a text; a reader that goes away before its end, as `| head` does, is no error."""
+def print_text(text: str) -> None:
+    """Print a text. It is no error if the reader stops early, as `| head` does."""
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # Python would complain once more when it closes the output
+    except BrokenPipeError:  # Python would fail again when it flushes the output at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

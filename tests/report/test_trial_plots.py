@@ -3,12 +3,13 @@
 import numpy as np
 import optuna
 import pytest
+from made_study import finished_trial
 from matplotlib import image
 from optuna.trial import TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.experiment import Maximize, Minimize
-from mnist_cnn.report import trial_figures
+from mnist_cnn.report import trial_plots
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -26,7 +27,7 @@ STUDIES = {
     + [([0.5, 0.6], COMPLETE) for _ in range(5)],
 }
 OBJECTIVES = [Maximize("val_accuracy"), Minimize("val_loss")]
-PICTURES = [trial_figures.optimisation_history, trial_figures.learning_curves]
+PICTURES = [trial_plots.optimisation_history, trial_plots.learning_curves]
 
 
 @pytest.mark.parametrize("draw", PICTURES, ids=lambda draw: draw.__name__)
@@ -51,7 +52,7 @@ def test_a_picture_of_trials_is_drawn_and_labelled(name, draw, tmp_path):
 )
 def test_the_history_shows_every_value_and_the_best_so_far(objective, values, incumbents):
     trials = trials_of([([value], COMPLETE) for value in values], objective)
-    (axes,) = trial_figures.optimisation_history(trials, objective).axes
+    (axes,) = trial_plots.optimisation_history(trials, objective).axes
     (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
     assert best.get_ydata().tolist() == incumbents
     dots = np.concatenate([dots.get_offsets() for dots in axes.collections])
@@ -60,7 +61,7 @@ def test_the_history_shows_every_value_and_the_best_so_far(objective, values, in
 
 def test_the_history_counts_each_kind_of_trial():
     trials = trials_of(STUDIES["all kinds"], OBJECTIVES[0])
-    (axes,) = trial_figures.optimisation_history(trials, OBJECTIVES[0]).axes
+    (axes,) = trial_plots.optimisation_history(trials, OBJECTIVES[0]).axes
     words = [text.get_text() for text in axes.get_legend().get_texts()]
     assert words[:2] == ["complete (2)", "pruned (1)"]
 
@@ -68,7 +69,7 @@ def test_the_history_counts_each_kind_of_trial():
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.direction)
 def test_the_learning_curves_mark_that_of_the_best_trial(objective):
     trials = trials_of(STUDIES["all kinds"], objective)
-    (axes,) = trial_figures.learning_curves(trials, objective).axes
+    (axes,) = trial_plots.learning_curves(trials, objective).axes
     best = STUDIES["all kinds"][3 if objective.direction == "maximize" else 0][0]
     (drawn,) = [line for line in axes.lines if list(line.get_ydata()) == best]
     others = [line for line in axes.lines if line is not drawn and len(line.get_xdata())]
@@ -89,12 +90,34 @@ def test_hopeless_values_do_not_press_the_others_into_one_line():
     "values", [{"units": 0.75, "rate": 0.25}, {"units": 1.0}], ids=["two", "one"]
 )
 def test_importances_name_every_hyperparameter_the_greatest_on_top(values, tmp_path):
-    figure = trial_figures.importances(values)
+    figure = trial_plots.importances(values)
     (axes,) = figure.axes
     assert axes.get_title() and "importance" in axes.get_xlabel()
     assert [label.get_text() for label in axes.get_yticklabels()] == list(values)[::-1]
     assert [bar.get_width() for bar in axes.patches] == list(values.values())[::-1]
     assert_is_a_picture(figure, tmp_path / "picture.png")
+
+
+def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_end():
+    trials = [
+        finished_trial(0, [0.9], minutes=(0, 9)),
+        finished_trial(1, [0.5], minutes=(0, 2)),
+        finished_trial(2, [0.4], PRUNED, minutes=(2, 10)),
+        finished_trial(3, None, FAIL, minutes=(10, 11)),
+    ]
+    (axes,) = trial_plots.optimisation_history(trials, Maximize("val_accuracy")).axes
+    (best,) = [line for line in axes.lines if line.get_label() == "best so far"]
+    assert best.get_xydata().tolist() == [[0, 0.5], [1, 0.9], [2, 0.9], [3, 0.9]]
+    (failed,) = [line for line in axes.lines if "failed" in str(line.get_label())]
+    assert list(failed.get_xdata()) == [3]
+
+
+def test_of_many_importances_the_greatest_are_shown_and_the_others_summed():
+    values = {f"p{n}": (20 - n) / 210 for n in range(20)}
+    (axes,) = trial_plots.importances(values).axes
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["the 12 others\ntogether", *[f"p{n}" for n in reversed(range(8))]]
+    assert sum(bar.get_width() for bar in axes.patches) == pytest.approx(1)
 
 
 def trials_of(told, objective):

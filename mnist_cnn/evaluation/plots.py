@@ -1,4 +1,4 @@
-"""The pictures of an evaluation. Each function returns a Matplotlib figure."""
+"""The plots and image grids of an evaluation. Each function returns a Matplotlib figure."""
 
 from pathlib import Path
 
@@ -11,32 +11,36 @@ from mnist_cnn.charts.style import save
 from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
 ROWS, COLUMNS = 3, 5  # of a grid of images
-MAX_CLASSES = 20  # with more, the counts in the confusion matrix could not be read
+MAX_CLASSES = 20  # with more, the counts in the confusion matrix would be illegible
 
-Labels = NDArray[np.integer]
-Probabilities = NDArray[np.float64]
+Pixels = NDArray[np.float32]  # in [0, 1], of shape (n, height, width, channels)
+Labels = NDArray[np.integer]  # class indices, of shape (n,)
+Probabilities = NDArray[np.float64]  # of shape (n, classes)
 
 
-def draw(
-    x: NDArray[np.float32], labels: Labels, probabilities: Probabilities, data: str, folder: Path
-) -> None:
-    """Write all pictures of a model's answers to `folder`.
+def draw(x: Pixels, labels: Labels, probabilities: Probabilities, data: str, folder: Path) -> None:
+    """Write all figures of a model's predictions to a folder.
 
-    x: (n, height, width, channels) in [0, 1]; probabilities: (n, classes); data: name in titles.
+    Args:
+        x: The images.
+        labels: Their classes.
+        probabilities: The predictions.
+        data: The name of the images, for titles.
+        folder: The folder. It is created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {
+    figures = {
         "confusion.png": confusion_matrix(labels, probabilities, data),
         "reliability.png": reliability(labels, probabilities, data),
         "predictions.png": predictions(x, labels, probabilities, data),
         "worst_mistakes.png": worst_mistakes(x, labels, probabilities, data),
     }
-    for name, figure in pictures.items():
+    for name, figure in figures.items():
         save(figure, folder / name)
 
 
 def confusion_matrix(labels: Labels, probabilities: Probabilities, data: str) -> Figure:
-    """How often each class was taken for which; colour shows the share of the actual class."""
+    """Plot how often each class was predicted as which; a colour is a share of the actual class."""
     classes = probabilities.shape[1]
     counts = confusion(probabilities.argmax(axis=1), labels, classes)
     mistakes = int(counts.sum() - counts.trace())
@@ -44,7 +48,7 @@ def confusion_matrix(labels: Labels, probabilities: Probabilities, data: str) ->
     axes = figure.subplots()
     axes.set_title(f"Confusion matrix on {data}: {mistakes} of {counts.sum():,} images wrong")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The root lifts a single mistake in a thousand images out of the white.
+    # The square root makes one mistake in a thousand images visible.
     image = axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=axes, label="share of the actual class")
     ticks = np.array([0, 0.01, 0.1, 0.25, 0.5, 1])
@@ -62,7 +66,7 @@ def confusion_matrix(labels: Labels, probabilities: Probabilities, data: str) ->
 
 
 def reliability(labels: Labels, probabilities: Probabilities, data: str) -> Figure:
-    """Accuracy by confidence beside the diagonal of a calibrated model, and how many images."""
+    """Plot accuracy by confidence, with the diagonal of a calibrated model, above a histogram."""
     bins = calibration(probabilities, labels)
     width = 1 / len(bins)
     centres = (np.arange(len(bins)) + 0.5) * width
@@ -80,7 +84,7 @@ def reliability(labels: Labels, probabilities: Probabilities, data: str) -> Figu
         label="mean confidence",
     )
     upper.plot([0, 1], [0, 1], color="grey", linestyle="--", label="perfectly calibrated")
-    upper.set_ylabel("share of right answers")
+    upper.set_ylabel("share of correct predictions")
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1.02)
     upper.legend(loc="upper left")
@@ -94,28 +98,26 @@ def reliability(labels: Labels, probabilities: Probabilities, data: str) -> Figu
     return figure
 
 
-def predictions(
-    x: NDArray[np.float32], labels: Labels, probabilities: Probabilities, data: str
-) -> Figure:
-    """The first images with the predicted and the actual class."""
+def predictions(x: Pixels, labels: Labels, probabilities: Probabilities, data: str) -> Figure:
+    """Show the first images with their predicted and actual class."""
     shown = np.arange(min(ROWS * COLUMNS, len(labels)))
     title = f"The first {len(shown)} images of {data}: predicted and actual class"
     return _grid(x, labels, probabilities, shown, title)
 
 
-def worst_mistakes(
-    x: NDArray[np.float32], labels: Labels, probabilities: Probabilities, data: str
-) -> Figure:
-    """The wrongly answered images to whose actual class the model gave least."""
+def worst_mistakes(x: Pixels, labels: Labels, probabilities: Probabilities, data: str) -> Figure:
+    """Show the mistakes in which the actual class got the lowest probability."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     order = np.argsort(probabilities[wrong, labels[wrong]], kind="stable")
     shown = wrong[order][: ROWS * COLUMNS]
+    if not len(wrong):
+        return _grid(x, labels, probabilities, shown, f"No mistake on {data}")
     title = f"The {len(shown)} worst of {len(wrong)} mistakes on {data}"
-    return _grid(x, labels, probabilities, shown, title if len(wrong) else f"No mistake on {data}")
+    return _grid(x, labels, probabilities, shown, title)
 
 
 def _grid(
-    x: NDArray[np.float32],
+    x: Pixels,
     labels: Labels,
     probabilities: Probabilities,
     shown: NDArray[np.integer],
@@ -127,24 +129,23 @@ def _grid(
     for axes in grid[len(shown) :]:
         axes.axis("off")
     for axes, index in zip(grid, shown, strict=False):
-        chances = probabilities[index]
-        answer, actual = int(chances.argmax()), int(labels[index])
-        _show(axes, x[index])
-        mistaken = f" ({_percent(chances[actual])})" if answer != actual else ""
-        axes.set_title(
-            f"predicted {answer} ({_percent(chances[answer])})\nactual {actual}{mistaken}",
-            fontsize=9,
-            color="tab:red" if mistaken else "black",
-        )
+        given = probabilities[index]
+        predicted, actual = int(given.argmax()), int(labels[index])
+        _show_image(axes, x[index])
+        text = f"predicted {predicted} ({_percent(given[predicted])})\nactual {actual}"
+        if predicted != actual:
+            text += f" ({_percent(given[actual])})"
+        color = "black" if predicted == actual else "tab:red"
+        axes.set_title(text, fontsize=9, color=color)
     figure.supxlabel(
-        f"{x.shape[1]}x{x.shape[2]} pixels; in brackets the probability that the model gave; "
-        "mistakes are red",
+        f"{x.shape[1]}x{x.shape[2]} pixels; in brackets the predicted probability; mistakes are "
+        "red",
         fontsize=9,
     )
     return figure
 
 
-def _show(axes: Axes, image: NDArray[np.float32]) -> None:
+def _show_image(axes: Axes, image: Pixels) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("0.85")
     if image.shape[-1] == 3:
@@ -154,7 +155,7 @@ def _show(axes: Axes, image: NDArray[np.float32]) -> None:
 
 
 def _percent(share: float) -> str:
-    """A share in three places, never rounded up to certainty or down to impossibility."""
+    """Format a share with one decimal; it is never rounded to 0 or 100 %."""
     if share >= 0.9995:
         return ">99.9 %"
     return f"{100 * share:.1f} %" if share >= 0.0005 else "<0.1 %"
