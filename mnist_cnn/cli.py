@@ -90,6 +90,18 @@ def _trials(options: argparse.Namespace) -> None:
     show_trials(options.experiment, options.study, options.storage, options.form)
 
 
+def _studies(options: argparse.Namespace) -> None:
+    from mnist_cnn.report.studies import show_studies
+
+    show_studies(options.storage)
+
+
+def _delete(options: argparse.Namespace) -> None:
+    from mnist_cnn.delete_study import delete_study
+
+    print(delete_study(options.study, options.storage, options.force))
+
+
 def _promote(options: argparse.Namespace) -> None:
     if options.force != (options.reason is not None):
         raise UsageError('--force and --reason "…" go together: the reason is recorded')
@@ -180,6 +192,14 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
     verb.set_defaults(form="table")
 
+    verb = _verb(verbs, "studies", _studies, "all studies, with state, best value and size")
+    _storage_option(verb)
+
+    verb = _verb(verbs, "delete", _delete, "delete a study: in Optuna, in MLflow and on the disk")
+    verb.add_argument("study", metavar="STUDY", help="its name, as mnist-1")
+    verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
+    _storage_option(verb)
+
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
@@ -225,6 +245,10 @@ def _verb(
 def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--study", help="a study by name, as mnist-1; default: the newest")
+    _storage_option(parser)
+
+
+def _storage_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--storage", metavar="URL", help="of Optuna; default: in mlruns/")
 
 

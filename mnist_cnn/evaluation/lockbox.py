@@ -1,7 +1,8 @@
 """The test set's lockbox: each opening is recorded on the model's run before it happens.
 
 A test set that is used often becomes a second validation set. Nobody is kept from opening it, but
-everybody sees who opened it, when, for which verb, and how many times for this model.
+everybody sees who opened it, when, for which verb, and how many times: for this model, and for all
+models together, since whoever tests ten models and keeps the best has chosen on the test set.
 """
 
 import json
@@ -30,12 +31,14 @@ class Opening:
         data: The name of the data set.
         user: Who opened it.
         count: How many openings there are for the model, including this one.
+        total: How many there are of the data set for all models, including this one.
         run_id: The run on which it is recorded.
     """
 
     data: str
     user: str
     count: int
+    total: int
     run_id: str
 
     @property
@@ -43,7 +46,7 @@ class Opening:
         """The opening in one line."""
         return (
             f"test set of {self.data} opened by {self.user}, the {ordinal(self.count)} time for "
-            f"this model; recorded on run {self.run_id}"
+            f"this model and the {ordinal(self.total)} in all; recorded on run {self.run_id}"
         )
 
 
@@ -82,10 +85,14 @@ def record(
     # With microseconds, two openings at once have two names.
     time = datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
     new_tags = {f"{OPENED}{time}Z": json.dumps(opening), MODEL_DIGEST: model.digest}
+    # The number follows; the tag is there at once, since openings are found by it.
+    new_tags |= {OPENINGS: client.get_run(run_id).data.tags.get(OPENINGS, "0")}
     client.log_batch(run_id, tags=[RunTag(name, text) for name, text in new_tags.items()])
-    count = sum(_openings(client, known, model.digest) for known in {run_id, *tested})
+    openings = _openings(client)
+    count = sum(known["model"] == model.digest for known in openings)
+    total = sum(known["digest"] == data.digest for known in openings)
     client.set_tag(run_id, OPENINGS, str(count))
-    return Opening(data.name, user(), count, run_id)
+    return Opening(data.name, user(), count, total, run_id)
 
 
 def _run_of_file(client: MlflowClient, model: FoundModel, weights: str, tested: list[str]) -> str:
@@ -105,8 +112,12 @@ def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
     return [run.info.run_id for run in runs]
 
 
-def _openings(client: MlflowClient, run_id: str, digest: str) -> int:
-    """Return how many openings for this model are recorded on a run."""
-    run_tags = client.get_run(run_id).data.tags
-    openings = [json.loads(text) for name, text in run_tags.items() if name.startswith(OPENED)]
-    return sum(opening["model"] == digest for opening in openings)
+def _openings(client: MlflowClient) -> list[dict[str, str]]:
+    """Return all openings that are recorded in MLflow, of any model and data set."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [
+        json.loads(text)
+        for run in client.search_runs(experiments, f"tags.`{OPENINGS}` LIKE '%'")
+        for name, text in run.data.tags.items()
+        if name.startswith(OPENED)
+    ]

@@ -137,7 +137,7 @@ def promoted(place, searched):
 
 def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
     assert (promoted.returncode, promoted.stderr) == (0, "")  # nothing of TensorFlow either
-    assert "opened by ada, the first time for this model" in promoted.stdout
+    assert "opened by ada, the first time for this model and the first in all" in promoted.stdout
     assert "of 500 images, 95 % interval" in promoted.stdout
     assert "champion is now version 1" in promoted.stdout
     version = store.version(client, "champion")
