@@ -20,7 +20,7 @@ ORDER = (
     "keras_file",
     "mlruns",
     "datasets",
-    "space",
+    "sources",
     "experiment",
     "fingerprint",
     "plan",

@@ -15,12 +15,12 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from mnist_cnn import space
+from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training import architecture
@@ -129,7 +129,7 @@ class Run:
             "multiply_accumulates": architecture.multiply_accumulates(model),
         }
         self.start(dict(hp.values), architecture.in_words(model), size)
-        self._write_file(SPACE_FILE, lambda path: path.write_text(self._space(), "utf-8"))
+        self._write_file(SOURCES_FILE, lambda path: path.write_text(self._sources(), "utf-8"))
         _refuse_what_does_not_fit(model, self.experiment.batch_size)
         return model, size
 
@@ -183,8 +183,9 @@ class Run:
         replace_file(self.journal.folder / name, write)
         self.journal.write("artifact", path=name)
 
-    def _space(self) -> str:
-        return space.text(self.experiment.space)
+    def _sources(self) -> str:
+        found = sources.sources_of(self.experiment.space, self.experiment.dataset)
+        return json.dumps({name: asdict(source) for name, source in found.items()}, indent=1)
 
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
         """Open the run in the journal, or open it again after an interruption.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.plan import Plan
+from mnist_cnn.sources import Source
 from mnist_cnn.training.replayed import Replayed
 
 
@@ -54,10 +55,10 @@ def again(
     experiment_name: str,
     recipe: dict[str, Any],
     epochs: int | None,
-    source: Path | None,
+    modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
     """Train once more what a run's recipe says."""
     from mnist_cnn.training.repeat import run_again
 
-    return run_again(experiment_name, recipe, epochs, source, folder)
+    return run_again(experiment_name, recipe, epochs, modules, folder)
