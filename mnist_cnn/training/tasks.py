@@ -37,11 +37,11 @@ def computes_on_gpu() -> bool:
     return on_gpu()
 
 
-def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> None:
-    """Run a trial, or a confirmation of one, to its end."""
+def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> bool:
+    """Run a trial, or a confirmation, to its end; returns whether the sampler has no more."""
     from mnist_cnn.training.trial import run_trial
 
-    run_trial(experiment_name, study_name, storage, number, folder)
+    return run_trial(experiment_name, study_name, storage, number, folder)
 
 
 def export(model_file: Path, folder: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 import mnist_cnn
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.evaluation import plots, saved_model
+from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import find
 from mnist_cnn.evaluation.evaluate import correct, evaluate, examine
+from mnist_cnn.training import saved_model
 
 
 def classifier(shape=(28, 28, 1), classes=10, activation="softmax"):
