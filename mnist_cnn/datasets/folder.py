@@ -1,0 +1,133 @@
+"""A folder of pictures, a sub-folder for each class."""
+
+from pathlib import Path
+
+from mnist_cnn.datasets.dataset import Dataset
+from mnist_cnn.datasets.labels import in_order
+from mnist_cnn.datasets.naming import printable, some
+from mnist_cnn.datasets.picture_files import Labelled, look_at, of_files
+from mnist_cnn.datasets.roles import role_of, settle
+from mnist_cnn.datasets.tree import files_in, files_under, folders_in, is_picture, root_of, shown
+from mnist_cnn.errors import UsageError
+
+_WANTED = "wanted is a sub-folder of pictures for each class, or a table of `image,label`"
+
+
+def folder(
+    path: str | Path,
+    size: int | tuple[int, int] | None = None,
+    unreadable: list[str] | None = None,
+) -> Dataset:
+    """Pictures in a sub-folder for each class, which names it.
+
+    `train` and `test` may stand above the classes. What is in `validation` is for training too,
+    where there is `test`, as a search validates on some of it, and to test on where there is none.
+    Without any of them about a fifth of the pictures is set aside to test on.
+
+    Read are PNG, JPEG, WebP, BMP, TIFF, GIF, PPM; what is transparent becomes paper, photos are
+    turned upright, and if no picture has a colour, all are grey. Pictures are in the order of their
+    contents' hashes, so their files' names count for nothing.
+
+    Args:
+        path: the folder.
+        size: what the pictures are fitted into, as a side or (height, width), proportions kept;
+            by default their most frequent size, or 256 pixels a side if that is larger.
+        unreadable: gets a line on each picture that cannot be read, which is left out; with None
+            such a picture is refused.
+
+    Raises:
+        UsageError: for a folder without classes, a picture that cannot be read or has changed since
+            it was first looked at, and a link out of the folder or in a circle.
+    """
+    root = root_of(path)
+    if not root.is_dir():
+        raise UsageError(f"{shown(root)} is no folder; {_WANTED}")
+    train_folders, test_folders, notes = _parts(_without_wrapping(root), root)
+    train = _classes(train_folders, root)
+    test = _classes(test_folders, root)
+    names = in_order([*train, *test])
+    found = [_look(classes, root, unreadable, notes) for classes in (train, test)]
+    if not found[0].files + found[1].files:
+        raise UsageError(f"{shown(root)} has no pictures that can be read; {_WANTED}")
+    return of_files(
+        printable(root.name) or "root",
+        names,
+        found[0],
+        found[1] if test_folders else None,
+        (size, size) if isinstance(size, int) else size,
+        notes,
+    )
+
+
+def _without_wrapping(top: Path) -> Path:
+    """The folder itself, or the one that it only wraps, as archives do when they are unpacked."""
+    root = top
+    while len(inner := folders_in(top, root)) == 1 and not _has_pictures(top, root):
+        if _has_pictures(inner[0], root) or not folders_in(inner[0], root):
+            break
+        top = inner[0]
+    return top
+
+
+def _parts(top: Path, root: Path) -> tuple[list[Path], list[Path], list[str]]:
+    """The folders that hold the classes to train on, those to test on, and remarks."""
+    folders = folders_in(top, root)
+    notes = _left_beside(top, root)
+    roles: dict[str, list[Path]] = {}
+    for path in folders:
+        if role := role_of(path.name):
+            roles.setdefault(role, []).append(path)
+    named = [path for paths in roles.values() for path in paths]
+    flat = [path for path in named if _has_pictures(path, root)]
+    if "train" not in roles or (flat and len(roles) == 1):  # then `train` is a class, as a bus is
+        return [top], [], notes
+    if flat:
+        raise UsageError(
+            f"{shown(flat[0], root)} has pictures that are in no sub-folder for their class; put "
+            "them there, or take them away"
+        )
+    others = [printable(path.name) for path in folders if path not in named]
+    if others:
+        notes.append(f"left out, as it is beside the training part: {some(others)}")
+    part, more = settle(roles, shown(roles.get("validation", [top])[0], root))
+    folders_of = {"train": roles["train"], "test": roles.get("test", [])}
+    folders_of[part] = folders_of[part] + roles.get("validation", [])
+    return folders_of["train"], folders_of["test"], [*notes, *more]
+
+
+def _has_pictures(path: Path, root: Path) -> bool:
+    return any(map(is_picture, files_in(path, root)))
+
+
+def _left_beside(top: Path, root: Path) -> list[str]:
+    beside = list(filter(is_picture, files_in(top, root)))
+    if not beside:
+        return []
+    if not folders_in(top, root):
+        raise UsageError(f"{shown(top)} has pictures but no sub-folders; {_WANTED}")
+    return [f"left out, as they are in no sub-folder: {some([shown(file) for file in beside])}"]
+
+
+def _classes(folders: list[Path], root: Path) -> dict[str, list[Path]]:
+    """The sub-folders of each class; the name of one may be written in two ways."""
+    classes: dict[str, list[Path]] = {}
+    for top in folders:
+        for path in folders_in(top, root):
+            classes.setdefault(printable(path.name), []).append(path)
+    return classes
+
+
+def _look(
+    classes: dict[str, list[Path]], root: Path, unreadable: list[str] | None, notes: list[str]
+) -> Labelled:
+    """The pictures of a part, in the order of their contents' hashes."""
+    found, strangers = [], []
+    for name, folders in classes.items():
+        paths = (path for place in folders for path in files_under(place, root))
+        files, left_out = look_at(paths, root, unreadable)
+        found += [(file, name) for file in files]
+        strangers += left_out
+    if strangers:
+        notes.append(f"left out, as they are no pictures: {some(strangers)}")
+    found.sort(key=lambda pair: (pair[0].key, pair[0].name))
+    return Labelled([file for file, _ in found], [name for _, name in found])

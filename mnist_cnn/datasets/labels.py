@@ -1,0 +1,110 @@
+"""Labels as people write them, numbers from anywhere or text, to class indices and names."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn.datasets.naming import Where, printable
+from mnist_cnn.errors import UsageError
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Each name once: numbers by their value, then the others by the alphabet."""
+    return sorted(set(names), key=_rank)
+
+
+def _rank(name: str) -> tuple[bool, int, str]:
+    digits = name.removeprefix("-")
+    number = digits.isascii() and digits.isdigit()
+    return not number, int(name) if number else 0, name
+
+
+def numbered(
+    where: Iterable[Where], parts: Iterable[NDArray[Any]]
+) -> tuple[list[str], list[NDArray[np.int32]]]:
+    """Class indices for the labels of each part, and the names they stand for.
+
+    Whole numbers are classes in their order, from whatever they begin, and text is by the alphabet.
+    A column of shape (n, 1) is taken as (n,), and one-hot rows as their index.
+
+    Args:
+        where: what a message calls each part's labels.
+        parts: the labels of each part.
+
+    Returns:
+        The names of the classes of all parts together, and int32 of shape (n,) for each part.
+
+    Raises:
+        UsageError: for labels that are none of that; it names the first wrong one.
+    """
+    texts = [_texts(name, part) for name, part in zip(where, parts, strict=True)]
+    names = in_order(name for part in texts for name in np.unique(part).tolist())
+    index = {name: number for number, name in enumerate(names)}
+    found = []
+    for part in texts:
+        distinct, inverse = np.unique(part, return_inverse=True)
+        numbers = np.array([index[name] for name in distinct.tolist()], dtype=np.int32)
+        found.append(numbers[inverse])
+    return names, found
+
+
+def _texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
+    """Each label as text of shape (n,); 3, 3.0 and "3.0" are the same."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    elif labels.ndim == 2:
+        labels = _from_one_hot(where, labels)
+    if labels.ndim != 1:
+        raise UsageError(f"{where.text} has the shape {labels.shape}; wanted is one label an image")
+    if labels.dtype.kind in "fc":
+        return _from_floats(where, labels)
+    if labels.dtype.kind in "biu":
+        return labels.astype(np.int64).astype(str)
+    if labels.dtype.kind in "SU":
+        return _from_texts(where, labels)
+    raise UsageError(f"{where.text} is {labels.dtype}; wanted are whole numbers or text")
+
+
+def _from_one_hot(where: Where, labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind not in "biuf" or not (
+        np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
+    ):
+        raise UsageError(
+            f"{where.text} has the shape {labels.shape} and is not one-hot; wanted is one label "
+            "an image"
+        )
+    return np.asarray(labels.argmax(axis=1))
+
+
+def _from_floats(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
+    numbers = labels.real
+    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.round(numbers)))
+    if len(wrong):
+        raise UsageError(
+            f"{where.at(int(wrong[0]))} has the label {labels[wrong[0]]}; wanted are whole numbers "
+            "or text"
+        )
+    return numbers.astype(np.int64).astype(str)
+
+
+def _from_texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
+    try:
+        texts = np.strings.strip(labels.astype(str))
+    except UnicodeDecodeError:
+        texts = np.strings.strip(np.strings.decode(labels, "utf-8", "replace"))
+    distinct, inverse = np.unique(texts, return_inverse=True)
+    names = [printable(text) for text in distinct.tolist()]
+    missing = [place for place, name in enumerate(names) if name.lower() in ("", "nan")]
+    if missing:
+        image = int(np.flatnonzero(inverse == missing[0])[0])
+        raise UsageError(f"{where.at(image)} has no label")
+    return np.array(_without_points(names))[inverse]
+
+
+def _without_points(names: list[str]) -> list[str]:
+    """Numbers that pandas has written as floats, without the `.0`."""
+    if all(name.endswith(".0") and name[:-2].removeprefix("-").isdigit() for name in names):
+        return [name[:-2] for name in names]
+    return names

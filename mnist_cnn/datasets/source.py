@@ -1,0 +1,118 @@
+"""Which source a path is, by what lies there."""
+
+import gzip
+import zipfile
+import zlib
+from pathlib import Path
+
+from mnist_cnn.datasets.dataset import Dataset
+from mnist_cnn.datasets.folder import folder
+from mnist_cnn.datasets.idx import idx, is_idx, sets_in
+from mnist_cnn.datasets.naming import some
+from mnist_cnn.datasets.npz import npz
+from mnist_cnn.datasets.table import csv, has_tables
+from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, shown
+from mnist_cnn.errors import UsageError
+
+_VALID = (
+    "valid: a folder with a sub-folder of pictures for each class, a .csv of labels and pixels or "
+    "of labels and pictures' names, an .npz, and IDX files as MNIST's"
+)
+_ARCHIVE = "an archive; unpack it and name the folder"
+_PACKED = "compressed, or an archive; unpack it and name what was in it"
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+# How other files begin, and what to do with them.
+_OTHERS = {
+    _ZIP: _ARCHIVE,
+    _GZIP: _PACKED,
+    b"7z\xbc\xaf": _ARCHIVE,
+    b"Rar!": _ARCHIVE,
+    b"\xfd7zXZ": _PACKED,
+    b"BZh": _PACKED,
+    b"\x28\xb5\x2f\xfd": _PACKED,
+    b"\x93NUMPY": "a single array; save pixels and labels with numpy.savez(FILE, x=…, y=…)",
+    b"PAR1": "Parquet; save its pictures as files, and their names with their labels as a .csv",
+    b"\x89HDF": "HDF5; save its arrays with numpy.savez(FILE, x=…, y=…)",
+    b"MATLAB": "MATLAB's; save its arrays with numpy.savez(FILE, x=…, y=…)",
+    b"SQLite": "a database; save its labels and pictures as files",
+}
+
+
+def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
+    """The data set that lies at a path, whatever source it is.
+
+    Args:
+        path: a folder or a file.
+        unreadable: gets a line on each picture that cannot be read, which is left out; with None
+            such a picture is refused.
+
+    Returns:
+        The data set. Its digest is that of the images as they are now. To see whether they have
+        changed since, call this again and compare the digests; pictures that are only read later
+        are compared with it by themselves, and refused if they have changed.
+
+    Raises:
+        UsageError: if nothing that is known lies there, or it cannot be read.
+    """
+    root = root_of(path)
+    if root.is_dir():
+        return _in_folder(root, unreadable)
+    if not root.is_file():
+        raise UsageError(f"{shown(root)} is neither a file nor a folder; {_VALID}")
+    return _in_file(root, unreadable)
+
+
+def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:
+    inner = folders_in(root, root)
+    for place in [root, *inner] if len(inner) == 1 else [root]:  # as unpacked archives wrap one
+        files = files_in(place, place)
+        arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
+        if sets_in(place):
+            return idx(place)
+        if has_tables(place):
+            return csv(place, unreadable)
+        if arrays and not any(map(is_picture, files)):
+            return npz(arrays[0] if len(arrays) == 1 else place)
+    if not inner and not any(map(is_picture, files)):
+        found = some([shown(path, root) for path in files]) or "nothing"
+        raise UsageError(f"{shown(root)} has {found}; {_VALID}")
+    return folder(root, unreadable=unreadable)
+
+
+def _in_file(root: Path, unreadable: list[str] | None) -> Dataset:
+    start = _start(root)
+    if start.startswith(_ZIP) and (root.suffix.lower() == ".npz" or _has_arrays(root)):
+        return npz(root)
+    if start.startswith(_GZIP) and is_idx(_start(root, packed=True)):
+        return idx(root)
+    if is_idx(start):
+        return idx(root)
+    if is_picture(root):
+        raise UsageError(f"{shown(root)} is one picture; {_VALID}")
+    for beginning, kind in _OTHERS.items():
+        if start.startswith(beginning):
+            raise UsageError(f"{shown(root)} is {kind}")
+    if start[257:262] == b"ustar":
+        raise UsageError(f"{shown(root)} is {_ARCHIVE}")
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in start:
+        raise UsageError(f"{shown(root)} is no file that is known; {_VALID}")
+    return csv(root, unreadable)
+
+
+def _start(path: Path, packed: bool = False) -> bytes:
+    """How a file begins; nothing, if it is said to be packed and is damaged."""
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return file.read(512)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return b""
+    except OSError as error:
+        raise UsageError(f"cannot read {shown(path)}: {error.strerror}") from None
+
+
+def _has_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

@@ -1,0 +1,142 @@
+"""What lies at a path is found out, and what is nothing that is known is said to be valid."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from made_pictures import make_folder
+from test_idx import content as idx_content
+from test_idx import write as write_idx
+from test_table import lines, text
+
+from mnist_cnn.datasets import open_dataset
+from mnist_cnn.errors import UsageError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
+LABELS = np.arange(30) % 3
+
+
+def write_npz(place):
+    np.savez(place, x=PIXELS, y=LABELS)
+
+
+def refused(path, *words):
+    with pytest.raises(UsageError) as refusal:
+        open_dataset(path)
+    (line,) = str(refusal.value).splitlines()
+    for word in words:
+        assert word in line
+
+
+def test_a_folder_of_pictures(tmp_path):
+    assert open_dataset(make_folder(tmp_path, 30)).class_names == ("circle", "cross", "square")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_folder_of_other_files(tmp_path, wrapped):
+    def place(name):
+        folder = tmp_path / name / "archive" if wrapped else tmp_path / name
+        folder.mkdir(parents=True)
+        return folder
+
+    write_idx(place("idx"))
+    (place("csv") / "train.csv").write_text(text(lines()))
+    write_npz(place("npz") / "digits.npz")
+    folder = place("npy")
+    np.save(folder / "x_train.npy", PIXELS)
+    np.save(folder / "y_train.npy", LABELS)
+    shapes = {name: open_dataset(tmp_path / name).shape for name in ("idx", "csv", "npz", "npy")}
+    assert shapes == {"idx": (4, 5, 1), "csv": (4, 4, 1), "npz": (4, 4, 1), "npy": (4, 4, 1)}
+
+
+@pytest.mark.parametrize("name", ["digits.csv", "digits.txt", "digits", "digits.CSV"])
+def test_a_table_whatever_its_name(tmp_path, name):
+    (tmp_path / name).write_text(text(lines()))
+    assert open_dataset(tmp_path / name).shape == (4, 4, 1)
+
+
+def test_other_files_by_their_content(tmp_path):
+    write_npz(tmp_path / "digits.npz")
+    (tmp_path / "digits.npz").rename(tmp_path / "digits.dat")
+    assert open_dataset(tmp_path / "digits.dat").shape == (4, 4, 1)
+    write_idx(tmp_path / "idx", form="{}-{}-idx{}-ubyte.gz")
+    assert open_dataset(tmp_path / "idx" / "train-images-idx3-ubyte.gz").shape == (4, 5, 1)
+
+
+def test_a_table_of_pictures_in_class_folders_may_lie_beside_them(tmp_path):
+    make_folder(tmp_path, 30)
+    (tmp_path / "counts.csv").write_text("class,count\ncircle,10\ncross,10\n")
+    (tmp_path / "broken.csv").write_bytes(b"\xff\xd8")
+    assert open_dataset(tmp_path).shape == (32, 32, 1)
+
+
+def test_the_digest_tells_whether_a_folder_has_changed(tmp_path):
+    place = make_folder(tmp_path, 30)
+    before = open_dataset(place).digest
+    assert open_dataset(place).digest == before
+    next(place.rglob("*.png")).unlink()
+    assert open_dataset(place).digest != before
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path / "digits.npz")
+    assert open_dataset("~/digits.npz").name == "digits"
+
+
+def archive(kind):
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as packed:
+            packed.writestr("cat/1.png", b"")
+    else:
+        with tarfile.open(fileobj=file, mode=kind) as packed:
+            packed.addfile(tarfile.TarInfo("cat/1.png"))
+    return file.getvalue()
+
+
+FILES = {
+    "a.zip": (archive("zip"), ["an archive; unpack it"]),
+    "a.tar": (archive("w:"), ["an archive; unpack it"]),
+    "a.tar.gz": (archive("w:gz"), ["an archive; unpack it"]),
+    "a.tar.xz": (archive("w:xz"), ["unpack it"]),
+    "a.csv.gz": (gzip.compress(b"label,a"), ["unpack it"]),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c", ["an archive"]),
+    "a.npy": (b"\x93NUMPY\x01\x00", ["numpy.savez"]),
+    "a.parquet": (b"PAR1\x15\x04", ["Parquet", ".csv"]),
+    "a.h5": (b"\x89HDF\r\n\x1a\n", ["HDF5", "numpy.savez"]),
+    "a.png": (b"\x89PNG\r\n\x1a\n", ["one picture", "sub-folder"]),
+    "a.bin": (bytes(range(256)), ["no file that is known", "sub-folder", ".csv", ".npz", "IDX"]),
+    "a.npz": (b"", ["is empty"]),
+    "b.npz": (archive("zip")[:20], ["cannot read"]),
+    "notes.txt": (b"hello\n", ["no column `label`"]),
+    "a-images.idx": (idx_content(PIXELS), ["IDX", "train-images-idx3-ubyte"]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_no_data_set_says_what_to_do(tmp_path, name):
+    content, words = FILES[name]
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, name, *words)
+
+
+@pytest.mark.parametrize("files", [[], ["train.zip", "README.md"]])
+def test_a_folder_that_is_no_data_set_says_what_is_in_it_and_what_is_valid(tmp_path, files):
+    for name in files:
+        (tmp_path / name).write_bytes(archive("zip"))
+    refused(tmp_path, ", ".join(sorted(files)) or "nothing", "sub-folder", ".csv", ".npz", "IDX")
+
+
+def test_what_is_neither_a_file_nor_a_folder(tmp_path):
+    refused(tmp_path / "nowhere", "there is no file or folder", "nowhere")
+    refused(f"{tmp_path}/a\0b", "there is no file or folder")
+    (tmp_path / "loop").symlink_to("loop")
+    refused(tmp_path / "loop", "there is no file or folder", "loop")
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "neither a file nor a folder")
+    refused("/dev/zero", "neither a file nor a folder")
