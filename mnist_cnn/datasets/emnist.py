@@ -1,5 +1,6 @@
 """What is peculiar to EMNIST's files: images on their side, and letters as numbers."""
 
+import re
 import string
 from typing import Any
 
@@ -17,7 +18,7 @@ _CLASSES = {
 
 def is_emnist(name: str) -> bool:
     """Whether a file of this name is one of EMNIST's."""
-    return name.lower().startswith("emnist-")
+    return re.match("emnist[-_]", name.lower()) is not None
 
 
 def upright(x: NDArray[Any]) -> NDArray[Any]:

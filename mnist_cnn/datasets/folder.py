@@ -6,7 +6,7 @@ from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.labels import in_order
 from mnist_cnn.datasets.naming import printable, some
 from mnist_cnn.datasets.picture_files import Labelled, look_at, of_files
-from mnist_cnn.datasets.roles import role_of, settle
+from mnist_cnn.datasets.roles import name_of, role_of, settle
 from mnist_cnn.datasets.tree import files_in, files_under, folders_in, is_picture, root_of, shown
 from mnist_cnn.errors import UsageError
 
@@ -42,15 +42,19 @@ def folder(
     root = root_of(path)
     if not root.is_dir():
         raise UsageError(f"{shown(root)} is no folder; {_WANTED}")
-    train_folders, test_folders, notes = _parts(_without_wrapping(root), root)
+    train_folders, test_folders, notes = _parts(_without_wrapping(root, root), root)
     train = _classes(train_folders, root)
     test = _classes(test_folders, root)
     names = in_order([*train, *test])
-    found = [_look(classes, root, unreadable, notes) for classes in (train, test)]
+    strangers: list[str] = []
+    found = [_look(classes, root, unreadable, strangers) for classes in (train, test)]
     if not found[0].files + found[1].files:
-        raise UsageError(f"{shown(root)} has no pictures that can be read; {_WANTED}")
+        others = f", but {some(strangers)}" if strangers else ""
+        raise UsageError(f"{shown(root)} has no pictures that can be read{others}; {_WANTED}")
+    if strangers:
+        notes.append(f"left out, as they are no pictures: {some(strangers)}")
     return of_files(
-        printable(root.name) or "root",
+        name_of(root),
         names,
         found[0],
         found[1] if test_folders else None,
@@ -59,9 +63,8 @@ def folder(
     )
 
 
-def _without_wrapping(top: Path) -> Path:
+def _without_wrapping(top: Path, root: Path) -> Path:
     """The folder itself, or the one that it only wraps, as archives do when they are unpacked."""
-    root = top
     while len(inner := folders_in(top, root)) == 1 and not _has_pictures(top, root):
         if _has_pictures(inner[0], root) or not folders_in(inner[0], root):
             break
@@ -73,26 +76,30 @@ def _parts(top: Path, root: Path) -> tuple[list[Path], list[Path], list[str]]:
     """The folders that hold the classes to train on, those to test on, and remarks."""
     folders = folders_in(top, root)
     notes = _left_beside(top, root)
-    roles: dict[str, list[Path]] = {}
+    parts: dict[str, list[Path]] = {}
     for path in folders:
-        if role := role_of(path.name):
-            roles.setdefault(role, []).append(path)
-    named = [path for paths in roles.values() for path in paths]
-    flat = [path for path in named if _has_pictures(path, root)]
-    if "train" not in roles or (flat and len(roles) == 1):  # then `train` is a class, as a bus is
+        if (role := role_of(path.name)) and not _is_flat(path, root):
+            parts.setdefault(role, []).append(path)
+    if "train" not in parts:
+        roles = [role_of(path.name) for path in folders]
+        if "train" in roles and all(roles):  # else `train` is a class, as `bus` is
+            raise UsageError(
+                f"{shown(folders[-1], root)} has pictures that are in no sub-folder for their "
+                "class; put them there, or name them in a table of `image,label`"
+            )
         return [top], [], notes
-    if flat:
-        raise UsageError(
-            f"{shown(flat[0], root)} has pictures that are in no sub-folder for their class; put "
-            "them there, or take them away"
-        )
-    others = [printable(path.name) for path in folders if path not in named]
-    if others:
-        notes.append(f"left out, as it is beside the training part: {some(others)}")
-    part, more = settle(roles, shown(roles.get("validation", [top])[0], root))
-    folders_of = {"train": roles["train"], "test": roles.get("test", [])}
-    folders_of[part] = folders_of[part] + roles.get("validation", [])
-    return folders_of["train"], folders_of["test"], [*notes, *more]
+    used = [path for paths in parts.values() for path in paths]
+    if others := [shown(path, root) for path in folders if path not in used]:
+        notes.append(f"left out, as it has no sub-folders of classes for a part: {some(others)}")
+    part, more = settle(parts, shown(parts.get("validation", [top])[0], root))
+    parts[part] = parts.get(part, []) + parts.pop("validation", [])
+    return parts["train"], parts.get("test", []), [*notes, *more]
+
+
+def _is_flat(path: Path, root: Path) -> bool:
+    """Whether a part has pictures without classes, itself or in a folder that repeats its name."""
+    inner = [folder for folder in folders_in(path, root) if role_of(folder.name)]
+    return any(_has_pictures(place, root) for place in (path, *inner))
 
 
 def _has_pictures(path: Path, root: Path) -> bool:
@@ -112,22 +119,23 @@ def _classes(folders: list[Path], root: Path) -> dict[str, list[Path]]:
     """The sub-folders of each class; the name of one may be written in two ways."""
     classes: dict[str, list[Path]] = {}
     for top in folders:
-        for path in folders_in(top, root):
+        for path in folders_in(_without_wrapping(top, root), root):
             classes.setdefault(printable(path.name), []).append(path)
     return classes
 
 
 def _look(
-    classes: dict[str, list[Path]], root: Path, unreadable: list[str] | None, notes: list[str]
+    classes: dict[str, list[Path]], root: Path, unreadable: list[str] | None, strangers: list[str]
 ) -> Labelled:
-    """The pictures of a part, in the order of their contents' hashes."""
-    found, strangers = [], []
+    """The pictures of a part, in the order of their contents' hashes.
+
+    strangers: gets the names of the files that are no pictures.
+    """
+    found = []
     for name, folders in classes.items():
         paths = (path for place in folders for path in files_under(place, root))
         files, left_out = look_at(paths, root, unreadable)
         found += [(file, name) for file in files]
         strangers += left_out
-    if strangers:
-        notes.append(f"left out, as they are no pictures: {some(strangers)}")
     found.sort(key=lambda pair: (pair[0].key, pair[0].name))
     return Labelled([file for file, _ in found], [name for _, name in found])

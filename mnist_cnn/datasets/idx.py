@@ -14,6 +14,7 @@ from mnist_cnn.datasets import emnist
 from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable
+from mnist_cnn.datasets.roles import name_of
 from mnist_cnn.datasets.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
@@ -45,9 +46,8 @@ def idx(path: str | Path) -> Dataset:
     root = root_of(path)
     name, parts = _choose(root)
     read = {part: _read_part(files, name) for part, files in parts.items()}
-    folder = root if root.is_dir() else root.parent
     return of_arrays(
-        printable(name or folder.name),
+        printable(name) or name_of(root if root.is_dir() else root.parent),
         read["train"],
         read.get("test"),
         emnist.class_names(name),

@@ -52,9 +52,9 @@ def numbered(
 
 def _texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
     """Each label as text of shape (n,); 3, 3.0 and "3.0" are the same."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    elif labels.ndim == 2:
+    while labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    if labels.ndim == 2:
         labels = _from_one_hot(where, labels)
     if labels.ndim != 1:
         raise UsageError(f"{where.text} has the shape {labels.shape}; wanted is one label an image")
@@ -100,11 +100,10 @@ def _from_texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
     if missing:
         image = int(np.flatnonzero(inverse == missing[0])[0])
         raise UsageError(f"{where.at(image)} has no label")
-    return np.array(_without_points(names))[inverse]
-
-
-def _without_points(names: list[str]) -> list[str]:
-    """Numbers that pandas has written as floats, without the `.0`."""
-    if all(name.endswith(".0") and name[:-2].removeprefix("-").isdigit() for name in names):
-        return [name[:-2] for name in names]
-    return names
+    try:
+        numbers = np.array(names).astype(float)
+    except ValueError:
+        return np.array(names)[inverse]
+    if any("." in name for name in names):  # pandas writes whole numbers as 3.0 beside a gap
+        return _from_floats(where, numbers[inverse])
+    return np.array(names)[inverse]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mnist_cnn.datasets.naming import printable
 from mnist_cnn.datasets.picture_files import PictureFile, look_at
+from mnist_cnn.datasets.roles import role_in
 from mnist_cnn.datasets.tree import files_under, inside, shown
 from mnist_cnn.errors import UsageError
 
@@ -20,37 +21,43 @@ class NamedPictures:
         self._unreadable = unreadable
         self._by_name: dict[str, list[Path]] | None = None
 
-    def file(self, text: str, folder: Path, row: str) -> PictureFile | None:
+    def file(self, text: str, table: Path, row: str) -> PictureFile | None:
         """The picture that a row names; None if it cannot be read and that is noted.
 
         Args:
             text: the name, or a path, with any separators, with or without a suffix.
-            folder: where the table lies.
+            table: the file that names it; of pictures of one name that of its part is meant.
             row: what a message calls the row.
 
         Raises:
             UsageError: if it is not there, or several times, is no picture, or lies elsewhere.
         """
         text = text.strip().replace("\\", "/")
-        path = inside(self._find(folder, text, row), self._root)
+        path = inside(self._find(table, text, row), self._root)
         files, left_out = look_at([path], self._root, self._unreadable)
         if left_out:
             raise UsageError(f"{row} names {left_out[0]}, which is no picture")
         return files[0] if files else None
 
-    def _find(self, folder: Path, text: str, row: str) -> Path:
+    def _find(self, table: Path, text: str, row: str) -> Path:
         if not text:
             raise UsageError(f"{row} names no picture")
         try:
-            if (path := folder / text).is_file():
+            if (path := table.parent / text).is_file():
                 return path
         except (OSError, ValueError):
             pass  # too long for a name, or with a zero byte
         found = self._named(Path(text).name)
+        if len(found) > 1:
+            role = role_in(table.stem)
+            found = [path for path in found if role in map(role_in, self._above(path))] or found
         if len(found) == 1:
             return found[0]
         where = "is not" if not found else f"is {len(found)} times"
         raise UsageError(f"{row} names {printable(text)!r}, which {where} in {shown(self._root)}")
+
+    def _above(self, path: Path) -> tuple[str, ...]:
+        return path.relative_to(self._root).parent.parts
 
     def _named(self, name: str) -> list[Path]:
         """The files of this name under the root, with or without their suffix."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable
-from mnist_cnn.datasets.roles import role_in, settle
+from mnist_cnn.datasets.roles import name_of, role_in, settle
 from mnist_cnn.datasets.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
@@ -55,7 +55,7 @@ def npz(path: str | Path) -> Dataset:
     part, notes = settle(roles, where)
     if validation := parts.pop("validation", None):
         parts[part] = _joined(parts[part], validation) if part in parts else validation
-    return of_arrays(printable(root.stem), parts["train"], parts.get("test"), remarks=notes)
+    return of_arrays(name_of(root), parts["train"], parts.get("test"), remarks=notes)
 
 
 def roles_of(names: list[str]) -> _Found:

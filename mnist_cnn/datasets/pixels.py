@@ -22,6 +22,8 @@ def as_images(where: Where, x: NDArray[Any]) -> NDArray[Any]:
     Raises:
         UsageError: for any other shape.
     """
+    if x.ndim == 3 and x.shape[2] == 1 and side_of(x.shape[1]):
+        x = x[..., 0]
     if x.ndim == 2 and (side := side_of(x.shape[1])):
         return x.reshape(len(x), side, side, -1)
     if x.ndim == 3:

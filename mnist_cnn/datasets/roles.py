@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Collection
+from pathlib import Path
+
+from mnist_cnn.datasets.naming import printable
 
 _ROLES = {
     "train": re.compile(r"train(ing)?[-_ ]?(set|data)?"),
@@ -20,6 +23,12 @@ def role_in(name: str) -> str | None:
     """The one role that a word in a name means, as `train` in `mnist_train_2`; else None."""
     roles = {role for word in re.split(r"[^a-z0-9]+", name.lower()) if (role := role_of(word))}
     return roles.pop() if len(roles) == 1 else None
+
+
+def name_of(path: Path) -> str:
+    """The name of the data set in a file or folder; what is called `train` has its folder's."""
+    name = path.name if path.is_dir() else path.stem
+    return printable((path.parent.name if role_of(name) else name) or "data")
 
 
 def settle(roles: Collection[str], validation: str) -> tuple[str, list[str]]:

@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 from mnist_cnn.datasets.dataset import Dataset
@@ -10,6 +11,7 @@ from mnist_cnn.datasets.folder import folder
 from mnist_cnn.datasets.idx import idx, is_idx, sets_in
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.npz import npz
+from mnist_cnn.datasets.roles import name_of
 from mnist_cnn.datasets.table import csv, has_tables
 from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, shown
 from mnist_cnn.errors import UsageError
@@ -63,17 +65,31 @@ def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Datas
 
 
 def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:
-    inner = folders_in(root, root)
-    for place in [root, *inner] if len(inner) == 1 else [root]:  # as unpacked archives wrap one
-        files = files_in(place, place)
-        arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
-        if sets_in(place):
-            return idx(place)
-        if has_tables(place):
-            return csv(place, unreadable)
-        if arrays and not any(map(is_picture, files)):
-            return npz(arrays[0] if len(arrays) == 1 else place)
-    if not inner and not any(map(is_picture, files)):
+    place = root
+    while (found := _without_classes(place, unreadable)) is None:
+        inner = folders_in(place, root)
+        if len(inner) != 1:
+            return _of_classes(root, unreadable)
+        place = inner[0]  # as unpacked archives wrap one
+    return found if place == root else replace(found, name=name_of(root))
+
+
+def _without_classes(place: Path, unreadable: list[str] | None) -> Dataset | None:
+    """What lies in a folder by itself, not in a sub-folder for each class."""
+    if sets_in(place):
+        return idx(place)
+    if has_tables(place):
+        return csv(place, unreadable)
+    files = files_in(place, place)
+    arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
+    if arrays and not any(map(is_picture, files)):
+        return npz(arrays[0] if len(arrays) == 1 else place)
+    return None
+
+
+def _of_classes(root: Path, unreadable: list[str] | None) -> Dataset:
+    files = files_in(root, root)
+    if not folders_in(root, root) and not any(map(is_picture, files)):
         found = some([shown(path, root) for path in files]) or "nothing"
         raise UsageError(f"{shown(root)} has {found}; {_VALID}")
     return folder(root, unreadable=unreadable)

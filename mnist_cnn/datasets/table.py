@@ -17,7 +17,7 @@ from mnist_cnn.datasets.named_pictures import NamedPictures
 from mnist_cnn.datasets.naming import Where, printable, some
 from mnist_cnn.datasets.picture_files import Labelled, PictureFile, of_files
 from mnist_cnn.datasets.pixels import as_images
-from mnist_cnn.datasets.roles import role_in, role_of, settle
+from mnist_cnn.datasets.roles import name_of, role_in, role_of, settle
 from mnist_cnn.datasets.table_file import Table, is_number, open_table
 from mnist_cnn.datasets.tree import files_in, folders_in, root_of, shown
 from mnist_cnn.errors import UsageError
@@ -45,7 +45,7 @@ def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
     """
     root = root_of(path)
     tables, notes = _tables(root)
-    name = printable(root.name if root.is_dir() else root.stem)
+    name = name_of(root)
     if tables["train"].pixels:
         return _of_pixels(name, tables, notes)
     return _of_pictures(name, tables, root if root.is_dir() else root.parent, notes, unreadable)
@@ -67,7 +67,7 @@ def has_tables(folder: Path) -> bool:
 
 def _candidates(folder: Path) -> list[Path]:
     """The tables in a folder; if there are none, those in `train`, `test` and the like."""
-    parts = [path for path in folders_in(folder, folder) if role_of(path.name)]
+    parts = [path for path in folders_in(folder, folder) if role_in(path.name)]
     for places in ([folder], parts):
         files = [path for place in places for path in files_in(place, folder)]
         if found := [path for path in files if path.suffix.lower() in SUFFIXES]:
@@ -84,11 +84,11 @@ def _labelled(paths: Iterable[Path]) -> list[Table]:
 
 def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
     """The tables by their roles, and remarks on those that are left out."""
-    if root.is_file():
-        return {"train": _checked(open_table(root))}, []
-    paths = _candidates(root)
+    paths = [root] if root.is_file() else _candidates(root)
     if len(paths) == 1:
-        return {"train": _checked(open_table(paths[0]))}, []
+        table = _checked(open_table(paths[0]))
+        by_place = bool(table.pixels) and not table.header
+        return {"train": table}, ["without a header, the first column is the label"] * by_place
     tables = _labelled(paths)
     if len(tables) == 1:
         roles = {"train": tables[0]}
@@ -116,7 +116,7 @@ def _checked(table: Table) -> Table:
 
 def _role(path: Path, root: Path) -> str:
     above = path.parent.name if path.parent != root else ""
-    return role_in(path.stem) or role_of(above) or ""
+    return role_in(path.stem) or role_in(above) or ""
 
 
 @dataclass
@@ -222,7 +222,7 @@ def _of_pictures(
     pictures = NamedPictures(root, unreadable)
 
     def picture(table: Table, row: list[str], name: str) -> PictureFile | None:
-        return pictures.file(row[table.special["image"]], table.path.parent, name)
+        return pictures.file(row[table.special["image"]], table.path, name)
 
     train, test, more = _read(tables, picture)
     parts = [rows for rows in (train, test) if rows]

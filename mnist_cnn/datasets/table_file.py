@@ -12,7 +12,17 @@ from mnist_cnn.datasets.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
 # What columns are called, in lower case without spaces and dashes; the first found counts.
-_LABEL = ("label", "labels", "class", "classname", "labelname", "target", "category", "digit")
+_LABEL = (
+    "label",
+    "labels",
+    "class",
+    "classname",
+    "labelname",
+    "target",
+    "category",
+    "digit",
+    "classid",
+)
 _IMAGE = ("image", "filename", "file", "filepath", "path", "imagepath", "imagename", "imagefile")
 _IMAGE_ID = ("imageid", "id")
 _GROUP = ("group", "writer", "writerid", "userid", "subject")

@@ -124,6 +124,23 @@ def test_a_validation_part_is_used_for_what_is_missing(tmp_path, parts, train, t
     assert any(said in line for line in data.remarks) if said else not data.remarks
 
 
+@pytest.mark.parametrize("flat", ["test/1.png", "testSet/testSet/1.png", "docs/1.png"])
+def test_pictures_without_classes_beside_the_training_part_are_left_out(tmp_path, flat):
+    """As a contest's test part, whose labels nobody knows."""
+    two_classes(tmp_path / "train")
+    write(tmp_path / flat, 99)
+    data = folder(tmp_path)
+    assert len(data.train()) + len(data.test()) == 40
+    assert flat.partition("/")[0] in data.remarks[0]
+
+
+def test_a_part_too_may_be_wrapped(tmp_path):
+    two_classes(tmp_path / "trainingSet" / "trainingSet", 4)
+    two_classes(tmp_path / "testSet" / "testSet", 3)
+    data = folder(tmp_path)
+    assert (data.class_names, len(data.test())) == (("cat", "dog"), 6)
+
+
 def test_without_a_test_part_a_train_folder_alone_is_divided(tmp_path):
     two_classes(tmp_path / "train", 30)
     data = folder(tmp_path)
@@ -272,8 +289,8 @@ def test_a_folder_that_is_none(tmp_path):
         (["1.png", "2.png"], ["has pictures but no sub-folders"]),
         (["cat/notes.txt"], ["no pictures"]),
         (["cat/1.png", "cat/2.png", "cat/3.png"], ["1 class", "'cat'"]),
-        (["train/1.png", "test1/2.png"], ["test1", "in no sub-folder"]),
-        (["train/cat/1.png", "train/dog/1.png", "test/2.png"], ["test", "in no sub-folder"]),
+        (["train/1.png", "test1/2.png"], ["train", "in no sub-folder"]),
+        (["train/1.png", "train/2.png"], ["train", "in no sub-folder"]),
     ],
 )
 def test_a_folder_without_classes(tmp_path, files, words):

@@ -83,6 +83,7 @@ def test_a_file_for_each_array_in_a_folder(tmp_path, suffix):
 
 SHAPES = {
     "in rows": PIXELS.reshape(COUNT, 16),
+    "in columns": PIXELS.reshape(COUNT, 16, 1),
     "with a channel": PIXELS[..., None],
     "channel first": PIXELS[:, None],
     "from 0 to 1": PIXELS / 255,
@@ -119,6 +120,7 @@ def test_black_and_white_is_zero_and_one(tmp_path):
 LABELLINGS = {
     "in a column": (LABELS[:, None], ("0", "1", "2")),
     "one-hot": (np.eye(3)[LABELS], ("0", "1", "2")),
+    "in columns of columns": (LABELS[:, None, None], ("0", "1", "2")),
     "from 1": (LABELS + 1, ("1", "2", "3")),
     "with gaps": (LABELS * 7, ("0", "7", "14")),
     "negative": (LABELS - 1, ("-1", "0", "1")),

@@ -36,10 +36,10 @@ def test_a_folder_of_pictures(tmp_path):
     assert open_dataset(make_folder(tmp_path, 30)).class_names == ("circle", "cross", "square")
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_a_folder_of_other_files(tmp_path, wrapped):
+@pytest.mark.parametrize("wrapping", ["", "archive", "MNIST/raw"])
+def test_a_folder_of_other_files(tmp_path, wrapping):
     def place(name):
-        folder = tmp_path / name / "archive" if wrapped else tmp_path / name
+        folder = tmp_path / name / wrapping
         folder.mkdir(parents=True)
         return folder
 
@@ -49,8 +49,14 @@ def test_a_folder_of_other_files(tmp_path, wrapped):
     folder = place("npy")
     np.save(folder / "x_train.npy", PIXELS)
     np.save(folder / "y_train.npy", LABELS)
-    shapes = {name: open_dataset(tmp_path / name).shape for name in ("idx", "csv", "npz", "npy")}
-    assert shapes == {"idx": (4, 5, 1), "csv": (4, 4, 1), "npz": (4, 4, 1), "npy": (4, 4, 1)}
+    found = {name: open_dataset(tmp_path / name) for name in ("idx", "csv", "npz", "npy")}
+    assert not wrapping or all(data.name == name for name, data in found.items())
+    assert {name: data.shape for name, data in found.items()} == {
+        "idx": (4, 5, 1),
+        "csv": (4, 4, 1),
+        "npz": (4, 4, 1),
+        "npy": (4, 4, 1),
+    }
 
 
 @pytest.mark.parametrize("name", ["digits.csv", "digits.txt", "digits", "digits.CSV"])
@@ -123,6 +129,12 @@ def test_a_file_that_is_no_data_set_says_what_to_do(tmp_path, name):
     content, words = FILES[name]
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, name, *words)
+
+
+def test_a_folder_of_pictures_in_parquet_says_what_it_has(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.parquet").write_bytes(b"PAR1")
+    refused(tmp_path, "data/train.parquet", "sub-folder")
 
 
 @pytest.mark.parametrize("files", [[], ["train.zip", "README.md"]])

@@ -149,6 +149,18 @@ def test_kaggles_test_table_without_labels_is_left_out_and_that_is_said(tmp_path
     assert "sample_submission.csv, test.csv" in data.remarks[0]
 
 
+def test_tables_may_lie_in_the_folders_of_their_parts(tmp_path):
+    written(tmp_path, text(lines()), "sign_train/sign_train.csv")
+    written(tmp_path, text(lines()[:31]), "sign_test/sign_test.csv")
+    data = csv(tmp_path)
+    assert (len(data.train()), len(data.test())) == (60, 30)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "Test.csv"])
+def test_a_table_that_is_called_as_a_part_has_its_folders_name(tmp_path, name):
+    assert csv(written(tmp_path / "signs", text(lines()), name)).name == "signs"
+
+
 def test_groups_and_splits_are_columns(tmp_path):
     rows = [
         [*row, number // 6, ["train", "test"][number % 2]] for number, row in enumerate(lines(None))
@@ -188,6 +200,7 @@ BAD = {
     "pixels above 65535": (text(lines(pixels=PIXELS * 1000)), ["up to", "65535"]),
     "an empty label": (text([*lines()[:9], ["", *PIXELS[0]]]), ["row 10", "no label"]),
     "a label of NaN": (text([*lines()[:9], ["NaN", *PIXELS[0]]]), ["row 10", "no label"]),
+    "labels with a fraction": (text(lines(labels=LABELS / 4)), ["row 3", "0.25"]),
     "one class": (text(lines(labels=LABELS * 0)), ["1 class", "'0'"]),
     "a class of one image": (text([*lines(), [7, *PIXELS[0]]]), ["'7'", "1 training image"]),
     "nothing": ("", ["is empty"]),
@@ -273,6 +286,18 @@ def test_the_table_may_lie_beside_the_pictures_of_each_part(tmp_path):
     data = csv(tmp_path)
     check(data)
     assert (len(data.train()), len(data.test())) == (6, 4)
+
+
+def test_of_pictures_of_one_name_that_of_the_tables_part_is_meant(tmp_path):
+    for part, first in (("train", 0), ("test", 100)):
+        (tmp_path / f"{part}_imgs").mkdir()
+        for number in range(6):
+            image = Image.new("L", (6, 6), first + number)
+            image.save(tmp_path / f"{part}_imgs" / f"{number}.png")
+        rows = "".join(f"{number}.png,{'ab'[number % 2]}\n" for number in range(6))
+        written(tmp_path, "filename,category\n" + rows, f"{part}.csv")
+    data = csv(tmp_path)
+    assert data.train().x.max() < 0.1 and data.test().x.min() > 0.3
 
 
 @pytest.mark.parametrize(
