@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mnist_cnn.datasets import emnist
 from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.naming import Where, printable
+from mnist_cnn.datasets.naming import Where, printable, reason
 from mnist_cnn.datasets.roles import name_of
 from mnist_cnn.datasets.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
@@ -119,7 +119,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         if content.startswith(b"\x1f\x8b"):
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"cannot read {shown(path)}: {error}") from None
+        raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None
     if not is_idx(content[:4]):
         raise UsageError(f"{shown(path)} is no IDX file: it does not begin as one")
     dimensions, kind = content[3], np.dtype(_TYPES[content[2]])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.naming import Where
+from mnist_cnn.datasets.naming import Where, reason
 from mnist_cnn.errors import UsageError, UserError
 
 # What Keras looks for in its folder `datasets` before it downloads anything.
@@ -44,8 +44,7 @@ def keras_dataset(name: str) -> Dataset:
     except Exception as error:  # Keras raises a bare one if there is no network
         place = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
         files = ", ".join(f"{url} as {place}/{file}" for file, url in _FILES[name].items())
-        reason = " ".join(str(error).split())
-        raise UserError(f"Keras cannot get {name}: {reason}; put {files}") from None
+        raise UserError(f"Keras cannot get {name}: {reason(error)}; put {files}") from None
     parts = [
         Arrays(x, y, Where(f"{name}: x_{part}"), Where(f"{name}: y_{part}"))
         for part, (x, y) in (("train", train), ("test", test))

@@ -35,3 +35,9 @@ def some(names: list[str], most: int = 3) -> str:
     """The first few names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def reason(error: BaseException) -> str:
+    """What a library's error says, in one short line: some quote the file that they read."""
+    text = printable(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= 160 else f"{text[:159]}…"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.naming import Where, printable
+from mnist_cnn.datasets.naming import Where, printable, reason
 from mnist_cnn.datasets.roles import name_of, role_in, settle
 from mnist_cnn.datasets.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
@@ -74,7 +74,7 @@ def _members(path: Path) -> dict[str, Path]:
         with np.load(path, allow_pickle=False) as file:
             return dict.fromkeys(file.files, path)
     except Exception as error:  # NumPy, zipfile and zlib each raise their own
-        raise UsageError(f"cannot read {shown(path)}: {error}") from None
+        raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -109,7 +109,9 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(f"cannot read {printable(name)} in {shown(path)}: {error}") from None
+        raise UsageError(
+            f"cannot read {printable(name)} in {shown(path)}: {reason(error)}"
+        ) from None
 
 
 def _joined(part: Arrays, other: Arrays) -> Arrays:

@@ -135,16 +135,20 @@ def fit(picture: Picture, height: int, width: int, channels: int) -> NDArray[np.
     Returns:
         uint8 of shape (height, width, channels), grey for one channel, colour for three.
     """
-    image = Image.fromarray(picture.rgb)
-    if image.size != (width, height):
+    rgb = picture.rgb
+    if rgb.shape[:2] != (height, width):
+        image = Image.fromarray(rgb)
         scale = min(width / image.width, height / image.height)
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        ground = Image.new("RGB", (width, height), _edge_colour(picture.rgb))
+        ground = Image.new("RGB", (width, height), _edge_colour(rgb))
         place = ((width - size[0]) // 2, (height - size[1]) // 2)
         ground.paste(image.resize(size, Image.Resampling.BILINEAR), place)
-        image = ground
-    pixels = np.asarray(image if channels == 3 else image.convert("L"))
-    return pixels.reshape(height, width, channels)
+        rgb = np.asarray(ground)
+    if channels == 3:
+        return rgb
+    if picture.grey:
+        return rgb[..., :1]
+    return np.asarray(Image.fromarray(rgb).convert("L"))[..., np.newaxis]
 
 
 def _edge_colour(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:

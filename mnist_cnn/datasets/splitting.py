@@ -83,8 +83,9 @@ def set_aside(
     move none across, and equal images are on one side. So a class has about `fraction` of its
     images in the test part, not exactly that.
 
-    A class of which the hash picks nothing, or all, gets one image across; only there can another
-    image change the choice. Of a class of ten that is 1 in 9, of twenty 1 in 90.
+    A class of which the hash picks nothing, or all, gets one image across, and a single image is to
+    train on; only there can another image change the choice. Of classes of ten that is 1 in 9, of
+    twenty 1 in 90.
 
     Args:
         keys: of each image, equal for equal content.
@@ -104,7 +105,7 @@ def set_aside(
         own = np.unique(member_of[labels == label])
         if len(own) > 1 and not chosen[own].any():
             chosen[own[places[own].argmin()]] = True
-        elif len(own) > 1 and chosen[own].all():
+        elif chosen[own].all():
             chosen[own[places[own].argmax()]] = False
     return np.asarray(chosen[member_of])
 

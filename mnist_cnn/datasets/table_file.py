@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_cnn.datasets.naming import reason
 from mnist_cnn.datasets.pixels import side_of
 from mnist_cnn.datasets.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
@@ -162,4 +163,4 @@ def _reading(path: Path) -> Iterator[None]:
             f"{shown(path)} is no text in UTF-8, at byte {error.start:,}; save it as that"
         ) from None
     except (OSError, csv.Error) as error:
-        raise UsageError(f"cannot read {shown(path)}: {error}") from None
+        raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None

@@ -200,6 +200,16 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     refused(path, "own.npz")
 
 
+def test_a_refusal_does_not_quote_the_file(tmp_path):
+    path = saved(tmp_path, x=PIXELS, y=LABELS)
+    damaged = bytearray(path.read_bytes())
+    damaged[26:28] = b"\xff\xff"  # the length of the first name in it
+    path.write_bytes(damaged)
+    with pytest.raises(UsageError, match="cannot read") as refusal:
+        npz(path)
+    assert len(str(refusal.value)) < 400
+
+
 def test_several_arrays_in_a_file_of_a_folder_are_refused(tmp_path):
     saved(tmp_path, "x_train.npz", a=PIXELS, b=PIXELS)
     np.save(tmp_path / "y_train.npy", LABELS)

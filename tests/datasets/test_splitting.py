@@ -106,6 +106,11 @@ def test_every_class_of_two_images_or_more_is_on_both_sides(sizes, seed):
         assert set(aside[labels == label]) == {True, False}
 
 
+@given(st.text())
+def test_the_single_image_of_a_class_is_to_train_on(key):
+    assert not set_aside([key], np.zeros(1, int)).any()
+
+
 def test_groups_are_set_aside_whole():
     groups = np.repeat(np.arange(100), 10)
     labels = (np.arange(1000) % 10).astype(np.int32)
