@@ -224,12 +224,12 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
 
-    verb = _verb(verbs, "data", _data, "what lies in a folder or file of labelled images")
+    verb = _verb(verbs, "data", _data, "show the labelled images at a path")
     verb.add_argument(
         "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
     )
     verb.add_argument(
-        "--picture", type=Path, metavar="FILE", help="write examples of each class there, a .png"
+        "--picture", type=Path, metavar="FILE", help="write examples of each class to this .png"
     )
 
     verb = _verb(verbs, "replay", _replay, "train a run again and compare it to the bit")

@@ -1,7 +1,7 @@
-"""Data sets: labelled images from anywhere, one module for each source.
+"""Data sets: labelled images from any source, one module per source.
 
-A source is a function that returns a `Dataset`; nothing outside this package knows one by name, but
-for what `open_dataset` finds at a path. A new source is a new module.
+A source is a function that returns a `Dataset`. Code outside this package never names one, except
+through `open_dataset`, which finds the right source for a path. To add a source, add a module.
 """
 
 from mnist_cnn.datasets.check import check

@@ -1,4 +1,4 @@
-"""Arrays of pixels and labels, as a file holds them, to a `Dataset`."""
+"""Turns arrays of pixels and labels, as a file stores them, into a `Dataset`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,13 @@ from mnist_cnn.errors import UsageError
 class Arrays:
     """A part as it is stored.
 
-    x: pixels, as `as_images` and `as_bytes` take them.
-    y: labels, as `numbered` takes them.
-    x_where, y_where: what messages call them.
-    groups, names: of shape (n,) or None, as in `Images`.
+    Attributes:
+        x: Pixels in a form that `as_images` and `as_bytes` accept.
+        y: Labels in a form that `numbered` accepts.
+        x_where: How messages refer to the pixels.
+        y_where: How messages refer to the labels.
+        groups: As in `Images`.
+        names: As in `Images`.
     """
 
     x: NDArray[Any]
@@ -40,17 +43,18 @@ def of_arrays(
     class_names: Mapping[str, str] | None = None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
-    """The data set that arrays hold.
+    """Make a data set from arrays.
 
     Args:
-        name: of the data set.
-        train: to train and validate on.
-        test: to test on; None to set about a fifth of `train` aside.
-        class_names: what labels are called, where they are not called by their text.
-        remarks: what the source decided or left out.
+        name: The name of the data set.
+        train: The images to train and validate on.
+        test: The test images. None sets aside about a fifth of `train`.
+        class_names: The names of labels that are not called by their own text.
+        remarks: What the source decided, one line each.
 
     Raises:
-        UsageError: for pixels, labels or lengths that make no sense, in one line that names them.
+        UsageError: For pixels, labels or lengths that make no sense. It names the array and, where
+            it can, the image.
     """
     parts = [train] if test is None else [train, test]
     images = [as_images(part.x_where, part.x) for part in parts]
@@ -59,7 +63,7 @@ def of_arrays(
     if len({x.shape[1:] for x in images}) > 1:
         raise UsageError(
             f"{train.x_where.text} has images of {images[0].shape[1:]}, {parts[1].x_where.text} of "
-            f"{images[1].shape[1:]}; wanted is one shape"
+            f"{images[1].shape[1:]}; expected one shape"
         )
     pixels = as_bytes([part.x_where for part in parts], images)
     texts, labels = numbered([part.y_where for part in parts], [part.y for part in parts])

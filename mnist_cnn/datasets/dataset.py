@@ -1,6 +1,6 @@
-"""A data set: training images to search on, and a test set behind a call of its own.
+"""A data set: training images to search on, and test images behind a separate call.
 
-A data set is a function that returns a `Dataset`; reading is put off until images are asked for.
+A source is a function that returns a `Dataset`. Images are read only when they are asked for.
 """
 
 import hashlib
@@ -14,24 +14,24 @@ from mnist_cnn.datasets.splitting import content_keys, set_aside
 
 
 def _no_test() -> Images:
-    raise NotImplementedError  # replaced as soon as the data set is made
+    raise NotImplementedError  # `__post_init__` replaces it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a search needs to know of a data set.
+    """What a search needs to know about a data set.
 
-    name: as it is shown in MLflow.
-    digest: SHA-256 of the images, in hexadecimal; part of a study's fingerprint.
-    shape: (height, width, channels) of one image.
-    classes: number of classes.
-    class_names: what the classes are called, in the order of their indices; their numbers if it is
-        left out.
-    train: reads the images to train and validate on.
-    test: reads the test images. Only evaluation, promotion and the check may call it. If it is left
-        out, about a fifth of what `train` reads is set aside by content, whole groups if it has
-        any, and `train` gives the rest.
-    remarks: one line on each thing that the reader decided or left out, for `warnings`.
+    Attributes:
+        name: The name shown in MLflow.
+        digest: SHA-256 of the images in hexadecimal, part of a study's fingerprint.
+        shape: (height, width, channels) of one image.
+        classes: The number of classes.
+        class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
+        train: Reads the images to train and validate on.
+        test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
+            omitted, about a fifth of what `train` reads is set aside by content, keeping groups
+            whole, and `train` returns the rest.
+        remarks: One line for each decision that the source made, such as a file it skipped.
     """
 
     name: str
@@ -84,6 +84,6 @@ class Dataset:
 
 
 def _part(images: Images, test: bool) -> Images:
-    """What is set aside of a data set without a test part, or what is left."""
+    """The images set aside from a data set without a test part, or the remaining ones."""
     aside = set_aside(content_keys(images.x), images.labels, images.groups)
     return images[aside == test]

@@ -8,7 +8,7 @@ from mnist_cnn.errors import UserError
 
 
 def digits() -> Dataset:
-    """The 1,797 handwritten digits that scikit-learn ships: grey, 8x8, ten classes.
+    """The 1,797 handwritten digits that come with scikit-learn: grey, 8x8, ten classes.
 
     About a fifth of them is set aside to test on.
 

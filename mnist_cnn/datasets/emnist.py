@@ -1,4 +1,4 @@
-"""What is peculiar to EMNIST's files: images on their side, and letters as numbers."""
+"""Peculiarities of EMNIST's files: transposed images, and numbers that stand for letters."""
 
 import re
 import string
@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 _MERGED = string.digits + string.ascii_uppercase + "abdefghnqrt"
-# For each set: the number of the first class, and what the classes are.
+# The number of the first class of each set, and its characters.
 _CLASSES = {
     "letters": (1, string.ascii_uppercase),
     "balanced": (0, _MERGED),
@@ -17,17 +17,17 @@ _CLASSES = {
 
 
 def is_emnist(name: str) -> bool:
-    """Whether a file of this name is one of EMNIST's."""
+    """Whether the name of a file or a set is one of EMNIST's."""
     return re.match("emnist[-_]", name.lower()) is not None
 
 
 def upright(x: NDArray[Any]) -> NDArray[Any]:
-    """EMNIST's images as they are read, from (n, height, width, ...) with these two exchanged."""
+    """Transpose EMNIST's images, of shape (n, width, height, ...), so that they can be read."""
     return x.swapaxes(1, 2)
 
 
 def class_names(name: str) -> dict[str, str]:
-    """What a set's numbers stand for, where a file of this name has others than digits."""
+    """The characters that labels stand for in a file or set of this name, if not digits."""
     for kind, (first, characters) in _CLASSES.items():
         if is_emnist(name) and kind in name.lower():
             return {str(number): char for number, char in enumerate(characters, first)}

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.naming import short
 
-_MOST_CLASSES = 120  # with more, no name could be read
+_MOST_CLASSES = 120  # more could not be read
 
 
 def draw_examples(dataset: Dataset, train: Images) -> Figure:
-    """A row of examples for each class, with its name and how many training images it has."""
+    """Draw a row of examples for each class, with its name and number of training images."""
     shown = min(dataset.classes, _MOST_CLASSES)
     columns = 1 if shown <= 12 else 2 if shown <= 40 else 3
     rows, examples = ceil(shown / columns), 12 // columns
@@ -31,7 +32,7 @@ def draw_examples(dataset: Dataset, train: Images) -> Figure:
         own = np.flatnonzero(labels == label)
         axes.imshow(_strip(train.x[own[:examples]], examples), cmap="gray", vmin=0, vmax=1)
         axes.spines[:].set_visible(False)
-        name = _short(dataset.class_names[label])
+        name = short(dataset.class_names[label], 16)
         axes.set_xticks([])
         axes.set_yticks([height / 2], [f"{name}\n{len(own):,}"], fontsize=9, parse_math=False)
         axes.tick_params(length=0)
@@ -39,16 +40,16 @@ def draw_examples(dataset: Dataset, train: Images) -> Figure:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG, whole or not at all."""
+    """Write a figure as a PNG, completely or not at all."""
     partly = path.with_name(f"{path.name}.part")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of letters that the font lacks
+        warnings.simplefilter("ignore")  # about characters that the font lacks
         figure.savefig(partly, dpi=144, format="png", bbox_inches="tight")
     partly.replace(path)
 
 
 def _strip(x: NDArray[np.float32], places: int) -> NDArray[np.float32]:
-    """Images side by side on white, of shape (height, width, 3), with room for so many."""
+    """Images side by side on white with room for `places`, of shape (height, width, 3)."""
     height, width = x.shape[1:3]
     gap = max(1, width // 14)
     strip = np.ones((height, places * (width + gap) - gap, 3), dtype=np.float32)
@@ -57,7 +58,3 @@ def _strip(x: NDArray[np.float32], places: int) -> NDArray[np.float32]:
         left = place * (width + gap)
         strip[:, left : left + width] = image / scale
     return strip
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else f"{name[:15]}…"

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and its kin: Fashion-MNIST, KMNIST, EMNIST, QMNIST."""
+"""IDX files, the format of MNIST, Fashion-MNIST, KMNIST, EMNIST and QMNIST."""
 
 import gzip
 import re
@@ -25,23 +25,23 @@ _NAME = re.compile(
 )
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
-_WANTED = (
-    "train-images-idx3-ubyte and train-labels-idx1-ubyte, and the same with t10k, gzipped or not"
+_EXPECTED = (
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, gzipped or not"
 )
 
 
 def idx(path: str | Path) -> Dataset:
     """Images and labels in MNIST's own format, gzipped or not.
 
-    The files are called as MNIST's are, as `train-images-idx3-ubyte.gz`, with anything before that.
-    EMNIST's images, which lie on their side, are put upright, and its letters get their names.
-    QMNIST's writers are groups. Without test files about a fifth of the images is set aside.
+    Files have MNIST's names, such as `train-images-idx3-ubyte.gz`, with any prefix. EMNIST's
+    transposed images are put upright, and its labels become letters. QMNIST's writers become
+    groups. Without test files, about a fifth of the images is set aside to test on.
 
     Args:
-        path: the folder with the files; or one of the files, where a folder has several sets.
+        path: The folder with the files, or one of the files if the folder has several sets.
 
     Raises:
-        UsageError: if there are none, one is missing or damaged, or they do not fit together.
+        UsageError: If files are missing, damaged or do not belong together.
     """
     root = root_of(path)
     name, parts = _choose(root)
@@ -55,7 +55,7 @@ def idx(path: str | Path) -> Dataset:
 
 
 def sets_in(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
-    """The IDX files in a folder, by their set's name, part and content."""
+    """The IDX files in a folder, by name of the set, part and content."""
     found: dict[str, dict[str, dict[str, Path]]] = {}
     for path in files_in(folder, folder):
         if match := _NAME.fullmatch(path.name):
@@ -66,12 +66,12 @@ def sets_in(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
 
 
 def is_idx(start: bytes) -> bool:
-    """Whether a file, unpacked, that begins so is an IDX file."""
+    """Whether a file with these first bytes, unpacked, is an IDX file."""
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in _TYPES and 0 < start[3] < 9
 
 
 def _choose(root: Path) -> tuple[str, dict[str, dict[str, Path]]]:
-    """The name of the set that is meant and its files, by part and content."""
+    """The name of the set at a path, and its files by part and content."""
     folder = root if root.is_dir() else root.parent
     sets = sets_in(folder)
     if root.is_file():
@@ -81,18 +81,18 @@ def _choose(root: Path) -> tuple[str, dict[str, dict[str, Path]]]:
             if any(root in files.values() for files in parts.values())
         }
     if not sets:
-        raise UsageError(f"{shown(root)} has no IDX files called as {_WANTED}")
+        raise UsageError(f"{shown(root)} has no IDX files; expected {_EXPECTED}")
     if len(sets) > 1:
         raise UsageError(
-            f"{shown(root)} has several data sets: {', '.join(sorted(sets))}; name a file of one, "
-            f"as {next(iter(next(iter(sets[min(sets)].values())).values())).name}"
+            f"{shown(root)} has several data sets: {', '.join(sorted(sets))}; give the path of a "
+            "file of one of them"
         )
     ((name, parts),) = sets.items()
     for part in {"train": None} | parts:
         for content in ("images", "labels"):
             if content not in parts.get(part, {}):
                 raise UsageError(
-                    f"{shown(folder)} lacks the {part} {content}; wanted are {_WANTED}"
+                    f"{shown(folder)} lacks the {part} {content}; expected {_EXPECTED}"
                 )
     return name, parts
 
@@ -102,17 +102,17 @@ def _read_part(files: dict[str, Path], name: str) -> Arrays:
     if emnist.is_emnist(name) and x.ndim > 2:
         x = emnist.upright(x)
     groups = None
-    if y.ndim == 2 and y.shape[1] == 8:  # QMNIST's; the first is the class, the third the writer
+    if y.ndim == 2 and y.shape[1] == 8:  # QMNIST: the first is the class, the third the writer
         y, groups = y[:, 0], y[:, 2]
     where = [Where(shown(files[content])) for content in ("images", "labels")]
     return Arrays(x, y, where[0], where[1], groups)
 
 
 def read_idx(path: Path) -> NDArray[Any]:
-    """The array in an IDX file, gzipped or not.
+    """Read the array in an IDX file, gzipped or not.
 
     Raises:
-        UsageError: if it is no such file, is cut short, or too long.
+        UsageError: If it is not such a file, or is too short or too long.
     """
     try:
         content = path.read_bytes()
@@ -121,17 +121,17 @@ def read_idx(path: Path) -> NDArray[Any]:
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None
     if not is_idx(content[:4]):
-        raise UsageError(f"{shown(path)} is no IDX file: it does not begin as one")
+        raise UsageError(f"{shown(path)} is not an IDX file")
     dimensions, kind = content[3], np.dtype(_TYPES[content[2]])
     start = 4 + 4 * dimensions
     if len(content) < start:
         raise UsageError(f"{shown(path)} is cut short")
     shape = np.frombuffer(content[4:start], ">u4").tolist()
-    wanted = prod(shape) * kind.itemsize
-    if len(content) - start != wanted:
+    size = prod(shape) * kind.itemsize
+    if len(content) - start != size:
         raise UsageError(
-            f"{shown(path)} has {len(content) - start:,} bytes of content; its header says "
-            f"{wanted:,}"
+            f"{shown(path)} has {len(content) - start:,} bytes of content, but its header says "
+            f"{size:,}"
         )
     found = np.frombuffer(content, kind, offset=start).reshape(shape)
     return found.astype(kind.newbyteorder("="))

@@ -1,4 +1,4 @@
-"""Labelled images, as they are trained on and answered."""
+"""Labelled images: pixels, labels, groups and names."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images; equal only to themselves, as arrays are too large to compare.
+    """Labelled images. They compare by identity, because arrays are too large to compare.
 
-    x: float32 of shape (n, height, width, channels) in [0, 1].
-    y: int32 of shape (n,), class indices in [0, classes); or one-hot, float32 of (n, classes).
-        One column of indices, of shape (n, 1), is taken as (n,).
-    groups: of shape (n,); images of the same value, as those of one writer, are never divided
-        between training and validation. None where each image stands for itself.
-    names: of shape (n,), what each image is called in a message, as its file's name. None where
-        its place says it.
+    Attributes:
+        x: float32 of shape (n, height, width, channels) in [0, 1].
+        y: Class indices in [0, classes), int32 of shape (n,), or one-hot labels, float32 of shape
+            (n, classes). Indices of shape (n, 1) are flattened to (n,).
+        groups: One value per image, of shape (n,), or None. Images with the same value, such as
+            those by one writer, always stay on the same side of a split.
+        names: What messages call each image, such as its file name, of shape (n,). None if its
+            index is enough.
     """
 
     x: NDArray[np.float32]
@@ -26,18 +27,18 @@ class Images:
     names: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
-        # As in Keras's CIFAR. As one-hot it would say that every image is of class 0.
+        # Keras's CIFAR has such labels. Read as one-hot, they would put every image in class 0.
         if isinstance(self.y, np.ndarray) and self.y.ndim == 2 and self.y.shape[1] == 1:
             object.__setattr__(self, "y", self.y[:, 0])
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """The class indices, int32 of shape (n,), however `y` holds them."""
+        """The class indices, int32 of shape (n,), however `y` stores them."""
         found = self.y.argmax(axis=1) if self.y.ndim == 2 else self.y
         return np.asarray(found, dtype=np.int32)
 
     def name(self, index: int) -> str:
-        """What the image at `index` is called in a message."""
+        """What messages call the image at `index`."""
         return f"image {index}" if self.names is None else str(self.names[index])
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, reason
 from mnist_cnn.errors import UsageError, UserError
 
-# What Keras looks for in its folder `datasets` before it downloads anything.
+# The files that Keras looks for before it downloads them, and where they come from.
 _STORE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
 _CIFAR = "https://www.cs.toronto.edu/~kriz"
 _FILES = {
@@ -29,22 +29,22 @@ _NAMES = {
 
 
 def keras_dataset(name: str) -> Dataset:
-    """A data set that Keras downloads once: mnist, fashion_mnist, cifar10 or cifar100.
+    """A data set that Keras downloads: mnist, fashion_mnist, cifar10 or cifar100.
 
     Raises:
-        UsageError: for another name.
-        UserError: if it cannot be downloaded; it says which files to put where.
+        UsageError: For any other name.
+        UserError: If it cannot be downloaded. It says which files to put where.
     """
     if name not in _FILES:
-        raise UsageError(f"Keras has no images {name!r}; valid: {', '.join(_FILES)}")
+        raise UsageError(f"Keras has no image data set {name!r}; valid: {', '.join(_FILES)}")
     import keras
 
     try:
         train, test = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises a bare one if there is no network
+    except Exception as error:  # Keras raises a plain Exception if there is no network
         place = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
         files = ", ".join(f"{url} as {place}/{file}" for file, url in _FILES[name].items())
-        raise UserError(f"Keras cannot get {name}: {reason(error)}; put {files}") from None
+        raise UserError(f"Keras cannot download {name}: {reason(error)}; put {files}") from None
     parts = [
         Arrays(x, y, Where(f"{name}: x_{part}"), Where(f"{name}: y_{part}"))
         for part, (x, y) in (("train", train), ("test", test))

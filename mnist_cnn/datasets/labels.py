@@ -1,4 +1,4 @@
-"""Labels as people write them, numbers from anywhere or text, to class indices and names."""
+"""Turns labels as people write them, numbers or text, into class indices and names."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from mnist_cnn.errors import UsageError
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Each name once: numbers by their value, then the others by the alphabet."""
+    """The distinct names: first numbers by value, then the rest alphabetically."""
     return sorted(set(names), key=_rank)
 
 
@@ -24,20 +24,21 @@ def _rank(name: str) -> tuple[bool, int, str]:
 def numbered(
     where: Iterable[Where], parts: Iterable[NDArray[Any]]
 ) -> tuple[list[str], list[NDArray[np.int32]]]:
-    """Class indices for the labels of each part, and the names they stand for.
+    """Number the classes of all parts.
 
-    Whole numbers are classes in their order, from whatever they begin, and text is by the alphabet.
-    A column of shape (n, 1) is taken as (n,), and one-hot rows as their index.
+    Labels may be whole numbers in any range, stored as integers or floats, or text. Numbers are
+    ordered by value, text alphabetically. Trailing axes of length one are dropped, and one-hot rows
+    become their index.
 
     Args:
-        where: what a message calls each part's labels.
-        parts: the labels of each part.
+        where: How messages refer to each part's labels.
+        parts: The labels of each part.
 
     Returns:
-        The names of the classes of all parts together, and int32 of shape (n,) for each part.
+        The class names, and for each part its class indices, int32 of shape (n,).
 
     Raises:
-        UsageError: for labels that are none of that; it names the first wrong one.
+        UsageError: For any other labels. It names the first wrong one.
     """
     texts = [_texts(name, part) for name, part in zip(where, parts, strict=True)]
     names = in_order(name for part in texts for name in np.unique(part).tolist())
@@ -51,20 +52,20 @@ def numbered(
 
 
 def _texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
-    """Each label as text of shape (n,); 3, 3.0 and "3.0" are the same."""
+    """Each label as text, of shape (n,); 3, 3.0 and "3.0" are the same label."""
     while labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if labels.ndim == 2:
         labels = _from_one_hot(where, labels)
     if labels.ndim != 1:
-        raise UsageError(f"{where.text} has the shape {labels.shape}; wanted is one label an image")
-    if labels.dtype.kind in "fc":
+        raise UsageError(f"{where.text} has the shape {labels.shape}; expected one label per image")
+    if labels.dtype.kind == "f":
         return _from_floats(where, labels)
     if labels.dtype.kind in "biu":
         return labels.astype(np.int64).astype(str)
     if labels.dtype.kind in "SU":
         return _from_texts(where, labels)
-    raise UsageError(f"{where.text} is {labels.dtype}; wanted are whole numbers or text")
+    raise UsageError(f"{where.text} is {labels.dtype}; expected whole numbers or text")
 
 
 def _from_one_hot(where: Where, labels: NDArray[Any]) -> NDArray[Any]:
@@ -72,21 +73,20 @@ def _from_one_hot(where: Where, labels: NDArray[Any]) -> NDArray[Any]:
         np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()
     ):
         raise UsageError(
-            f"{where.text} has the shape {labels.shape} and is not one-hot; wanted is one label "
-            "an image"
+            f"{where.text} has the shape {labels.shape} and is not one-hot; expected one label "
+            "per image"
         )
     return np.asarray(labels.argmax(axis=1))
 
 
 def _from_floats(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
-    numbers = labels.real
-    wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.round(numbers)))
+    wrong = np.flatnonzero(~np.isfinite(labels) | (labels != np.round(labels)))
     if len(wrong):
         raise UsageError(
-            f"{where.at(int(wrong[0]))} has the label {labels[wrong[0]]}; wanted are whole numbers "
+            f"{where.at(int(wrong[0]))} has the label {labels[wrong[0]]}; expected a whole number "
             "or text"
         )
-    return numbers.astype(np.int64).astype(str)
+    return labels.astype(np.int64).astype(str)
 
 
 def _from_texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
@@ -104,6 +104,6 @@ def _from_texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
         numbers = np.array(names).astype(float)
     except ValueError:
         return np.array(names)[inverse]
-    if any("." in name for name in names):  # pandas writes whole numbers as 3.0 beside a gap
+    if any("." in name for name in names):  # pandas writes whole numbers as 3.0 if one is missing
         return _from_floats(where, numbers[inverse])
     return np.array(names)[inverse]

@@ -1,4 +1,4 @@
-"""What messages call files, arrays and the images in them."""
+"""How messages refer to files, arrays and the images in them."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -6,24 +6,25 @@ from typing import NamedTuple
 
 
 class Where(NamedTuple):
-    """An array, or a column, in a message.
+    """How messages refer to an array or a column.
 
-    text: what it is called, as `digits.npz: x_train`.
-    names: what each entry is called, as `row 17 of digits.csv`; None where its place says it.
+    Attributes:
+        text: The array itself, such as `digits.npz: x_train`.
+        names: Each of its entries, such as `row 17 of digits.csv`. None if an index is enough.
     """
 
     text: str
     names: Sequence[str] | None = None
 
     def at(self, index: int) -> str:
-        """The entry at an index."""
+        """How messages refer to the entry at `index`."""
         return f"image {index} of {self.text}" if self.names is None else str(self.names[index])
 
 
 def printable(text: str) -> str:
-    """Text that can be printed in one line, whatever bytes a file's name was made of.
+    """Escape a file name so that it prints on one line, whatever bytes it consists of.
 
-    Letters with accents are one character each, as Linux writes them and macOS does not.
+    Accented letters become one character each: Linux writes them so, macOS as two.
     """
     plain = unicodedata.normalize("NFC", text)
     return "".join(
@@ -32,12 +33,17 @@ def printable(text: str) -> str:
 
 
 def some(names: list[str], most: int = 3) -> str:
-    """The first few names, and how many more there are."""
+    """The first `most` names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason(error: BaseException) -> str:
-    """What a library's error says, in one short line: some quote the file that they read."""
-    text = printable(" ".join(str(error).split())) or type(error).__name__
-    return text if len(text) <= 160 else f"{text[:159]}…"
+    """A library's error message, cut to one short line: some quote the file they read."""
+    return short(" ".join(str(error).split())) or type(error).__name__
+
+
+def short(text: str, most: int = 160) -> str:
+    """Text that prints on one line, cut to at most `most` characters."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

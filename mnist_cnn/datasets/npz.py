@@ -1,4 +1,4 @@
-"""NumPy's files: an .npz with pixels and labels, or a folder with a file for each array."""
+"""NumPy's files: an .npz with pixels and labels, or a folder with one file per array."""
 
 import re
 from pathlib import Path
@@ -19,25 +19,27 @@ _CONTENTS = {
     "y": ("y", "labels", "label", "targets", "target", "classes"),
     "groups": ("groups", "group", "writers", "writer"),
 }
-_WANTED = "x_train, y_train, x_test and y_test, or x and y"
+_EXPECTED = "x_train, y_train, x_test and y_test, or x and y"
 
-# An array's name by its role and content, as ("train", "x").
+# The names of arrays by role and content, such as ("train", "x").
 _Found = dict[tuple[str, str], str]
 
 
 def npz(path: str | Path) -> Dataset:
-    """Arrays of pixels and labels in an .npz, or each in its file, .npy or .npz, of one folder.
+    """Arrays of pixels and labels in an .npz, or in one .npy or .npz file each.
 
     They are called `x_train`, `y_train`, `x_test` and `y_test`, or `x` and `y`, of which about a
-    fifth is set aside to test on; `images` and `labels` mean the same, as in `train_images`. What
-    is called `val` is for training too, where there is `test`, and to test on where there is none.
-    `groups`, as in `groups_train`, are of the images that stay together, as a writer's.
+    fifth is set aside to test on. Words such as `images` and `labels` mean the same, as in
+    `train_images`. Arrays called `val` are used for training if there is a test part, and as the
+    test part if there is none. An array such as `groups_train` gives each image its group.
+
+    Pickled objects are never loaded.
 
     Args:
-        path: the file, or the folder.
+        path: The file, or the folder with the files.
 
     Raises:
-        UsageError: if such arrays are not there or make no sense. No pickled object is ever loaded.
+        UsageError: If such arrays are missing or make no sense.
     """
     root = root_of(path)
     arrays, source = (_files(root) if root.is_dir() else _members(root)), printable(root.name)
@@ -46,8 +48,8 @@ def npz(path: str | Path) -> Dataset:
         found = {(role or "train", content): name for (role, content), name in found.items()}
     if not {("train", "x"), ("train", "y")} <= found.keys():
         raise UsageError(
-            f"{shown(root)} has the arrays {', '.join(map(printable, arrays)) or 'none'}; wanted "
-            f"are {_WANTED}"
+            f"{shown(root)} has the arrays {', '.join(map(printable, arrays)) or 'none'}; expected "
+            f"{_EXPECTED}"
         )
     roles = {role for role, content in found if role and content != "groups"}
     parts = {role: _part(source, found, role, arrays) for role in sorted(roles)}
@@ -59,7 +61,7 @@ def npz(path: str | Path) -> Dataset:
 
 
 def roles_of(names: list[str]) -> _Found:
-    """Which array is what, by their names; those that say nothing are left out."""
+    """Recognise arrays by their names. Those with other names are ignored."""
     found: _Found = {}
     for name in names:
         words = set(re.findall(r"[a-z]+", name.lower()))
@@ -73,7 +75,7 @@ def _members(path: Path) -> dict[str, Path]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict.fromkeys(file.files, path)
-    except Exception as error:  # NumPy, zipfile and zlib each raise their own
+    except Exception as error:  # NumPy, zipfile and zlib raise all kinds of errors
         raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None
 
 
@@ -85,8 +87,8 @@ def _files(folder: Path) -> dict[str, Path]:
 def _part(source: str, found: _Found, role: str, arrays: dict[str, Path]) -> Arrays:
     for content in ("x", "y"):
         if (role, content) not in found:
-            wanted = f"{content}_{role}"
-            raise UsageError(f"{source} lacks the array {wanted}; wanted are {_WANTED}")
+            missing = f"{content}_{role}"
+            raise UsageError(f"{source} lacks the array {missing}; expected {_EXPECTED}")
     x, y, groups = (found.get((role, content), "") for content in _CONTENTS)
     return Arrays(
         _read(arrays[x], x),
@@ -104,7 +106,7 @@ def _read(path: Path, name: str) -> NDArray[Any]:
             return loaded
         with loaded:
             if name not in loaded.files and len(loaded.files) != 1:
-                raise UsageError(f"{shown(path)} has several arrays; wanted is one a file")
+                raise UsageError(f"{shown(path)} has several arrays; expected one per file")
             return np.asarray(loaded[name if name in loaded.files else loaded.files[0]])
     except UsageError:
         raise

@@ -1,4 +1,4 @@
-"""The verb `data`: what a data set is, before anything is searched on it."""
+"""The verb `data`: shows a data set before a search."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ from mnist_cnn.errors import UsageError, UserError
 
 
 def show_data(path: Path, picture: Path | None = None) -> None:
-    """Print how many images of which class lie at a path and what is odd about them.
+    """Print the number of images of each class at a path, and what is odd about them.
 
     Args:
-        path: a folder or a file, as `open_dataset` takes it.
-        picture: a PNG file that gets a few examples of each class; None for none.
+        path: A folder or a file.
+        picture: A PNG file to write examples of each class to, or None.
 
     Raises:
-        UsageError: if a search would refuse the data set; what can be said of it is printed before.
-        UserError: if the picture cannot be written.
+        UsageError: If a search would refuse the data set. Everything else is printed first.
+        UserError: If the picture cannot be written.
     """
     if picture is not None:
         _check_target(picture)
@@ -39,7 +39,7 @@ def show_data(path: Path, picture: Path | None = None) -> None:
         _draw(dataset, train, picture)
     if unreadable:
         count = f"{len(unreadable):,} picture{'s' if len(unreadable) > 1 else ''}"
-        raise UsageError(f"{count} listed above cannot be read; mend or remove them")
+        raise UsageError(f"{count} listed above cannot be read; repair or remove them")
     check_parts(dataset, train, test)
 
 
@@ -67,7 +67,7 @@ def _lines(dataset: Dataset, train: Images, test: Images) -> list[str]:
 
 def _check_target(picture: Path) -> None:
     if picture.suffix.lower() != ".png":
-        raise UsageError(f"--picture {printable(str(picture))!r} is no .png file")
+        raise UsageError(f"--picture {printable(str(picture))!r} is not a .png file")
     if not picture.parent.is_dir():
         raise UsageError(f"there is no folder {printable(str(picture.parent))!r} for the picture")
 

@@ -1,4 +1,4 @@
-"""From what a source found to a `Dataset`: pixels are bytes, read when they are asked for."""
+"""Turns what a source found into a `Dataset`; pixels are bytes and are read on demand."""
 
 import hashlib
 import json
@@ -18,12 +18,14 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Part:
-    """Labelled images of which the pixels need not be in memory.
+    """Labelled images whose pixels need not be in memory.
 
-    labels: int32 of shape (n,), class indices.
-    keys: of each image, a hash of its content.
-    pixels: reads the images at these indices, uint8 of shape (k, height, width, channels).
-    groups, names: of shape (n,) or None, as in `Images`.
+    Attributes:
+        labels: Class indices, int32 of shape (n,).
+        keys: A hash of each image's content.
+        pixels: Reads the images at the given indices, uint8 of shape (k, height, width, channels).
+        groups: As in `Images`.
+        names: As in `Images`.
     """
 
     labels: NDArray[np.int32]
@@ -43,7 +45,7 @@ class Part:
         )
 
     def images(self) -> Images:
-        """Read all of them, as float32 in [0, 1]."""
+        """Read all images, as float32 in [0, 1]."""
         pixels = self.pixels(np.arange(len(self.labels)))
         return Images(
             pixels.astype(np.float32) / np.float32(255), self.labels, self.groups, self.names
@@ -56,7 +58,7 @@ def in_memory(
     groups: NDArray[Any] | None = None,
     names: NDArray[np.str_] | None = None,
 ) -> Part:
-    """A part whose pixels are there, uint8 of shape (n, height, width, channels)."""
+    """A part whose pixels `x` are in memory, uint8 of shape (n, height, width, channels)."""
     return Part(
         labels=labels,
         keys=content_keys(x),
@@ -74,18 +76,18 @@ def assemble(
     test: Part | None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
-    """The data set of a training and a test part.
+    """Make a data set from a training and a test part.
 
-    Its digest is that of the classes and of each image's content, label and group, whatever file
-    they came from.
+    Its digest covers the class names and each image's content, label and group, but not the format
+    or the names of the files.
 
     Args:
-        name: of the data set.
+        name: The name of the data set.
         shape: (height, width, channels) of one image.
-        class_names: what the labels' numbers stand for.
-        train: to train and validate on.
-        test: to test on; None to set about a fifth of `train` aside.
-        remarks: what the source decided or left out.
+        class_names: The names of the classes, in the order of their indices.
+        train: The images to train and validate on.
+        test: The test images. None sets aside about a fifth of `train`.
+        remarks: What the source decided, one line each.
     """
     facts = [shape, list(class_names), _facts(train), test and _facts(test)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -94,8 +96,8 @@ def assemble(
         aside = set_aside(train.keys, train.labels, train.groups)
         train, test = train[~aside], train[aside]
         notes.append(
-            f"there is no test part, so {aside.sum():,} of {len(aside):,} images are set aside for "
-            "it, chosen by their content"
+            f"there is no test part: {aside.sum():,} of {len(aside):,} images are set aside to "
+            "test on, chosen by their content"
         )
     return Dataset(
         name=name,

@@ -1,4 +1,4 @@
-"""Labelled picture files to a `Part`: looked at first, decoded when their pixels are asked for."""
+"""Turns labelled picture files into a `Dataset`: inspected first, decoded on demand."""
 
 import hashlib
 from collections import Counter
@@ -16,19 +16,23 @@ from mnist_cnn.datasets.parts import Part, Shape, assemble
 from mnist_cnn.datasets.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
-if TYPE_CHECKING:  # it imports Pillow, which only reading needs
+if TYPE_CHECKING:  # it imports Pillow, which only decoding needs
     from mnist_cnn.datasets.pictures import Picture
 
-MAX_SIDE = 256  # of what the pictures are fitted into, unless a size is given
+MAX_SIDE = 256  # of the default size, in pixels
 MAX_BYTES = 256 * 2**20  # of one file
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A picture's file as it was when it was looked at.
+    """A picture file as it was when it was inspected.
 
-    name: its path in a message. key: SHA-256 of the file. size: (height, width), upright.
-    grey: whether it has no colours to say, by its header.
+    Attributes:
+        path: Where it is.
+        name: How messages refer to it.
+        key: SHA-256 of the file, in hexadecimal.
+        size: (height, width) of the upright picture.
+        grey: Whether its format stores no colour.
     """
 
     path: Path
@@ -38,46 +42,48 @@ class PictureFile:
     grey: bool
 
 
-def look_at(
+def inspect(
     paths: Iterable[Path], root: Path, unreadable: list[str] | None = None
 ) -> tuple[list[PictureFile], list[str]]:
-    """Look at picture files, without decoding them.
+    """Inspect picture files without decoding them.
 
     Args:
-        paths: the files. One whose name does not say that it is a picture, and that is none, is
-            left out.
-        root: the folder that names in messages begin at.
-        unreadable: gets a line on each picture that cannot be read, and all are decoded to see
-            that; with None the first such picture is refused.
+        paths: The files. Those that have no suffix of a picture and are not pictures are skipped.
+        root: The folder that names in messages are relative to.
+        unreadable: A list that receives one line for each picture that cannot be read. All pictures
+            are decoded to find these. None raises an error for the first one instead.
 
     Returns:
-        The pictures, and the names of the files that are left out.
+        The pictures, and the names of the skipped files.
 
     Raises:
-        UsageError: for a picture that cannot be read, in one line with its name.
+        UsageError: For a picture that cannot be read.
     """
-    files, left_out = [], []
+    files, skipped = [], []
     for path in paths:
         try:
-            file = _look(path, root)
+            file = _inspect(path, root)
             if unreadable is not None:
                 _decode(file, side=64)
             files.append(file)
         except UsageError as problem:
             if not is_picture(path):
-                left_out.append(shown(path, root))
+                skipped.append(shown(path, root))
             elif unreadable is None:
                 raise UsageError(f"{problem}; `mnist-cnn data` lists all such files") from None
             else:
                 unreadable.append(str(problem))
-    return files, left_out
+    return files, skipped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Labelled:
-    """Picture files of one part with the names of their classes.
+    """The picture files of one part.
 
-    groups: of each file, or None.
+    Attributes:
+        files: The files.
+        classes: The class name of each file.
+        groups: As in `Images`.
     """
 
     files: list[PictureFile]
@@ -93,19 +99,19 @@ def of_files(
     size: tuple[int, int] | None = None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
-    """The data set of picture files.
+    """Make a data set from picture files.
 
-    A picture that is damaged, or is no longer what was looked at, is refused with a UsageError when
-    its part is read.
+    Reading its images raises a UsageError if a file is damaged or has changed since it was
+    inspected.
 
     Args:
-        name: of the data set.
-        class_names: in the order of their indices.
-        train: to train and validate on.
-        test: to test on; None to set about a fifth of `train` aside.
-        size: (height, width) that the pictures are fitted into; by default their most frequent one,
-            of several such the middle one, at most 256 pixels a side.
-        remarks: what the source decided or left out.
+        name: The name of the data set.
+        class_names: The names of the classes, in the order of their indices.
+        train: The pictures to train and validate on.
+        test: The test pictures. None sets aside about a fifth of `train`.
+        size: (height, width) to fit the pictures into. Default: the most frequent size, or the
+            middle one of several that are equally frequent, at most 256 pixels a side.
+        remarks: What the source decided, one line each.
     """
     files = train.files + (test.files if test else [])
     shape = _common_shape(files, size)
@@ -113,7 +119,9 @@ def of_files(
     notes = list(remarks)
     if set(sizes) != {shape[:2]}:
         listed = [f"{height}x{width} ({count:,})" for (height, width), count in sizes.most_common()]
-        notes.append(f"fitted into {shape[0]}x{shape[1]} are pictures of {some(listed, 5)}")
+        notes.append(
+            f"pictures are fitted into {shape[0]}x{shape[1]}; their sizes: {some(listed, 5)}"
+        )
     return assemble(
         name,
         shape,
@@ -142,7 +150,7 @@ def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | None) ->
     return height, width, 1 if grey else 3
 
 
-def _look(path: Path, root: Path) -> PictureFile:
+def _inspect(path: Path, root: Path) -> PictureFile:
     from mnist_cnn.datasets import pictures
 
     name = shown(path, root)
@@ -161,7 +169,7 @@ def _pixels(files: Sequence[PictureFile], shape: Shape) -> NDArray[np.uint8]:
     height, width, channels = shape
     pixels = np.empty((len(files), *shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        # A larger one is shrunk in two steps, the first of which is much faster.
+        # Larger ones are shrunk in two steps, of which the first is much faster.
         picture = _decode(file, side=4 * max(height, width))
         pixels[place] = pictures.fit(picture, height, width, channels)
     return pixels

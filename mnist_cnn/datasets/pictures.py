@@ -1,7 +1,7 @@
-"""The one reader of pictures: a file's bytes to upright 8-bit pixels, within bounds.
+"""The one reader of picture files: from bytes to upright 8-bit pixels, within bounds.
 
-What a picture claims to be is looked at in its header, before anything is decoded: a PNG of a few
-kilobytes can hold gigapixels. Imports Pillow, so whoever needs it imports it where it is used.
+The header is checked before anything is decoded, because a PNG of a few kilobytes can hold
+gigapixels. This module imports Pillow, so other modules import it only where they need it.
 """
 
 import io
@@ -30,14 +30,16 @@ _UPRIGHT = {
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
 
-# Pillow warns of large pictures, which are refused here, and of damaged EXIF, which is passed over.
+# Pillow warns about large pictures, which are refused below, and about damaged EXIF data.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadablePicture(UsageError):
-    """A picture that cannot be taken.
+    """A picture that cannot be used.
 
-    problem: "large" for too many pixels, "several" for an animation or pages, else "damaged".
+    Attributes:
+        problem: "large" for too many pixels, "several" for an animation or several pages, else
+            "damaged".
     """
 
     def __init__(self, problem: Literal["large", "several", "damaged"], message: str) -> None:
@@ -49,8 +51,10 @@ class UnreadablePicture(UsageError):
 class Picture:
     """A decoded picture.
 
-    rgb: uint8 of shape (height, width, 3), upright.
-    width, height: in pixels as it was stored, upright.
+    Attributes:
+        rgb: Upright pixels, uint8 of shape (height, width, 3).
+        width: The width of the upright picture before it was shrunk, in pixels.
+        height: The height of the upright picture before it was shrunk, in pixels.
     """
 
     rgb: NDArray[np.uint8]
@@ -59,17 +63,19 @@ class Picture:
 
     @property
     def grey(self) -> bool:
-        """Whether no pixel has a colour."""
+        """Whether every pixel is grey."""
         red, green, blue = (self.rgb[..., channel] for channel in range(3))
         return bool((red == green).all() and (green == blue).all())
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture says of itself.
+    """What the header of a picture says.
 
-    height, width: in pixels, upright.
-    grey: whether it has no colours to say; a picture in colours may still use none.
+    Attributes:
+        height: The height of the upright picture in pixels.
+        width: The width of the upright picture in pixels.
+        grey: Whether the format stores no colour. If it does, every pixel may still be grey.
     """
 
     height: int
@@ -78,14 +84,14 @@ class Header:
 
 
 def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> Header:
-    """Look at a picture's header; its pixels are not decoded.
+    """Read the header of a picture without decoding its pixels.
 
     Raises:
-        UnreadablePicture: if it is no picture, several, or one of more than `max_pixels`.
+        UnreadablePicture: If it is not a single picture of at most `max_pixels`.
     """
     with _opened(content, FORMATS, max_pixels) as image:
         height, width = image.height, image.width
-        # A PNG may say it behind the pixels, which Pillow would decode to come there.
+        # A PNG may have its EXIF data after the pixels, and Pillow would decode them to get there.
         known = image.format != "PNG" or "exif" in image.info
         if known and _orientation(image) in _ON_ITS_SIDE:
             height, width = width, height
@@ -99,28 +105,29 @@ def decode(
     formats: tuple[str, ...] = FORMATS,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture:
-    """Decode a picture; transparent parts become paper, a photo is turned upright.
+    """Decode a picture, fill transparent parts with the colour of the paper, and turn it upright.
 
     Args:
-        content: the whole file.
-        side: the longest side wanted in pixels; a larger picture is shrunk to it, which is fast.
-        formats: which of Pillow's formats are taken.
-        max_pixels: how many pixels are taken.
+        content: The whole file.
+        side: Shrink larger pictures to at most this many pixels a side, which also makes decoding
+            faster. None keeps the size.
+        formats: The accepted formats, by Pillow's names.
+        max_pixels: The greatest accepted number of pixels.
 
     Raises:
-        UnreadablePicture: if it is no picture, is damaged, several, or of too many pixels.
+        UnreadablePicture: If it is not a single, undamaged picture of at most `max_pixels`.
     """
     with _opened(content, formats, max_pixels) as image:
         width, height = image.size
         try:
-            if side:  # a JPEG is decoded at half, a quarter or an eighth of its size
+            if side:  # decodes a JPEG at half, a quarter or an eighth of its size
                 image.draft("RGB", (side, side))
-            image.load()  # before EXIF is asked for, which hides that the pixels are damaged
+            image.load()  # first: `getexif` would load too, and hide that the pixels are damaged
             orientation = _orientation(image)
             rgb = _opaque(image, side)
         except UnreadablePicture:
             raise
-        except Exception:  # the decoders raise whatever the damage leads them to
+        except Exception:  # decoders raise all kinds of errors
             raise UnreadablePicture("damaged", "it is damaged or cut short") from None
     if orientation in _UPRIGHT:
         rgb = rgb.transpose(_UPRIGHT[orientation])
@@ -130,10 +137,10 @@ def decode(
 
 
 def fit(picture: Picture, height: int, width: int, channels: int) -> NDArray[np.uint8]:
-    """The picture at a size, proportions kept, on a ground of the colour of its edge.
+    """Resize a picture, keep its proportions, and fill the rest with the colour of its edge.
 
     Returns:
-        uint8 of shape (height, width, channels), grey for one channel, colour for three.
+        uint8 of shape (height, width, channels): grey for one channel, RGB for three.
     """
     rgb = picture.rgb
     if rgb.shape[:2] != (height, width):
@@ -158,35 +165,35 @@ def _edge_colour(rgb: NDArray[np.uint8]) -> tuple[int, int, int]:
 
 
 def _opened(content: bytes, formats: tuple[str, ...], max_pixels: int) -> Image.Image:
-    """The picture, of which only the header has been read."""
+    """Open a picture, reading only its header."""
     too_many = UnreadablePicture("large", f"it has more than {max_pixels:,} pixels")
     try:
         image = Image.open(io.BytesIO(content), formats=formats)
-        # A phone's JPEG may have a second picture behind the first, for depth; that is MPO.
+        # A phone's JPEG may have a second picture for depth, which makes its format MPO.
         several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
     except Image.DecompressionBombError:
         raise too_many from None
     except UnidentifiedImageError:
         known = ", ".join(formats)
-        raise UnreadablePicture("damaged", f"it is no picture; valid: {known}") from None
+        raise UnreadablePicture("damaged", f"it is not a picture; valid: {known}") from None
     except Exception:
         raise UnreadablePicture("damaged", "it is damaged or cut short") from None
     if image.width * image.height > max_pixels:
         raise too_many
     if several:
-        raise UnreadablePicture("several", "it is an animation, or has several pages")
+        raise UnreadablePicture("several", "it is an animation or has several pages")
     return image
 
 
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # damaged EXIF does not make the picture unreadable
+    except Exception:  # the picture can be read without its EXIF data
         return 1
 
 
 def _opaque(image: Image.Image, side: int | None) -> Image.Image:
-    """The picture in 8-bit RGB on paper, whatever its mode, shrunk to `side`."""
+    """The picture in opaque 8-bit RGB, whatever its mode, shrunk to `side`."""
     if _is_deep(image) or image.mode == "F":
         image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
@@ -195,34 +202,34 @@ def _opaque(image: Image.Image, side: int | None) -> Image.Image:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether it has 16 bits a pixel or more, which `convert` would clip at 255."""
+    """Whether it has 16 or more bits per pixel, which `convert` would clip at 255."""
     return image.mode.startswith("I")
 
 
 def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grey pixels of 0 to 65535, or floats of 0 to 1, as bytes."""
+    """Scale grey pixels to bytes: integers from 0 to 65535, floats as in `pixels.as_bytes`."""
     if pixels.dtype.kind == "f":
         if not (pixels.min() >= 0 and pixels.max() <= 65535):  # false for NaN
-            raise UnreadablePicture("damaged", "its pixels are negative, no numbers, or too large")
+            raise UnreadablePicture("damaged", "its pixels are negative, not finite, or too large")
         scale = 255.0 if pixels.max() <= 1 else 1.0 if pixels.max() <= 255 else 1 / 257
         return np.asarray(np.rint(pixels * scale), dtype=np.uint8)
     return np.asarray(np.clip(pixels // 257, 0, 255), dtype=np.uint8)
 
 
 def _small(image: Image.Image, side: int | None) -> Image.Image:
-    """At most `side` pixels a side; transparent pixels lend no colour to their neighbours."""
+    """Shrink to `side`. In RGBA, transparent pixels do not bleed into their neighbours."""
     if side:
         image.thumbnail((side, side), Image.Resampling.BOX)
     return image
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """Fill what is transparent with the paper that the opaque part leaves to be guessed."""
+    """Fill transparent parts with the colour of the paper, guessed from the opaque parts."""
     rgba = np.asarray(image)
     solid = rgba[rgba[..., 3] > 127]
     if 2 * len(solid) > rgba.shape[0] * rgba.shape[1]:
-        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or with round corners
-    else:  # ink on nothing: paper is what it stands out from
+        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or rounded corners
+    else:  # ink without paper: choose what it stands out from
         paper = np.full(3, 255.0 if not len(solid) or solid[:, :3].mean() < 128 else 0.0)
     canvas = Image.new("RGBA", image.size, (*(int(level) for level in paper), 255))
     return Image.alpha_composite(canvas, image).convert("RGB")

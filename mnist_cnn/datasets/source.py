@@ -1,4 +1,4 @@
-"""Which source a path is, by what lies there."""
+"""Finds the source for a path by looking at what is there."""
 
 import gzip
 import zipfile
@@ -17,13 +17,13 @@ from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, s
 from mnist_cnn.errors import UsageError
 
 _VALID = (
-    "valid: a folder with a sub-folder of pictures for each class, a .csv of labels and pixels or "
-    "of labels and pictures' names, an .npz, and IDX files as MNIST's"
+    "valid: a folder with one sub-folder of pictures per class, a .csv with labels and pixels or "
+    "with labels and names of pictures, an .npz, or IDX files like MNIST's"
 )
-_ARCHIVE = "an archive; unpack it and name the folder"
-_PACKED = "compressed, or an archive; unpack it and name what was in it"
+_ARCHIVE = "an archive; unpack it and give the path of the folder"
+_PACKED = "compressed; unpack it and give the path of its content"
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
-# How other files begin, and what to do with them.
+# The first bytes of other files, and what to do with them.
 _OTHERS = {
     _ZIP: _ARCHIVE,
     _GZIP: _PACKED,
@@ -41,20 +41,20 @@ _OTHERS = {
 
 
 def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
-    """The data set that lies at a path, whatever source it is.
+    """Open the data set at a path.
 
     Args:
-        path: a folder or a file.
-        unreadable: gets a line on each picture that cannot be read, which is left out; with None
-            such a picture is refused.
+        path: A folder or a file.
+        unreadable: A list that receives one line for each picture that cannot be read. None raises
+            an error for the first one instead.
 
     Returns:
-        The data set. Its digest is that of the images as they are now. To see whether they have
-        changed since, call this again and compare the digests; pictures that are only read later
-        are compared with it by themselves, and refused if they have changed.
+        The data set. Its digest describes the images as they are now. To see whether they have
+        changed since, open the path again and compare digests. Picture files are also compared
+        when they are decoded later, and refused if they have changed.
 
     Raises:
-        UsageError: if nothing that is known lies there, or it cannot be read.
+        UsageError: If there is no known kind of data set, or it cannot be read.
     """
     root = root_of(path)
     if root.is_dir():
@@ -70,12 +70,12 @@ def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:
         inner = folders_in(place, root)
         if len(inner) != 1:
             return _of_classes(root, unreadable)
-        place = inner[0]  # as unpacked archives wrap one
+        place = inner[0]  # unpacked archives often wrap a folder
     return found if place == root else replace(found, name=name_of(root))
 
 
 def _without_classes(place: Path, unreadable: list[str] | None) -> Dataset | None:
-    """What lies in a folder by itself, not in a sub-folder for each class."""
+    """The data set in a folder, unless it has one sub-folder per class."""
     if sets_in(place):
         return idx(place)
     if has_tables(place):
@@ -111,12 +111,12 @@ def _in_file(root: Path, unreadable: list[str] | None) -> Dataset:
     if start[257:262] == b"ustar":
         raise UsageError(f"{shown(root)} is {_ARCHIVE}")
     if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in start:
-        raise UsageError(f"{shown(root)} is no file that is known; {_VALID}")
+        raise UsageError(f"{shown(root)} is not a known kind of file; {_VALID}")
     return csv(root, unreadable)
 
 
 def _start(path: Path, packed: bool = False) -> bytes:
-    """How a file begins; nothing, if it is said to be packed and is damaged."""
+    """The first bytes of a file, unpacked if asked; none if it cannot be unpacked."""
     try:
         with gzip.open(path) if packed else path.open("rb") as file:
             return file.read(512)

@@ -1,4 +1,4 @@
-"""What is odd about a data set, though a search can run on it."""
+"""Finds what is odd about a data set although a search can run on it."""
 
 from collections import defaultdict
 
@@ -10,21 +10,21 @@ from mnist_cnn.datasets.images import Images
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.splitting import content_keys
 
-_DIM = 0.25  # where the brightest pixel of all is darker, the range was probably another one
+_DIM = 0.25  # if all pixels are darker than this, their range is probably wrong
 
 
 def warnings(dataset: Dataset) -> list[str]:
-    """What is odd about a data set, one line each; both parts are read, and no model is asked.
+    """What is odd about a data set, one line each.
 
-    That is what its source left out or decided, equal images, those of them with different labels
-    or on both sides of the split, groups on both sides, light images among dark ones, images of a
-    single colour, and pixels of a range that is hardly used.
+    Reports the remarks of the source, identical images, in particular with different labels or in
+    both parts, groups in both parts, light images among dark ones, images of a single colour, and
+    pixels that use only a fraction of their range. Reads both parts, without a model.
     """
     return warnings_of(dataset, dataset.train(), dataset.test())
 
 
 def warnings_of(dataset: Dataset, train: Images, test: Images) -> list[str]:
-    """As `warnings`, of parts that are read already and pass the check."""
+    """As `warnings`, for parts that have already been read and pass the check."""
     return [
         *dataset.remarks,
         *_equal_images(dataset, train, test),
@@ -58,9 +58,9 @@ def _equal_images(dataset: Dataset, train: Images, test: Images) -> list[str]:
     both = [same for same in equal if len({part for part, *_ in same}) > 1]
     contrary = [same for same in equal if len({label for *_, label in same}) > 1]
     return [
-        *line(equal, "images that are there more than once"),
-        *line(both, "images that are both in the training and in the test part"),
-        *line(contrary, "equal images of different classes"),
+        *line(equal, "images that occur more than once"),
+        *line(both, "images in both the training and the test part"),
+        *line(contrary, "identical images with different labels"),
     ]
 
 
@@ -70,11 +70,11 @@ def _shared_groups(train: Images, test: Images) -> list[str]:
     shared = [str(group) for group in np.intersect1d(train.groups, test.groups)]
     if not shared:
         return []
-    return [f"groups with images both in the training and in the test part: {some(shared)}"]
+    return [f"groups in both the training and the test part: {some(shared)}"]
 
 
 def _mixed_polarity(train: Images, test: Images) -> list[str]:
-    """Pictures of ink are light on dark or dark on light; photographs are neither."""
+    """Drawings are dark on light or light on dark, by their edges; photographs are neither."""
     light, dark, total = [], [], 0
     for images in (train, test):
         edges = _edges(images.x)
@@ -88,13 +88,13 @@ def _mixed_polarity(train: Images, test: Images) -> list[str]:
     if not few or len(light) + len(dark) < 0.9 * total:
         return []
     return [
-        f"{len(few):,} of {total:,} images are {kind}, unlike the others: {some(few)}; turn them, "
-        "unless that is what tells their class"
+        f"{len(few):,} of {total:,} images are {kind}, unlike the others: {some(few)}; "
+        "invert them unless this is intended"
     ]
 
 
 def _edges(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The brightness of the outermost pixels of each image, in [0, 1], of shape (n, pixels)."""
+    """The brightness of the edge pixels of each image, in [0, 1], of shape (n, pixels)."""
     sides = [x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]]
     return np.asarray(np.concatenate([_brightness(side) for side in sides], axis=1))
 
@@ -119,6 +119,4 @@ def _dim_pixels(train: Images, test: Images) -> list[str]:
     top = top / 255 if train.x.dtype == np.uint8 else top
     if top >= _DIM:
         return []
-    return [
-        f"the brightest pixel of all is {top:.0%} of white; see that the range is what is meant"
-    ]
+    return [f"the brightest pixel is only {top:.0%} of white; check the range of the pixels"]

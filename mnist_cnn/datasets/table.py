@@ -1,4 +1,4 @@
-"""A table: a label and pixels in each row, or a label and a picture's name."""
+"""A table with a label and pixels, or a label and the name of a picture, in each row."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from mnist_cnn.datasets.arrays import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.labels import numbered
 from mnist_cnn.datasets.named_pictures import NamedPictures
-from mnist_cnn.datasets.naming import Where, printable, some
+from mnist_cnn.datasets.naming import Where, printable, short, some
 from mnist_cnn.datasets.picture_files import Labelled, PictureFile, of_files
 from mnist_cnn.datasets.pixels import as_images
 from mnist_cnn.datasets.roles import name_of, role_in, role_of, settle
@@ -22,26 +22,27 @@ from mnist_cnn.datasets.table_file import Table, is_number, open_table
 from mnist_cnn.datasets.tree import files_in, folders_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
-SUFFIXES = (".csv", ".tsv")
-_WANTED = "wanted are columns `label` and pixels, or `image` and `label`"
+_SUFFIXES = (".csv", ".tsv")
+_EXPECTED = "expected columns `label` and pixels, or `image` and `label`"
 
 
 def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
-    """A table with a label and an image in each row, in a text file or two.
+    """A table with a label and an image in each row.
 
-    A row has a square's pixels, line by line, as in Kaggle's digit recogniser: with a header one
-    column is `label`, without one it is the first. Or it has an `image`, the name of a picture
-    in the table's folder, and a `label`. There may be the columns `group`, whose images stay
-    together, and `split`, which is train, validation or test. Any of `,;|` or tab separates; text
-    is UTF-8 or UTF-16.
+    The image is given by the pixels of a square, line by line, as in Kaggle's Digit Recognizer, or
+    by the name of a picture in the table's folder, in a column `image`. The label is in the column
+    `label`, or in the first column if there are pixels and no header. Optional columns are `group`,
+    whose images stay on one side of a split, and `split`: train, validation or test. Columns are
+    separated by commas, semicolons, tabs or bars, and the text is UTF-8 or UTF-16.
 
     Args:
-        path: the table; or a folder with one, or with one for each part, as train.csv and test.csv.
-        unreadable: as in `folder`, for pictures.
+        path: The table, or a folder with one table, or with one per part, such as train.csv and
+            test.csv.
+        unreadable: As in `folder`.
 
     Raises:
-        UsageError: for a table that makes no sense; it names the row or column. For pictures also
-            as `folder` does.
+        UsageError: For a table that makes no sense. It names the row or the column. For pictures,
+            also as `folder` does.
     """
     root = root_of(path)
     tables, notes = _tables(root)
@@ -52,9 +53,9 @@ def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
 
 
 def has_tables(folder: Path) -> bool:
-    """Whether a folder is meant by its tables, as it has nothing else or they name labelled images.
+    """Whether a folder is described by tables, in itself or in the sub-folders of its parts.
 
-    They may lie in the sub-folders of its parts.
+    If there are sub-folders, the tables must have labelled images.
     """
     paths = _candidates(folder)
     if not folders_in(folder, folder):
@@ -66,29 +67,31 @@ def has_tables(folder: Path) -> bool:
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """The tables in a folder; if there are none, those in `train`, `test` and the like."""
+    """The tables in a folder or, if there are none, in sub-folders such as `train` and `test`."""
     parts = [path for path in folders_in(folder, folder) if role_in(path.name)]
     for places in ([folder], parts):
         files = [path for place in places for path in files_in(place, folder)]
-        if found := [path for path in files if path.suffix.lower() in SUFFIXES]:
+        if found := [path for path in files if path.suffix.lower() in _SUFFIXES]:
             return found
     return []
 
 
 def _labelled(paths: Iterable[Path]) -> list[Table]:
-    """The tables of labelled images; beside pixels, one of names and labels is for a contest."""
+    """The tables with labelled images. If some have pixels, others are for submissions."""
     tables = [open_table(path) for path in paths]
     found = [table for table in tables if table.has_images and "label" in table.special]
     return [table for table in found if table.pixels] or found
 
 
 def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
-    """The tables by their roles, and remarks on those that are left out."""
+    """The tables by role, and remarks."""
     paths = [root] if root.is_file() else _candidates(root)
     if len(paths) == 1:
         table = _checked(open_table(paths[0]))
         by_place = bool(table.pixels) and not table.header
-        return {"train": table}, ["without a header, the first column is the label"] * by_place
+        return {"train": table}, [
+            "there is no header, so the first column is taken as the label"
+        ] * by_place
     tables = _labelled(paths)
     if len(tables) == 1:
         roles = {"train": tables[0]}
@@ -96,20 +99,20 @@ def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
         roles = {_role(table.path, root): table for table in tables}
     if len(roles) < len(tables) or "train" not in roles or "" in roles:
         names = some([shown(path, root) for path in paths], 6) or "none"
-        raise UsageError(f"{shown(root)} has the tables {names}; name the one that is meant")
+        raise UsageError(f"{shown(root)} has the tables {names}; give the path of the right one")
     used = {table.path for table in tables}
     others = [shown(path, root) for path in paths if path not in used]
-    return roles, [f"left out, as it has no labelled images: {some(others)}"] if others else []
+    return roles, [f"skipped, as these have no labelled images: {some(others)}"] if others else []
 
 
 def _checked(table: Table) -> Table:
-    columns = some([printable(name) or "''" for name in table.names], 6)
+    columns = some([short(name, 40) or "''" for name in table.names], 6)
     if "label" not in table.special:
-        raise UsageError(f"{shown(table.path)} has no column `label` but {columns}; {_WANTED}")
+        raise UsageError(f"{shown(table.path)} has no column `label`, but {columns}; {_EXPECTED}")
     if not table.has_images:
         raise UsageError(
-            f"{shown(table.path)} has the columns {columns}; without the label they are "
-            f"{len(table.names) - 1}, which is no square's number of pixels; {_WANTED}"
+            f"{shown(table.path)} has the columns {columns}: {len(table.names) - 1} besides the "
+            f"label, which do not make a square image; {_EXPECTED}"
         )
     return table
 
@@ -123,7 +126,11 @@ def _role(path: Path, root: Path) -> str:
 class _Rows:
     """The rows of one part, column by column.
 
-    images: what stands for each row's image: its pixels, or its picture's file.
+    Attributes:
+        images: The pixels or the picture file of each row.
+        labels: As written.
+        groups: As written. Empty if there are none.
+        names: How messages refer to each row.
     """
 
     images: list[Any] = field(default_factory=list)
@@ -132,16 +139,21 @@ class _Rows:
     names: list[str] = field(default_factory=list)
 
     def checked_groups(self) -> NDArray[np.str_] | None:
-        """The groups, if all rows have one."""
+        """The groups, or None if some rows have none."""
         return np.array(self.groups) if len(self.groups) == len(self.labels) else None
 
 
 def _read(
     tables: dict[str, Table], image: Callable[[Table, list[str], str], Any]
 ) -> tuple[_Rows, _Rows | None, list[str]]:
-    """The rows to train on, those to test on if there are any, and remarks.
+    """Read tables.
 
-    image: makes of a row what stands for its image; a row is left out if that is None.
+    Args:
+        tables: The tables by role.
+        image: Returns the pixels or the picture file of a row. Rows without one are skipped.
+
+    Returns:
+        The rows to train on, those to test on if there are any, and remarks.
     """
     found: dict[str, _Rows] = defaultdict(_Rows)
     for role, table in tables.items():
@@ -157,7 +169,7 @@ def _read(
                 rows.groups.append(row[table.special["group"]].strip())
     if "train" not in found:
         table = next(iter(tables.values()))
-        raise UsageError(f"{shown(table.path)} has no images to train on; {_WANTED}")
+        raise UsageError(f"{shown(table.path)} has no images to train on; {_EXPECTED}")
     part, notes = settle(found, "the validation part")
     if validation := found.pop("validation", None):
         for column in fields(_Rows):
@@ -166,13 +178,13 @@ def _read(
 
 
 def _split(table: Table, row: list[str], name: str) -> str:
-    """The role that a row's column `split` gives it; "" if there is no such column."""
+    """The role that the column `split` gives a row; "" if there is no such column."""
     if "split" not in table.special:
         return ""
     text = row[table.special["split"]]
     if role := role_of(text):
         return role
-    raise UsageError(f"{name} is of the split {text!r}; valid: train, validation, test")
+    raise UsageError(f"{name} has the split {short(text)!r}; valid: train, validation, test")
 
 
 def _of_pixels(name: str, tables: dict[str, Table], notes: list[str]) -> Dataset:
@@ -199,16 +211,16 @@ _BYTES = {str(level): level for level in range(256)}
 def _pixels(table: Table, row: list[str], name: str) -> NDArray[np.number]:
     cells = [row[index] for index in table.pixels]
     try:
-        return np.frombuffer(bytes(map(_BYTES.__getitem__, cells)), np.uint8)  # is much faster
+        return np.frombuffer(bytes(map(_BYTES.__getitem__, cells)), np.uint8)  # much faster
     except KeyError:
         pass
     try:
         return np.fromiter(map(float, cells), np.float32, len(cells))
     except ValueError:
         wrong = next(index for index in table.pixels if not is_number(row[index]))
-        column = printable(table.names[wrong]) if table.header else str(wrong + 1)
+        column = short(table.names[wrong]) if table.header else str(wrong + 1)
         raise UsageError(
-            f"{name} has {row[wrong]!r} in column {column}; wanted is a number"
+            f"{name} has {short(row[wrong])!r} in column {column}; expected a number"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""A table in a text file: its encoding, separator and columns are found out."""
+"""A table in a text file: detects its encoding, separator and columns."""
 
 import csv
 import re
@@ -12,7 +12,7 @@ from mnist_cnn.datasets.pixels import side_of
 from mnist_cnn.datasets.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
-# What columns are called, in lower case without spaces and dashes; the first found counts.
+# Names of columns, in lower case without spaces and punctuation. The first match counts.
 _LABEL = (
     "label",
     "labels",
@@ -32,17 +32,19 @@ _INDEX = ("", "unnamed0", "id", "index")
 
 _SEPARATORS = (",", ";", "\t", "|")
 
-csv.field_size_limit(2**24)
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table that is not read yet.
+    """A table that has not been read yet.
 
-    names: what the columns are called, or the first row if there is no header.
-    header: whether the first row names the columns.
-    special: the index of each column among `label`, `image`, `group`, `split` that there is.
-    pixels: indices of the columns of pixels; empty if it names pictures.
+    Attributes:
+        path: The file.
+        encoding: Its encoding, by Python's name.
+        separator: What separates its columns.
+        names: The names of the columns, or the first row if there is no header.
+        header: Whether the first row names the columns.
+        special: The indices of the columns `label`, `image`, `group` and `split`, if present.
+        pixels: The indices of the columns with pixels. Empty if the table names pictures.
     """
 
     path: Path
@@ -55,19 +57,19 @@ class Table:
 
     @property
     def first_row(self) -> int:
-        """The number of the first row with an image, counted from 1."""
+        """The number of the first row with an image, counting from 1."""
         return 2 if self.header else 1
 
     @property
     def has_images(self) -> bool:
-        """Whether it has pixels or names of pictures."""
+        """Whether it has pixels or names pictures."""
         return bool(self.pixels) or "image" in self.special
 
     def rows(self) -> Iterator[list[str]]:
-        """Each row, in order.
+        """Read the rows in order.
 
         Raises:
-            UsageError: for a row of another length, and text that cannot be read.
+            UsageError: For a row of a different length, and for text that cannot be read.
         """
         with _reading(self.path), self.path.open(encoding=self.encoding) as file:
             reader = csv.reader(file, delimiter=self.separator)
@@ -77,17 +79,17 @@ class Table:
             for number, row in enumerate(rows, self.first_row):
                 if len(row) != len(self.names):
                     raise UsageError(
-                        f"{shown(self.path)} has {len(row)} columns in row {number}; wanted are "
-                        f"{len(self.names)}, as in the first"
+                        f"{shown(self.path)} has {len(row)} columns in row {number}; expected "
+                        f"{len(self.names)}, as in the first row"
                     )
                 yield row
 
 
 def open_table(path: Path) -> Table:
-    """Find out what a table's columns are, by its first row.
+    """Detect the columns of a table from its first row.
 
     Raises:
-        UsageError: if it is empty or no text.
+        UsageError: If it is empty or not text.
     """
     with _reading(path):
         encoding = _encoding(path)
@@ -120,7 +122,7 @@ def _is_header(first: list[str], names: list[str]) -> bool:
 
 
 def _by_name(names: list[str]) -> dict[str, int]:
-    """The index of each special column that there is."""
+    """The index of each special column that is present."""
     found: dict[str, int] = {}
     known = {"label": _LABEL, "image": _IMAGE, "group": _GROUP, "split": _SPLIT}
     for column, said in known.items():
@@ -133,7 +135,7 @@ def _first(names: list[str], column: str, said: tuple[str, ...]) -> dict[str, in
 
 
 def _by_place(first: list[str]) -> dict[str, int]:
-    """Without a header: the label is first, or what stands beside a picture's name."""
+    """Without a header, the label comes first, or beside the name of a picture."""
     pictures = [index for index, cell in enumerate(first) if is_picture(Path(cell))]
     if len(pictures) == 1 and len(first) == 2:
         return {"image": pictures[0], "label": 1 - pictures[0]}
@@ -141,6 +143,7 @@ def _by_place(first: list[str]) -> dict[str, int]:
 
 
 def is_number(cell: str) -> bool:
+    """Whether a cell holds a number."""
     try:
         float(cell)
     except ValueError:
@@ -160,7 +163,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{shown(path)} is no text in UTF-8, at byte {error.start:,}; save it as that"
+            f"{shown(path)} is not UTF-8 text, at byte {error.start:,}; save it as UTF-8"
         ) from None
     except (OSError, csv.Error) as error:
         raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None

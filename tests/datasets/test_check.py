@@ -1,4 +1,4 @@
-"""The check of a data set that is made by hand: what is wrong is named in one line."""
+"""The check of a handmade data set: one line names what is wrong."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ Y = (np.arange(COUNT) % 3).astype(np.int32)
 
 
 def made(train=None, test=None, **changes):
-    """A data set that passes, but for what is given."""
+    """A data set that passes the check, except for the given changes."""
     given = {
         "name": "own",
         "digest": "0",
@@ -61,7 +61,7 @@ def test_mnist_passes_as_it_is_and_in_its_variants():
         named(),
     ],
 )
-def test_images_as_they_may_be_pass(images):
+def test_all_valid_kinds_of_images_pass(images):
     check(made(images, images), validation_fraction=0.2, batch_size=32)
     check(replace(made(images, images), test=made().test))
 
@@ -71,13 +71,13 @@ FACTS = {
     "no channel": ({"shape": (4, 4, 0)}, ["(4, 4, 0)"]),
     "one class": ({"classes": 1, "class_names": ("cat",)}, ["1 class", "'cat'", "two or more"]),
     "no class": ({"classes": 0}, ["0 class"]),
-    "too few names": ({"class_names": ("cat", "dog")}, ["3 classes", "names for 2"]),
+    "too few names": ({"class_names": ("cat", "dog")}, ["3 classes", "2 class names"]),
     "a name twice": ({"class_names": ("a", "b", "a")}, ["two classes", "'a'"]),
 }
 
 
 @pytest.mark.parametrize(("changes", "words"), FACTS.values(), ids=FACTS.keys())
-def test_facts_that_make_no_sense_are_refused(changes, words):
+def test_inconsistent_facts_are_refused(changes, words):
     refused(made(**changes), *words)
 
 
@@ -89,7 +89,7 @@ IMAGES = {
     "another shape": (Images(X[:, :3], Y), ["(60, 3, 4, 1)"]),
     "fewer labels": (Images(X, Y[:9]), ["60", "y has 9"]),
     "fewer groups": (Images(X, Y, Y[:9]), ["60", "groups has 9"]),
-    "nothing": (Images(X[:0], Y[:0]), ["none"]),
+    "nothing": (Images(X[:0], Y[:0]), ["empty"]),
     "float64": (Images(X.astype(float), Y), ["float64", "float32", "uint8"]),
     "integers": (Images((X * 255).astype(int), Y), ["int64", "astype"]),
     "0 to 255": (Images(X * 255, Y), ["[0, 1]", "image 0"]),
@@ -110,7 +110,7 @@ IMAGES = {
 
 @pytest.mark.parametrize(("images", "words"), IMAGES.values(), ids=IMAGES.keys())
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_images_that_make_no_sense_are_refused_in_either_part(images, words, part):
+def test_wrong_images_are_refused_in_either_part(images, words, part):
     refused(made(**{part: images}), "training" if part == "train" else "test", *words)
 
 
@@ -120,18 +120,20 @@ def test_a_class_with_one_image_is_named():
     check(made(test=Images(X[keep], Y[keep])))  # one to test on will do
 
 
-def test_too_few_images_to_divide_or_for_a_batch_are_refused():
+def test_too_few_images_for_the_split_or_a_batch_are_refused():
     few = Images(X[:6], Y[:6])
     check(made(few))
-    refused(made(few), "6 training images", "validate", validation_fraction=1 / 12)
-    refused(made(), "48 training", "batch of 256", validation_fraction=0.2, batch_size=256)
+    refused(made(few), "6 training images", "validation part", validation_fraction=1 / 12)
+    refused(
+        made(), "48 training", "remain", "batch of 256", validation_fraction=0.2, batch_size=256
+    )
     keep = np.concatenate([np.flatnonzero(Y > 0), [0, 3]])
     rare = Images(X[keep], Y[keep])
-    refused(made(rare), "class '0'", "left", validation_fraction=0.8)
+    refused(made(rare), "class '0'", "after the split", validation_fraction=0.8)
 
 
-def test_one_group_cannot_be_divided():
+def test_a_single_group_cannot_be_split():
     images = Images(X, Y, np.zeros(COUNT, int))
-    refused(made(images), "cannot be divided", "groups", validation_fraction=0.2)
+    refused(made(images), "cannot be split", "groups", validation_fraction=0.2)
     without_test = replace(made(images), test=Dataset.__dataclass_fields__["test"].default)
-    refused(without_test, "test images are none")
+    refused(without_test, "test images are empty")

@@ -1,4 +1,4 @@
-"""A data set as it is made by hand: its parts, its variants and its classes' names."""
+"""A handmade data set: its parts, its variants and the names of its classes."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def test_first_keeps_the_first_training_images_and_the_whole_test_set():
     assert np.array_equal(few.test().y, whole.test().y)
 
 
-def test_first_is_another_data_set_of_the_same_kind():
+def test_first_makes_a_different_data_set_of_the_same_shape():
     few, fewer, whole = mnist().first(300), mnist().first(299), mnist()
     assert (few.shape, few.classes) == (whole.shape, whole.classes)
     assert len({few.digest, fewer.digest, whole.digest}) == 3
@@ -21,7 +21,7 @@ def test_first_is_another_data_set_of_the_same_kind():
     assert few.digest == mnist().first(300).digest
 
 
-def test_classes_are_called_by_their_numbers_unless_they_have_names():
+def test_class_names_default_to_numbers():
     assert mnist().class_names == tuple("0123456789")
     assert made(class_names=("cat", "dog")).class_names == ("cat", "dog")
     assert made(class_names=("cat", "dog")).one_hot().class_names == ("cat", "dog")
@@ -34,17 +34,17 @@ def test_a_variant_keeps_groups_and_names(variant):
     assert images.name(3) == "file 3"
 
 
-def test_labels_in_a_column_are_labels():
-    """As Keras's CIFAR has them; read as one-hot they would all be class 0."""
+def test_a_column_of_labels_is_flattened():
+    """Keras's CIFAR has such labels. Read as one-hot, they would all be class 0."""
     images = Images(np.zeros((3, 1, 1, 1), np.float32), np.array([[2], [0], [1]]))
     assert images.y.shape == (3,) and images.labels.tolist() == [2, 0, 1]
 
 
-def test_images_without_names_are_called_by_their_place():
+def test_images_without_names_are_called_by_their_index():
     assert Images(np.zeros((3, 1, 1, 1), np.float32), np.zeros(3)).name(2) == "image 2"
 
 
-def test_without_a_test_part_a_fifth_is_set_aside_for_it():
+def test_without_a_test_part_a_fifth_is_set_aside():
     data = made(test=None)
     train, test = data.train(), data.test()
     assert 10 <= len(test) <= 30
@@ -53,19 +53,19 @@ def test_without_a_test_part_a_fifth_is_set_aside_for_it():
     assert set(test.labels) == {0, 1}
 
 
-def test_without_a_test_part_groups_are_set_aside_whole():
+def test_without_a_test_part_groups_stay_whole():
     data = made(test=None, groups=np.arange(100) // 10)
     assert not set(data.train().groups) & set(data.test().groups)
 
 
-def test_a_variant_of_what_has_no_test_part_has_the_same_test_images():
+def test_variants_share_the_test_images_that_were_set_aside():
     data = made(test=None)
     assert np.array_equal(data.first(10).test().x, data.test().x)
     assert np.array_equal(data.one_hot().train().x, data.train().x)
 
 
 def made(groups=None, test=lambda: None, **changes):
-    """A hundred images that are their own number, of two classes."""
+    """A hundred images of two classes; each has its own number as its pixel."""
 
     def train():
         x = np.arange(100, dtype=np.float32).reshape(-1, 1, 1, 1)

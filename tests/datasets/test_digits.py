@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from mnist_cnn.datasets import check, digits
 
 
-def test_they_are_all_there_with_their_labels():
+def test_all_digits_are_there_with_their_labels():
     data = digits()
     check(data, validation_fraction=1 / 12, batch_size=256)
     own = load_digits()
@@ -18,7 +18,7 @@ def test_they_are_all_there_with_their_labels():
     assert found == expected and len(found) == 1797
 
 
-def test_a_fifth_of_each_class_is_to_test_on():
+def test_a_fifth_of_each_class_is_set_aside():
     train, test = digits().train(), digits().test()
     shares = np.bincount(test.y) / (np.bincount(train.y) + np.bincount(test.y))
     assert np.abs(shares - 0.2).max() < 0.1 and digits().digest == digits().digest

@@ -1,4 +1,4 @@
-"""A folder of pictures, a sub-folder for each class, as people have it on their disks."""
+"""Folders of pictures with one sub-folder per class, as people have them on disk."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from mnist_cnn.errors import UsageError
 
 
 def write(path, level=0, size=(8, 8)):
-    """A picture of a ring whose ink has this level."""
+    """Write a white picture with a square of the given grey level."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full(size, 255, np.uint8)
     pixels[2:6, 2:6] = level
@@ -29,7 +29,7 @@ def two_classes(place, count=20):
 
 
 def refused(*words, place, **options):
-    """One line with all the words; nothing is left in the folder that was not there."""
+    """The error is one line with all the words, and the folder is unchanged."""
     before = sorted(place.rglob("*")) if place.is_dir() else []
     with pytest.raises(UsageError) as refusal:
         data = folder(place, **options)
@@ -59,7 +59,7 @@ def test_three_hundred_pictures_in_mixed_formats(mixed):
             assert np.mean((images.x[index, ..., 0] < 0.5) == inked) > 0.96
 
 
-def test_files_names_and_dates_count_for_nothing(mixed, tmp_path):
+def test_names_and_order_of_files_do_not_matter(mixed, tmp_path):
     digest = folder(mixed).digest
     for number, path in enumerate(sorted(mixed.rglob("*.*"))):
         copy = tmp_path / path.parent.name / f"{(number * 7919) % 300}{path.suffix}"
@@ -70,7 +70,7 @@ def test_files_names_and_dates_count_for_nothing(mixed, tmp_path):
     assert np.array_equal(other.train().x, folder(mixed).train().x)
 
 
-def test_the_digest_follows_content_class_part_and_size(tmp_path):
+def test_the_digest_depends_on_content_class_and_size(tmp_path):
     place = two_classes(tmp_path)
     digests = [folder(place).digest, folder(place, size=7).digest]
     (place / "cat" / "3.png").rename(place / "dog" / "x3.png")
@@ -82,7 +82,7 @@ def test_the_digest_follows_content_class_part_and_size(tmp_path):
     assert len(set(digests)) == 5
 
 
-def test_pictures_that_are_added_move_none_across(tmp_path):
+def test_added_pictures_move_no_other_into_the_test_part(tmp_path):
     place = two_classes(tmp_path, 50)
     before = {image.tobytes() for image in folder(place).test().x}
     for number in range(50, 80):
@@ -92,14 +92,14 @@ def test_pictures_that_are_added_move_none_across(tmp_path):
     assert not before & {image.tobytes() for image in after.train().x}
 
 
-def test_first_images_are_of_all_classes(mixed):
+def test_the_first_images_are_of_all_classes(mixed):
     assert set(folder(mixed).first(30).train().labels) == {0, 1, 2}
 
 
 # Its layout
 
 
-def test_train_and_test_stand_above_the_classes(tmp_path):
+def test_train_and_test_folders_contain_the_classes(tmp_path):
     two_classes(tmp_path / "Train", 5)
     two_classes(tmp_path / "test", 3)
     data = folder(tmp_path)
@@ -110,8 +110,8 @@ def test_train_and_test_stand_above_the_classes(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "train", "test", "said"),
     [
-        (["train", "val", "test"], ["train", "val"], ["test"], "val is for training too"),
-        (["training", "validation"], ["training"], ["validation"], "is what is tested on"),
+        (["train", "val", "test"], ["train", "val"], ["test"], "val is used for training"),
+        (["training", "validation"], ["training"], ["validation"], "is used as the test part"),
         (["trainingSet", "testSet"], ["trainingSet"], ["testSet"], None),
     ],
 )
@@ -125,8 +125,8 @@ def test_a_validation_part_is_used_for_what_is_missing(tmp_path, parts, train, t
 
 
 @pytest.mark.parametrize("flat", ["test/1.png", "testSet/testSet/1.png", "docs/1.png"])
-def test_pictures_without_classes_beside_the_training_part_are_left_out(tmp_path, flat):
-    """As a contest's test part, whose labels nobody knows."""
+def test_a_test_part_without_classes_is_skipped(tmp_path, flat):
+    """Competitions have such test parts: their labels are secret."""
     two_classes(tmp_path / "train")
     write(tmp_path / flat, 99)
     data = folder(tmp_path)
@@ -134,14 +134,14 @@ def test_pictures_without_classes_beside_the_training_part_are_left_out(tmp_path
     assert flat.partition("/")[0] in data.remarks[0]
 
 
-def test_a_part_too_may_be_wrapped(tmp_path):
+def test_a_part_may_be_wrapped_in_a_folder(tmp_path):
     two_classes(tmp_path / "trainingSet" / "trainingSet", 4)
     two_classes(tmp_path / "testSet" / "testSet", 3)
     data = folder(tmp_path)
     assert (data.class_names, len(data.test())) == (("cat", "dog"), 6)
 
 
-def test_without_a_test_part_a_train_folder_alone_is_divided(tmp_path):
+def test_a_train_folder_alone_is_split(tmp_path):
     two_classes(tmp_path / "train", 30)
     data = folder(tmp_path)
     assert len(data.train()) + len(data.test()) == 60 and len(data.test()) < 25
@@ -154,20 +154,20 @@ def test_a_class_may_be_called_train(tmp_path):
     assert folder(tmp_path).class_names == ("bus", "train")
 
 
-def test_numbers_are_in_their_order_and_keep_their_names(tmp_path):
+def test_numeric_classes_are_sorted_by_value_and_keep_their_names(tmp_path):
     for name in ("10", "9", "02", "b", "A"):
         write(tmp_path / name / "x.png", ord(name[-1]))
     assert folder(tmp_path).class_names == ("02", "9", "10", "A", "b")
 
 
-def test_sub_folders_of_a_class_are_of_that_class(tmp_path):
+def test_sub_folders_of_a_class_belong_to_it(tmp_path):
     two_classes(tmp_path)
     write(tmp_path / "cat" / "2024" / "may" / "x.png", 222)
     names = [*folder(tmp_path).train().names, *folder(tmp_path).test().names]
     assert "cat/2024/may/x.png" in names
 
 
-def test_the_folder_that_an_archive_wraps_is_gone_into(tmp_path):
+def test_a_folder_that_an_archive_wraps_is_found(tmp_path):
     two_classes(tmp_path / "archive" / "archive")
     (tmp_path / "archive" / "README.md").write_text("about")
     assert folder(tmp_path / "archive").class_names == ("cat", "dog")
@@ -186,7 +186,7 @@ def test_the_folder_that_an_archive_wraps_is_gone_into(tmp_path):
         "cat/@eaDir/1.png",
     ],
 )
-def test_what_systems_leave_behind_is_passed_over(tmp_path, litter):
+def test_files_of_operating_systems_are_ignored(tmp_path, litter):
     digest = folder(two_classes(tmp_path)).digest
     file = tmp_path / litter
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def test_what_systems_leave_behind_is_passed_over(tmp_path, litter):
     assert "litter" not in str(folder(tmp_path).remarks)
 
 
-def test_other_files_are_left_out_and_that_is_said(tmp_path):
+def test_other_files_are_skipped_with_a_remark(tmp_path):
     two_classes(tmp_path)
     (tmp_path / "cat" / "notes.txt").write_text("about")
     (tmp_path / "labels.json").write_text("{}")
@@ -206,7 +206,7 @@ def test_other_files_are_left_out_and_that_is_said(tmp_path):
     assert any("loose.png" in line for line in remarks)
 
 
-def test_a_picture_is_one_whatever_its_name(tmp_path):
+def test_pictures_are_recognised_by_content(tmp_path):
     two_classes(tmp_path)
     for name in ("UPPER.PNG", "no_suffix", "wrong.jpg", "odd.data"):
         write(tmp_path / "cat" / name, len(name) + 200)
@@ -217,7 +217,7 @@ def test_a_picture_is_one_whatever_its_name(tmp_path):
 @pytest.mark.parametrize(
     "name", ["two words", "über", "wo?", "100%", "a'b\"c", "#1", "日本", "-v", "~", "*", "a;b|c"]
 )
-def test_odd_names_of_folders_are_names(tmp_path, name):
+def test_odd_folder_names_become_class_names(tmp_path, name):
     place = two_classes(tmp_path / name / "my data")
     (place / "cat").rename(place / name)
     data = folder(place)
@@ -225,7 +225,7 @@ def test_odd_names_of_folders_are_names(tmp_path, name):
     assert set(data.class_names) == {name, "dog"}
 
 
-def test_names_of_no_known_letters_can_still_be_printed(tmp_path):
+def test_undecodable_names_are_escaped(tmp_path):
     place = two_classes(tmp_path)
     (place / "cat").rename(place / os.fsdecode(b"caf\xe9\n2"))
     data = folder(place)
@@ -234,7 +234,7 @@ def test_names_of_no_known_letters_can_still_be_printed(tmp_path):
     refused(r"caf\udce9\n2/1.png", place=place)
 
 
-def test_an_accent_may_be_written_in_two_ways(tmp_path):
+def test_two_encodings_of_an_accent_are_one_class(tmp_path):
     two_classes(tmp_path / "train", 4)
     two_classes(tmp_path / "test", 3)
     (tmp_path / "train" / "cat").rename(tmp_path / "train" / "u\N{COMBINING DIAERESIS}ber")  # macOS
@@ -257,13 +257,13 @@ def test_pictures_are_fitted_into_the_most_frequent_size(tmp_path):
     assert folder(tmp_path, size=16).shape == (16, 16, 1)
 
 
-def test_photos_that_are_all_of_other_sizes_are_fitted_into_the_middle_one(tmp_path):
+def test_photos_of_all_different_sizes_are_fitted_into_the_middle_one(tmp_path):
     for number in range(9):
         write(tmp_path / "ab"[number % 2] / f"{number}.png", size=(3000 + number, 2000))
     assert folder(tmp_path).shape == (256, 170, 1)
 
 
-def test_one_coloured_picture_makes_all_of_three_channels(tmp_path):
+def test_one_picture_in_colour_gives_all_three_channels(tmp_path):
     two_classes(tmp_path)
     for path in sorted(tmp_path.rglob("*.png")):  # grey, though stored in colours
         Image.open(path).convert("RGB").save(path)
@@ -276,21 +276,21 @@ def test_one_coloured_picture_makes_all_of_three_channels(tmp_path):
 # Refused
 
 
-def test_a_folder_that_is_none(tmp_path):
+def test_a_path_that_is_not_a_folder(tmp_path):
     refused("there is no file or folder", "nowhere", place=tmp_path / "nowhere")
     write(tmp_path / "one.png")
-    refused("is no folder", place=tmp_path / "one.png")
+    refused("is not a folder", place=tmp_path / "one.png")
 
 
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ([], ["no pictures", "sub-folder"]),
+        ([], ["no readable pictures", "sub-folder"]),
         (["1.png", "2.png"], ["has pictures but no sub-folders"]),
-        (["cat/notes.txt"], ["no pictures"]),
+        (["cat/notes.txt"], ["no readable pictures", "notes.txt"]),
         (["cat/1.png", "cat/2.png", "cat/3.png"], ["1 class", "'cat'"]),
-        (["train/1.png", "test1/2.png"], ["train", "in no sub-folder"]),
-        (["train/1.png", "train/2.png"], ["train", "in no sub-folder"]),
+        (["train/1.png", "test1/2.png"], ["train", "not in sub-folders"]),
+        (["train/1.png", "train/2.png"], ["train", "not in sub-folders"]),
     ],
 )
 def test_a_folder_without_classes(tmp_path, files, words):
@@ -309,7 +309,7 @@ def test_a_class_with_one_picture_or_none(tmp_path):
     refused("'ant'", "no training image", place=tmp_path)
 
 
-def test_a_class_that_only_one_part_has(tmp_path):
+def test_a_class_missing_from_one_part_is_refused(tmp_path):
     two_classes(tmp_path / "train", 5)
     two_classes(tmp_path / "test", 5)
     write(tmp_path / "test" / "ant" / "1.png")
@@ -321,7 +321,7 @@ def test_a_class_that_only_one_part_has(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", "cut", b"PK\x03\x04 an archive"])
-def test_a_file_that_is_no_picture_is_named(tmp_path, content):
+def test_an_unreadable_picture_is_named(tmp_path, content):
     place = two_classes(tmp_path)
     whole = png(np.random.default_rng(0).integers(0, 255, (20, 20), np.uint8))
     (place / "cat" / "bad.png").write_bytes(whole[:200] if content == "cut" else content)
@@ -332,13 +332,13 @@ def test_a_file_that_is_no_picture_is_named(tmp_path, content):
     check(data)
 
 
-def test_pictures_of_kinds_that_are_not_read_are_not_lost_silently(tmp_path):
+def test_unsupported_pictures_are_not_skipped_silently(tmp_path):
     place = two_classes(tmp_path)
     (place / "cat" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     refused("cat/IMG_1.HEIC", "cannot be read", place=place)
 
 
-def test_a_bomb_is_named(tmp_path):
+def test_a_decompression_bomb_is_named(tmp_path):
     place = two_classes(tmp_path)
     Image.new("1", (9000, 9000)).save(place / "cat" / "bomb.png")  # 10 kB for 81 megapixels
     refused("cat/bomb.png", "64,000,000 pixels", place=place)
@@ -367,12 +367,12 @@ def test_a_link_out_of_the_folder_is_named(tmp_path, link, target):
     ("links", "named"),
     [
         ({"cat/loop": "."}, "cat/loop"),
-        ({"cat/a": "../dog", "dog/b": "../cat"}, "circle"),
+        ({"cat/a": "../dog", "dog/b": "../cat"}, "circular"),
         ({"cat/self.png": "self.png"}, "cat/self.png"),
         ({"cat/gone.png": "nowhere.png"}, "cat/gone.png"),
     ],
 )
-def test_links_in_a_circle_and_to_nothing_are_named(tmp_path, links, named):
+def test_circular_and_broken_links_are_named(tmp_path, links, named):
     place = two_classes(tmp_path)
     for link, target in links.items():
         (place / link).symlink_to(target)
@@ -381,7 +381,7 @@ def test_links_in_a_circle_and_to_nothing_are_named(tmp_path, links, named):
 
 
 @pytest.mark.parametrize("change", ["other content", "damaged", "gone"])
-def test_a_folder_that_changes_after_it_was_looked_at_is_noticed(tmp_path, change):
+def test_a_change_after_opening_is_noticed(tmp_path, change):
     place = two_classes(tmp_path)
     data = folder(place)
     for path in (place / "cat").iterdir():
@@ -395,8 +395,8 @@ def test_a_folder_that_changes_after_it_was_looked_at_is_noticed(tmp_path, chang
         assert folder(place).digest != data.digest
 
 
-def test_a_file_that_cannot_be_opened_is_named(tmp_path, monkeypatch):
+def test_a_folder_with_the_name_of_a_picture_is_skipped(tmp_path):
     place = two_classes(tmp_path)
     (place / "cat" / "1.png").unlink()
-    (place / "cat" / "1.png").mkdir()  # a folder of that name is no picture
+    (place / "cat" / "1.png").mkdir()
     assert len(folder(place).train()) + len(folder(place).test()) == 39

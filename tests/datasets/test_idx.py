@@ -1,4 +1,4 @@
-"""IDX files of MNIST and its kin, whole, damaged and of several sets in one folder."""
+"""IDX files of MNIST and similar sets: complete, damaged, and several sets in one folder."""
 
 import gzip
 import struct
@@ -43,7 +43,7 @@ def refused(path, *words):
     "form",
     ["{}-{}-idx{}-ubyte", "{}-{}-idx{}-ubyte.gz", "{}-{}.idx{}-ubyte", "{}-{}-IDX{}-UBYTE"],
 )
-def test_images_and_labels_are_what_is_in_the_files(tmp_path, form):
+def test_images_and_labels_are_read(tmp_path, form):
     data = idx(write(tmp_path / "things", form=form))
     check(data)
     assert (data.name, data.shape) == ("things", (4, 5, 1))
@@ -53,12 +53,12 @@ def test_images_and_labels_are_what_is_in_the_files(tmp_path, form):
         assert np.array_equal(images.y, LABELS)
 
 
-def test_packed_or_not_it_is_the_same_data(tmp_path):
+def test_compression_does_not_change_the_digest(tmp_path):
     packed = idx(write(tmp_path / "a", form="{}-{}-idx{}-ubyte.gz"))
     assert packed.digest == idx(write(tmp_path / "b")).digest
 
 
-def test_mnists_own_files_give_what_is_shipped_to_the_bit(tmp_path):
+def test_mnists_own_files_equal_the_shipped_data(tmp_path):
     images = mnist().test()
     pixels = np.rint(images.x[..., 0] * 255).astype(np.uint8)
     found = idx(write(tmp_path, x=pixels, y=images.y.astype(np.uint8))).test()
@@ -98,10 +98,10 @@ def test_qmnists_writers_are_groups(tmp_path):
     assert np.array_equal(data.train().groups, columns[:, 2])
 
 
-def test_of_several_sets_a_file_names_one(tmp_path):
+def test_the_path_of_a_file_chooses_one_of_several_sets(tmp_path):
     write(tmp_path, "emnist-letters-", ("train", "test"))
     write(tmp_path, "emnist-digits-", ("train", "test"))
-    refused(tmp_path, "emnist-digits, emnist-letters", "name a file of one")
+    refused(tmp_path, "emnist-digits, emnist-letters", "the path of a file")
     assert idx(tmp_path / "emnist-digits-test-labels-idx1-ubyte").name == "emnist-digits"
 
 
@@ -146,11 +146,11 @@ def test_a_damaged_file_is_named(tmp_path, form, damage, file):
         (PIXELS, LABELS + np.float32(0.5), ["0.5"]),
     ],
 )
-def test_contents_that_make_no_sense_are_refused(tmp_path, x, y, words):
+def test_inconsistent_contents_are_refused(tmp_path, x, y, words):
     refused(write(tmp_path, x=x, y=y), *words)
 
 
-def test_parts_of_two_shapes_are_refused(tmp_path):
+def test_parts_of_different_shapes_are_refused(tmp_path):
     write(tmp_path, parts=["train"])
     write(tmp_path, parts=["t10k"], x=PIXELS[:, :3])
     refused(tmp_path, "(4, 5, 1)", "(3, 5, 1)")

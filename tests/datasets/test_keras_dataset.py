@@ -1,4 +1,4 @@
-"""What Keras downloads: taken from its folder where it lies there, and said where to put it."""
+"""Data sets that Keras downloads: read from its folder, or a line says what to put there."""
 
 import gzip
 import struct
@@ -13,7 +13,7 @@ from mnist_cnn.errors import UsageError, UserError
 
 @pytest.fixture
 def keras_home(tmp_path, monkeypatch):
-    """An empty folder of downloads, and no way to get any."""
+    """An empty download folder, without a network."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     # Keras has looked at the variable when it was imported.
     monkeypatch.setattr(keras.src.backend.config, "_KERAS_DIR", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The verb `data`, as it is typed: what it prints, what it writes, and its exit codes."""
+"""The verb `data` as a user types it: what it prints and writes, and its exit codes."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def refuses(done, *words):
         assert word in complaint
 
 
-def test_a_folder_is_shown_by_class_with_examples(tmp_path):
+def test_counts_and_examples_of_each_class_are_shown(tmp_path):
     make_folder(tmp_path / "shapes", 90, sizes=((32, 32), (32, 32), (60, 40)))
     done = run("shapes", "--picture", "examples.png", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -43,7 +43,7 @@ def test_a_folder_is_shown_by_class_with_examples(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.png", "shapes"]
 
 
-def test_pictures_that_cannot_be_read_are_all_named_beside_the_rest(tmp_path):
+def test_all_unreadable_pictures_are_named(tmp_path):
     make_folder(tmp_path / "shapes", 60)
     for name in ("b.png", "a.jpg"):
         (tmp_path / "shapes" / "cross" / name).write_bytes(b"no picture")
@@ -52,7 +52,7 @@ def test_pictures_that_cannot_be_read_are_all_named_beside_the_rest(tmp_path):
     for name in ("cross/a.jpg", "cross/b.png", "cross/bomb.png"):
         assert f"\n{name} cannot be read: " in done.stdout
     assert "60 images of 3 classes" in done.stdout
-    refuses(done, "3 pictures", "mend or remove")
+    refuses(done, "3 pictures", "repair or remove")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_pictures_that_cannot_be_read_are_all_named_beside_the_rest(tmp_path):
         (["one"], ["'circle'"]),
     ],
 )
-def test_wrong_usage_is_one_line_and_nothing_is_written(tmp_path, arguments, words):
+def test_wrong_usage_gives_one_line_and_writes_nothing(tmp_path, arguments, words):
     make_folder(tmp_path / "shapes", 9)
     (tmp_path / "one").mkdir()
     (tmp_path / "shapes" / "circle").rename(tmp_path / "one" / "circle")
@@ -74,7 +74,7 @@ def test_wrong_usage_is_one_line_and_nothing_is_written(tmp_path, arguments, wor
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_a_search_would_refuse_is_shown_and_refused(tmp_path):
+def test_a_data_set_that_a_search_would_refuse_is_shown_and_refused(tmp_path):
     make_folder(tmp_path / "shapes", 60)
     (tmp_path / "shapes" / "empty").mkdir()
     done = run("shapes", cwd=tmp_path)
@@ -82,14 +82,14 @@ def test_what_a_search_would_refuse_is_shown_and_refused(tmp_path):
     refuses(done, "'empty'", "no training images")
 
 
-def test_names_that_no_terminal_shows_are_written_with_escapes(tmp_path, capsys):
+def test_control_characters_in_names_are_escaped(tmp_path, capsys):
     make_folder(tmp_path / "shapes", 60)
     (tmp_path / "shapes" / "cross").rename(tmp_path / "shapes" / "a\nb\x1b[31m")
     show_data(tmp_path / "shapes", tmp_path / "a.png")
     assert r"a\nb\x1b[31m" in capsys.readouterr().out
 
 
-def test_an_example_picture_of_many_classes_has_them_all_in_columns(tmp_path):
+def test_examples_of_many_classes_are_drawn_in_columns(tmp_path):
     x = np.random.default_rng(0).random((124, 5, 5))
     np.savez(tmp_path / "many.npz", x=np.repeat(x, 3, 0), y=np.arange(372) // 6)
     show_data(tmp_path / "many.npz", tmp_path / "a.png")

@@ -1,4 +1,4 @@
-"""What lies at a path is found out, and what is nothing that is known is said to be valid."""
+"""The right source is found for each path; otherwise an error says what is valid."""
 
 import gzip
 import io
@@ -60,12 +60,12 @@ def test_a_folder_of_other_files(tmp_path, wrapping):
 
 
 @pytest.mark.parametrize("name", ["digits.csv", "digits.txt", "digits", "digits.CSV"])
-def test_a_table_whatever_its_name(tmp_path, name):
+def test_a_table_of_any_name(tmp_path, name):
     (tmp_path / name).write_text(text(lines()))
     assert open_dataset(tmp_path / name).shape == (4, 4, 1)
 
 
-def test_other_files_by_their_content(tmp_path):
+def test_files_are_recognised_by_content(tmp_path):
     write_npz(tmp_path / "digits.npz")
     (tmp_path / "digits.npz").rename(tmp_path / "digits.dat")
     assert open_dataset(tmp_path / "digits.dat").shape == (4, 4, 1)
@@ -73,14 +73,14 @@ def test_other_files_by_their_content(tmp_path):
     assert open_dataset(tmp_path / "idx" / "train-images-idx3-ubyte.gz").shape == (4, 5, 1)
 
 
-def test_a_table_of_pictures_in_class_folders_may_lie_beside_them(tmp_path):
+def test_other_tables_beside_class_folders_are_ignored(tmp_path):
     make_folder(tmp_path, 30)
     (tmp_path / "counts.csv").write_text("class,count\ncircle,10\ncross,10\n")
     (tmp_path / "broken.csv").write_bytes(b"\xff\xd8")
     assert open_dataset(tmp_path).shape == (32, 32, 1)
 
 
-def test_the_digest_tells_whether_a_folder_has_changed(tmp_path):
+def test_the_digest_changes_with_the_folder(tmp_path):
     place = make_folder(tmp_path, 30)
     before = open_dataset(place).digest
     assert open_dataset(place).digest == before
@@ -88,7 +88,7 @@ def test_the_digest_tells_whether_a_folder_has_changed(tmp_path):
     assert open_dataset(place).digest != before
 
 
-def test_a_path_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+def test_a_path_may_begin_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_npz(tmp_path / "digits.npz")
     assert open_dataset("~/digits.npz").name == "digits"
@@ -108,7 +108,7 @@ def archive(kind):
 FILES = {
     "a.zip": (archive("zip"), ["an archive; unpack it"]),
     "a.tar": (archive("w:"), ["an archive; unpack it"]),
-    "a.tar.gz": (archive("w:gz"), ["an archive; unpack it"]),
+    "a.tar.gz": (archive("w:gz"), ["compressed; unpack it"]),
     "a.tar.xz": (archive("w:xz"), ["unpack it"]),
     "a.csv.gz": (gzip.compress(b"label,a"), ["unpack it"]),
     "a.7z": (b"7z\xbc\xaf\x27\x1c", ["an archive"]),
@@ -116,7 +116,7 @@ FILES = {
     "a.parquet": (b"PAR1\x15\x04", ["Parquet", ".csv"]),
     "a.h5": (b"\x89HDF\r\n\x1a\n", ["HDF5", "numpy.savez"]),
     "a.png": (b"\x89PNG\r\n\x1a\n", ["one picture", "sub-folder"]),
-    "a.bin": (bytes(range(256)), ["no file that is known", "sub-folder", ".csv", ".npz", "IDX"]),
+    "a.bin": (bytes(range(256)), ["not a known kind of file", "sub-folder", ".csv", ".npz", "IDX"]),
     "a.npz": (b"", ["is empty"]),
     "b.npz": (archive("zip")[:20], ["cannot read"]),
     "notes.txt": (b"hello\n", ["no column `label`"]),
@@ -125,26 +125,26 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_no_data_set_says_what_to_do(tmp_path, name):
+def test_the_error_for_another_file_says_what_to_do(tmp_path, name):
     content, words = FILES[name]
     (tmp_path / name).write_bytes(content)
     refused(tmp_path / name, name, *words)
 
 
-def test_a_folder_of_pictures_in_parquet_says_what_it_has(tmp_path):
+def test_the_error_for_a_folder_names_its_files(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.parquet").write_bytes(b"PAR1")
     refused(tmp_path, "data/train.parquet", "sub-folder")
 
 
 @pytest.mark.parametrize("files", [[], ["train.zip", "README.md"]])
-def test_a_folder_that_is_no_data_set_says_what_is_in_it_and_what_is_valid(tmp_path, files):
+def test_the_error_for_another_folder_says_what_is_valid(tmp_path, files):
     for name in files:
         (tmp_path / name).write_bytes(archive("zip"))
     refused(tmp_path, ", ".join(sorted(files)) or "nothing", "sub-folder", ".csv", ".npz", "IDX")
 
 
-def test_what_is_neither_a_file_nor_a_folder(tmp_path):
+def test_a_path_that_is_neither_a_file_nor_a_folder(tmp_path):
     refused(tmp_path / "nowhere", "there is no file or folder", "nowhere")
     refused(f"{tmp_path}/a\0b", "there is no file or folder")
     (tmp_path / "loop").symlink_to("loop")

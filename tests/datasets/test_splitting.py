@@ -1,4 +1,4 @@
-"""Images divided by a seed, and a test part set aside by what the images are."""
+"""Splits by a seed, and test parts set aside by content."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from mnist_cnn.datasets import Images, mnist, split
 from mnist_cnn.datasets.splitting import content_keys, set_aside
 
 
-def test_every_class_is_divided_in_the_same_proportion():
+def test_the_split_takes_the_same_share_of_every_class():
     images = mnist().train()
     _, validation = split(images, 1 / 6, seed=0)
     members, held_out = np.bincount(images.y), np.bincount(validation.y)
@@ -26,7 +26,7 @@ def test_every_image_is_in_one_part_with_its_own_label(fraction):
     assert np.array_equal(values % 10, np.concatenate([train.y, validation.y]))
 
 
-def test_the_same_seed_divides_the_same_and_another_one_otherwise():
+def test_the_seed_decides_the_split():
     first, again, other = (split(numbered(500), 0.2, seed=seed) for seed in (1, 1, 2))
     for part in (0, 1):
         assert np.array_equal(first[part].x, again[part].x)
@@ -40,15 +40,15 @@ def test_both_parts_are_in_random_order():
         assert len(set(part.y[:50].tolist())) > 5  # the classes are not one after another
 
 
-def test_the_split_of_mnist_is_the_one_that_its_studies_were_made_with():
-    """A study goes on after an upgrade only if its images are divided as before."""
+def test_the_split_of_mnist_never_changes():
+    """A study can go on after an upgrade only if its images are split as before."""
     train, validation = split(mnist().train(), 1 / 12, seed=0)
     found = hashlib.sha256(train.y.tobytes() + validation.x.tobytes()).hexdigest()
     assert found == "e6a116c8f54ecb96f3a3212bdf20a8c3cfe289c367021343f0155dada1098175"
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5])
-def test_a_group_is_on_one_side_and_the_classes_near_their_proportion(fraction):
+def test_groups_stay_whole_and_shares_are_approximate(fraction):
     random = np.random.default_rng(0)
     groups = np.repeat([f"writer {number}" for number in range(60)], 20)
     labels = random.integers(0, 4, len(groups)).astype(np.int32)
@@ -60,14 +60,14 @@ def test_a_group_is_on_one_side_and_the_classes_near_their_proportion(fraction):
     assert np.abs(shares - fraction).max() < 0.07
 
 
-def test_with_groups_too_the_seed_decides():
+def test_the_seed_decides_the_split_of_groups():
     groups = np.arange(200) // 4
     images = Images(pixels(200), (np.arange(200) % 2).astype(np.int32), groups)
     first, again, other = (set(split(images, 0.2, seed=seed)[1].groups) for seed in (1, 1, 2))
     assert first == again != other
 
 
-def test_of_two_groups_one_is_to_validate_on():
+def test_one_of_two_groups_is_for_validation():
     groups = np.repeat([0, 1], [90, 10])
     train, validation = split(Images(pixels(100), np.arange(100) % 2, groups), 0.01, seed=0)
     assert (len(train), len(validation)) == (90, 10)
@@ -84,7 +84,7 @@ def test_about_a_fifth_of_each_class_is_set_aside():
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=120, max_size=200, unique=True), st.randoms())
-def test_images_that_are_added_or_moved_leave_the_others_on_their_side(numbers, random):
+def test_added_and_reordered_images_move_no_other(numbers, random):
     keys = content_keys(np.array(numbers).reshape(-1, 1))
     before = dict(zip(keys[:100], set_aside(keys[:100], np.zeros(100, int)), strict=True))
     random.shuffle(keys)
@@ -92,7 +92,7 @@ def test_images_that_are_added_or_moved_leave_the_others_on_their_side(numbers, 
     assert all(after[key] == side for key, side in before.items())
 
 
-def test_equal_images_are_on_one_side():
+def test_identical_images_are_on_the_same_side():
     x = np.concatenate([pixels(300), pixels(300)])
     aside = set_aside(content_keys(x), (np.arange(600) % 3).astype(np.int32))
     assert np.array_equal(aside[:300], aside[300:])
@@ -107,7 +107,7 @@ def test_every_class_of_two_images_or_more_is_on_both_sides(sizes, seed):
 
 
 @given(st.text())
-def test_the_single_image_of_a_class_is_to_train_on(key):
+def test_the_single_image_of_a_class_stays_in_training(key):
     assert not set_aside([key], np.zeros(1, int)).any()
 
 
@@ -125,11 +125,11 @@ def test_another_seed_sets_others_aside():
 
 
 def pixels(count):
-    """So many different images of one pixel."""
+    """Different images of one pixel."""
     return np.arange(count, dtype=np.float32).reshape(-1, 1, 1, 1)
 
 
 def numbered(count):
-    """Images that are their own number, labelled with its last digit."""
+    """Images with their own number as pixel, labelled with its last digit."""
     numbers = np.arange(count)
     return Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), (numbers % 10).astype(np.int32))

@@ -1,4 +1,4 @@
-"""What is odd about a data set is said in one line each, and nothing is said of a plain one."""
+"""Each oddity of a data set gives one line, and an ordinary data set gives none."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ def noise(seed, count=30, groups=None, top=1.0):
     return Images(x, (np.arange(count) % 3).astype(np.int32), groups, names)
 
 
-def test_of_real_data_sets_there_is_nothing_to_say():
+def test_real_data_sets_give_no_warnings():
     assert warnings(mnist().first(2000)) == []
     assert [line for line in warnings(digits()) if "no test part" not in line] == []
 
 
-def test_equal_images_are_named_with_their_classes_and_parts():
+def test_identical_images_are_named_with_class_and_part():
     train, test = noise(1), noise(2)
     train.x[3] = train.x[0]  # of the same class
     train.x[4] = train.x[2]  # of another
@@ -41,13 +41,13 @@ def test_equal_images_are_named_with_their_classes_and_parts():
     assert (
         "more than once: 3" in more and "1/0.png (training, cat) = 1/3.png (training, cat)" in more
     )
-    assert "both in the training and in the test part: 1" in both
+    assert "both the training and the test part: 1" in both
     assert "1/9.png (training, cat) = 2/6.png (test, cat)" in both
-    assert "different classes: 1" in contrary
+    assert "different labels: 1" in contrary
     assert "1/2.png (training, emu) = 1/4.png (training, dog)" in contrary
 
 
-def test_groups_on_both_sides_are_named():
+def test_groups_in_both_parts_are_named():
     train, test = (
         noise(1, groups=np.repeat([1, 2, 3], 10)),
         noise(2, groups=np.repeat([3, 4, 5], 10)),
@@ -88,13 +88,13 @@ def test_images_of_a_single_colour_are_named():
     assert "single colour: 1; 1/5.png" in line
 
 
-def test_a_range_that_is_hardly_used_is_said():
-    """As 0 to 16 in bytes, or 12 bits in 16."""
+def test_dark_pixels_are_reported():
+    """Such as a range of 0 to 16 in bytes, or 12 bits stored in 16."""
     (line,) = warnings(made(noise(1, top=16 / 255), noise(2, top=16 / 255)))
     assert "6% of white" in line
 
 
-def test_what_the_source_left_out_is_said_too(tmp_path):
+def test_remarks_of_the_source_are_included(tmp_path):
     make_folder(tmp_path, 30)
     (tmp_path / "cross" / "notes.txt").write_text("about")
     assert "notes.txt" in warnings(folder(tmp_path))[0]

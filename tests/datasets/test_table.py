@@ -1,4 +1,4 @@
-"""Tables of pixels and of pictures' names, as Kaggle, spreadsheets and pandas write them."""
+"""Tables of pixels or names of pictures, as Kaggle, spreadsheets and pandas write them."""
 
 import numpy as np
 import pandas
@@ -31,7 +31,7 @@ def written(place, content, name="digits.csv", encoding="utf-8"):
 
 
 def images_of(data):
-    """All images of both parts by the name of the row."""
+    """All images and class names of both parts, by image name."""
     found = {}
     for images in (data.train(), data.test()):
         for index in range(len(images)):
@@ -106,7 +106,7 @@ def test_pixels_of_every_range_are_the_same(tmp_path, top, pixels):
     assert data.digest == csv(written(tmp_path, text(lines()), "other.csv")).digest
 
 
-def test_colours_are_three_numbers_a_pixel(tmp_path):
+def test_colours_are_three_numbers_per_pixel(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (COUNT, 48))
     data = csv(written(tmp_path, text(lines(None, pixels=pixels))))
     assert data.shape == (4, 4, 3)
@@ -125,7 +125,7 @@ def test_colours_are_three_numbers_a_pixel(tmp_path):
         (np.array(["10", "9", "cat"])[LABELS], ("9", "10", "cat")),
     ],
 )
-def test_labels_of_every_kind_are_names(tmp_path, labels, names):
+def test_labels_of_every_kind_become_class_names(tmp_path, labels, names):
     data = csv(written(tmp_path, text(lines(labels=labels))))
     assert data.class_names == names
     for row, (_, name) in images_of(data).items():
@@ -133,14 +133,14 @@ def test_labels_of_every_kind_are_names(tmp_path, labels, names):
         assert name == (f"{wanted:g}" if isinstance(wanted, float) else str(wanted))
 
 
-def test_a_folder_has_a_training_and_a_test_table_and_others(tmp_path):
+def test_a_folder_may_have_a_training_and_a_test_table(tmp_path):
     written(tmp_path, text(lines()), "fashion-mnist_train.csv")
     written(tmp_path, text(lines()[:31]), "fashion-mnist_test.csv")
     data = csv(tmp_path)
     assert (len(data.train()), len(data.test())) == (60, 30)
 
 
-def test_kaggles_test_table_without_labels_is_left_out_and_that_is_said(tmp_path):
+def test_kaggles_test_table_without_labels_is_skipped_with_a_remark(tmp_path):
     written(tmp_path, text(lines()), "train.csv")
     written(tmp_path, text([row[1:] for row in lines()]), "test.csv")
     written(tmp_path, "ImageId,Label\n1,0\n2,0\n", "sample_submission.csv")
@@ -149,7 +149,7 @@ def test_kaggles_test_table_without_labels_is_left_out_and_that_is_said(tmp_path
     assert "sample_submission.csv, test.csv" in data.remarks[0]
 
 
-def test_tables_may_lie_in_the_folders_of_their_parts(tmp_path):
+def test_tables_may_be_in_folders_of_their_parts(tmp_path):
     written(tmp_path, text(lines()), "sign_train/sign_train.csv")
     written(tmp_path, text(lines()[:31]), "sign_test/sign_test.csv")
     data = csv(tmp_path)
@@ -157,7 +157,7 @@ def test_tables_may_lie_in_the_folders_of_their_parts(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train.csv", "Test.csv"])
-def test_a_table_that_is_called_as_a_part_has_its_folders_name(tmp_path, name):
+def test_a_table_called_train_or_test_takes_the_name_of_its_folder(tmp_path, name):
     assert csv(written(tmp_path / "signs", text(lines()), name)).name == "signs"
 
 
@@ -206,14 +206,14 @@ BAD = {
     "nothing": ("", ["is empty"]),
     "a header alone": (text(lines()[:1]), ["no images"]),
     "another text": ("hello\nworld\n", ["no column `label`", "hello"]),
-    "no text": (b"\xff\xd8\xff\xe0" * 9, ["no text in UTF-8"]),
+    "no text": (b"\xff\xd8\xff\xe0" * 9, ["not UTF-8 text"]),
     "zero bytes": (b"label,a\0b\n", ["label"]),
     "an unclosed quote": ('label,"pixel0\n' + text(lines(None)), ["columns"]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "words"), BAD.values(), ids=BAD.keys())
-def test_a_table_that_makes_no_sense_is_refused_by_row_and_column(tmp_path, content, words):
+def test_the_error_for_a_wrong_table_names_row_or_column(tmp_path, content, words):
     refused(written(tmp_path, content), *words)
 
 
@@ -222,10 +222,10 @@ def test_an_unknown_split_is_refused(tmp_path):
     refused(written(tmp_path, text([[*HEADER, "split"], *rows])), "row 2", "'left'", "validation")
 
 
-def test_several_tables_are_refused_by_their_names(tmp_path):
+def test_several_tables_are_refused(tmp_path):
     for name in ("a.csv", "b.csv"):
         written(tmp_path, text(lines()), name)
-    refused(tmp_path, "a.csv, b.csv", "name the one")
+    refused(tmp_path, "a.csv, b.csv", "the right one")
 
 
 # Names of pictures
@@ -233,7 +233,7 @@ def test_several_tables_are_refused_by_their_names(tmp_path):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """Thirty pictures that are their own number, in a folder beside the table."""
+    """Thirty pictures in a folder; each has its own number as grey level."""
     (tmp_path / "images").mkdir()
     for number in range(30):
         pixels = np.full((6, 6), number, np.uint8)
@@ -270,11 +270,11 @@ def test_pictures_are_found_however_they_are_named(pictures, content):
         assert name == f"images/{number}.png" and label == ("cat", "dog", "ü")[number % 3]
 
 
-def test_absolute_paths_into_the_folder_are_taken(pictures):
+def test_absolute_paths_into_the_folder_are_accepted(pictures):
     assert csv(written(pictures, named(f"{pictures}/images/{{}}.png"))).shape == (6, 6, 1)
 
 
-def test_the_table_may_lie_beside_the_pictures_of_each_part(tmp_path):
+def test_each_part_may_have_its_table_beside_its_pictures(tmp_path):
     for part, count in (("train", 6), ("test", 4)):
         rows = ["file_name,label"]
         (tmp_path / part).mkdir()
@@ -288,7 +288,7 @@ def test_the_table_may_lie_beside_the_pictures_of_each_part(tmp_path):
     assert (len(data.train()), len(data.test())) == (6, 4)
 
 
-def test_of_pictures_of_one_name_that_of_the_tables_part_is_meant(tmp_path):
+def test_the_part_decides_between_pictures_of_the_same_name(tmp_path):
     for part, first in (("train", 0), ("test", 100)):
         (tmp_path / f"{part}_imgs").mkdir()
         for number in range(6):
@@ -306,15 +306,15 @@ def test_of_pictures_of_one_name_that_of_the_tables_part_is_meant(tmp_path):
         ("images/77.png,cat", ["row 32", "images/77.png", "is not in"]),
         ("../outside.png,cat", ["outside.png", "leads out of the folder"]),
         ("/etc/passwd,cat", ["passwd", "leads out"]),
-        (",cat", ["row 32", "no picture"]),
+        (",cat", ["row 32", "does not name a picture"]),
         ("images/1.png,", ["row 32", "no label"]),
-        ("digits.csv,cat", ["row 32", "digits.csv", "no picture"]),
+        ("digits.csv,cat", ["row 32", "digits.csv", "not a picture"]),
         ("images/bad.png,cat", ["images/bad.png", "cannot be read"]),
         ("images/loop.png,cat", ["images/loop.png"]),
         ("a" * 5000 + ",cat", ["row 32", "is not in"]),
     ],
 )
-def test_a_row_without_its_picture_is_refused(pictures, row, words):
+def test_a_row_without_a_valid_picture_is_refused(pictures, row, words):
     (pictures / "images" / "bad.png").write_bytes(b"no picture")
     Image.new("L", (6, 6)).save(pictures.parent / "outside.png")
     path = written(pictures, named() + row + "\n")
@@ -323,7 +323,7 @@ def test_a_row_without_its_picture_is_refused(pictures, row, words):
     refused(path, *words)
 
 
-def test_pictures_that_cannot_be_read_are_left_out_if_a_list_is_given(pictures):
+def test_unreadable_pictures_are_listed_if_asked(pictures):
     (pictures / "images" / "bad.png").write_bytes(b"no picture")
     path = written(pictures, named() + "images/bad.png,cat\n")
     unreadable = []
@@ -331,7 +331,7 @@ def test_pictures_that_cannot_be_read_are_left_out_if_a_list_is_given(pictures):
     assert len(images_of(data)) == 30 and unreadable[0].startswith("images/bad.png cannot be read")
 
 
-def test_a_picture_that_changes_after_the_table_was_read_is_noticed(pictures):
+def test_a_change_after_opening_is_noticed(pictures):
     data = csv(written(pictures, named()))
     for number in range(30):
         Image.new("L", (6, 6), 250 - number).save(pictures / "images" / f"{number}.png")

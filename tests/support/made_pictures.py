@@ -9,7 +9,7 @@ CLASSES = ("circle", "cross", "square")
 
 
 def drawing(kind, seed, size=(32, 32)):
-    """A shape in black on white, grey, a little different for each seed."""
+    """A dark shape on white; each seed gives a slightly different one."""
     random = np.random.default_rng(seed)
     image = Image.new("L", size, 255)
     draw = ImageDraw.Draw(image)
@@ -28,14 +28,14 @@ def drawing(kind, seed, size=(32, 32)):
 
 
 def on_nothing(image):
-    """The ink of a drawing, black, on transparency."""
+    """The drawing in black ink on a transparent background."""
     rgba = Image.new("RGBA", image.size, (0, 0, 0, 0))
     rgba.putalpha(image.point(lambda level: 255 - level))
     return rgba
 
 
 def on_its_side(image):
-    """The drawing turned, with the EXIF that says how to turn it back."""
+    """The drawing turned on its side, and EXIF data that says so."""
     turned = image.transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -47,14 +47,14 @@ def sixteen_bits(image):
 
 
 def palette_with_transparency(image):
-    """Black ink in a palette of which one colour, black too, is transparent."""
+    """The drawing with a palette of two blacks, of which one is meant to be transparent."""
     indices = Image.fromarray((np.asarray(image) < 128).astype(np.uint8))
     indices.putpalette([0, 0, 0, 0, 0, 0])
     return indices
 
 
 def save(image, path, kind):
-    """Write the drawing to `path` without a suffix, as one of the kinds."""
+    """Write the drawing in a format; `path` has no suffix."""
     if kind == "exif":
         turned, exif = on_its_side(image)
         turned.save(path.with_suffix(".jpg"), exif=exif, quality=95)
@@ -83,7 +83,7 @@ KINDS = (
 
 
 def make_folder(path, images=300, sizes=((32, 32),), kinds=KINDS):
-    """A sub-folder for each class, with as many pictures of every kind as there is room for."""
+    """Make one sub-folder per class with pictures of all kinds in turn."""
     for number in range(images):
         name = CLASSES[number % len(CLASSES)]
         (path / name).mkdir(parents=True, exist_ok=True)
