@@ -321,7 +321,7 @@ def test_a_tracking_server_that_is_killed_and_comes_back_misses_nothing(tmp_path
         seconds = time.monotonic() - began
         assert code == 0, err
         lines = [line for line in out.splitlines() if line.startswith("MLflow ")]
-        assert len(lines) == 2 and "does not take everything" in lines[0]
+        assert len(lines) == 2 and "cannot be updated" in lines[0]
         assert lines[1] == "MLflow has everything again"
         study, client, *found = agrees(root, "tiny-1", server.uri)
         best_model_scores_what_is_recorded(study, client, *found)
@@ -351,7 +351,7 @@ def test_a_tracking_server_that_never_comes_back_is_served_later_by_sync(tmp_pat
                 check=False,
             )
             assert done.returncode == 0, done.stderr
-            assert done.stdout == "tiny-1: MLflow has all of it\n"
+            assert done.stdout == "tiny-1: everything is in MLflow\n"
             study, client, *found = agrees(root, "tiny-1", server.uri)
             best_model_scores_what_is_recorded(study, client, *found)
         recovery = f"{time.monotonic() - began:.1f} s for `sync`, twice"
