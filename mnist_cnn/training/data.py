@@ -1,4 +1,4 @@
-"""An experiment's images as its trainings see them. The test images are not here."""
+"""An experiment's training and validation images. The test images are not here."""
 
 import functools
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from mnist_cnn.project import load_experiment
 
 @dataclass(frozen=True)
 class Data:
-    """A data set with its training images divided.
+    """A data set whose training images are split.
 
     Attributes:
         dataset: The data set.
@@ -22,9 +22,9 @@ class Data:
     validation: Images
 
 
-@functools.cache  # one reading for all runs of a worker
+@functools.cache  # read once for all runs of a worker
 def load_data(experiment_name: str) -> Data:
-    """Return the images that a search of the experiment trains and validates on."""
+    """Return the images that the experiment's trials train and validate on."""
     experiment = load_experiment(experiment_name)
     dataset = experiment.dataset()
     return Data(dataset, *split(dataset.train(), experiment.validation_fraction, experiment.seed))

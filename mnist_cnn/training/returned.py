@@ -1,4 +1,4 @@
-"""What a HyperModel's own `fit` returns: in KerasTuner that is the trial's score."""
+"""The return value of a HyperModel's own `fit`, which KerasTuner takes as the trial's score."""
 
 from collections.abc import Mapping
 from numbers import Real
@@ -12,19 +12,18 @@ from mnist_cnn.experiment import Objective
 
 
 def metrics_of(returned: Any, objective: Objective) -> dict[str, float]:
-    """Return the metrics that a `fit` returned, as KerasTuner 1.4.8 reads them.
+    """Return the metrics that a `fit` returned, read as KerasTuner 1.4.8 does.
 
     Args:
-        returned: A number, which is the objective's; metrics by name; a History, whose best epoch
-            counts; a list of these, which is averaged; or None.
-        objective: Names the metric that counts.
+        returned: A number, which is the value of the objective; metrics by name; a History, of
+            which the best epoch counts; a list of these, which is averaged; or None.
+        objective: The objective.
 
     Returns:
-        Metrics by name. They are empty if the `fit` returned None, or a History without the
-        objective.
+        Metrics by name. Empty if `fit` returned None, or a History without the objective.
 
     Raises:
-        UserError: It is anything else, or metrics without the objective.
+        UserError: `fit` returned anything else, or metrics without the objective.
     """
     if returned is None:
         return {}
