@@ -288,7 +288,7 @@ class Search:
         trials, number = work.trials, work.number
         if ended.refused:
             trials.pause(number)
-            raise UserError(ended.problem)
+            raise ended.refused(ended.problem)
         if not ended.problem:
             self.false_starts = 0
             trials.tell(number)
