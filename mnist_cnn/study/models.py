@@ -18,9 +18,9 @@ from mnist_cnn.tracking.journal import Journal
 def damaged(study: Study) -> list[Path]:
     """Return the folders of the runs whose kept model is not what their journal's end names."""
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
-    best = [study.trials.folder(trial.number) for trial in study.ranking()[:kept]]
+    best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
-    folders = [*best, *(study.confirmations.folder(trial.number) for trial in confirmed)]
+    folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
     return [folder for folder in folders if not _is_whole(folder)]
 
 
