@@ -76,7 +76,7 @@ ORDER = (
     "promotion.card",
     "promotion.promote",
     "promotion.champion",
-    "serving.answers",
+    "serving.schemas",
     "serving.ink",
     "serving.refusal",
     "serving.inference",

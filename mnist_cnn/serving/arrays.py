@@ -1,6 +1,6 @@
-"""JSON from strangers: pixel arrays to MNIST images.
+"""Untrusted JSON to MNIST images.
 
-Parsed by pydantic's parser, which is the fastest at hand and refuses what is nested too deeply.
+pydantic's parser does the work: it is fast, and it refuses deep nesting.
 """
 
 from typing import Any
@@ -17,40 +17,52 @@ FULL_INK = (1, 255)
 
 
 def read_images(content: bytes) -> NDArray[np.float32]:
-    """The images of a request: float32 of shape (n, 28, 28, 1) in [0, 1], n from 1 to 1,024.
+    """Parse the images of a request.
 
-    content: a JSON object with one of `image` (28 rows of 28 numbers) and `images` (a list of
-        these), and with `maximum`, the number that stands for full ink: 255 (default) or 1.
+    Args:
+        content: A JSON object with either `image` (28 rows of 28 numbers) or `images` (a list of
+            1 to 1,024 such images). `maximum` is optional: the value of full ink, 255 (the
+            default) or 1.
 
-    Raises Refusal: 400 if it is no JSON, 413 for too many images, 422 if it says something else.
+    Returns:
+        float32 of shape (n, 28, 28, 1) in [0, 1].
+
+    Raises:
+        Refusal: 400 if the content is not JSON, 413 for too many images, 422 for anything else
+            that is wrong.
     """
     try:
-        request = from_json(content, allow_inf_nan=True)  # told apart below, with a better word
+        # NaN and infinity are refused below, with a clearer message than the parser's.
+        request = from_json(content, allow_inf_nan=True)
     except ValueError as error:
         reason = str(error).replace("\n", " ")[:120]
-        raise Refusal(400, f"the body is no JSON: {reason}") from None
+        raise Refusal(400, f"the body is not valid JSON: {reason}") from None
     if not isinstance(request, dict) or ("image" in request) == ("images" in request):
         raise Refusal(422, 'send a JSON object with either "image" or "images"')
-    if unknown := request.keys() - {"image", "images", "maximum"}:
-        raise Refusal(422, f"unknown: {ascii(min(unknown))[:40]}; known: image, images, maximum")
+    unknown = request.keys() - {"image", "images", "maximum"}
+    if unknown:
+        name = ascii(min(unknown))[:40]
+        raise Refusal(422, f"unknown field {name}; valid: image, images, maximum")
     maximum = request.get("maximum", 255)
     if isinstance(maximum, bool) or maximum not in FULL_INK:
-        raise Refusal(422, '"maximum" is the number that stands for full ink, 255 or 1')
-    images = [request["image"]] if "image" in request else request["images"]
-    return _pixels(images, maximum)
+        raise Refusal(422, '"maximum" is the value of full ink: 255 or 1')
+    if "image" in request:
+        return _pixels([request["image"]], maximum)
+    return _pixels(request["images"], maximum)
 
 
 def _pixels(images: Any, maximum: int) -> NDArray[np.float32]:
     if not isinstance(images, list) or not images:
-        raise Refusal(422, '"images" is a list of at least one image')
+        raise Refusal(422, '"images" must be a list of at least one image')
     if len(images) > MAX_IMAGES:
-        raise Refusal(413, f"there are more than {MAX_IMAGES:,} images; send fewer at a time")
+        raise Refusal(413, f"more than {MAX_IMAGES:,} images; send fewer at a time")
     try:
         pixels = np.array(images)
     except (ValueError, OverflowError):  # rows of different lengths
         pixels = np.empty(0)
     if pixels.shape != (len(images), SIDE, SIDE) or pixels.dtype.kind not in "iuf":
         raise Refusal(422, f"an image is {SIDE} rows of {SIDE} numbers")
-    if not (pixels.min() >= 0 and pixels.max() <= maximum):  # false for NaN too
-        raise Refusal(422, f"pixels are numbers from 0 (paper) to {maximum} (ink)")
+    in_range = pixels.min() >= 0 and pixels.max() <= maximum  # False for NaN too
+    if not in_range:
+        raise Refusal(422, f"pixels must be numbers from 0 (paper) to {maximum} (ink)")
     return (pixels[..., np.newaxis] / maximum).astype(np.float32)

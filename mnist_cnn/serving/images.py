@@ -1,7 +1,7 @@
-"""Pictures from strangers: PNG and JPEG bytes to upright RGB pixels, within bounds.
+"""Untrusted PNG and JPEG files to upright RGB pixels, within limits.
 
-What a picture claims to be is looked at in its header, before anything is decoded: a PNG of a few
-kilobytes can hold gigapixels.
+The size in the header is checked before anything is decoded: a PNG of a few kilobytes can hold
+gigapixels.
 """
 
 import io
@@ -14,18 +14,20 @@ from PIL import Image, ImageOps
 from mnist_cnn.serving.refusal import Refusal
 
 MAX_PIXELS = 16_000_000
-# A line of digits is read as well from this many pixels as from more of them.
+# Larger pictures are shrunk to this; more pixels do not help to read a line of digits.
 WORKING_SIDE = 1024
-_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_ORIENTATION = 0x0112  # in EXIF; from 5 on the picture lies on its side
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+_ORIENTATION = 0x0112  # EXIF tag; values from 5 mean that width and height are swapped
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded picture, rotated as its EXIF data says.
 
-    rgb: uint8 of shape (height, width, 3), upright, at most 1,024 pixels a side.
-    width, height: in pixels as it was sent, upright.
+    Attributes:
+        rgb: uint8 of shape (height, width, 3), at most 1,024 pixels a side.
+        width: Of the uploaded picture, in pixels.
+        height: Of the uploaded picture, in pixels.
     """
 
     rgb: NDArray[np.uint8]
@@ -34,14 +36,21 @@ class Picture:
 
 
 def is_picture(content: bytes) -> bool:
-    """Whether `content` begins as PNG or JPEG do; what the client calls it counts for nothing."""
-    return content.startswith(_BEGINNINGS)
+    """Whether `content` starts like a PNG or JPEG file; the client's Content-Type is ignored."""
+    return content.startswith(_SIGNATURES)
 
 
 def decode(content: bytes) -> Picture:
-    """Decode a PNG or JPEG; transparent parts become paper, a photo is turned upright.
+    """Decode a PNG or JPEG file, fill its transparent parts, and rotate it as EXIF says.
 
-    Raises Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 400 if it is damaged.
+    Args:
+        content: The file.
+
+    Returns:
+        The picture.
+
+    Raises:
+        Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 400 for a damaged file.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
@@ -50,18 +59,18 @@ def decode(content: bytes) -> Picture:
         raise
     except Image.DecompressionBombError:
         raise _too_many_pixels() from None
-    except Exception:  # the decoders raise whatever the damage leads them to
-        raise Refusal(400, "the picture is damaged or cut short; send a whole one") from None
+    except Exception:  # Pillow's decoders raise many types for damaged files
+        raise Refusal(400, "the picture is damaged or incomplete; send the whole file") from None
 
 
 def _decode(image: Image.Image) -> Picture:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
-    # A phone's JPEG may have a second picture behind the first, for depth; that is no animation.
+    # A phone's JPEG may hold a second picture, such as a depth map; that is no animation.
     if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-        raise Refusal(415, "the picture is an animation; send a single picture")
-    image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decoded at half, a quarter, an eighth
+        raise Refusal(415, "the picture is an animation; send a still picture")
+    image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at 1/2, 1/4 or 1/8
     image.load()
     if image.getexif().get(_ORIENTATION, 1) >= 5:
         width, height = height, width
@@ -74,8 +83,8 @@ def _too_many_pixels() -> Refusal:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The picture in 8-bit RGB on paper, whatever its mode, shrunk; EXIF stays with it."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip at 255
+    """Convert any mode to 8-bit RGB on paper, shrunk. The EXIF data stays with the picture."""
+    if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip at 255
         grey = Image.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
         grey.info = image.info
         image = grey
@@ -85,19 +94,21 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    """At most 1,024 pixels a side; transparent pixels lend no colour to their neighbours."""
+    """Shrink to at most 1,024 pixels a side. The colour of transparent pixels does not bleed."""
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     return image
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """Fill what is transparent with the paper that the opaque part leaves to be guessed."""
+    """Fill the transparent parts with the colour of the paper, guessed from the opaque parts."""
     rgba = np.asarray(image)
     solid = rgba[rgba[..., 3] > 127]
     if 2 * len(solid) > rgba.shape[0] * rgba.shape[1]:
-        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or with round corners
-    else:  # ink on nothing: paper is what it stands out from
-        paper = np.full(3, 255.0 if not len(solid) or solid[:, :3].mean() < 128 else 0.0)
+        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or round corners
+    elif len(solid) and solid[:, :3].mean() >= 128:  # light ink alone: dark paper
+        paper = np.zeros(3)
+    else:
+        paper = np.full(3, 255.0)
     canvas = Image.new("RGBA", image.size, (*(int(level) for level in paper), 255))
     result = Image.alpha_composite(canvas, image).convert("RGB")
     result.info = image.info

@@ -1,7 +1,7 @@
-"""What a client may take of time and memory.
+"""Limits on the time and memory that clients can take.
 
-uvicorn waits for a request's head for ever, and takes a body of any size; a few thousand
-connections that each send a byte now and then would use up all that a process may have open.
+uvicorn waits for the head of a request for ever, and accepts a body of any size. Without limits, a
+few thousand connections that send a byte now and then would use up the file descriptors.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnist_cnn.serving.refusal import Refusal
 
-SECONDS = 10.0  # for the head of a request, and for its body
+SECONDS = 10.0  # for the head of a request, and again for its body
 MAX_BYTES = 10 * 2**20
-# Counted as they arrive, so that a client that only announces a large body holds no room.
+# Of all bodies together. Bytes count as they arrive: announcing a large body reserves nothing.
 MAX_BYTES_OF_ALL = 64 * 2**20
 
 
 class ImpatientProtocol(H11Protocol):
-    """uvicorn's HTTP, with a time limit on the head of each request.
+    """uvicorn's HTTP/1.1 with a time limit on the head of each request.
 
-    It also limits how long a body that was refused may go on coming in.
+    The limit also covers the rest of a body that was refused.
     """
 
     _limit: asyncio.TimerHandle | None = None
@@ -50,20 +50,27 @@ class ImpatientProtocol(H11Protocol):
 
 
 class Bodies:
-    """All bodies in memory at the moment; belongs to one event loop."""
+    """Reads the bodies of requests within limits. Use it from one event loop only."""
 
     def __init__(self) -> None:
         self._bytes = 0
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytes]:
-        """The request's body, counted as held until the block ends.
+        """Read a request's body. It counts towards the common limit until the block ends.
 
-        Raises Refusal: 413 if it is larger than 10 MiB, 429 if all together are larger than 64 MiB,
-        408 if it takes longer than 10 seconds, 400 if it breaks off.
+        Args:
+            request: The request.
+
+        Yields:
+            The body.
+
+        Raises:
+            Refusal: 413 if the body is larger than 10 MiB, 429 if all bodies together are larger
+                than 64 MiB, 408 if it takes longer than 10 seconds, 400 if the client disconnects.
         """
         announced = request.headers.get("content-length", "0")
-        if len(announced) > 12 or int(announced) > MAX_BYTES:  # h11 lets only digits pass
+        if len(announced) > 12 or int(announced) > MAX_BYTES:  # h11 accepts only digits
             raise _too_large()
         content = bytearray()
         try:
@@ -74,7 +81,7 @@ class Bodies:
             except TimeoutError:
                 raise Refusal(408, f"the body took longer than {SECONDS:.0f} seconds") from None
             except ClientDisconnect:
-                raise Refusal(400, "the body breaks off") from None
+                raise Refusal(400, "the body is incomplete") from None
             yield bytes(content)
         finally:
             self._bytes -= len(content)
@@ -83,7 +90,7 @@ class Bodies:
         if len(content) + len(chunk) > MAX_BYTES:
             raise _too_large()
         if self._bytes + len(chunk) > MAX_BYTES_OF_ALL:
-            raise Refusal(429, "too much is being sent at once; try again in a second")
+            raise Refusal(429, "the app is receiving too much at once; try again in a second")
         content += chunk
         self._bytes += len(chunk)
 

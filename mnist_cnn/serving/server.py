@@ -1,4 +1,4 @@
-"""Starts the web app: a port, the champion, and uvicorn."""
+"""Starts the web app: takes the port, loads the champion, runs uvicorn."""
 
 import os
 import resource
@@ -16,24 +16,30 @@ from PIL import Image
 from mnist_cnn.errors import UserError
 from mnist_cnn.serving.limits import ImpatientProtocol
 
-if TYPE_CHECKING:  # TensorFlow comes with it, and is imported when the port is ours
+if TYPE_CHECKING:  # it imports TensorFlow, which waits until the port is taken
     from mnist_cnn.serving.champion import Champion
 
 MAX_CONNECTIONS = 2048
 
 
 def serve(host: str, port: int) -> None:
-    """Serve the registry's champion on http://`host`:`port` until Ctrl-C.
+    """Serve the registry's champion until Ctrl-C.
 
-    Without a champion the page says what to type, and takes the first one over when it is there.
+    Without a champion, the page says what to type, and the first champion is picked up as soon as
+    it is promoted.
 
-    Raises UserError if the address cannot be listened on.
+    Args:
+        host: The address to listen on: a host name or an IP address.
+        port: 1 to 65535.
+
+    Raises:
+        UserError: The app cannot listen on that address.
     """
-    # Refused by its size later on; Pillow would also warn on the terminal.
+    # The app refuses such a picture itself; Pillow would also print a warning.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     allow_files(MAX_CONNECTIONS + 256)
     with _listening(host, port) as listening:
-        with _quiet():
+        with _silenced_stderr():
             from mnist_cnn.serving.app import create_app
             from mnist_cnn.serving.champion import Watcher
 
@@ -62,8 +68,8 @@ def _welcome(champion: "Champion | None", problem: str | None) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the start-up messages that TensorFlow writes past Python, which are not for users."""
+def _silenced_stderr() -> Iterator[None]:
+    """Hide the start-up messages that TensorFlow writes to the file descriptor, past Python."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
@@ -76,10 +82,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """The port, taken before the model is loaded, so that the user knows at once if it is not."""
+    """Take the port before the model is loaded, so that the user learns at once if it is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends at once; else a client that keeps its connection would
-    # wait 40 ms for each answer's body (Nagle's algorithm and delayed acknowledgements).
+    # asyncio turns off Nagle's algorithm only if the protocol is named. Otherwise a keep-alive
+    # client would wait 40 ms for each response body (Nagle and delayed acknowledgements).
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -94,7 +100,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def allow_files(wanted: int) -> None:
-    """Let the process have that many files and connections open, as far as the system permits."""
+    """Raise the limit on open files and sockets, as far as the system permits.
+
+    Args:
+        wanted: The number of files to allow.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > soft:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
