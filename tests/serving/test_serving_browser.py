@@ -35,7 +35,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, served):
-    """Opens the app's page; fails the test if it complains or asks another server for anything."""
+    """Opens the app's page. Fails the test on a console error or a request to another server."""
     complaints, contexts = [], []
 
     def open_page(address=served.address, **options):
@@ -63,7 +63,7 @@ def opened(browser, served):
 
 
 def stroke(page, points, left=0.3, width=0.35):
-    """Draw a line with the mouse; points in a field of the sheet, from its left side."""
+    """Draw a line with the mouse; points are shares of the field that starts at `left`."""
     box = page.locator("#ink").bounding_box()
     at = [
         (box["x"] + (left + x * width) * box["width"], box["y"] + (0.05 + 0.9 * y) * box["height"])
@@ -132,17 +132,17 @@ def test_digits_that_touch_are_shown_as_doubtful(opened):
         {"viewport": {"width": 320, "height": 600}, "color_scheme": "dark"},
     ],
 )
-def test_on_a_phone_nothing_sticks_out(opened, options):
+def test_the_page_fits_on_a_phone(opened, options):
     page = opened(**options)
     stroke(page, THREE)
     expect(page, "3")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= options["viewport"]["width"]
     for button in page.locator("#tools button").all():
-        assert button.bounding_box()["height"] >= 40  # a finger finds it
+        assert button.bounding_box()["height"] >= 40  # large enough for a finger
 
 
-def test_a_window_that_becomes_a_phone_keeps_the_drawing(opened):
+def test_resizing_to_a_phone_keeps_the_drawing(opened):
     page = opened()
     stroke(page, THREE)
     expect(page, "3")
@@ -151,7 +151,7 @@ def test_a_window_that_becomes_a_phone_keeps_the_drawing(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_a_finger_draws(opened):
+def test_drawing_with_a_finger(opened):
     page = opened(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
     box = page.locator("#ink").bounding_box()
     touch = page.context.new_cdp_session(page)
@@ -168,7 +168,7 @@ def test_a_finger_draws(opened):
     assert page.evaluate("window.scrollY") == 0
 
 
-def test_the_keyboard_draws(opened):
+def test_drawing_with_the_keyboard(opened):
     page = opened()
     page.locator("#ink").focus()
     for key in ["ArrowUp"] * 9 + [" "] + ["ArrowDown"] * 18 + [" "]:
@@ -207,7 +207,7 @@ def test_a_picture_is_chosen_or_pasted(opened):
     playwright.expect(page.get_by_role("alert")).to_contain_text("no picture")
 
 
-def test_everything_has_a_name_for_a_screen_reader(opened):
+def test_every_control_has_a_name_for_screen_readers(opened):
     page = opened()
     stroke(page, THREE)
     expect(page, "3")
@@ -242,8 +242,8 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_light_and_in_dark(opened, scheme):
-    """By 4.5 to 1, as WCAG 2 asks."""
+def test_text_has_enough_contrast_in_light_and_dark(opened, scheme):
+    """At least 4.5 to 1, as WCAG 2 requires."""
     page = opened(color_scheme=scheme)
     stroke(page, THREE)
     expect(page, "3")
@@ -255,7 +255,7 @@ def test_text_stands_out_in_light_and_in_dark(opened, scheme):
     assert (int(paper[4:].split(",")[0]) > 128) == (scheme == "light")
 
 
-def test_a_page_from_elsewhere_gets_no_answer(opened, served):
+def test_a_foreign_page_gets_no_answer(opened, served):
     page = opened()
     page.goto("data:text/html,elsewhere")
     answer = page.evaluate(
@@ -274,7 +274,7 @@ def test_the_api_page_shows_every_route(opened):
     playwright.expect(page.locator("body")).to_contain_text("POST /api/predict")
 
 
-def test_without_a_champion_and_when_one_comes_the_page_follows(opened, tmp_path, digit_model):
+def test_the_page_follows_the_registry(opened, tmp_path, digit_model):
     project = Project(tmp_path)
     with project.served() as app:
         page = opened(app.address)

@@ -1,4 +1,4 @@
-"""What strangers may send to the app: always a 4xx with one line, and it goes on serving."""
+"""Hostile input: the answer is always a 4xx with one line, and the app goes on serving."""
 
 import concurrent.futures
 import io
@@ -42,7 +42,7 @@ def chunk(kind, data):
 
 
 def png_claiming(width, height, data=b""):
-    """A PNG that says it has that size; its pixels are all 0 as far as `data` goes."""
+    """A PNG whose header claims that size; `data` holds its pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
@@ -57,7 +57,7 @@ def animated():
 
 
 def resident_bytes(process):
-    """The memory that the process holds."""
+    """The resident memory of the process."""
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return pages * 4096
 
@@ -147,8 +147,8 @@ def test_bad_json(served, body, status):
     refused(post(served, body, JSON), status)
 
 
-def test_a_bomb_within_the_limits_is_read_without_taking_the_machine_along(served):
-    """The largest size that is let in: 16 megapixels of white, in 50 kB."""
+def test_the_largest_allowed_pictures_are_read_in_bounded_memory(served):
+    """The largest allowed size: 16 megapixels of white in 50 kB."""
     file = io.BytesIO()
     Image.new("RGB", (4000, 4000), "white").save(file, "PNG")
     before = resident_bytes(served.process)
@@ -158,12 +158,12 @@ def test_a_bomb_within_the_limits_is_read_without_taking_the_machine_along(serve
     assert resident_bytes(served.process) - before < 400 * 2**20
 
 
-def test_a_large_batch_is_answered_to_the_last(served):
+def test_the_largest_allowed_batch_is_answered(served):
     answer = post(served, json.dumps({"images": [GOOD] * 1024}), JSON)
     assert len(answer.json()["predictions"]) == 1024
 
 
-def test_other_origins_and_hosts_are_turned_away(served):
+def test_other_origins_and_hosts_are_refused(served):
     body = json.dumps({"image": GOOD})
     for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "http://["):
         refused(post(served, body, JSON, origin=origin), 403)
@@ -190,8 +190,8 @@ def test_paths_stay_inside_the_static_folder(served):
     assert httpx.get(f"{served.address}/api/predict").status_code == 405
 
 
-def test_slow_clients_are_cut_off_and_nobody_waits_for_them(served):
-    """Some send no head, some a part of one, some a body byte by byte."""
+def test_slow_clients_are_disconnected_and_delay_nobody(served):
+    """Some send nothing, some a part of the head, some a part of the body."""
     slow = []
     head = f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n".encode()
     for sent in (b"", head, head + b"Content-Length: 9000000\r\n\r\n\x89PNG"):
@@ -207,13 +207,13 @@ def test_slow_clients_are_cut_off_and_nobody_waits_for_them(served):
         connection.settimeout(20)
         answers.append(connection.recv(4000))
         connection.close()
-    assert answers[:200] == [b""] * 200  # hung up
+    assert answers[:200] == [b""] * 200  # disconnected
     assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers[200:])
     assert time.monotonic() - start < 25
 
 
 def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
-    large = PICTURE + bytes(2**19)  # whole, with half a MiB behind it
+    large = PICTURE + bytes(2**19)  # a valid picture with half a MiB after its end
     before = resident_bytes(served.process)
     with (
         httpx.Client(timeout=60, limits=httpx.Limits(max_connections=200)) as client,
@@ -224,7 +224,7 @@ def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
             try:
                 return client.post(f"{served.address}/api/predict", content=large).status_code
             except httpx.TransportError:
-                return None  # refused before it had sent all
+                return None  # refused while it was still sending
 
         statuses = list(pool.map(send, range(1000)))
     assert set(statuses) <= {200, 422, 429, 408, None}
@@ -234,12 +234,12 @@ def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
 
 
 @pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.slow)])
-def test_the_openapi_document_holds_under_fuzzing(served, examples):
-    """Requests that schemathesis makes up from the document, the right ones and the wrong ones."""
+def test_the_api_matches_its_openapi_document_under_fuzzing(served, examples):
+    """schemathesis generates valid and invalid requests from the document."""
     schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json")
     for result in schema.get_all_operations():
         operation = result.ok()
-        # What has no body has nothing that could be wrong, and one way to be asked.
+        # Without a body there is nothing to vary: one valid request, and no invalid one.
         modes = list(schemathesis.GenerationMode)
         for mode in modes if operation.body else modes[:1]:
 

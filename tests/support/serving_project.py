@@ -1,4 +1,4 @@
-"""A project with a registry and a champion, and the real web app on it: for tests of serving."""
+"""For tests of serving: a project with a registry and a champion, and the real web app."""
 
 import contextlib
 import functools
@@ -28,9 +28,9 @@ NAME = "digit_recog_mnist_cnn"
 
 
 def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
-    """A saved CNN; as it is, a small one that is right on 99 of 100 digits after ten seconds.
+    """Train and save a CNN; by default a small one with 99 % accuracy after ten seconds.
 
-    distorted: trained on digits that are shifted and rotated a little.
+    distorted: Shift and rotate the training digits a little.
     """
     keras.utils.set_random_seed(1)
     data = mnist().train()
@@ -53,9 +53,9 @@ def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
 
 @functools.cache
 def empty_registry() -> tempfile.TemporaryDirectory[str]:
-    """A folder with MLflow's database without an entry, as its migrations take seconds.
+    """A folder with an empty MLflow database, cached because its migrations take seconds.
 
-    It stays until the tests end: MLflow keeps the database open.
+    It exists until the tests end, since MLflow keeps the database open.
     """
     folder = tempfile.TemporaryDirectory()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -64,7 +64,7 @@ def empty_registry() -> tempfile.TemporaryDirectory[str]:
 
 
 class Project:
-    """A folder with an mlruns/ whose registry has as many versions as were promoted."""
+    """A project folder whose registry has one version per call of `promote`."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.mlruns = root, root / "mlruns"
@@ -79,9 +79,9 @@ class Project:
         return MlflowClient(f"sqlite:///{self.database}")
 
     def promote(self, model: Path, damaged: bool = False, **metrics: float) -> str:
-        """Log the model as a search does and make it the champion; the new version's number.
+        """Log the model as a search does, make it the champion, and return the version's number.
 
-        damaged: cut its file short before.
+        damaged: Truncate its file first.
         """
         client = self.client()
         experiment = experiment_id(client, "mnist", self.mlruns)
@@ -110,7 +110,7 @@ class Project:
 
     @contextlib.contextmanager
     def served(self, *options: str, **environment: str):
-        """The app in a process of its own, by the command; gives its address once it answers."""
+        """Run `mnist-cnn serve` in a process of its own; yields once it answers."""
         port = free_port()
         variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
@@ -148,7 +148,7 @@ def answers(address: str) -> bool:
 
 
 def wait_for(condition, seconds: float) -> None:
-    """Look again and again until the condition holds; fails after `seconds`."""
+    """Poll until the condition holds; fails after `seconds`."""
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, f"not within {seconds} seconds"
@@ -162,10 +162,10 @@ def free_port() -> int:
 
 
 def draw(image, side, pen, random, sheet=(320, 320)):
-    """A digit drawn large with another pen, black on white: uint8 of shape (*sheet, 3).
+    """Redraw a digit in black on white, larger and with another pen: uint8 of shape (*sheet, 3).
 
-    image: (28, 28) in [0, 1]. side: pixels that its 28 become. pen: by how much strokes grow on
-    both sides, in pixels of the image. It is put at random on the sheet (height, width).
+    image: (28, 28) in [0, 1]. side: The new size of its 28 pixels. pen: How much strokes grow on
+    both sides, in pixels of the image. sheet: (height, width); the position is random.
     """
     large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
     ink = np.clip(large, 0, 1)
