@@ -2,7 +2,8 @@
 
 The modules in the order in which a request passes through them:
 
-    limits        disconnects slow clients, reads bodies within limits
+    connections   limits on time and number; lets a client read its refusal
+    bodies        reads the body of a request within limits
     guard         refuses other web pages, adds security headers
     app           the routes; `schemas` describes them for the OpenAPI document
     images        PNG and JPEG to pixels           arrays   JSON to MNIST images, and to `inference`

@@ -15,10 +15,10 @@ from pydantic_core import to_json
 from starlette.types import ASGIApp
 
 from mnist_cnn.serving import arrays, images, reading, schemas
+from mnist_cnn.serving.bodies import Bodies
 from mnist_cnn.serving.champion import Champion, Watcher
 from mnist_cnn.serving.guard import Guard
 from mnist_cnn.serving.inference import Batcher
-from mnist_cnn.serving.limits import Bodies
 from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.schemas import Answer, Health, ModelInfo, Problem
 

@@ -53,18 +53,28 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = False
+        unread = _has_body(scope)
+
+        async def receive_watched() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = bool(message.get("more_body"))
+            return message
 
         async def send_secured(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message = {**message, "headers": [*message.get("headers", []), *_RAW_HEADERS]}
+                headers = [*message.get("headers", []), *_RAW_HEADERS]
+                if unread:  # the client must not send the next request after this one's body
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": headers}
             await send(message)
 
         try:
             self._check(scope)
             async with asyncio.timeout(REQUEST_SECONDS):
-                await self._app(scope, receive, send_secured)
+                await self._app(scope, receive_watched, send_secured)
         except Refusal as refusal:
             await _send_refusal(send_secured, refusal)
         except TimeoutError:
@@ -90,6 +100,11 @@ class Guard:
         if self._host in LOOPBACK:
             return name in LOOPBACK
         return name in ("localhost", self._host) or _is_address(name)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _netloc(origin: str) -> str:

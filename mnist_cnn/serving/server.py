@@ -14,12 +14,19 @@ import uvicorn
 from PIL import Image
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.serving.limits import ImpatientProtocol
+from mnist_cnn.serving.connections import Connection
 
 if TYPE_CHECKING:  # it imports TensorFlow, which waits until the port is taken
     from mnist_cnn.serving.champion import Champion
 
 MAX_CONNECTIONS = 2048
+BACKLOG = 2048  # connections that wait in the kernel
+# asyncio accepts so many connections before it runs anything else. A connection over the limit is
+# closed four rounds later.
+ACCEPTED_AT_ONCE = 16
+OTHER_FILES = 96 + 5 * ACCEPTED_AT_ONCE  # the registry, static files, connections over the limit
+BUFFER_BYTES = 2**16
+UNDELIVERED_SECONDS = 20.0
 
 
 def serve(host: str, port: int) -> None:
@@ -37,7 +44,8 @@ def serve(host: str, port: int) -> None:
     """
     # The app refuses such a picture itself; Pillow would also print a warning.
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    allow_files(MAX_CONNECTIONS + 256)
+    files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
+    connections = min(MAX_CONNECTIONS, max(16, files - OTHER_FILES))
     with _listening(host, port) as listening:
         with _silenced_stderr():
             from mnist_cnn.serving.app import create_app
@@ -50,15 +58,24 @@ def serve(host: str, port: int) -> None:
         print(f"draw a digit on http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
         config = uvicorn.Config(
             create_app(watcher, host),
-            http=ImpatientProtocol,
+            http=Connection,
             ws="none",
+            loop="asyncio",  # `Connection` is not tested with another one
             log_level="error",
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=connections,
+            backlog=ACCEPTED_AT_ONCE,
             timeout_graceful_shutdown=3,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(BACKLOG)  # asyncio has set it to ACCEPTED_AT_ONCE
 
 
 def _welcome(champion: "Champion | None", problem: str | None) -> str:
@@ -88,6 +105,13 @@ def _listening(host: str, port: int) -> socket.socket:
     # client would wait 40 ms for each response body (Nagle and delayed acknowledgements).
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit these. By default a client that does not read would hold megabytes in the
+    # kernel, and for ever: closing the connection does not end the attempts to deliver them.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        milliseconds = int(1000 * UNDELIVERED_SECONDS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     try:
         listening.bind((host, port))
     except OSError as error:
@@ -99,13 +123,17 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def allow_files(wanted: int) -> None:
+def allow_files(wanted: int) -> int:
     """Raise the limit on open files and sockets, as far as the system permits.
 
     Args:
         wanted: The number of files to allow.
+
+    Returns:
+        The number that is allowed now.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > soft:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

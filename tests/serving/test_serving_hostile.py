@@ -7,7 +7,6 @@ import socket
 import struct
 import time
 import zlib
-from pathlib import Path
 
 import httpx
 import numpy as np
@@ -17,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
-from serving_project import png
+from serving_project import png, resident_bytes
 
 GOOD = [[0] * 28] * 28
 JSON = "application/json"
@@ -54,12 +53,6 @@ def animated():
     file = io.BytesIO()
     frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
     return file.getvalue()
-
-
-def resident_bytes(process):
-    """The resident memory of the process."""
-    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-    return pages * 4096
 
 
 PICTURE = png(Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)))

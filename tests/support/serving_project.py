@@ -109,11 +109,16 @@ class Project:
         self.client().set_registered_model_alias(NAME, "champion", version)
 
     @contextlib.contextmanager
-    def served(self, *options: str, **environment: str):
-        """Run `mnist-cnn serve` in a process of its own; yields once it answers."""
+    def served(self, *options: str, files: int | None = None, **environment: str):
+        """Run `mnist-cnn serve` in a process of its own; yields once it answers.
+
+        files: The limit on open files; default: the system's.
+        """
         port = free_port()
         variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
         command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
+        if files is not None:
+            command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
         with (self.root / "serve.log").open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.root, env=variables | environment, stdout=log, stderr=log
@@ -138,6 +143,12 @@ class Served:
 
     def health(self):
         return httpx.get(f"{self.address}/healthz", timeout=60).json()
+
+
+def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
+    """The resident memory of the process."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * 4096
 
 
 def answers(address: str) -> bool:

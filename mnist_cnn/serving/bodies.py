@@ -1,52 +1,17 @@
-"""Limits on the time and memory that clients can take.
-
-uvicorn waits for the head of a request for ever, and accepts a body of any size. Without limits, a
-few thousand connections that send a byte now and then would use up the file descriptors.
-"""
+"""The bodies of requests, within limits on their size, their time and their number."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mnist_cnn.serving.refusal import Refusal
 
-SECONDS = 10.0  # for the head of a request, and again for its body
+SECONDS = 10.0
 MAX_BYTES = 10 * 2**20
 # Of all bodies together. Bytes count as they arrive: announcing a large body reserves nothing.
 MAX_BYTES_OF_ALL = 64 * 2**20
-
-
-class ImpatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1 with a time limit on the head of each request.
-
-    The limit also covers the rest of a body that was refused.
-    """
-
-    _limit: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        idle = self.cycle is None or self.cycle.response_complete
-        if idle and self._limit is None:
-            self._limit = self.loop.call_later(SECONDS, self.transport.close)
-        elif not idle and self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
 
 
 class Bodies:
