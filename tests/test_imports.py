@@ -83,6 +83,7 @@ ORDER = (
     "serving.connections",
     "serving.inference",
     "serving.champion",
+    "serving.login",
     "serving.drawing",
     "serving.guard",
     "serving.images",

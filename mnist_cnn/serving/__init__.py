@@ -5,6 +5,7 @@ The modules in the order in which a request passes through them:
     connections   limits on time and number; lets a client read its refusal
     bodies        reads the body of a request within limits
     guard         refuses other web pages, adds security headers
+    login         asks for the token, if there is one
     app           the routes; `schemas` describes them for the OpenAPI document
     images        PNG and JPEG to pixels           arrays   JSON to MNIST images, and to `inference`
     ink           pixels to ink on paper

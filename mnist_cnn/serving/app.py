@@ -19,6 +19,7 @@ from mnist_cnn.serving.bodies import Bodies
 from mnist_cnn.serving.champion import Champion, Watcher
 from mnist_cnn.serving.guard import Guard
 from mnist_cnn.serving.inference import Batcher
+from mnist_cnn.serving.login import Login
 from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.schemas import Answer, Health, ModelInfo, Problem
 
@@ -30,6 +31,9 @@ MAX_WAITING_PICTURES = 256
 # A smaller JSON body is parsed on the event loop: handing it to a thread would take longer.
 SMALL_BYTES = 2**16
 _NO_CHAMPION = "there is no champion yet; type `make search`, then `make promote`"
+_WITHOUT_TOKEN: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "without the token, if the app was started with one"}
+}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "damaged or incomplete"},
     403: {"model": Problem, "description": "from another web page, or for another host name"},
@@ -94,12 +98,13 @@ class Service:
         self._batcher.close()
 
 
-def create_app(watcher: Watcher, host: str) -> ASGIApp:
+def create_app(watcher: Watcher, host: str, token: str | None) -> ASGIApp:
     """Build the web app.
 
     Args:
         watcher: Finds the champion. The app starts and closes it.
         host: The address that the app will listen on.
+        token: What clients must send; None admits everybody.
 
     Returns:
         The ASGI app.
@@ -116,14 +121,17 @@ def create_app(watcher: Watcher, host: str) -> ASGIApp:
     app.add_exception_handler(Refusal, _refusal_response)
     _add_api(app, service)
     _add_pages(app)
-    return Guard(app, host)
+    if token is None:
+        return Guard(app, host)
+    # A foreign page under any host name has no cookie. So the app may stand behind a proxy.
+    return Guard(Login(app, token), host=None)
 
 
 def _add_api(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/predict",
         response_model=Answer,
-        responses=_REFUSALS | _WITHOUT_CHAMPION,
+        responses=_WITHOUT_TOKEN | _REFUSALS | _WITHOUT_CHAMPION,
         openapi_extra={"requestBody": schemas.PREDICT_BODY},
     )
     async def predict(request: Request) -> Response:
@@ -143,12 +151,15 @@ def _add_api(app: FastAPI, service: Service) -> None:
                 raise Refusal(415, "send a PNG or JPEG, or JSON as application/json")
         return Response(to_json(answer), media_type="application/json")
 
-    @app.get("/api/model", responses=_WITHOUT_CHAMPION)
+    @app.get("/api/model", responses=_WITHOUT_TOKEN | _WITHOUT_CHAMPION)
     async def model() -> ModelInfo:
         """Describe the champion: version, test figures, model card."""
         return service.champion().info
 
-    @app.get("/healthz", responses={503: {"model": Health, "description": "no champion"}})
+    @app.get(
+        "/healthz",
+        responses=_WITHOUT_TOKEN | {503: {"model": Health, "description": "no champion"}},
+    )
     async def health(response: Response) -> Health:
         """Tell whether the app can predict, and whether with the registry's current champion."""
         champion, problem = service.watcher.champion, service.watcher.problem

@@ -22,12 +22,12 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
     "cache-control": "no-cache",  # revalidate, so that an updated page shows at once
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none, a browser would send a form without its origin
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
@@ -37,16 +37,17 @@ _RAW_HEADERS = [(name.encode(), text.encode()) for name, text in _HEADERS.items(
 class Guard:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, host: str | None) -> None:
         """Wrap an app.
 
         Args:
             app: The app.
             host: The address that it listens on. On a loopback address, requests must name a
-                loopback host; on any other, an IP address, localhost, or `host` itself.
+                loopback host; on any other, an IP address, localhost, or `host` itself. None allows
+                any name; then the app must protect itself.
         """
         self._app = app
-        self._host = host.lower()
+        self._host = host.lower() if host is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,6 +94,8 @@ class Guard:
             raise Refusal(403, "requests from other web pages are refused")
 
     def _is_own_host(self, header: str) -> bool:
+        if self._host is None:
+            return True
         try:
             name = urlsplit(f"//{header}").hostname or ""
         except ValueError:

@@ -1,8 +1,11 @@
 """The page in a real browser: Debian's Chromium, driven by playwright."""
 
+import functools
+import http.server
 import math
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -290,3 +293,68 @@ def test_the_page_follows_the_registry(opened, tmp_path, digit_model):
         expect(page, "3")
     opened.complaints[:] = [text for text in opened.complaints if "503" not in text]
     opened.complaints[:] = [text for text in opened.complaints if "ERR_CONNECTION" not in text]
+
+
+def forgive(complaints, *texts):
+    """Drop the complaints that a test has caused itself."""
+    complaints[:] = [line for line in complaints if not any(text in line for text in texts)]
+
+
+def signed_in(page):
+    """The page itself is open, and gets its answers by the cookie."""
+    playwright.expect(page.locator("#champion")).to_have_text("No champion yet")
+    playwright.expect(page.get_by_role("alert")).to_contain_text("make promote")
+    assert page.url.endswith("/") and "token" not in page.url
+    (cookie,) = page.context.cookies()
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_the_form_asks_for_the_token(opened, tmp_path):
+    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
+        page = opened(app.address)
+        field = page.get_by_label("Token")
+        playwright.expect(field).to_be_focused()
+        assert page.evaluate("getComputedStyle(document.forms[0]).display") == "grid"
+        field.fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        playwright.expect(page.get_by_role("alert")).to_contain_text("not the app's token")
+        field.fill("sesame+1")
+        field.press("Enter")
+        signed_in(page)
+        page.get_by_role("link", name="API").click()
+        playwright.expect(page.locator("h2")).to_have_count(3)
+        page.get_by_role("link", name="Draw a number").click()
+        signed_in(page)
+        page.context.clear_cookies()  # as when the app was started again
+        playwright.expect(page.get_by_role("alert")).to_contain_text("Reload the page")
+        page.reload()
+        playwright.expect(page.get_by_label("Token")).to_be_visible()
+    forgive(opened.complaints, "401", "503")
+
+
+@pytest.fixture
+def other_site(tmp_path):
+    """The address of a folder of pages on another site than the app's."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield folder, f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_link_with_the_token_opens_the_page(opened, tmp_path, other_site):
+    folder, other = other_site
+    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
+        link = f"{app.address}/?token=sesame%2B1"
+        signed_in(opened(link))
+        # From another site, too. There, a redirect would not carry the strict cookie.
+        (folder / "page.html").write_text(f'<a href="{link}">the app</a>')
+        page = opened(f"{other}/page.html")
+        page.get_by_role("link", name="the app").click()
+        signed_in(page)
+        page.go_back()
+        assert page.url == f"{other}/page.html"  # no step back to the link
+    forgive(opened.complaints, "401", "503", "404", app.address, "favicon")

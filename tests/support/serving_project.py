@@ -115,7 +115,8 @@ class Project:
         files: The limit on open files; default: the system's.
         """
         port = free_port()
-        variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        users = ("MLFLOW_TRACKING_URI", "MNIST_CNN_TOKEN")
+        variables = {k: v for k, v in os.environ.items() if k not in users}
         command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
         if files is not None:
             command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
@@ -153,7 +154,7 @@ def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/healthz", timeout=60).status_code in (200, 503)
+        return httpx.get(f"{address}/healthz", timeout=60).status_code in (200, 401, 503)
     except httpx.TransportError:
         return False
 

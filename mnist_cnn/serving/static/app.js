@@ -16,7 +16,7 @@ const state = {
   answer: null,
   selected: 0,
   pen: { x: UNITS / 2, y: UNITS / 4, down: false, seen: false },
-  version: null,
+  version: undefined,   // of the champion; null if there is none
 };
 
 /* ---- the sheet ---- */
@@ -247,6 +247,7 @@ async function ask() {
       const response = await fetch("/api/predict", { method: "POST", body: await drawn() });
       const answer = await response.json();
       if (response.status === 429) { await pause(1000); again = true; }
+      else if (response.status === 401) { await look(); }
       else if (!response.ok) { notify(answer.detail); if (!again) show(null); }
       else if (!isEmpty()) { notify(trouble); show(answer); if (answer.version !== state.version) look(); }
     } catch {
@@ -380,7 +381,11 @@ function notify(text) {
 
 async function look() {
   try {
-    const health = await (await fetch("/healthz")).json();
+    const response = await fetch("/healthz"), health = await response.json();
+    if (response.status === 401) {
+      notify(trouble = "The app asks for its token again. Reload the page.");
+      return;
+    }
     if (health.version !== state.version) await welcome(health.version);
     const still = health.version === null ? "" : `; version ${health.version} stays in use`;
     const problem = health.problem ? health.problem + still : "";
@@ -394,6 +399,7 @@ async function look() {
 async function welcome(version) {
   if (version === null) {
     $("champion").textContent = "No champion yet";
+    state.version = null;
     return;
   }
   const info = await (await fetch("/api/model")).json();
