@@ -81,6 +81,7 @@ ORDER = (
     "serving.refusal",
     "serving.bodies",
     "serving.connections",
+    "serving.containers",
     "serving.inference",
     "serving.champion",
     "serving.login",

@@ -7,7 +7,8 @@ The modules in the order in which a request passes through them:
     guard         refuses other web pages, adds security headers
     login         asks for the token, if there is one
     app           the routes; `schemas` describes them for the OpenAPI document
-    images        PNG and JPEG to pixels           arrays   JSON to MNIST images, and to `inference`
+    images        PNG and JPEG to pixels; `containers` drops their metadata first
+    arrays        JSON to MNIST images, which go to `inference` directly
     ink           pixels to ink on paper
     segmentation  ink to single digits
     drawing       the ink of a digit to an MNIST image

@@ -24,7 +24,7 @@ from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.schemas import Answer, Health, ModelInfo, Problem
 
 STATIC = Path(__file__).parent / "static"
-# Pictures decoded at once: each takes up to 150 MB, however many cores there are.
+# Pictures decoded at once: each takes up to 300 MB, however many cores there are.
 MAX_DECODING = 4
 # Pictures in the queue for decoding; each keeps its body in memory.
 MAX_WAITING_PICTURES = 256

@@ -14,6 +14,9 @@ from mnist_cnn.serving.refusal import Refusal
 
 MAX_IMAGES = 1024
 FULL_INK = (1, 255)
+# No valid request has more. One that does is not parsed: its objects would take 20 times the memory
+# of its text.
+_MAX_COMMAS = MAX_IMAGES * SIDE * SIDE
 
 
 def read_images(content: bytes) -> NDArray[np.float32]:
@@ -31,6 +34,8 @@ def read_images(content: bytes) -> NDArray[np.float32]:
         Refusal: 400 if the content is not JSON, 413 for too many images, 422 for anything else
             that is wrong.
     """
+    if content.count(b",") > _MAX_COMMAS:
+        raise Refusal(413, f"more numbers than {MAX_IMAGES:,} images have; send fewer at a time")
     try:
         # NaN and infinity are refused below, with a clearer message than the parser's.
         request = from_json(content, allow_inf_nan=True)
@@ -56,13 +61,22 @@ def _pixels(images: Any, maximum: int) -> NDArray[np.float32]:
         raise Refusal(422, '"images" must be a list of at least one image')
     if len(images) > MAX_IMAGES:
         raise Refusal(413, f"more than {MAX_IMAGES:,} images; send fewer at a time")
-    try:
-        pixels = np.array(images)
-    except (ValueError, OverflowError):  # rows of different lengths
-        pixels = np.empty(0)
-    if pixels.shape != (len(images), SIDE, SIDE) or pixels.dtype.kind not in "iuf":
+    if not all(_is_image(image) for image in images):
         raise Refusal(422, f"an image is {SIDE} rows of {SIDE} numbers")
+    try:
+        pixels = np.array(images, dtype=np.float64)
+    except OverflowError:  # an integer larger than any float
+        pixels = np.full(1, np.inf)
     in_range = pixels.min() >= 0 and pixels.max() <= maximum  # False for NaN too
     if not in_range:
         raise Refusal(422, f"pixels must be numbers from 0 (paper) to {maximum} (ink)")
     return (pixels[..., np.newaxis] / maximum).astype(np.float32)
+
+
+def _is_image(image: Any) -> bool:
+    """Whether `image` is rows of numbers. Of one long string, NumPy would make an array of such."""
+    return isinstance(image, list) and len(image) == SIDE and all(_is_row(row) for row in image)
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == SIDE and {int, float}.issuperset(map(type, row))

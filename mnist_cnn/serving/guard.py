@@ -72,6 +72,8 @@ class Guard:
                 message = {**message, "headers": headers}
             await send(message)
 
+        if scope["method"] == "HEAD":  # uvicorn leaves out the body
+            scope = {**scope, "method": "GET"}
         try:
             self._check(scope)
             async with asyncio.timeout(REQUEST_SECONDS):

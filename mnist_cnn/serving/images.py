@@ -9,15 +9,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mnist_cnn.serving import containers
 from mnist_cnn.serving.refusal import Refusal
 
 MAX_PIXELS = 16_000_000
 # Larger pictures are shrunk to this; more pixels do not help to read a line of digits.
 WORKING_SIDE = 1024
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_ORIENTATION = 0x0112  # EXIF tag; values from 5 mean that width and height are swapped
+# What makes a picture upright, by its EXIF orientation.
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Picture:
 
 def is_picture(content: bytes) -> bool:
     """Whether `content` starts like a PNG or JPEG file; the client's Content-Type is ignored."""
-    return content.startswith(_SIGNATURES)
+    return content.startswith((containers.PNG_SIGNATURE, containers.JPEG_SIGNATURE))
 
 
 def decode(content: bytes) -> Picture:
@@ -50,11 +59,13 @@ def decode(content: bytes) -> Picture:
         The picture.
 
     Raises:
-        Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 400 for a damaged file.
+        Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 422 for more parts than
+            a picture needs, 400 for a damaged file.
     """
+    stripped = containers.strip(content)
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            return _decode(image)
+        with Image.open(io.BytesIO(stripped.content), formats=("PNG", "JPEG")) as image:
+            return _decode(image, stripped.orientation)
     except Refusal:
         raise
     except Image.DecompressionBombError:
@@ -63,19 +74,18 @@ def decode(content: bytes) -> Picture:
         raise Refusal(400, "the picture is damaged or incomplete; send the whole file") from None
 
 
-def _decode(image: Image.Image) -> Picture:
+def _decode(image: Image.Image, orientation: int) -> Picture:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
-    # A phone's JPEG may hold a second picture, such as a depth map; that is no animation.
-    if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-        raise Refusal(415, "the picture is an animation; send a still picture")
     image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at 1/2, 1/4 or 1/8
     image.load()
-    if image.getexif().get(_ORIENTATION, 1) >= 5:
-        width, height = height, width
     small = _opaque(image)
-    return Picture(np.asarray(ImageOps.exif_transpose(small)), width, height)
+    if orientation in _TRANSPOSE:
+        small = small.transpose(_TRANSPOSE[orientation])
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(np.asarray(small), width, height)
 
 
 def _too_many_pixels() -> Refusal:
@@ -83,7 +93,7 @@ def _too_many_pixels() -> Refusal:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Convert any mode to 8-bit RGB on paper, shrunk. The EXIF data stays with the picture."""
+    """Convert any mode to 8-bit RGB on paper, shrunk."""
     if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip at 255
         grey = Image.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
         grey.info = image.info
@@ -110,6 +120,4 @@ def _on_paper(image: Image.Image) -> Image.Image:
     else:
         paper = np.full(3, 255.0)
     canvas = Image.new("RGBA", image.size, (*(int(level) for level in paper), 255))
-    result = Image.alpha_composite(canvas, image).convert("RGB")
-    result.info = image.info
-    return result
+    return Image.alpha_composite(canvas, image).convert("RGB")

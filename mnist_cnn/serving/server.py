@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
-from PIL import Image
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.serving.connections import Connection
@@ -49,8 +48,8 @@ def serve(host: str, port: int, token: str | None = None) -> None:
         UserError: The app cannot listen on that address.
     """
     token = _checked_token(token)
-    # The app refuses such a picture itself; Pillow would also print a warning.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # Pillow would print a line for each oddity of a picture. The client gets the one that matters.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
     connections = min(MAX_CONNECTIONS, max(16, files - OTHER_FILES))
     with _listening(host, port) as listening:

@@ -128,19 +128,24 @@ class Project:
             address = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(address) or process.poll() is not None, 120)
             assert process.poll() is None, (self.root / "serve.log").read_text()
-            yield Served(address, process)
+            yield Served(address, process, self.root / "serve.log")
         finally:
             process.terminate()
             process.wait(20)
 
     def log(self) -> str:
+        """What all the commands have printed."""
         return (self.root / "serve.log").read_text()
 
 
 class Served:
-    def __init__(self, address: str, process: "subprocess.Popen[bytes]") -> None:
-        self.address, self.process = address, process
+    def __init__(self, address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.address, self.process, self._log = address, process, log
         self.port = int(address.rpartition(":")[2])
+
+    def log(self) -> str:
+        """What the command has printed."""
+        return self._log.read_text()
 
     def health(self):
         return httpx.get(f"{self.address}/healthz", timeout=60).json()
