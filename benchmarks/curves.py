@@ -20,6 +20,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,12 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
 
     from experiments.mnist import experiment
     from mnist_cnn.training import architecture
-    from mnist_cnn.training.fit import Checkpoint, TrainingFailed, precision, train
-    from mnist_cnn.training.run import build, load_data
+    from mnist_cnn.training.backend import precision
+    from mnist_cnn.training.build import build
+    from mnist_cnn.training.checkpoint import Checkpoint
+    from mnist_cnn.training.data import load_data
+    from mnist_cnn.training.failure import TrainingFailed
+    from mnist_cnn.training.fit import train
 
     data = load_data("mnist")
     keras.backend.clear_session()
@@ -113,22 +118,19 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
         ):
             found[name].append(round(value, 5))
         started = now
-        return False
 
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(
-            Path(folder) / "checkpoint.npz", experiment.objectives[0], epochs, on_epoch
-        )
+        checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", experiment.objectives[0])
         with contextlib.suppress(TrainingFailed):  # its curve ends where the loss became NaN
             train(
                 model,
                 hp,
-                data.train,
-                data.validation,
-                experiment=experiment,
+                data,
+                experiment=replace(experiment, patience=epochs),
                 epochs=epochs,
                 seed=seed,
                 checkpoint=checkpoint,
+                on_epoch=on_epoch,
             )
     return size, found
 

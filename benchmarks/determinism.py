@@ -33,8 +33,8 @@ def epochs(connection, deterministic: bool, threads: int) -> None:
     import tensorflow as tf
 
     from mnist_cnn.datasets import mnist
-    from mnist_cnn.training.fit import batches
-    from mnist_cnn.training.run import weights_digest
+    from mnist_cnn.training.batches import training_batches
+    from mnist_cnn.training.saving import weights_digest
     from search_spaces.cnn import cnn
 
     if deterministic:
@@ -45,7 +45,7 @@ def epochs(connection, deterministic: bool, threads: int) -> None:
     model.jit_compile = False
     steps = IMAGES // BATCH_SIZE
     model.steps_per_execution = 16
-    images = batches(mnist().train()[slice(IMAGES)], BATCH_SIZE, 0, 0)
+    images = training_batches(mnist().train()[slice(IMAGES)], BATCH_SIZE, 0, 0)
     while connection.recv():
         began = time.perf_counter()
         model.fit(images, steps_per_epoch=steps // 16 * 16, verbose=0)

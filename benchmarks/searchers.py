@@ -195,7 +195,7 @@ def search(
         direction="maximize", sampler=how.sampler(seed=seed), pruner=how.pruner()
     )
     for baseline in experiment.baseline if baselines else [{}]:
-        screening.enqueue_in_full(study, baseline, "baseline")
+        screening.enqueue_unscreened(study, baseline, "baseline")
     expected: dict[int, float] = {}
     lucks: dict[int, NDArray[np.float64]] = {}
     events: list[Event] = []
@@ -205,7 +205,7 @@ def search(
             screening.enqueue_next(study, screen)
         trial = study.ask()
         middle = surrogate.expected(declare(trial))
-        beginning = screening.begins_with(trial)
+        beginning = screening.checkpoint_source(trial)
         if beginning == trial.number:
             lucks[beginning] = surrogate.luck[random.integers(len(surrogate.luck))]
         errors, times = np.split(10 ** (middle + lucks[beginning]), 2)

@@ -128,7 +128,8 @@ def model_of(values):
     import keras_tuner
 
     from experiments.mnist import experiment
-    from mnist_cnn.training.run import build, load_data
+    from mnist_cnn.training.build import build
+    from mnist_cnn.training.data import load_data
 
     hp = keras_tuner.HyperParameters()
     hp.values.update(values)
@@ -137,7 +138,7 @@ def model_of(values):
 
 def keras_defaults(values) -> float:
     """Images per second of the second of two short epochs under plain `fit`."""
-    from mnist_cnn.training.run import load_data
+    from mnist_cnn.training.data import load_data
 
     images = load_data("mnist").train[slice(IMAGES)]
     return second_epoch(model_of(values), x=images.x, y=images.y)
@@ -148,15 +149,17 @@ def as_here(values) -> float:
     import keras
 
     from experiments.mnist import experiment
-    from mnist_cnn.training.fit import STEPS_PER_EXECUTION, batches, jit_compile, precision
-    from mnist_cnn.training.run import load_data
+    from mnist_cnn.training.backend import jit_compile, precision
+    from mnist_cnn.training.batches import training_batches
+    from mnist_cnn.training.data import load_data
+    from mnist_cnn.training.fit import STEPS_PER_EXECUTION
 
     keras.config.set_dtype_policy(precision(experiment))
     model = model_of(values)
     model.jit_compile = jit_compile(experiment)
     model.steps_per_execution = STEPS_PER_EXECUTION
     size = experiment.batch_size
-    data = batches(load_data("mnist").train, size, 0, 0)
+    data = training_batches(load_data("mnist").train, size, 0, 0)
     return second_epoch(model, x=data, steps_per_epoch=IMAGES // size, shuffle=False)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.urls import hide_passwords
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -35,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"mnist-cnn: {error}", file=sys.stderr)
+    print(f"mnist-cnn: {hide_passwords(str(error))}", file=sys.stderr)
     return code
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn.experiment import check_name
-    from mnist_cnn.mlruns import alone, worker_log
+    from mnist_cnn.mlruns import worker_log
+    from mnist_cnn.project import check_name
+    from mnist_cnn.tracking.experiment_lock import lock_experiment
     from mnist_cnn.training import tasks
     from mnist_cnn.workers import machine
     from mnist_cnn.workers.pool import Workers
@@ -55,7 +57,7 @@ def _search(options: argparse.Namespace) -> None:
     try:
         with (
             stoppable(),
-            alone(options.experiment),
+            lock_experiment(options.experiment),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
             # A worker imports TensorFlow while this process imports MLflow.
@@ -89,6 +91,18 @@ def _trials(options: argparse.Namespace) -> None:
     show_trials(options.experiment, options.study, options.storage, options.form)
 
 
+def _studies(options: argparse.Namespace) -> None:
+    from mnist_cnn.report.studies import show_studies
+
+    show_studies(options.storage)
+
+
+def _delete(options: argparse.Namespace) -> None:
+    from mnist_cnn.delete_study import delete_study
+
+    print(delete_study(options.study, options.storage, options.force))
+
+
 def _promote(options: argparse.Namespace) -> None:
     if options.force != (options.reason is not None):
         raise UsageError('--force and --reason "…" go together: the reason is recorded')
@@ -103,13 +117,13 @@ def _promote(options: argparse.Namespace) -> None:
 
 
 def _rollback(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion.champion import rollback
+    from mnist_cnn.promotion.rollback import rollback
 
     print(rollback())
 
 
 def _pull(options: argparse.Namespace) -> None:
-    from mnist_cnn.promotion.champion import pull
+    from mnist_cnn.promotion.pull import pull
 
     print(pull(options.alias, options.to))
 
@@ -123,6 +137,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         show_evaluation(
             options.model, options.data, worker, as_json=options.json, pictures=options.pictures
         )
+
+
+def _data(options: argparse.Namespace) -> None:
+    from mnist_cnn.datasets.overview import show_data
+
+    show_data(options.path, options.picture)
 
 
 def _replay(options: argparse.Namespace) -> None:
@@ -179,6 +199,14 @@ def _parser() -> argparse.ArgumentParser:
         form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
     verb.set_defaults(form="table")
 
+    verb = _verb(verbs, "studies", _studies, "all studies, with state, best value and size")
+    _storage_option(verb)
+
+    verb = _verb(verbs, "delete", _delete, "delete a study: in Optuna, in MLflow and on the disk")
+    verb.add_argument("study", metavar="STUDY", help="its name, as mnist-1")
+    verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
+    _storage_option(verb)
+
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
@@ -196,6 +224,14 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+
+    verb = _verb(verbs, "data", _data, "show the labelled images at a path")
+    verb.add_argument(
+        "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
+    )
+    verb.add_argument(
+        "--picture", type=Path, metavar="FILE", help="write examples of each class to this .png"
+    )
 
     verb = _verb(verbs, "replay", _replay, "train a run again and compare it to the bit")
     verb.add_argument("run", help="id of a trial's or confirmation's run in MLflow")
@@ -229,6 +265,10 @@ def _verb(
 def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
     parser.add_argument("--study", help="a study by name, as mnist-1; default: the newest")
+    _storage_option(parser)
+
+
+def _storage_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--storage", metavar="URL", help="of Optuna; default: in mlruns/")
 
 

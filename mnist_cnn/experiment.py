@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import inspect
-import json
-import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import partial
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
-from mnist_cnn import space as space_source
 from mnist_cnn.datasets import Dataset
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UserError
 
 if TYPE_CHECKING:  # the search process has plans and never needs Keras
     import keras
@@ -38,6 +28,14 @@ class Objective:
     def better(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`; NaN never is."""
         return value > other if self.direction == "maximize" else value < other
+
+    def rank_key(self, value: float) -> float:
+        """Return a sort key: the best value comes first."""
+        return -value if self.direction == "maximize" else value
+
+    def gain(self, value: float, other: float) -> float:
+        """Return by how much `value` is better than `other`; below zero if it is worse."""
+        return self.rank_key(other) - self.rank_key(value)
 
     @property
     def worst(self) -> float:
@@ -97,6 +95,10 @@ class Screen:
                 f"Screen: epochs={self.epochs} must be at least 1 and one_of={self.one_of} at "
                 "least 2"
             )
+
+
+def _are_objectives(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(one, Objective) for one in value)
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
@@ -173,6 +175,11 @@ class Experiment:
             raise UserError(
                 f"Experiment: validation_fraction={self.validation_fraction} must lie in (0, 1)"
             )
+        if not _are_objectives(self.objectives):
+            raise UserError(
+                f"Experiment: objectives={self.objectives!r} must be a tuple of objectives, such "
+                "as (Maximize('val_accuracy'),)"
+            )
         if not self.objectives:
             raise UserError(
                 "Experiment: objectives is empty; name one, as Maximize('val_accuracy')"
@@ -182,152 +189,3 @@ class Experiment:
                 f"Experiment: screen={self.screen} takes a single objective and trials of more "
                 f"than {self.screen.epochs} epochs; screen=None leaves it out"
             )
-
-
-def experiment_names(root: Path | None = None) -> list[str]:
-    """The names of the experiments in `root` (default: the current folder), sorted."""
-    folder = (root or Path.cwd()) / "experiments"
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no experiments/ in {folder.parent}; run from the project's root"
-        )
-    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
-
-
-def check_name(name: str) -> None:
-    """Raise UsageError if the current folder has no experiments/<name>.py."""
-    names = experiment_names()
-    if name not in names:
-        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
-
-
-def find_project() -> None:
-    """Let Python import from the current folder: experiments/ and search_spaces/ lie there."""
-    if (root := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, root)
-
-
-def load_experiment(name: str) -> Experiment:
-    """The `experiment` of experiments/<name>.py in the current folder.
-
-    Raises UsageError if there is no such file, UserError if it does not hold an `Experiment`.
-    """
-    check_name(name)
-    find_project()
-    try:
-        found = getattr(importlib.import_module(f"experiments.{name}"), "experiment", None)
-    except UserError:
-        raise
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise UserError(f"experiments/{name}.py: {type(error).__name__}: {text}") from error
-    if not isinstance(found, Experiment):
-        raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the search process has to know of an experiment: plain values only.
-
-    baselines: the configurations of the first trials.
-    description: each field of the experiment as text.
-    fingerprint: equal for experiments whose trials can be compared.
-    """
-
-    name: str
-    objectives: tuple[Objective, ...]
-    trials: int
-    timeout_seconds: float | None
-    trial_timeout_seconds: float | None
-    epochs: int
-    screen: Screen | None
-    confirm: Confirm
-    baselines: tuple[Mapping[str, Any], ...]
-    description: Mapping[str, str]
-    fingerprint: str
-
-
-def plan(name: str, experiment: Experiment) -> Plan:
-    """The plan of the experiment called `name`."""
-    return Plan(
-        name=name,
-        objectives=experiment.objectives,
-        trials=experiment.trials,
-        timeout_seconds=experiment.timeout_seconds,
-        trial_timeout_seconds=experiment.trial_timeout_seconds,
-        epochs=experiment.epochs,
-        screen=experiment.screen,
-        confirm=experiment.confirm,
-        baselines=baselines(experiment),
-        description=describe(experiment),
-        fingerprint=fingerprint(experiment),
-    )
-
-
-def baselines(experiment: Experiment) -> tuple[Mapping[str, Any], ...]:
-    """The configurations of the experiment's first trials."""
-    given = experiment.baseline
-    return (dict(given),) if isinstance(given, Mapping) else tuple(map(dict, given))
-
-
-def describe(experiment: Experiment) -> dict[str, str]:
-    """Each field of an experiment as text, callables by name and arguments."""
-    return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
-
-
-# A study may go on under another budget, so these are no part of what its trials have in common.
-_BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
-
-_SAMPLING = ("sampler", "pruner")
-
-
-def comparable(experiment: Experiment) -> dict[str, str]:
-    """The fields, as text, that two trials have to have in common to be compared."""
-    return {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
-
-
-def fingerprint(experiment: Experiment) -> str:
-    """A digest of all that makes two trials of an experiment comparable.
-
-    The fields, the source of the file that defines the space, the data set's digest, and the
-    version of this package, which trains. Trials of different fingerprints never share a study.
-    """
-    facts = comparable(experiment)
-    facts |= {f"{name}_source": _own_source(getattr(experiment, name)) for name in _SAMPLING}
-    facts["space_source"] = space_source.text(experiment.space)
-    facts["data"] = experiment.dataset().digest
-    facts["version"] = version("mnist-cnn")
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _own_source(value: Any) -> str:
-    """The text of a function, which its name does not tell; "" for a class, told by its name."""
-    function = value.func if isinstance(value, partial) else value
-    return inspect.getsource(function) if inspect.isfunction(function) else ""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, partial):
-        given = [_text(item) for item in value.args]
-        given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
-        return f"{_text(value.func)}({', '.join(given)})"
-    if inspect.isroutine(value) or inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_text, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key!r}: {_text(item)}' for key, item in value.items())}}}"
-    if (
-        getattr(type(value), "__repr__", None) is object.__repr__
-    ):  # a HyperModel, a pruner: told by its settings
-        given = [
-            f"{name}={_text(item)}"
-            for name, item in sorted(getattr(value, "__dict__", {}).items())
-            if getattr(item, "__self__", None) is not value  # KerasTuner wraps `build`
-        ]
-        return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
-    return _ADDRESS.sub("", repr(value))
-
-
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")

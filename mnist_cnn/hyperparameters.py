@@ -31,7 +31,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import BaseTrial, Trial
+from optuna.trial import BaseTrial
+
+from mnist_cnn.optuna_internals import answer_next, contains, enqueued_values
 
 
 class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
@@ -68,7 +70,7 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     def __init__(self, trial: BaseTrial) -> None:
         super().__init__()
         self._trial = trial
-        self._enqueued = _enqueued_values(trial)
+        self._enqueued = enqueued_values(trial)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> keras_tuner.HyperParameters:
@@ -87,7 +89,7 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         name = _study_name(hp)
         if self._enqueued is not None:
             value = self._enqueued.get(name, self._enqueued.get(hp.name, hp.default))
-            _enqueue(self._trial, name, domain.encode(value))
+            answer_next(self._trial, name, domain.encode(value))
         return domain.ask(self._trial, name)
 
 
@@ -102,23 +104,6 @@ def _study_name(hp: Any) -> str:
 def _escape(text: Any) -> str:
     """Keep the values `["a|b"]` and `["a", "b"]` two different names."""
     return re.sub(r"([\\|,=\[\]])", r"\\\1", str(text))
-
-
-def _enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
-    if not isinstance(trial, Trial):
-        return None
-    # A cached storage writes only to trials that it has read, and `Trial(study, id)` reads none.
-    trial.study.get_trials(deepcopy=False)
-    values: dict[str, Any] | None
-    values = trial.storage.get_trial_system_attrs(trial._trial_id).get("fixed_params")
-    return values
-
-
-def _enqueue(trial: BaseTrial, name: str, stored: Any) -> None:
-    # Optuna answers from this dictionary, and records the answer, before it asks a sampler. It may
-    # be the storage's own, so it is replaced rather than changed.
-    assert isinstance(trial, Trial)
-    trial._fixed_params = {**trial._fixed_params, name: stored}
 
 
 def _suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Any:
@@ -182,9 +167,15 @@ class _Domain:
         try:
             stored = _suggest(trial, name, self.distribution)
         except ValueError as error:  # Optuna does not always say which parameter it means
+            if "dynamic value space" in str(error):
+                raise ValueError(
+                    f"hyperparameter '{name}' offers other values here than in an earlier trial, "
+                    "and Optuna keeps one list for a name; give each list a name of its own, such "
+                    f"as f'{name}_{{depth}}', or declare it in hp.conditional_scope"
+                ) from error
             raise ValueError(f"hyperparameter '{name}': {error}") from error
         # A FixedTrial, or a trial stored under another range, only warns of what is out of range.
-        if not self.distribution._contains(self.distribution.to_internal_repr(stored)):
+        if not contains(self.distribution, stored):
             raise self.outside(stored)
         return self.decode(stored)
 

@@ -1,4 +1,4 @@
-"""The folder mlruns/: where everything lies that a search makes, and who may write to it.
+"""The folder mlruns/: where everything that a search makes lies.
 
 mlflow.db      MLflow's tracking store and registry, unless MLFLOW_TRACKING_URI says otherwise
 optuna.db      Optuna's studies, unless --storage says otherwise
@@ -6,56 +6,52 @@ artifacts/     MLflow's files
 checkpoints/   a folder a study, and in it a folder a run: journal, checkpoint, model, pictures
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from mnist_cnn.errors import UserError
 
 MLRUNS = Path("mlruns")
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
-SPACE_FILE = "space.py"  # the text of the file that defined the search space of a run
+RUN_LOCK_FILE = "lock"  # held by the worker that trains the run
+STUDY_ID_FILE = "study.id"  # in a study's folder: the id that the study has in Optuna's storage
+DROPPED_FILE = "dropped.txt"  # why a run is no candidate any more
+SOURCES_FILE = "sources.json"  # the texts of the modules that a run depended on, by name
 
 
 def checkpoints() -> Path:
-    """The folder of the studies' folders."""
+    """Return the folder that holds a folder for each study."""
     return MLRUNS.absolute() / "checkpoints"
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
-    """The folder of a trial's files in that of its study."""
+    """Return the folder of a trial's files, in that of its study."""
     return study_folder / f"trial-{number:05d}"
 
 
 def worker_log(experiment_name: str) -> Path:
-    """The file that takes what worker processes print."""
+    """Return the file that takes what worker processes print."""
     return checkpoints() / f"{experiment_name}.log"
 
 
-class AlreadyRunning(UserError):
-    """Another search holds what this one wants to write to."""
+def confirmation_folder(study_folder: Path, number: int, seed: int) -> Path:
+    """Return the folder of a confirmation of trial `number`, in that of its study."""
+    return study_folder / f"confirmation-{number:05d}-{seed}"
 
 
-@contextmanager
-def alone(experiment_name: str, folder: Path | None = None) -> Iterator[None]:
-    """Hold the experiment for one search, in `folder` (default: `checkpoints()`).
+def own_folder(tag: str) -> Path | None:
+    """Return the folder of a run's files on this machine.
 
-    Raises AlreadyRunning if another search holds it, UserError if mlruns/ cannot be written.
+    Anybody can set a tag in MLflow, so it must not lead out of the project.
+
+    Args:
+        tag: The run's tag `journal`.
+
+    Returns:
+        The folder, with links resolved; None if it is not there or not in mlruns/checkpoints/.
     """
-    folder = folder or checkpoints()
+    root = checkpoints().resolve()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{experiment_name}.lock").open("a+")
-    except OSError as error:
-        raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"another search of {experiment_name!r} is running here; wait for its end, or stop "
-                "it with Ctrl-C"
-            ) from None
-        yield
+        folder = (root / tag).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):  # missing; a loop of links; not a path
+        return None
+    inside = folder.is_relative_to(root) and folder != root
+    return folder if inside and folder.is_dir() else None

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mnist_cnn.experiment import Objective
 from mnist_cnn.study.outcome import objective_value
-from mnist_cnn.tracking import journal
+from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Event
 
 
@@ -67,8 +67,11 @@ class Progress:
     def _take(self, folder: Path, running: "_Running", event: Event) -> None:
         if event["event"] == "start":
             running.name = event["name"]
+            running.is_trial = event["tags"].get(tags.KIND) == "trial"
         elif event["event"] == "metrics":
             running.epoch, running.metrics = event["step"], event["metrics"]
+        elif event["event"] == "anew":
+            self.say(f"{self._clock()}  {running.name} begins anew: {event['reason']}")
         elif event["event"] == "end":
             self._running.pop(folder, None)
             self.say(
@@ -76,18 +79,17 @@ class Progress:
             )
 
     def _ending(self, running: "_Running", event: Event) -> str:
-        state = event["tags"].get("optuna.state", event["status"])
+        state = event["tags"].get(tags.STATE, event["status"])
         value = objective_value(event["metrics"], self.objective.metric)
         if event["status"] == "FAILED":
-            return f"failed: {event['tags'].get('reason', '')}"
+            return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # no model was saved
             last = running.metrics.get(self.objective.metric, float("nan"))
             return (
                 f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"
             )
         text = f"{self.objective.metric} {value:.4f}"
-        is_trial = "optuna.state" in event["tags"]
-        if is_trial and (self.best is None or self.objective.better(value, self.best[0])):
+        if running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
             self.best = (value, running.name)
             text += ", the best so far"
         return text
@@ -114,6 +116,7 @@ class _Running:
     def __init__(self, epochs: int) -> None:
         self.epochs, self.epoch = epochs, 0
         self.name = ""
+        self.is_trial = False
         self.metrics: Mapping[str, Any] = {}
 
     def state(self) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import optuna
 import pytest
 
-from mnist_cnn.experiment import Experiment, experiment_names, load_experiment
+from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.project import experiment_names, load_experiment
 from mnist_cnn.training.preflight import check
 
 ROOT = Path(__file__).parent.parent

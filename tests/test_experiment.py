@@ -13,18 +13,10 @@ from conftest import forget_experiments
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import (
-    Confirm,
-    Experiment,
-    Maximize,
-    Minimize,
-    Screen,
-    describe,
-    experiment_names,
-    fingerprint,
-    load_experiment,
-    plan,
-)
+from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+from mnist_cnn.fingerprint import describe, fingerprint
+from mnist_cnn.plan import plan
+from mnist_cnn.project import experiment_names, load_experiment
 
 SPACE = '''
 def tiny(hp):
@@ -270,7 +262,7 @@ def test_the_data_change_the_fingerprint_and_not_only_the_functions_name(experim
 
 def test_another_version_trains_otherwise(experiment, monkeypatch):
     before = fingerprint(experiment)
-    monkeypatch.setattr("mnist_cnn.experiment.version", lambda package: "9.9")
+    monkeypatch.setattr("mnist_cnn.fingerprint.version", lambda package: "9.9")
     assert fingerprint(experiment) != before
 
 
@@ -283,7 +275,11 @@ def tiny(project):
 
 
 def test_a_new_process_finds_the_same_fingerprint(tiny):
-    ask = "import mnist_cnn.experiment as e; print(e.fingerprint(e.load_experiment('tiny')))"
+    ask = (
+        "from mnist_cnn.fingerprint import fingerprint\n"
+        "from mnist_cnn.project import load_experiment\n"
+        "print(fingerprint(load_experiment('tiny')))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", ask], cwd=tiny, capture_output=True, text=True, check=True
     )

@@ -1,7 +1,7 @@
-"""What the pictures of a study share: size, colours, labels, and the range that is shown.
+"""What all plots share: size, colours, labels, units, and the range of values that is shown.
 
-The colours are much like Okabe and Ito's, which colour-blind people can tell apart; what a colour
-says, a marker, a hatching or a line's width says too.
+The colours are close to those of Okabe and Ito, which colour-blind people can tell apart. Whatever
+a colour says, a marker, a hatch or a line width says too.
 """
 
 import math
@@ -15,13 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Objective
 
-JUDGED = (TrialState.COMPLETE, TrialState.PRUNED)  # a trial that ended so has a value
+SCORED = (TrialState.COMPLETE, TrialState.PRUNED)  # a trial that ended in one of these has a value
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D98300", "#009E73", "#555555"
 COLORS = {TrialState.COMPLETE: BLUE, TrialState.PRUNED: ORANGE, TrialState.FAIL: GREY}
 MARKERS = {TrialState.COMPLETE: "o", TrialState.PRUNED: "v", TrialState.FAIL: "x"}
-BEST_COLOR = "tab:red"  # of the best trial, in every picture
+BEST_COLOR = "tab:red"  # of the best trial, in every plot
 
-# Of Keras's own metrics and of what a run is measured to cost.
+# By the ending of a metric's name.
 UNITS = {
     "accuracy": "share of the images",
     "loss": "mean over the images",
@@ -29,11 +29,17 @@ UNITS = {
     "multiply_accumulates": "count for an image",
 }
 
-SHOWN_PARAMETERS = 8  # more could not be read
+MAX_PARAMETERS = 8  # hyperparameters in one plot; more would be illegible
+FEW_VALUES = 8  # with fewer values, all of them are shown
 
 
 def new_figure(title: str, height: float = 5) -> tuple[Figure, Axes]:
-    """A figure as wide as MLflow shows one, with one picture in it."""
+    """Return a figure with one plot in it, as wide as MLflow shows figures.
+
+    Args:
+        title: The title of the plot.
+        height: In inches.
+    """
     figure = Figure(figsize=(9, height), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title)
@@ -41,12 +47,12 @@ def new_figure(title: str, height: float = 5) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write `figure` as a PNG of one and a half times the width at which MLflow shows it."""
+    """Write `figure` as a PNG, 1.5 times as wide as MLflow shows it."""
     figure.savefig(path, dpi=144)
 
 
 def with_unit(metric: str) -> str:
-    """A metric's name with its unit, where the name does not say it itself."""
+    """Return the name of a metric with its unit, if that is known."""
     for ending, unit in UNITS.items():
         if metric.endswith(ending):
             return f"{metric} ({unit})"
@@ -54,7 +60,7 @@ def with_unit(metric: str) -> str:
 
 
 def label_axes(axes: Axes, x: str, y: str) -> None:
-    """Name both axes; along x there are whole numbers."""
+    """Label both axes; the x axis has integer ticks."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -64,42 +70,50 @@ def label_axes(axes: Axes, x: str, y: str) -> None:
 
 
 def legend(axes: Axes) -> None:
-    """A legend in a row below the picture, where it hides nothing."""
+    """Add a legend in one row below the plot, where it hides nothing."""
     count = len(axes.get_legend_handles_labels()[0])
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=count, frameon=False)
 
 
 def has_value(trial: FrozenTrial) -> bool:
-    """Whether the trial has a first value that can be drawn."""
+    """Return whether the trial's first objective has a finite value, which can be drawn."""
     return bool(trial.values) and math.isfinite(trial.values[0])
 
 
 def complete(trials: Iterable[FrozenTrial], objective: Objective) -> list[FrozenTrial]:
-    """The complete trials that can be drawn, the worst first."""
-    sign = 1 if objective.direction == "maximize" else -1
-    some = [trial for trial in trials if trial.state == TrialState.COMPLETE and has_value(trial)]
-    return sorted(some, key=lambda trial: (sign * trial.values[0], -trial.number))
+    """Return the complete trials that can be drawn, the best last: it is drawn on top."""
+    found = [trial for trial in trials if trial.state == TrialState.COMPLETE and has_value(trial)]
+    return sorted(
+        found,
+        key=lambda trial: (objective.rank_key(trial.values[0]), trial.number),
+        reverse=True,
+    )
 
 
-def range_of_the_best(values: Iterable[float], objective: Objective) -> tuple[float, float]:
-    """The range of the better three quarters of the values, or of all if they are few.
+def range_of_best(values: Iterable[float], objective: Objective) -> tuple[float, float]:
+    """Return the lowest and the highest of the best three quarters of the values.
 
-    Hopeless values would press all that matters into one line.
+    A few hopeless values would squeeze all that matters into one line.
+
+    Args:
+        values: Values of the objective. Those that are not finite are ignored.
+        objective: Which values are better.
+
+    Returns:
+        The range; that of all values if they are few, and (0, 1) if there are none.
     """
-    ordered = sorted(value for value in values if math.isfinite(value))
-    if not ordered:
+    ranked = sorted(filter(math.isfinite, values), key=objective.rank_key)
+    if not ranked:
         return 0.0, 1.0
-    if len(ordered) < 8:
-        return ordered[0], ordered[-1]
-    if objective.direction == "maximize":
-        return ordered[len(ordered) // 4], ordered[-1]
-    return ordered[0], ordered[3 * len(ordered) // 4]
+    if len(ranked) >= FEW_VALUES:
+        ranked = ranked[: len(ranked) - len(ranked) // 4]
+    return min(ranked), max(ranked)
 
 
-def limit_to_the_best(axes: Axes, values: Sequence[float], objective: Objective) -> None:
-    """Cut the y axis to the range of the best, and say how many values lie outside."""
-    low, high = range_of_the_best(values, objective)
-    margin = 0.08 * (high - low) or 0.01 * abs(high) or 0.01
+def limit_to_best(axes: Axes, values: Sequence[float], objective: Objective) -> None:
+    """Limit the y axis to `range_of_best`, and say how many values lie outside of it."""
+    low, high = range_of_best(values, objective)
+    margin = _margin(low, high)
     axes.set_ylim(low - margin, high + margin)
     outside = sum(not low - margin <= value <= high + margin for value in values)
     if outside:
@@ -118,12 +132,26 @@ def limit_to_the_best(axes: Axes, values: Sequence[float], objective: Objective)
         )
 
 
+def _margin(low: float, high: float) -> float:
+    """Return the space to leave below and above a range of values; it is never zero."""
+    if low < high:
+        return 0.08 * (high - low)
+    return 0.01 * abs(high) if high else 0.01
+
+
 def wrapped(name: str, width: int) -> str:
-    """A parameter's name in lines of at most `width` characters, its conditions on their own."""
+    """Break a hyperparameter's name into lines; its conditions begin a new line.
+
+    Args:
+        name: The name, such as `units[model=cnn]`.
+        width: The maximum number of characters in a line.
+    """
     lines = []
     for part in name.replace("[", "\n[").split("\n"):
         while len(part) > width:
-            cut = max(part.rfind(mark, 0, width) for mark in "_/,=| ") + 1 or width
+            cut = max(part.rfind(mark, 0, width) for mark in "_/,=| ") + 1
+            if cut == 0:  # no good place to break
+                cut = width
             lines.append(part[:cut])
             part = part[cut:]
         lines.append(part)

@@ -1,12 +1,13 @@
 """How good a saved model is on images that it has not seen.
 
-scores       figures from plain arrays: accuracy, interval, calibration
-figures      confusion matrix, reliability, the two grids of images
-image_files  labelled images from an .npz or a folder
-data         which images a name stands for; the only place that opens a test set
-saved_model  a .keras file: loaded safely, checked, asked, timed
-evaluate     all of that together, in a worker process
-worker       that process, as the verbs call it
-lockbox      each opening of a test set, written to the model's run
-table        the verb `evaluate`
+table is the verb `evaluate`. It and `promotion` call, from the top down:
+
+    lockbox      records each opening of a test set on the model's run
+    worker       the process that loads and runs models
+    evaluate     what that process does: load, check, predict, score
+    saved_model  a .keras file: loaded safely, checked, timed
+    data         which images a name means; the only module that opens a test set
+    image_files  labelled images from an .npz file or a folder
+    plots        confusion matrix, reliability, the two grids of images
+    scores       accuracy with its interval, loss and calibration, from plain arrays
 """

@@ -1,6 +1,6 @@
-"""Which images a model is evaluated on: a data set's test images by name, or a user's own files.
+"""Which images a model is evaluated on: a data set's test images, or a user's own files.
 
-The only place in the package that opens a data set's test set; a test holds that.
+This is the only module of the package that opens a data set's test set; a test enforces it.
 """
 
 import inspect
@@ -14,88 +14,111 @@ from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation import image_files
 from mnist_cnn.evaluation.image_files import Shape
-from mnist_cnn.experiment import experiment_names, load_experiment
+from mnist_cnn.project import experiment_names, load_experiment
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is recorded of the images.
+class DataInfo:
+    """What is recorded about images.
 
-    digest: SHA-256 in hexadecimal. lockbox: whether reading them opens a test set.
+    Attributes:
+        name: For titles and messages.
+        digest: SHA-256 in hexadecimal.
+        is_test_set: Whether reading them opens a test set, which is recorded.
     """
 
     name: str
     digest: str
-    lockbox: bool
+    is_test_set: bool
 
 
 @dataclass(frozen=True)
 class Source:
-    """Labelled images that are not read yet.
+    """Labelled images that have not been read yet.
 
-    shape: of one image, (height, width, channels); None where it is made to fit the model.
-    classes: how many; None where the labels are checked when they are read.
-    read: gives the images for a model of this shape and number of classes.
+    Attributes:
+        info: What is recorded about them.
+        shape: Of one image: (height, width, channels). None if they are converted to the model's.
+        classes: How many; None if the labels are checked when they are read.
+        read: Returns the images for a model with this input shape and this number of classes.
     """
 
-    facts: Facts
+    info: DataInfo
     shape: Shape | None
     classes: int | None
     read: Callable[[Shape, int], Images]
 
 
 def check_name(data: str) -> None:
-    """Raise UsageError if `data` names nothing that can be found; nothing is read or imported."""
+    """Check that `data` names something that exists. Nothing is read or imported.
+
+    Raises:
+        UsageError: It does not. The message names what is valid.
+    """
     if data in _experiments() or data in _datasets() or Path(data).exists():
         return
     names = ", ".join(sorted({*_experiments(), *_datasets()}))
     raise UsageError(
-        f"there are no data {data!r}; valid: {names}, an .npz file, a folder of images"
+        f"there is no data set {data!r}; valid: {names}, an .npz file, a folder of images"
     )
 
 
 def find(data: str) -> Source:
-    """The images that `data` names: an experiment, a data set of this package, a file or a folder.
+    """Return the images that `data` names. Of a file, only the header is read.
 
-    Nothing but a file's header is read. Raises UsageError for an unknown name, UserError for a file
-    that holds no images.
+    Args:
+        data: The name of an experiment or of one of this package's data sets, or the path of an
+            .npz file or of a folder.
+
+    Raises:
+        UsageError: Unknown name.
+        UserError: The file has no images.
     """
     check_name(data)
     if data in _experiments():
         return _test_images(load_experiment(data).dataset())
-    if data in (known := _datasets()):
+    known = _datasets()
+    if data in known:
         return _test_images(known[data]())
     path = Path(data)
-    if path.is_dir():
-        facts = Facts(path.resolve().name, image_files.digest_of_folder(path), lockbox=False)
-        return Source(facts, None, None, partial(image_files.read_folder, path))
+    return _folder(path) if path.is_dir() else _array_file(path)
+
+
+def _test_images(dataset: Dataset) -> Source:
+    info = DataInfo(dataset.name, dataset.digest, is_test_set=True)
+    return Source(
+        info, dataset.shape, dataset.classes, lambda shape, classes: dataset.test().scaled()
+    )
+
+
+def _folder(path: Path) -> Source:
+    info = DataInfo(path.resolve().name, image_files.digest_of_folder(path), is_test_set=False)
+    return Source(info, shape=None, classes=None, read=partial(image_files.read_folder, path))
+
+
+def _array_file(path: Path) -> Source:
     arrays = image_files.arrays_of(path)
-    facts = Facts(path.name, image_files.digest_of_file(path), lockbox=arrays.lockbox)
+    info = DataInfo(path.name, image_files.digest_of_file(path), arrays.is_test_set)
 
     def read(shape: Shape, classes: int) -> Images:
         return image_files.read_arrays(path, arrays, classes)
 
-    return Source(facts, arrays.shape, None, read)
-
-
-def _test_images(dataset: Dataset) -> Source:
-    facts = Facts(dataset.name, dataset.digest, lockbox=True)
-    return Source(facts, dataset.shape, dataset.classes, lambda shape, classes: dataset.test())
+    return Source(info, arrays.shape, classes=None, read=read)
 
 
 def _experiments() -> list[str]:
     try:
         return experiment_names()
     except UserError:
-        return []  # outside a project there are files and the package's own data sets
+        return []  # outside a project, there are still files and the package's own data sets
 
 
 def _datasets() -> dict[str, Callable[[], Dataset]]:
-    """The functions of `datasets` that take nothing and return a data set, by name."""
-    return {
-        name: function
-        for name, function in inspect.getmembers(datasets, inspect.isfunction)
-        if not name.startswith("_")
-        and (signature := inspect.signature(function)).return_annotation is Dataset
-        and not signature.parameters
-    }
+    """Return the functions of `datasets` that take nothing and return a data set, by name."""
+    found: dict[str, Callable[[], Dataset]] = {}
+    for name, function in inspect.getmembers(datasets, inspect.isfunction):
+        signature = inspect.signature(function)
+        returns_dataset = signature.return_annotation is Dataset
+        if returns_dataset and not signature.parameters and not name.startswith("_"):
+            found[name] = function
+    return found

@@ -1,6 +1,7 @@
-"""How good a saved model is on images that it has not seen. Happens in a worker process."""
+"""How good a saved model is on images that it has not seen. Runs in a worker process."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -8,60 +9,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
-from mnist_cnn.evaluation import figures, saved_model
-from mnist_cnn.evaluation.data import Facts, find
+from mnist_cnn.evaluation import plots
+from mnist_cnn.evaluation.data import DataInfo, Source, find
 from mnist_cnn.evaluation.scores import Evaluation, score
-from mnist_cnn.training.run import weights_digest
+from mnist_cnn.training import saved_model
+from mnist_cnn.training.saving import weights_digest
 
 
-def examine(model_file: Path, data: str) -> tuple[Facts, str]:
-    """Check that the model can be evaluated on `data`, before any test image is read.
+def examine(model_file: Path, data: str) -> tuple[DataInfo, str]:
+    """Check that a model can be evaluated on `data`. No test image is read.
 
-    Returns what is recorded of the data, and the digest of the model's weights by which the run
-    that trained them can be found. Raises UsageError for unknown data, UserError for a model
-    that cannot be loaded or does not fit them.
+    Args:
+        model_file: A .keras file.
+        data: See `evaluation.data.find`.
+
+    Returns:
+        What is recorded about the data, and the digest of the model's weights, by which the run
+        that trained them can be found.
+
+    Raises:
+        UsageError: Unknown data.
+        UserError: The model cannot be loaded, or does not fit the data.
     """
-    source = find(data)
-    model = saved_model.load(model_file)
-    saved_model.check_fits(model, source.facts.name, source.shape, source.classes)
-    return source.facts, weights_digest(model.get_weights())
+    model, source = _load(model_file, data)
+    return source.info, weights_digest(model.get_weights())
 
 
 def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
-    """Evaluate the model on the images that `data` names; a test set is opened here.
+    """Evaluate a model on the images that `data` names. This opens a test set.
 
-    pictures: a folder that gets the pictures; None for none.
+    Args:
+        model_file: A .keras file.
+        data: See `evaluation.data.find`.
+        pictures: The folder for plots and image grids; None for none.
 
-    Raises UsageError and UserError, as `examine` does, and for images that do not fit the model.
+    Raises:
+        UsageError: Unknown data.
+        UserError: The model cannot be loaded, or does not fit the data.
     """
-    model, name, images, probabilities = _answer(model_file, data)
-    labels = images.labels
+    predicted = _predict(model_file, data)
+    model, images, probabilities = predicted.model, predicted.images, predicted.probabilities
     if pictures is not None:
-        figures.draw(images.x, labels, probabilities, name, pictures)
+        plots.draw(images.x, images.labels, probabilities, predicted.data_name, pictures)
     return Evaluation(
-        scores=score(probabilities, labels),
+        scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
         single_image_ms=saved_model.latency_ms(model, 1),
         batch_ms=saved_model.latency_ms(model, saved_model.BATCH),
         batch_images=saved_model.BATCH,
-        right=_right(images, probabilities),
+        correct=predicted.correct,
         images_sha256=hashlib.sha256(images.x.tobytes() + images.labels.tobytes()).hexdigest(),
     )
 
 
-def right(model_file: Path, data: str) -> NDArray[np.bool_]:
-    """Which of the images the model answers rightly, of shape (n,); otherwise as `evaluate`."""
-    _, _, images, probabilities = _answer(model_file, data)
-    return _right(images, probabilities)
+def correct(model_file: Path, data: str) -> NDArray[np.bool_]:
+    """Return which of the images the model classifies correctly. This opens a test set.
+
+    Arguments and errors are those of `evaluate`.
+
+    Returns:
+        An array of shape (n,), in the order of the images.
+    """
+    return _predict(model_file, data).correct
 
 
-def _answer(model_file: Path, data: str) -> tuple[keras.Model, str, Images, NDArray[np.float64]]:
+@dataclass(frozen=True)
+class _Predicted:
+    """A model, images, and the probabilities, of shape (n, classes), that it predicts for them."""
+
+    model: keras.Model
+    data_name: str
+    images: Images
+    probabilities: NDArray[np.float64]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        return np.asarray(self.probabilities.argmax(axis=1) == self.images.labels)
+
+
+def _load(model_file: Path, data: str) -> tuple[keras.Model, Source]:
     source = find(data)
     model = saved_model.load(model_file)
-    saved_model.check_fits(model, source.facts.name, source.shape, source.classes)
+    saved_model.check_fits(model, source.info.name, source.shape, source.classes)
+    return model, source
+
+
+def _predict(model_file: Path, data: str) -> _Predicted:
+    model, source = _load(model_file, data)
     images = source.read(saved_model.shape_of(model), saved_model.classes_of(model))
-    return model, source.facts.name, images, saved_model.answer(model, images.x)
-
-
-def _right(images: Images, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.asarray(probabilities.argmax(axis=1) == images.labels)
+    return _Predicted(model, source.info.name, images, saved_model.predict(model, images.x))

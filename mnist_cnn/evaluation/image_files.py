@@ -1,6 +1,7 @@
-"""Labelled images from files: an .npz with arrays, or a folder of images in a folder a class.
+"""Labelled images from files: an .npz with arrays, or a folder with a sub-folder for each class.
 
-What is read is checked: labels, shapes and ranges are a user's, and a model answers anything.
+Files are a user's, so labels, shapes and ranges are checked: a model predicts something for any
+array.
 """
 
 import hashlib
@@ -16,52 +17,56 @@ from PIL import Image
 from mnist_cnn.datasets import Images
 from mnist_cnn.errors import UserError
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, int, int]  # (height, width, channels)
 
-MAX_PIXELS = 4_000_000  # of one image in a folder; more is a mistake, or a decompression bomb
+MAX_PIXELS = 4_000_000  # of one image; a larger one is a mistake or a decompression bomb
 
 
 class Arrays(NamedTuple):
-    """Which arrays of an .npz hold the images to test on.
+    """Which arrays of an .npz file to evaluate on.
 
-    shape: (height, width, channels) of one image.
-    lockbox: whether the file has a training part too, so that these are its test set.
+    Attributes:
+        x: The name of the images' array.
+        y: The name of the labels' array.
+        shape: Of one image.
+        is_test_set: Whether the file also has a training part, so that these are its test set.
     """
 
     x: str
     y: str
     shape: Shape
-    lockbox: bool
+    is_test_set: bool
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of_folder(path: Path) -> str:
-    """SHA-256 over the names and contents of the images in a folder, in hexadecimal."""
+    """Return the SHA-256 of the names and contents of the images in a folder, in hexadecimal."""
     text = "\n".join(f"{file.relative_to(path)} {digest_of_file(file)}" for file in _files(path))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def arrays_of(path: Path) -> Arrays:
-    """What an .npz holds, by its headers alone: Keras's four arrays, or `x` and `y`.
+    """Return which arrays an .npz file has: Keras's four, or `x` and `y`. Only headers are read.
 
-    Raises UserError if it holds neither, or cannot be read.
+    Raises:
+        UserError: It has neither, the images have no known shape, or it cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-            test = {"x_train", "y_train", "x_test", "y_test"} <= names
-            x, y = ("x_test", "y_test") if test else ("x", "y")
+            is_test_set = {"x_train", "y_train", "x_test", "y_test"} <= names
+            x, y = ("x_test", "y_test") if is_test_set else ("x", "y")
             if not {x, y} <= names:
                 raise UserError(
                     f"{path} has the arrays {', '.join(sorted(names)) or 'none'}; wanted are x and "
                     "y, or x_train, y_train, x_test and y_test"
                 )
-            shape = _header(archive, f"{x}.npy")
+            shape = _shape_in_header(archive, f"{x}.npy")
     except (OSError, zipfile.BadZipFile, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
     if len(shape) == 3:
@@ -71,14 +76,19 @@ def arrays_of(path: Path) -> Arrays:
             f"{path}: {x} has the shape {shape}; wanted is (images, height, width) or "
             "(images, height, width, channels)"
         )
-    return Arrays(x, y, (shape[1], shape[2], shape[3]), test)
+    return Arrays(x, y, (shape[1], shape[2], shape[3]), is_test_set)
 
 
 def read_arrays(path: Path, arrays: Arrays, classes: int) -> Images:
-    """The images and labels in an .npz; uint8 pixels are divided by 255.
+    """Read the images and labels of an .npz file. Pickled objects are never loaded.
 
-    Raises UserError for pixels that are neither uint8 nor floats in [0, 1], labels that are not
-    integers in [0, classes), and a file that cannot be read. No pickled object is ever loaded.
+    Args:
+        path: The file. Its pixels are uint8, which are divided by 255, or floats in [0, 1].
+        arrays: Which arrays to read.
+        classes: How many classes the model has. Labels are integers in [0, classes).
+
+    Raises:
+        UserError: The pixels or labels are something else, or the file cannot be read.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -89,13 +99,18 @@ def read_arrays(path: Path, arrays: Arrays, classes: int) -> Images:
 
 
 def read_folder(path: Path, shape: Shape, classes: int) -> Images:
-    """The images in a folder's sub-folders, each named like its class.
+    """Read the images of a folder that has a sub-folder for each class.
 
-    Sub-folders named with numbers are the classes of these numbers; others stand for the classes
-    in alphabetical order, and there must be one for each. Images are made grey or colour as
-    `shape` wants; their size must be that of `shape`.
+    If all sub-folders are named with numbers, these are the classes. Otherwise there must be one
+    for each class, and they stand for the classes in alphabetical order.
 
-    Raises UserError for another size, a file that is no image, and names that fit no class.
+    Args:
+        path: The folder.
+        shape: Of the model's images. Images must have this size; they are converted to grey or RGB.
+        classes: How many classes the model has.
+
+    Raises:
+        UserError: An image has another size or cannot be read, or the sub-folders do not fit.
     """
     labels = _class_folders(path, classes)
     files = _files(path)
@@ -106,14 +121,16 @@ def read_folder(path: Path, shape: Shape, classes: int) -> Images:
     return Images(x, y)
 
 
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+def _shape_in_header(archive: zipfile.ZipFile, name: str) -> tuple[int, ...]:
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     with archive.open(name) as file:
         version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape: tuple[int, ...] = read(file)[0]
+        if version not in readers:
+            raise ValueError(f"{name} has the unknown format version {version}")
+        shape: tuple[int, ...] = readers[version](file)[0]
     return shape
 
 
@@ -145,6 +162,7 @@ def _labels(
 
 
 def _class_folders(path: Path, classes: int) -> dict[str, int]:
+    """Return the class of each sub-folder."""
     names = sorted(item.name for item in path.iterdir() if item.is_dir() and item.name[0] != ".")
     if names and all(name.isascii() and name.isdigit() for name in names):
         labels = {name: int(name) for name in names}
@@ -169,11 +187,9 @@ def _image(path: Path, shape: Shape) -> NDArray[np.float32]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(path)  # reads the header; the size is checked before the pixels are
-        if image.width * image.height > MAX_PIXELS or (image.height, image.width) != (
-            height,
-            width,
-        ):
+            image = Image.open(path)  # reads the header only, so the size is checked in time
+        size = (image.height, image.width)
+        if image.height * image.width > MAX_PIXELS or size != (height, width):
             raise UserError(
                 f"{path} is {image.height}x{image.width}, the model takes {height}x{width}"
             )
@@ -181,5 +197,5 @@ def _image(path: Path, shape: Shape) -> NDArray[np.float32]:
     except UserError:
         raise
     except Exception as error:  # Pillow's readers each raise their own
-        raise UserError(f"{path} is no image that can be read: {error}") from None
+        raise UserError(f"{path} is not a readable image: {error}") from None
     return pixels.reshape(shape) / np.float32(255)

@@ -1,7 +1,8 @@
-"""The test set's lockbox: each opening is written to the model's run before it happens.
+"""The test set's lockbox: each opening is recorded on the model's run before it happens.
 
-A test set that is looked at often is a second validation set. Nobody is kept from looking, but
-everybody sees how often it was done: who, when, for which verb, and how many times for this model.
+A test set that is used often becomes a second validation set. Nobody is kept from opening it, but
+everybody sees who opened it, when, for which verb, and how many times: for this model, and for all
+models together, since whoever tests ten models and keeps the best has chosen on the test set.
 """
 
 import json
@@ -11,87 +12,112 @@ from datetime import UTC, datetime
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from mnist_cnn.evaluation.data import Facts
+from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.mlruns import MLRUNS
-from mnist_cnn.registry.models import MODEL, WEIGHTS, FoundModel
+from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.client import experiment_id, user
 
-OPENED = "test.opened."  # a tag of this beginning and the time, for each opening
+OPENED = "test.opened."  # and the time: a tag for each opening
 OPENINGS = "test.openings"  # the tag with their number for the model
-FOREIGN = "evaluations"  # the MLflow experiment with the runs of models that no search made
+EVALUATIONS = "evaluations"  # the MLflow experiment for models that no search here has trained
 
 
 @dataclass(frozen=True)
 class Opening:
-    """One opening of a test set. count: how many there are for the model, this one included."""
+    """One opening of a test set.
+
+    Attributes:
+        data: The name of the data set.
+        user: Who opened it.
+        count: How many openings there are for the model, including this one.
+        total: How many there are of the data set for all models, including this one.
+        run_id: The run on which it is recorded.
+    """
 
     data: str
-    who: str
+    user: str
     count: int
+    total: int
     run_id: str
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """The opening in one line."""
         return (
-            f"test set of {self.data} opened by {self.who}, the {ordinal(self.count)} time for "
-            f"this model; recorded on run {self.run_id}"
+            f"test set of {self.data} opened by {self.user}, the {ordinal(self.count)} time for "
+            f"this model and the {ordinal(self.total)} in all; recorded on run {self.run_id}"
         )
 
 
 def ordinal(count: int) -> str:
-    """A count in words: first, second, third, 4th, …"""
+    """Return a count from 1 as an ordinal number: first, second, third, 4th, and so on."""
     if count <= 3:
         return ("first", "second", "third")[count - 1]
-    ending = (
-        "th" if count % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(count % 10, "th")
-    )
-    return f"{count}{ending}"
+    if count % 100 in (11, 12, 13):
+        return f"{count}th"
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return f"{count}{endings.get(count % 10, 'th')}"
 
 
 def record(
-    client: MlflowClient, model: FoundModel, weights: str, facts: Facts, verb: str
+    client: MlflowClient, model: FoundModel, weights: str, data: DataInfo, verb: str
 ) -> Opening:
-    """Write an opening to the model's run; called before the test images are read.
+    """Record an opening on the model's run. To be called before the test images are read.
 
-    A file's run is one on which the model was tested before, else the one that trained these
-    weights (their digest is `weights`), else a new one.
+    Args:
+        client: Of the tracking store.
+        model: The model. The run of a file is one on which it was tested before, else the one that
+            trained its weights, else a new one.
+        weights: The digest of the model's weights, as training runs record it.
+        data: The data set whose test set is opened.
+        verb: For which command.
     """
-    runs = _runs(client, MODEL, model.digest)
-    own = [model.run_id] if model.run_id else runs or _runs(client, WEIGHTS, weights)
-    run_id = own[0] if own else _new_run(client, model)
-    now = datetime.now(UTC)
+    tested = _runs_with_tag(client, MODEL_DIGEST, model.digest)
+    run_id = model.run_id or _run_of_file(client, model, weights, tested)
     opening = {
         "who": user(),
         "verb": verb,
-        "data": facts.name,
-        "digest": facts.digest,
+        "data": data.name,
+        "digest": data.digest,
         "model": model.digest,
     }
-    # The time to the microsecond makes the name unique, so that two at once are two.
-    name = OPENED + now.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
-    tags = {name: json.dumps(opening), MODEL: model.digest}
-    client.log_batch(run_id, tags=[RunTag(*item) for item in tags.items()])
-    count = sum(_count(client, known, model.digest) for known in {run_id, *runs})
+    # With microseconds, two openings at once have two names.
+    time = datetime.now(UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+    new_tags = {f"{OPENED}{time}Z": json.dumps(opening), MODEL_DIGEST: model.digest}
+    # The number follows; the tag is there at once, since openings are found by it.
+    new_tags |= {OPENINGS: client.get_run(run_id).data.tags.get(OPENINGS, "0")}
+    client.log_batch(run_id, tags=[RunTag(name, text) for name, text in new_tags.items()])
+    openings = _openings(client)
+    count = sum(known["model"] == model.digest for known in openings)
+    total = sum(known["digest"] == data.digest for known in openings)
     client.set_tag(run_id, OPENINGS, str(count))
-    return Opening(facts.name, user(), count, run_id)
+    return Opening(data.name, user(), count, total, run_id)
 
 
-def _runs(client: MlflowClient, tag: str, digest: str) -> list[str]:
-    """The runs that have this digest in this tag."""
-    everywhere = [found.experiment_id for found in client.search_experiments()]
-    runs = client.search_runs(everywhere, f"tags.`{tag}` = '{digest}'")
+def _run_of_file(client: MlflowClient, model: FoundModel, weights: str, tested: list[str]) -> str:
+    known = tested or _runs_with_tag(client, tags.WEIGHTS, weights)
+    if known:
+        return known[0]
+    experiment = experiment_id(client, EVALUATIONS, MLRUNS)
+    run = client.create_run(experiment, tags={tags.KIND: "evaluation"}, run_name=model.title)
+    client.update_run(run.info.run_id, "FINISHED")  # `set_terminated` would print a link
+    return str(run.info.run_id)
+
+
+def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
+    """Return the ids of the runs that have this digest in this tag, of all experiments."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    runs = client.search_runs(experiments, f"tags.`{tag}` = '{digest}'")
     return [run.info.run_id for run in runs]
 
 
-def _count(client: MlflowClient, run_id: str, digest: str) -> int:
-    tags = client.get_run(run_id).data.tags
-    openings = [json.loads(text) for name, text in tags.items() if name.startswith(OPENED)]
-    return sum(opening["model"] == digest for opening in openings)
-
-
-def _new_run(client: MlflowClient, model: FoundModel) -> str:
-    experiment = experiment_id(client, FOREIGN, MLRUNS)
-    run = client.create_run(experiment, tags={"kind": "evaluation"}, run_name=model.title)
-    client.update_run(run.info.run_id, "FINISHED")  # `set_terminated` prints a link
-    return str(run.info.run_id)
+def _openings(client: MlflowClient) -> list[dict[str, str]]:
+    """Return all openings that are recorded in MLflow, of any model and data set."""
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [
+        json.loads(text)
+        for run in client.search_runs(experiments, f"tags.`{OPENINGS}` LIKE '%'")
+        for name, text in run.data.tags.items()
+        if name.startswith(OPENED)
+    ]

@@ -1,4 +1,4 @@
-"""How right a classifier's probabilities are: plain figures from plain arrays."""
+"""How good a classifier's probabilities are: plain numbers from plain arrays."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15  # of the calibration error, as many as Guo et al. use
+BINS = 15  # of the calibration error, as in Guo et al. 2017
+MIN_PROBABILITY = 1e-7  # Keras clips to it before it takes the logarithm
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class's figures.
+    """The scores of one class.
 
-    images: how many are of the class. precision: share of right ones among those that were taken
-    for it, recall: share of its images that were recognised; in [0, 1], None where there are none.
+    Attributes:
+        label: The class's index.
+        images: How many images are of the class.
+        precision: The share of correct predictions of this class, in [0, 1]; None if it was never
+            predicted.
+        recall: The share of its images that were recognised, in [0, 1]; None if there are none.
     """
 
     label: int
@@ -28,7 +33,10 @@ class ClassScores:
 class Bin:
     """The images whose confidence lies in one interval of the calibration.
 
-    confidence: mean of the greatest probability; accuracy: share of right answers; in [0, 1].
+    Attributes:
+        images: How many.
+        confidence: The mean of the greatest probability, in [0, 1]; NaN without images.
+        accuracy: The share of correct predictions, in [0, 1]; NaN without images.
     """
 
     images: int
@@ -38,12 +46,16 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Figures of a model on some images.
+    """The scores of a model on some images.
 
-    accuracy: share of right answers in [0, 1].
-    accuracy_low, accuracy_high: ends of its 95 % interval.
-    loss: mean cross-entropy in nats.
-    calibration_error: expected difference of confidence and accuracy in [0, 1].
+    Attributes:
+        images: How many.
+        accuracy: The share of correct predictions, in [0, 1].
+        accuracy_low: The lower end of its 95 % interval.
+        accuracy_high: The upper end of its 95 % interval.
+        loss: The mean cross-entropy in nats.
+        calibration_error: The expected difference of confidence and accuracy, in [0, 1].
+        classes: The scores of each class, by its index.
     """
 
     images: int
@@ -55,7 +67,7 @@ class Scores:
     classes: tuple[ClassScores, ...]
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """The accuracy, its interval and the loss in one line."""
         return (
             f"accuracy {self.accuracy:.2%} of {self.images:,} images, 95 % interval "
@@ -65,13 +77,17 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """All that an evaluation of a model tells.
+    """The result of an evaluation.
 
-    parameters: how many weights the model has.
-    single_image_ms, batch_ms: median time in milliseconds to answer one image, and `batch_images`.
-    right: bool of shape (n,), which images were answered rightly.
-    images_sha256: of the images and labels themselves; data sets that differ in their training part
-    may have the same test images.
+    Attributes:
+        scores: On the images.
+        parameters: How many weights the model has.
+        single_image_ms: The median time in milliseconds to predict one image.
+        batch_ms: The median time in milliseconds to predict a batch.
+        batch_images: The size of that batch.
+        correct: Which images were classified correctly; of shape (n,).
+        images_sha256: Of the images and labels themselves: data sets that differ in their training
+            part may have the same test images.
     """
 
     scores: Scores
@@ -79,73 +95,86 @@ class Evaluation:
     single_image_ms: float
     batch_ms: float
     batch_images: int
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
     images_sha256: str
 
-    def figures(self) -> dict[str, Any]:
-        """The figures as plain values for JSON."""
-        speed = {
+    def as_json(self) -> dict[str, Any]:
+        """Return the scores and latencies as plain values for JSON."""
+        latency = {
             "parameters": self.parameters,
             "single_image_ms": self.single_image_ms,
             "batch_ms": self.batch_ms,
             "batch_images": self.batch_images,
         }
-        return asdict(self.scores) | speed
+        return asdict(self.scores) | latency
 
 
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> Scores:
-    """The figures of `probabilities`, of shape (n, classes), for images of classes `labels`."""
-    given = probabilities[np.arange(len(labels)), labels]
-    answers = probabilities.argmax(axis=1)
-    right = int(np.sum(answers == labels))
-    low, high = wilson(right, len(labels))
+    """Return the scores of predictions.
+
+    Args:
+        probabilities: Of shape (n, classes).
+        labels: The actual classes, of shape (n,).
+    """
+    of_actual = probabilities[np.arange(len(labels)), labels]
+    predicted = probabilities.argmax(axis=1)
+    correct = int(np.sum(predicted == labels))
+    low, high = wilson(correct, len(labels))
     return Scores(
         images=len(labels),
-        accuracy=right / len(labels),
+        accuracy=correct / len(labels),
         accuracy_low=low,
         accuracy_high=high,
-        loss=float(np.mean(-np.log(np.maximum(given, 1e-7)))),  # as Keras bounds it
+        loss=float(np.mean(-np.log(np.maximum(of_actual, MIN_PROBABILITY)))),
         calibration_error=calibration_error(calibration(probabilities, labels)),
-        classes=_by_class(confusion(answers, labels, probabilities.shape[1])),
+        classes=_scores_by_class(confusion(predicted, labels, probabilities.shape[1])),
     )
 
 
-def wilson(right: int, images: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `right` in `images` were seen.
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of an accuracy.
 
     Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference"
-    (1927). It stays in [0, 1] and keeps its promise near 1, where a normal one does not.
+    (1927). Unlike a normal interval, it stays in [0, 1] and keeps its coverage near 1.
     """
-    from scipy.stats import binomtest  # a second to import, so only where it computes
+    from scipy.stats import binomtest  # takes a second to import
 
-    interval = binomtest(right, images).proportion_ci(0.95, method="wilson")
+    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def calibration(
     probabilities: NDArray[np.float64], labels: NDArray[np.integer], bins: int = BINS
 ) -> list[Bin]:
-    """The images in `bins` intervals of confidence, equally wide from 0 to 1; some may be empty.
+    """Divide images into bins of equal width by their confidence.
 
-    A confidence on an edge belongs to the lower interval, as in Guo et al. 2017.
+    A confidence on an edge belongs to the lower bin, as in Guo et al. 2017.
+
+    Args:
+        probabilities: Of shape (n, classes).
+        labels: The actual classes, of shape (n,).
+        bins: How many.
+
+    Returns:
+        The bins from confidence 0 to 1; some may be empty.
     """
     confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    # Not ceil(confidence * bins), which puts 0.4, a hair above 6/15 as a float, into the seventh.
+    correct = probabilities.argmax(axis=1) == labels
+    # Not ceil(confidence * bins): as a float, 0.4 is above 6/15 and would go into the seventh bin.
     place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
     members = [place == index for index in range(bins)]
     return [
         Bin(
             int(some.sum()),
             float(confidence[some].mean()) if some.any() else math.nan,
-            float(right[some].mean()) if some.any() else math.nan,
+            float(correct[some].mean()) if some.any() else math.nan,
         )
         for some in members
     ]
 
 
 def calibration_error(bins: list[Bin]) -> float:
-    """The expected calibration error: the bins' |accuracy - confidence| weighted by their images.
+    """Return the expected calibration error: |accuracy - confidence|, weighted by images.
 
     Source: C. Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
     """
@@ -155,22 +184,22 @@ def calibration_error(bins: list[Bin]) -> float:
 
 
 def confusion(
-    answers: NDArray[np.integer], labels: NDArray[np.integer], classes: int
+    predicted: NDArray[np.integer], labels: NDArray[np.integer], classes: int
 ) -> NDArray[np.int64]:
-    """Counts of shape (classes, classes): row the actual class, column the answer."""
+    """Return the confusion matrix, of shape (classes, classes): a row for each actual class."""
     counts = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(counts, (labels, answers), 1)
+    np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
-def _by_class(counts: NDArray[np.int64]) -> tuple[ClassScores, ...]:
-    taken, actual, right = counts.sum(axis=0), counts.sum(axis=1), counts.diagonal()
+def _scores_by_class(counts: NDArray[np.int64]) -> tuple[ClassScores, ...]:
+    predicted, actual, correct = counts.sum(axis=0), counts.sum(axis=1), counts.diagonal()
     return tuple(
         ClassScores(
             label,
             int(actual[label]),
-            float(right[label] / taken[label]) if taken[label] else None,
-            float(right[label] / actual[label]) if actual[label] else None,
+            float(correct[label] / predicted[label]) if predicted[label] else None,
+            float(correct[label] / actual[label]) if actual[label] else None,
         )
         for label in range(len(counts))
     )

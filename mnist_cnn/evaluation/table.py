@@ -1,19 +1,30 @@
-"""The verb `evaluate`: a model's figures on some images, as a table in the terminal or as JSON."""
+"""The verb `evaluate`: a model's scores on some images, as a table in the terminal or as JSON."""
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
-from mnist_cnn.evaluation.data import Facts, check_name
+from mnist_cnn.evaluation.data import DataInfo, check_name
 from mnist_cnn.evaluation.lockbox import Opening
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.report.wording import show
+from mnist_cnn.report.text import print_text
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What is printed. opening: None if no test set was opened."""
+
+    model: FoundModel
+    data: DataInfo
+    opening: Opening | None
+    evaluation: Evaluation
 
 
 def show_evaluation(
@@ -24,23 +35,30 @@ def show_evaluation(
     as_json: bool = False,
     pictures: Path | None = None,
 ) -> None:
-    """Evaluate the model that the user names on the data that the user names, and print it.
+    """Evaluate a model and print the scores.
 
-    pictures: a folder that gets the pictures; None for none. The training's curves are among them
-    where it is known which run trained the model.
+    Args:
+        model: See `registry.models.find`.
+        data: See `evaluation.data.find`.
+        worker: Loads and runs the model.
+        as_json: Whether to print JSON instead of a table.
+        pictures: The folder for plots and image grids; None for none. The learning curves are among
+            them if it is known which run trained the model.
 
-    Raises UsageError and UserError.
+    Raises:
+        UsageError: Unknown model or data.
+        UserError: The model cannot be evaluated on these data, or `pictures` cannot be written.
     """
     check_name(data)
     with tempfile.TemporaryDirectory() as folder:
         found = models.find(model, Path(folder))
-        facts, weights = worker.examine(found.file, data)
+        info, weights = worker.examine(found.file, data)
         if pictures:
-            _make(pictures)  # before the test set is opened
+            _create(pictures)  # before the test set is opened
         opening = None
-        if facts.lockbox:
+        if info.is_test_set:
             with store.answering():
-                opening = lockbox.record(store.connect(), found, weights, facts, "evaluate")
+                opening = lockbox.record(store.connect(), found, weights, info, "evaluate")
         evaluation = worker.evaluate(found.file, data, pictures)
     run_id = opening.run_id if opening else found.run_id
     if pictures and run_id:
@@ -48,40 +66,37 @@ def show_evaluation(
             client = store.connect()
             training = models.training_run(client, client.get_run(run_id), weights)
             models.download_curves(client, training, pictures)
+    result = _Result(found, info, opening, evaluation)
     if as_json:
-        show(json.dumps(_plain(found, facts, opening, evaluation), indent=2))
+        print_text(json.dumps(_json(result), indent=2))
     else:
-        show("\n".join([*_lines(found, facts, opening, evaluation), *_by_class(evaluation)]))
+        print_text("\n".join([*_overview(result), "", *_class_table(evaluation)]))
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from None
 
 
-def _plain(
-    found: FoundModel, facts: Facts, opening: Opening | None, evaluation: Evaluation
-) -> dict[str, Any]:
+def _json(result: _Result) -> dict[str, Any]:
     return {
-        "model": found.title,
-        "model_sha256": found.digest,
-        "data": facts.name,
-        "data_sha256": facts.digest,
-        "test_openings": opening and opening.count,
-        **evaluation.figures(),
+        "model": result.model.title,
+        "model_sha256": result.model.digest,
+        "data": result.data.name,
+        "data_sha256": result.data.digest,
+        "test_openings": result.opening.count if result.opening else None,
+        **result.evaluation.as_json(),
     }
 
 
-def _lines(
-    found: FoundModel, facts: Facts, opening: Opening | None, evaluation: Evaluation
-) -> list[str]:
-    scores = evaluation.scores
+def _overview(result: _Result) -> list[str]:
+    evaluation, scores = result.evaluation, result.evaluation.scores
     rows = {
-        "model": found.title,
-        "data": f"{facts.name}, {scores.images:,} images, SHA-256 {facts.digest[:12]}…",
-        "lockbox": opening.words if opening else "no test set; nothing is recorded",
+        "model": result.model.title,
+        "data": f"{result.data.name}, {scores.images:,} images, SHA-256 {result.data.digest[:12]}…",
+        "lockbox": result.opening.summary if result.opening else "not a test set, not recorded",
         "accuracy": f"{scores.accuracy:.2%}, 95 % interval {scores.accuracy_low:.2%} to "
         f"{scores.accuracy_high:.2%}",
         "loss": f"{scores.loss:.4f} nats",
@@ -94,14 +109,14 @@ def _lines(
     return [f"{name:{width}}  {text}" for name, text in rows.items()]
 
 
-def _by_class(evaluation: Evaluation) -> list[str]:
+def _class_table(evaluation: Evaluation) -> list[str]:
     rows = [("class", "images", "precision", "recall")]
     rows += [
         (str(item.label), str(item.images), _percent(item.precision), _percent(item.recall))
         for item in evaluation.scores.classes
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["", *("  ".join(map(str.rjust, row, widths)) for row in rows)]
+    return ["  ".join(map(str.rjust, row, widths)) for row in rows]
 
 
 def _percent(share: float | None) -> str:

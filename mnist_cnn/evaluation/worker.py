@@ -1,9 +1,9 @@
 """The process that loads and runs models for `evaluate` and `promote`.
 
-TensorFlow prints its start-up messages to the terminal whatever TF_CPP_MIN_LOG_LEVEL says, and a
-file that somebody sent may make it crash. So models are only ever loaded in a worker process, as a
-search does it: its messages go to a log, its crash is one line for the user, and it imports
-TensorFlow while this process imports MLflow.
+Models are loaded in a worker process only, as in a search. TensorFlow prints its start-up messages
+whatever TF_CPP_MIN_LOG_LEVEL says; here they go to a log. A file that somebody sent may crash
+TensorFlow; here that is one line for the user. And the worker imports TensorFlow while this process
+imports MLflow.
 """
 
 import tempfile
@@ -19,13 +19,13 @@ from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import Workers
 
 if TYPE_CHECKING:
-    from mnist_cnn.evaluation.data import Facts
+    from mnist_cnn.evaluation.data import DataInfo
 
 
 class ModelWorker:
-    """One worker process with all of the machine; it starts to import TensorFlow at once.
+    """A worker process that may use the whole machine. It imports TensorFlow as soon as it starts.
 
-    Each method runs the function of its name there and raises UserError for whatever that raised.
+    Each method runs the function of the same name in it. Whatever that raises is a UserError here.
     """
 
     def __init__(self) -> None:
@@ -40,31 +40,31 @@ class ModelWorker:
         self._workers.__exit__(*exception)
         self._folder.cleanup()
 
-    def examine(self, model_file: Path, data: str) -> "tuple[Facts, str]":
-        """See `evaluation.examine`."""
-        return cast("tuple[Facts, str]", self._workers.call(partial(_examine, model_file, data)))
+    def examine(self, model_file: Path, data: str) -> "tuple[DataInfo, str]":
+        """See `evaluation.evaluate.examine`."""
+        return cast("tuple[DataInfo, str]", self._workers.call(partial(_examine, model_file, data)))
 
     def evaluate(self, model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
-        """See `evaluation.evaluate`."""
+        """See `evaluation.evaluate.evaluate`."""
         return cast(Evaluation, self._workers.call(partial(_evaluate, model_file, data, pictures)))
 
-    def right(self, model_file: Path, data: str) -> NDArray[np.bool_]:
-        """See `evaluation.right`."""
-        return cast(NDArray[np.bool_], self._workers.call(partial(_right, model_file, data)))
+    def correct(self, model_file: Path, data: str) -> NDArray[np.bool_]:
+        """See `evaluation.evaluate.correct`."""
+        return cast(NDArray[np.bool_], self._workers.call(partial(_correct, model_file, data)))
 
     def export(self, model_file: Path, folder: Path) -> None:
-        """See `export.write_mlflow_model`."""
+        """See `training.export.write_mlflow_model`."""
         self._workers.call(partial(_export, model_file, folder))
 
 
-# Each imports where it computes, so that this process may name it without Keras.
+# These import in the worker, so that this process can name them without importing Keras.
 
 
 def _prepare() -> None:
     import mnist_cnn.evaluation.evaluate  # noqa: F401
 
 
-def _examine(model_file: Path, data: str) -> "tuple[Facts, str]":
+def _examine(model_file: Path, data: str) -> "tuple[DataInfo, str]":
     from mnist_cnn.evaluation.evaluate import examine
 
     return examine(model_file, data)
@@ -76,10 +76,10 @@ def _evaluate(model_file: Path, data: str, pictures: Path | None) -> Evaluation:
     return evaluate(model_file, data, pictures)
 
 
-def _right(model_file: Path, data: str) -> NDArray[np.bool_]:
-    from mnist_cnn.evaluation.evaluate import right
+def _correct(model_file: Path, data: str) -> NDArray[np.bool_]:
+    from mnist_cnn.evaluation.evaluate import correct
 
-    return right(model_file, data)
+    return correct(model_file, data)
 
 
 def _export(model_file: Path, folder: Path) -> None:

@@ -1,8 +1,11 @@
 """From a run's model to the champion, and back.
 
-gate       the rule: two models on the same images
-candidate  the model to promote, and its test
-card       what the registry says of it, in Markdown
-promote    the verb: test, gate, registration, aliases
-champion   the verbs `rollback` and `pull`
+promote     the verb: test the model, compare it with the champion, register it, move the aliases
+candidate   the model to promote, and its test
+gate        the rule by which a model passes
+card        the version's description in the registry, in Markdown
+rollback    the verb: the previous champion becomes the champion again
+pull        the verb: write the champion's file to a folder
+
+The verbs call the other modules, and `evaluation` and `registry`; the verbs do not call each other.
 """

@@ -20,17 +20,22 @@ RULE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """A new model and a rival, the champion or an earlier one, on the same images.
+    """A new model and a rival on the same images.
 
-    candidate_only, rival_only: images that only the one gets right; the rest says nothing about
-    which of the two is better.
-    p: chance of a division at least this uneven if both were equally good.
+    Attributes:
+        rival: What the rival is called: the champion, or an earlier one.
+        images: How many.
+        candidate_correct: How many the new model gets right.
+        rival_correct: How many the rival gets right.
+        candidate_only: How many only the new model gets right.
+        rival_only: How many only the rival gets right.
+        p: The p-value of McNemar's exact test.
     """
 
     rival: str
     images: int
-    candidate_right: int
-    rival_right: int
+    candidate_correct: int
+    rival_correct: int
     candidate_only: int
     rival_only: int
     p: float
@@ -38,36 +43,41 @@ class Comparison:
     @property
     def as_good(self) -> bool:
         """Whether the new model gets at least as many images right."""
-        return self.candidate_right >= self.rival_right
+        return self.candidate_correct >= self.rival_correct
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether it is as good, or worse by no more than two equally good models may differ."""
+        """Whether the new model is as good, or not significantly worse."""
         return self.as_good or self.p >= SIGNIFICANCE
 
     @property
-    def words(self) -> str:
-        """The figures in one line."""
+    def summary(self) -> str:
+        """The comparison in one line."""
+        p = f"= {self.p:.2g}" if self.p >= 0.0001 else "< 0.0001"
         return (
-            f"{self.candidate_right / self.images:.2%} of {self.images:,} test images, "
-            f"{self.rival} {self.rival_right / self.images:.2%}; {self.candidate_only} only the "
-            f"new one gets right, {self.rival_only} only that one: McNemar's exact p "
-            f"{f'= {self.p:.2g}' if self.p >= 0.0001 else '< 0.0001'}"
+            f"{self.candidate_correct / self.images:.2%} of {self.images:,} test images correct, "
+            f"{self.rival} {self.rival_correct / self.images:.2%}; only the new model is right on "
+            f"{self.candidate_only}, only the other on {self.rival_only}: McNemar's exact p {p}"
         )
 
 
 def passes(champion: Comparison, best: Comparison) -> bool:
-    """Whether a new model may become the champion, by `RULE`.
+    """Return whether a new model may become the champion, by `RULE`.
 
-    champion, best: how it compares with the present champion, and with the best one so far.
+    Args:
+        champion: The comparison with the present champion.
+        best: The comparison with the best champion so far.
     """
     return champion.as_good or (champion.may_be_chance and best.may_be_chance)
 
 
 def compare(rival: str, candidate: NDArray[np.bool_], other: NDArray[np.bool_]) -> Comparison:
-    """Compare two models by which images each gets right, both of shape (n,) in the same order.
+    """Compare two models by the images that they get right.
 
-    rival: what the other one is called.
+    Args:
+        rival: What the rival is called.
+        candidate: Which images the new model gets right, of shape (n,).
+        other: Which of the same images the rival gets right, of shape (n,).
     """
     assert candidate.shape == other.shape
     candidate_only = int(np.sum(candidate & ~other))
@@ -75,8 +85,8 @@ def compare(rival: str, candidate: NDArray[np.bool_], other: NDArray[np.bool_]) 
     return Comparison(
         rival=rival,
         images=len(candidate),
-        candidate_right=int(candidate.sum()),
-        rival_right=int(other.sum()),
+        candidate_correct=int(candidate.sum()),
+        rival_correct=int(other.sum()),
         candidate_only=candidate_only,
         rival_only=rival_only,
         p=mcnemar(candidate_only, rival_only),
@@ -84,14 +94,18 @@ def compare(rival: str, candidate: NDArray[np.bool_], other: NDArray[np.bool_]) 
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
-    """Two-sided p of McNemar's exact test for the counts of discordant pairs.
+    """Return the two-sided p-value of McNemar's exact test.
 
-    If both models were equally good, each discordant image would fall to one or the other as a coin
-    does. Source: Q. McNemar, "Note on the sampling error of the difference between correlated
-    proportions or percentages" (1947), in its binomial form.
+    If both models were equally good, each image that only one of them gets right would be either's
+    with probability 1/2. Source: Q. McNemar, "Note on the sampling error of the difference between
+    correlated proportions or percentages" (1947), in its binomial form.
+
+    Args:
+        first_only: How many images only the first model gets right.
+        second_only: How many images only the second model gets right.
     """
     if first_only + second_only == 0:
         return 1.0
-    from scipy.stats import binomtest  # a second to import, so only where it computes
+    from scipy.stats import binomtest  # takes a second to import
 
     return float(binomtest(first_only, first_only + second_only, 0.5).pvalue)

@@ -1,7 +1,7 @@
-"""Promotion: a run's model is tested once, has to pass the gate, and becomes the champion.
+"""The verb `promote`: a run's model is tested once, has to pass the gate, and becomes the champion.
 
-What is written in which order, so that the same command finishes what a kill interrupted: the
-opening of the test set, the figures, the version with its card, and last the aliases in one move.
+It writes in this order, so that the same command finishes what a kill interrupted: the opening of
+the test set, the scores, the version with its card, and last the aliases in one move.
 """
 
 import shutil
@@ -16,26 +16,35 @@ from mlflow.entities.model_registry import ModelVersion
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.experiment import check_name
+from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.promotion import candidate, card
-from mnist_cnn.promotion.candidate import Candidate
+from mnist_cnn.project import check_name
+from mnist_cnn.promotion import card
+from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
-from mnist_cnn.registry.models import MODEL, FoundModel
+from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
 from mnist_cnn.registry.store import REGISTERED_NAME
 from mnist_cnn.tracking.client import user
 
-TRIES = 5  # against champions that change while the new model is compared with them
+ATTEMPTS = 5  # if the champion changes while the new model is compared with it
+
+# Tags of the tested run or of the version.
+GATE = "gate"
+PROMOTED_BY = "promoted.by"
+FORCED_REASON = "forced.reason"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What the user asked for.
 
-    run: a study's, a trial's or a confirmation's; None for the experiment's newest finished study.
-    reason: why the gate is overridden; None leaves the decision to it.
+    Attributes:
+        experiment: The experiment's name.
+        run: The id of a study's, a trial's or a confirmation's run; None for the experiment's
+            newest finished study.
+        reason: Why the gate is overridden; None if it is not.
     """
 
     experiment: str
@@ -44,33 +53,48 @@ class Request:
 
 
 def promote(request: Request, worker: ModelWorker) -> None:
-    """Test the run's model, compare it with the champion, and make it the champion if it passes.
+    """Test the run's model, and make it the champion if it passes the gate.
 
-    Raises UsageError and UserError; nothing is registered then, and no alias moved.
+    Args:
+        request: What the user asked for.
+        worker: Loads and runs the models.
+
+    Raises:
+        UsageError: Unknown experiment or run. Nothing is registered, and no alias is moved.
+        UserError: The model is refused or cannot be tested. The same holds.
     """
     if request.run is None:
         check_name(request.experiment)
     with store.answering(), tempfile.TemporaryDirectory() as folder:
         client = store.connect(request.experiment)
-        if (by := aliases.finish(client)) is not None:
-            print(f"finished a {by} that was interrupted")
+        finished = aliases.finish(client)
+        if finished is not None:
+            print(f"finished a {finished} that was interrupted")
         if request.run is None:
-            run = candidate.newest_study(client, request.experiment)
+            run = newest_study(client, request.experiment)
         else:
             run = models.get_run(client, request.run)
         model = models.from_run(client, run, Path(folder))
         if _is_champion(client, model):
             print(f"{model.title} is the champion already")
             return  # the test set stays closed
-        found = candidate.tested(client, worker, run, model, Path(folder))
-        print(found.opening)
-        print(found.figures)
-        Promotion(client, worker, found, request.reason, Path(folder)).run()
+        candidate = run_test(client, worker, run, model, Path(folder))
+        print(candidate.opening.summary)
+        print(candidate.evaluation.scores.summary)
+        Promotion(client, worker, candidate, request.reason, Path(folder)).run()
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """One tested candidate on its way. reason: see `Request`; folder: takes downloads."""
+    """The promotion of a tested model.
+
+    Attributes:
+        client: Of the tracking store and the registry.
+        worker: Loads and runs the models.
+        candidate: The model and its test.
+        reason: Why the gate is overridden; None if it is not.
+        folder: Where to put downloads.
+    """
 
     client: MlflowClient
     worker: ModelWorker
@@ -79,87 +103,109 @@ class Promotion:
     folder: Path
 
     def run(self) -> None:
-        """The gate, and then the move; both again if another model became champion in between."""
-        for _ in range(TRIES):
+        """Apply the gate and move the aliases; again if the champion changes in between."""
+        for _ in range(ATTEMPTS):
             if _is_champion(self.client, self.candidate.model):
+                # The same command was running at the same time, and was faster.
                 print(f"{self.candidate.model.title} is the champion already")
-                return  # the same command at the same moment, and it was faster
+                return
             now = aliases.current(self.client)
-            gate = self._gate(now)
+            decision = self._decide(now)
             try:
-                version = self._install(now, gate)
+                version = self._install(now, decision)
             except AliasesChangedError:
                 print("another model became the champion meanwhile; comparing with that one")
                 continue
-            print(gate)
+            print(decision)
             print(f"champion is now version {version} of {REGISTERED_NAME}")
             return
-        raise UserError("the champion changes all the time; type the same command again")
+        raise UserError("the champion keeps changing; type the same command again")
 
-    def _gate(self, now: Aliases) -> str:
-        """The decision in words, on the candidate's run too; raises UserError if it is refused."""
-        passed, figures = self._compare(now)
-        words = f"{'passed' if passed else 'refused'}: {figures}"
+    def _decide(self, now: Aliases) -> str:
+        """Return the gate's decision in words, and record it on the candidate's run.
+
+        Raises:
+            UserError: The model is refused, and the gate is not overridden.
+        """
+        passed, comparison = self._compare(now)
+        decision = f"{'passed' if passed else 'refused'}: {comparison}"
         if not passed and self.reason is not None:
-            words += f"; forced by {user()}: {self.reason}"
-        self.client.set_tag(self.candidate.run.info.run_id, "gate", words)
+            decision += f"; forced by {user()}: {self.reason}"
+        self.client.set_tag(self.candidate.run.info.run_id, GATE, decision)
         if not passed and self.reason is None:
-            raise UserError(f'{words}. The champion stays; `--force --reason "…"` overrides')
-        return words
+            raise UserError(f'{decision}. The champion stays; `--force --reason "…"` overrides')
+        return decision
 
     def _compare(self, now: Aliases) -> tuple[bool, str]:
-        """Whether the candidate passes against the champion and the best so far; the figures."""
+        """Return whether the candidate passes the gate, and the comparisons in words."""
         if now.champion is None:
             return True, "there was no champion to compare with"
         version = self.client.get_model_version(REGISTERED_NAME, now.champion)
         try:
-            champion = self._against(version, "champion")
+            champion = self._compare_with(version, "champion")
         except UserError as error:
             return False, f"the champion, version {version.version}, cannot be compared: {error}"
         if champion.as_good or not champion.may_be_chance:
-            return champion.as_good, champion.words
-        best = self._against_the_best(now.champion) or champion
-        words = [comparison.words for comparison in dict.fromkeys((champion, best))]
-        return passes(champion, best), "; ".join(words)
+            return champion.as_good, champion.summary
+        best = self._compare_with_best(now.champion)
+        if best is None:
+            return passes(champion, champion), champion.summary
+        return passes(champion, best), f"{champion.summary}; {best.summary}"
 
-    def _against_the_best(self, champion: str) -> Comparison | None:
-        """The comparison with the best champion so far; None if that is the present one.
+    def _compare_with_best(self, champion: str) -> Comparison | None:
+        """Compare with the best champion so far: the version with the most correct predictions.
 
-        It is the one that got most of these test images right, of those whose file is still there.
+        Versions whose file is gone are skipped.
+
+        Args:
+            champion: The number of the present champion.
+
+        Returns:
+            The comparison; None if the present champion is the best one.
         """
-        for version in store.by_test(self.client, self.candidate.evaluation.images_sha256):
+        images = self.candidate.evaluation.images_sha256
+        for version in store.versions_tested_on(self.client, images):
             if str(version.version) == champion:
                 return None
             with suppress(UserError):
-                return self._against(version, "best champion so far")
+                return self._compare_with(version, "best champion so far")
         return None
 
-    def _against(self, version: ModelVersion, what: str) -> Comparison:
-        """Compare with a version; raises UserError if it is gone or does not fit the images."""
+    def _compare_with(self, version: ModelVersion, what: str) -> Comparison:
+        """Compare with a version.
+
+        Raises:
+            UserError: Its file is gone, or it does not fit the images.
+        """
         candidate = self.candidate
         model = models.from_version(self.client, version, self.folder)
         _, weights = self.worker.examine(model.file, candidate.data)
-        lockbox.record(self.client, model, weights, candidate.facts, f"promote, as the {what}")
-        right = self.worker.right(model.file, candidate.data)
-        return compare(f"the {what} (version {version.version})", candidate.evaluation.right, right)
+        lockbox.record(self.client, model, weights, candidate.info, f"promote, as the {what}")
+        correct = self.worker.correct(model.file, candidate.data)
+        rival = f"the {what} (version {version.version})"
+        return compare(rival, candidate.evaluation.correct, correct)
 
-    def _install(self, now: Aliases, gate: str) -> str:
-        """Register the candidate and move the aliases; returns the new champion's number.
+    def _install(self, now: Aliases, decision: str) -> str:
+        """Register the candidate and move the aliases.
 
-        Raises AliasesChangedError if `now` is over; nothing is registered then.
+        Returns:
+            The number of the new champion.
+
+        Raises:
+            AliasesChangedError: The aliases are no longer `now`. Nothing is registered.
         """
         run, model = self.candidate.run, self.candidate.model
         model_id = model.model_id or self._log_model()
-        text = card.write(self.candidate, gate)
+        text = card.write(self.candidate, decision)
         tags = {
-            MODEL: model.digest,
-            "gate": gate,
-            "promoted.by": user(),
-            store.TEST_DATA: self.candidate.evaluation.images_sha256,
-            store.TEST_RIGHT: str(self.candidate.evaluation.right.sum()),
+            MODEL_DIGEST: model.digest,
+            GATE: decision,
+            PROMOTED_BY: user(),
+            store.TEST_IMAGES: self.candidate.evaluation.images_sha256,
+            store.TEST_CORRECT: str(self.candidate.evaluation.correct.sum()),
         }
         if self.reason is not None:
-            tags["forced.reason"] = self.reason
+            tags[FORCED_REASON] = self.reason
 
         def target() -> Aliases:
             number = store.register(self.client, model_id, run.info.run_id, text, tags)
@@ -168,7 +214,11 @@ class Promotion:
         return str(aliases.move(self.client, now, "promotion", target).champion)
 
     def _log_model(self) -> str:
-        """Log the model of a trial's run, as the search does for a study's; its id."""
+        """Log the model of a trial's or confirmation's run, as a search does for a study's.
+
+        Returns:
+            The id of the logged model.
+        """
         run, client = self.candidate.run, self.client
         file, folder = self.folder / MODEL_FILE, self.folder / "model"
         shutil.copyfile(self.candidate.model.file, file)
@@ -190,4 +240,4 @@ def _is_champion(client: MlflowClient, model: FoundModel) -> bool:
     if aliases.current(client).champion is None:
         return False
     champion = store.version(client, "champion")
-    return bool(champion.tags.get(MODEL) == model.digest)
+    return is_model(model.file, champion.tags.get(MODEL_DIGEST, ""))

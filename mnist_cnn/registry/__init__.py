@@ -1,6 +1,9 @@
 """MLflow's registry, and where a model is found.
 
-store      reaching MLflow; the versions of the registered model
-models     a run, an alias or a .keras file: the model that the user means
-aliases    `champion` and `previous`, moved so that a kill or a second mover does no harm
+store       connecting to MLflow; the versions of the registered model
+models      from what the user names (a run, an alias, a .keras file) to the model's file
+keras_file  a .keras file's digest and configuration, read within bounds
+aliases     `champion` and `previous`, moved so that a kill or a second process does no harm
+
+`promotion` moves the aliases. `promotion`, `evaluation`, `serving` and `replay` find models.
 """

@@ -1,12 +1,12 @@
 """The registry's aliases `champion` and `previous`, and how they are moved.
 
-A move changes both aliases, and MLflow has no way to change two at once. So what is to become true
-is first written into one tag of the registered model, then done, then the tag is removed. A kill
-before the tag is written has moved nothing; after it, whoever comes next finishes the move. At no
-time is there no champion, nor is the old one without an alias or the tag.
+A move changes both aliases, but MLflow cannot change two at once. So the move is first written to a
+tag of the registered model, then carried out, and then the tag is removed. A kill before the tag is
+written has changed nothing; after a later kill, the next process finishes the move. There is a
+champion at all times, and an alias or the tag always names the old one.
 
-Two moves at once: a file lock lets one process of this machine in after the other, and a move names
-the aliases that it was decided on: if they are others by now, it is refused and decided again.
+A file lock admits one process of this machine at a time. A move also names the aliases on which it
+was decided: if they have changed since, it is refused, and the caller decides again.
 """
 
 import fcntl
@@ -23,58 +23,77 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.registry.store import REGISTERED_NAME, registered, sqlite_file
+from mnist_cnn.registry.store import REGISTERED_NAME, registered, versions
+from mnist_cnn.urls import sqlite_file
 
-MOVE = "move"  # the tag of the registered model that says what is to become true
+MOVE = "move"  # the tag of the registered model that describes an unfinished move
 
 
 @dataclass(frozen=True)
 class Aliases:
-    """The versions that the two aliases stand for; None where there is no such alias."""
+    """The versions to which the two aliases point; None if there is no such alias."""
 
     champion: str | None
     previous: str | None
 
 
 class AliasesChangedError(Exception):
-    """Another process moved the aliases since this one looked."""
+    """Another process has moved the aliases since this one looked."""
 
 
 def current(client: MlflowClient) -> Aliases:
-    """Which versions are champion and previous now."""
+    """Return the versions that are champion and previous now."""
     found = registered(client)
-    known = found.aliases if found else {}
-    return Aliases(*(str(known[a]) if a in known else None for a in ("champion", "previous")))
+    if found is None:
+        return Aliases(None, None)
+
+    def number(alias: str) -> str | None:
+        return str(found.aliases[alias]) if alias in found.aliases else None
+
+    return Aliases(champion=number("champion"), previous=number("previous"))
 
 
 def move(
-    client: MlflowClient, expected: Aliases, by: str, target: Callable[[], Aliases]
+    client: MlflowClient, expected: Aliases, verb: str, target: Callable[[], Aliases]
 ) -> Aliases:
-    """Move the aliases to what `target` gives, called when nobody else can move them.
+    """Move the aliases to what `target` returns.
 
-    expected: the aliases that the move was decided on. by: the verb, for `finish`.
+    Args:
+        client: Of the registry.
+        expected: The aliases on which the move was decided.
+        verb: Who moves them, for `finish`.
+        target: Called while no other process can move the aliases.
 
-    Raises AliasesChangedError if they are others by now; nothing is moved then.
+    Returns:
+        The new aliases.
+
+    Raises:
+        AliasesChangedError: The aliases are no longer as expected; nothing was moved.
+        UserError: On a server, a process of another machine moved them at the same moment.
     """
-    with _alone():
+    with _registry_lock():
         _finish(client)
         if current(client) != expected:
             raise AliasesChangedError
         to = target()
-        move = {"by": by, "from": asdict(expected), "to": asdict(to)}
-        client.set_registered_model_tag(REGISTERED_NAME, MOVE, json.dumps(move))
+        unfinished = {"by": verb, "from": asdict(expected), "to": asdict(to)}
+        client.set_registered_model_tag(REGISTERED_NAME, MOVE, json.dumps(unfinished))
         _finish(client)
-        found = current(client)
-    if found != to:  # on a server, where the lock of this machine holds off nobody else
+        now = current(client)
+    if now != to:  # the lock holds off the processes of this machine only
         raise UserError(
-            f"another {by} at the same moment made version {found.champion} the champion"
+            f"another {verb} at the same moment made version {now.champion} the champion"
         )
     return to
 
 
 def finish(client: MlflowClient) -> str | None:
-    """Finish a move that was killed half-way; returns the verb that began it, None without one."""
-    with _alone():
+    """Finish a move that was killed half-way.
+
+    Returns:
+        The verb that began it; None if there was none, or somebody changed the aliases since.
+    """
+    with _registry_lock():
         return _finish(client)
 
 
@@ -82,30 +101,23 @@ def _finish(client: MlflowClient) -> str | None:
     found = registered(client)
     if found is None or MOVE not in found.tags:
         return None
-    begun = json.loads(found.tags[MOVE])
-    now, by = current(client), str(begun["by"])
-    start, to = Aliases(**begun["from"]), Aliases(**begun["to"])
-    # If somebody set another champion by hand meanwhile, or deleted the version, that counts.
-    if now.champion in (start.champion, to.champion) and _exists(client, to.champion):
+    unfinished = json.loads(found.tags[MOVE])
+    start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
+    # Another champion may have been set by hand, or the version deleted: that has precedence.
+    valid = current(client).champion in (start.champion, to.champion) and any(
+        str(known.version) == to.champion for known in versions(client)
+    )
+    if valid:
         if to.previous:
             client.set_registered_model_alias(REGISTERED_NAME, "previous", to.previous)
         client.set_registered_model_alias(REGISTERED_NAME, "champion", str(to.champion))
-    else:
-        by = ""
     client.delete_registered_model_tag(REGISTERED_NAME, MOVE)
-    return by or None
-
-
-def _exists(client: MlflowClient, number: str | None) -> bool:
-    return any(
-        str(made.version) == number
-        for made in client.search_model_versions(f"name = '{REGISTERED_NAME}'")
-    )
+    return str(unfinished["by"]) if valid else None
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Hold the registry; the system gives it free if this process dies."""
+def _registry_lock() -> Iterator[None]:
+    """Hold the registry's lock. The system releases it if this process dies."""
     uri = mlflow.get_registry_uri()
     database = sqlite_file(uri)
     if database:

@@ -1,9 +1,8 @@
-"""Which model the user means: a run, an alias of the registry, or a .keras file."""
+"""From what the user names to the model's file: a run, an alias of the registry, a .keras file."""
 
 import hashlib
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,21 +15,25 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.mlruns import MODEL_FILE, checkpoints
+from mnist_cnn.keras_file import is_model, model_digest
+from mnist_cnn.mlruns import MODEL_FILE, own_folder
 from mnist_cnn.registry import store
+from mnist_cnn.tracking import tags
 
 KINDS = ("study", "trial", "confirmation")  # of the runs that have a model
-MODEL = "model.sha256"  # the tag of a tested run or a version: `model_digest`
-WEIGHTS = "weights.sha256"  # the tag of a run that trained, as `run` writes it
+MODEL_DIGEST = "model.sha256"  # the tag of a tested run or of a version: `model_digest`
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundModel:
-    """A model's file, and where it came from.
+    """A model's file, and where it comes from.
 
-    title: for the user. digest: see `model_digest`.
-    run_id: its run in MLflow; None if it is a file of unknown origin.
-    model_id: of MLflow's logged model; None if it was not logged.
+    Attributes:
+        title: What it is called in messages.
+        file: The .keras file.
+        digest: Its `model_digest`.
+        run_id: Its run in MLflow; None if that is not known.
+        model_id: Its logged model in MLflow; None if it was not logged.
     """
 
     title: str
@@ -41,10 +44,15 @@ class FoundModel:
 
 
 def find(model: str, folder: Path) -> FoundModel:
-    """The model that the user names: the path of a .keras file, the id of a run, or an alias.
+    """Return the model that the user names.
 
-    folder: takes what has to be downloaded. Raises UsageError for a name that stands for nothing,
-    UserError for a model that is gone or damaged.
+    Args:
+        model: The path of a .keras file, the id of a run, or an alias.
+        folder: Where to put what has to be downloaded.
+
+    Raises:
+        UsageError: Unknown name.
+        UserError: The model is gone or damaged.
     """
     if model.endswith(".keras") or Path(model).is_file():
         return from_file(Path(model))
@@ -53,16 +61,21 @@ def find(model: str, folder: Path) -> FoundModel:
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
         version = store.version(client, model)
-        return from_version(client, version, folder, f"{model}, ")
+        return from_version(client, version, folder, title=f"{model}, ")
 
 
 def from_file(path: Path) -> FoundModel:
-    """The model in a file; which run it came from is not known yet."""
+    """Return the model in a file. Its run is not known."""
     return FoundModel(title=str(path), file=path, digest=model_digest(path))
 
 
 def get_run(client: MlflowClient, run_id: str) -> Run:
-    """The run; raises UsageError if there is none, UserError if it can have no model."""
+    """Return a finished run of a kind that has a model.
+
+    Raises:
+        UsageError: There is no such run.
+        UserError: It is deleted, not finished, or of another kind.
+    """
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
@@ -71,11 +84,12 @@ def get_run(client: MlflowClient, run_id: str) -> Run:
         raise UsageError(f"there is no run {run_id!r}; `make ui` shows the runs") from None
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"run {run_id} is deleted; restore it in MLflow's pages first")
-    kind = run.data.tags.get("kind")
+    kind = run.data.tags.get(tags.KIND)
     if kind not in KINDS:
+        what = f"of kind {kind!r}" if kind else "not part of a search"
         raise UserError(
-            f"run {run_id} is {f'of kind {kind!r}' if kind else 'not of a search'} and has no "
-            "model; name a study's, a trial's or a confirmation's run"
+            f"run {run_id} is {what} and has no model; name a study's, a trial's or a "
+            "confirmation's run"
         )
     if run.info.status in ("RUNNING", "SCHEDULED"):
         raise UserError(f"run {run_id} ({run.info.run_name}) is not finished; wait for its end")
@@ -83,102 +97,127 @@ def get_run(client: MlflowClient, run_id: str) -> Run:
 
 
 def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
-    """The model of a study's, a trial's or a confirmation's run.
+    """Return the model of a study's, a trial's or a confirmation's run.
 
-    It is the newest that was logged; a trial's, which is not, is taken from mlruns/checkpoints/.
+    It is the newest that was logged. If none was, as of most trials, it is the file that the search
+    left in mlruns/checkpoints/.
+
+    Args:
+        client: Of the tracking store.
+        run: The run.
+        folder: Where to put the download.
+
+    Raises:
+        UserError: The run has no model, or its file is gone or damaged.
     """
-    run_id = run.info.run_id
-    logged = client.search_logged_models(
-        [run.info.experiment_id],
-        f"source_run_id = '{run_id}'",
-        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
-    )
-    for made in logged:
-        file = _download(f"models:/{made.model_id}", folder) if made.status == "READY" else None
-        if file:
-            return FoundModel(
-                title=f"{run.info.run_name} (run {run_id})",
-                file=file,
-                digest=model_digest(file),
-                run_id=run_id,
-                model_id=made.model_id,
-            )
-    file = checkpoints() / run.data.tags.get("journal", "") / MODEL_FILE
-    if not file.is_file():
-        state = run.data.tags.get("optuna.state", "")
+    title = f"{run.info.run_name} (run {run.info.run_id})"
+    file, model_id = _logged_file(client, run, folder)
+    if file is None:
+        file = _local_file(run)
+    if file is None:
+        state = run.data.tags.get(tags.STATE, "")
         why = f"; the trial was {state.lower()}" if state in ("PRUNED", "FAIL") else ""
         raise UserError(
-            f"run {run_id} ({run.info.run_name}) has no model, or it is gone{why}; a search keeps "
-            "the files of its best trials only"
+            f"run {run.info.run_id} ({run.info.run_name}) has no model, or it is gone{why}; a "
+            "search keeps the files of its best trials only"
         )
     return FoundModel(
-        title=f"{run.info.run_name} (run {run_id})",
+        title=title,
         file=file,
         digest=model_digest(file),
-        run_id=run_id,
+        run_id=run.info.run_id,
+        model_id=model_id,
     )
+
+
+def _logged_file(
+    client: MlflowClient, run: Run, folder: Path
+) -> tuple[Path, str] | tuple[None, None]:
+    """Return the file and the id of the newest model that was logged to the run."""
+    logged = client.search_logged_models(
+        [run.info.experiment_id],
+        f"source_run_id = '{run.info.run_id}'",
+        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+    )
+    for model in logged:
+        if model.status == "READY":
+            file = _download(f"models:/{model.model_id}", folder)
+            if file is not None:
+                return file, model.model_id
+    return None, None
+
+
+def _local_file(run: Run) -> Path | None:
+    """Return the model in the run's folder on this machine, if it is there."""
+    folder = own_folder(run.data.tags.get(tags.JOURNAL, ""))
+    if folder is None or not (folder / MODEL_FILE).is_file():
+        return None
+    return folder / MODEL_FILE
 
 
 def from_version(
-    client: MlflowClient, version: ModelVersion, folder: Path, title: str = ""
+    client: MlflowClient, version: ModelVersion, folder: Path, *, title: str = ""
 ) -> FoundModel:
-    """The model of a version in the registry; raises UserError if it is gone or another one."""
+    """Return the model of a version in the registry.
+
+    Args:
+        client: Of the registry.
+        version: The version.
+        folder: Where to put the download.
+        title: What precedes the version in the model's title.
+
+    Raises:
+        UserError: The version's file is gone, damaged, or not the one that was registered.
+    """
     name = f"version {version.version} of {store.REGISTERED_NAME}"
     file = _download(f"models:/{store.REGISTERED_NAME}/{version.version}", folder)
     if file is None:
         raise UserError(f"the files of {name} are gone")
-    digest = model_digest(file)
-    if version.tags.get(MODEL, digest) != digest:
+    if MODEL_DIGEST in version.tags and not is_model(file, version.tags[MODEL_DIGEST]):
         raise UserError(f"the file of {name} is not the one that was registered")
     return FoundModel(
         title=f"{title}{name}",
         file=file,
-        digest=digest,
+        digest=model_digest(file),
         run_id=version.run_id or None,
         model_id=version.source.removeprefix("models:/"),
     )
 
 
 def training_run(client: MlflowClient, run: Run, weights: str) -> Run:
-    """The run of the training that gave the run's model: itself, or one nested in a study's.
+    """Return the run that trained the model of `run`: itself, or one nested in a study's run.
 
-    weights: the digest of the model's weights, as training runs record it.
+    Args:
+        client: Of the tracking store.
+        run: The run that has the model.
+        weights: The digest of the model's weights, as training runs record it.
     """
-    if run.data.tags.get("kind") != "study":
+    if run.data.tags.get(tags.KIND) != "study":
         return run
     nested = client.search_runs(
         [run.info.experiment_id],
-        f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.`{WEIGHTS}` = '{weights}'",
+        f"tags.`{tags.PARENT}` = '{run.info.run_id}' and tags.`{tags.WEIGHTS}` = '{weights}'",
         max_results=1,
     )
     return nested[0] if nested else run
 
 
 def download_curves(client: MlflowClient, training: Run, folder: Path) -> None:
-    """Write the training's accuracy and loss curves to `folder`, if its run has them."""
+    """Write the accuracy and loss curves of a training to `folder`, if its run has them."""
     run_id = training.info.run_id
     if any(file.path == "curves.png" for file in client.list_artifacts(run_id)):
         client.download_artifacts(run_id, "curves.png", str(folder))
 
 
-def model_digest(path: Path) -> str:
-    """SHA-256 of the weights' file in a .keras file, in hexadecimal: which model it is.
-
-    The rest of the file differs each time that the same model is saved, as it holds the date.
-
-    Raises UsageError if there is no such file, UserError if it is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return hashlib.sha256(archive.read("model.weights.h5")).hexdigest()
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}") from None
-    except Exception as error:  # zipfile and zlib each raise their own
-        raise UserError(f"the model {path} is damaged: {error}") from None
-
-
 def _download(uri: str, folder: Path) -> Path | None:
-    """The .keras file of a model in MLflow, in a folder of its own; None if it is gone."""
+    """Download a model of MLflow to a folder of its own.
+
+    Returns:
+        Its .keras file, or None if it is gone.
+
+    Raises:
+        MlflowException: MLflow cannot be reached.
+    """
     target = folder / hashlib.sha256(uri.encode()).hexdigest()[:16]
     target.mkdir(exist_ok=True)
     try:
@@ -189,4 +228,5 @@ def _download(uri: str, folder: Path) -> Path | None:
         if "Max retries exceeded" in str(error):
             raise
         return None
-    return next(iter(sorted(target.rglob("*.keras"))), None)
+    files = sorted(target.rglob("*.keras"))
+    return files[0] if files else None

@@ -1,10 +1,8 @@
-"""MLflow's registry: reaching it, and the versions of the model in it."""
+"""MLflow's registry: connecting to it, and the versions of the registered model."""
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -14,46 +12,53 @@ from sqlalchemy.exc import SQLAlchemyError
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.tracking import client as tracking
+from mnist_cnn.urls import hide_passwords, sqlite_file
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 
-# Tags of a version: which test images it answered when it was promoted, and how many rightly.
-TEST_DATA, TEST_RIGHT = "test.images.sha256", "test.right"
+# Tags of a version: the SHA-256 of its test images, and how many of them it classified correctly.
+TEST_IMAGES, TEST_CORRECT = "test.images.sha256", "test.right"
 
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn what MLflow raises, when it cannot be reached or refuses, into a UserError."""
+    """Turn what MLflow raises, if it cannot be reached or refuses a request, into a UserError."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        place = re.sub(r"//[^/@]*@", "//", tracking.tracking_uri(MLRUNS))  # without a password
-        first = str(error).strip().split("\n")[0]
-        if "Max retries exceeded" in first or "Connection" in first:
+        place = hide_passwords(tracking.tracking_uri(MLRUNS))
+        first_line = hide_passwords(str(error)).strip().split("\n")[0]
+        if "Max retries exceeded" in first_line or "Connection" in first_line:
             raise UserError(
                 f"MLflow at {place} cannot be reached; start it, or set MLFLOW_TRACKING_URI"
             ) from None
-        raise UserError(f"MLflow at {place} refuses: {first}") from None
+        raise UserError(f"MLflow at {place} refused: {first_line}") from None
 
 
 def connect(experiment_name: str | None = None) -> MlflowClient:
-    """A client of the tracking store and the registry.
+    """Return a client of the tracking store and the registry.
 
-    experiment_name: the one that a user without any runs is told to search, if there must be runs.
+    Args:
+        experiment_name: If given, there must be runs already. Otherwise the error message tells the
+            user to search this experiment.
+
+    Raises:
+        UserError: There are no runs yet.
     """
     database = sqlite_file(tracking.tracking_uri(MLRUNS))
     if experiment_name and database and not database.exists():
         raise UserError(
-            f"there are no runs yet, as there is no {database}; type `make search "
+            f"there are no runs yet, because {database} does not exist; type `make search "
             f"EXPERIMENT={experiment_name}`"
         )
     return tracking.connect(MLRUNS)
 
 
 def version(client: MlflowClient, alias: str) -> ModelVersion:
-    """The version that an alias stands for.
+    """Return the version to which an alias points.
 
-    Raises UsageError naming the aliases that there are.
+    Raises:
+        UsageError: There is no such alias. The message names those that exist.
     """
     found = registered(client)
     if found is None:
@@ -64,10 +69,26 @@ def version(client: MlflowClient, alias: str) -> ModelVersion:
     return client.get_model_version(REGISTERED_NAME, str(found.aliases[alias]))
 
 
+def versions(client: MlflowClient) -> list[ModelVersion]:
+    """Return all versions of the registered model."""
+    return list(client.search_model_versions(f"name = '{REGISTERED_NAME}'"))
+
+
 def register(
     client: MlflowClient, model_id: str, run_id: str, card: str, tags: dict[str, str]
 ) -> str:
-    """The version that holds the logged model, made if there is none; it has no alias yet."""
+    """Make a logged model a version of the registered model, if it is not one already.
+
+    Args:
+        client: Of the registry.
+        model_id: The id of the logged model.
+        run_id: The id of its run.
+        card: The version's description.
+        tags: The version's tags.
+
+    Returns:
+        The version's number.
+    """
     if registered(client) is None:
         try:
             client.create_registered_model(REGISTERED_NAME)
@@ -75,35 +96,33 @@ def register(
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
     source = f"models:/{model_id}"
-    for made in client.search_model_versions(f"name = '{REGISTERED_NAME}'"):
-        if made.source == source:  # by a promotion that was killed, or of an earlier champion
-            client.update_model_version(REGISTERED_NAME, made.version, card)
+    for known in versions(client):
+        if known.source == source:  # from a promotion that was killed, or an earlier champion
+            client.update_model_version(REGISTERED_NAME, known.version, card)
             for name, text in tags.items():
-                client.set_model_version_tag(REGISTERED_NAME, made.version, name, text)
-            return str(made.version)
-    made = client.create_model_version(
+                client.set_model_version_tag(REGISTERED_NAME, known.version, name, text)
+            return str(known.version)
+    created = client.create_model_version(
         REGISTERED_NAME, source, run_id, tags, description=card, model_id=model_id
     )
-    return str(made.version)
+    return str(created.version)
 
 
-def by_test(client: MlflowClient, digest: str) -> list[ModelVersion]:
-    """The versions that answered test images of this SHA-256: the best first, then the newest."""
-    made = client.search_model_versions(f"name = '{REGISTERED_NAME}'")
-    tested = [version for version in made if version.tags.get(TEST_DATA) == digest]
-    return sorted(tested, key=lambda v: (-int(v.tags[TEST_RIGHT]), -int(v.version)))
+def versions_tested_on(client: MlflowClient, images_sha256: str) -> list[ModelVersion]:
+    """Return the versions that were tested on these images.
+
+    Returns:
+        The versions with the most correct predictions first; of equal ones the newest.
+    """
+    tested = [v for v in versions(client) if v.tags.get(TEST_IMAGES) == images_sha256]
+    return sorted(tested, key=lambda v: (-int(v.tags[TEST_CORRECT]), -int(v.version)))
 
 
 def registered(client: MlflowClient) -> RegisteredModel | None:
-    """The registered model, with its aliases and tags; None before the first promotion."""
+    """Return the registered model with its aliases and tags; None before the first promotion."""
     try:
         return client.get_registered_model(REGISTERED_NAME)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """The file of a store's database; None if it is a server's."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None

@@ -1,13 +1,19 @@
 """What a study shows to people: in MLflow, on a page, in the terminal.
 
-history            what its runs did and when, from their journals
-wording            values as people read them
-trial_figures      history, importances, learning curves
-parameter_figures  parallel coordinates, slices; `parameter_axis` places the trials
-study_figures      Pareto front, confirmations
-timeline           the workers' time
-pictures           which of these a study has, and how each is read
-page               report.html, which holds all of them
-study_run          the study's own run in MLflow
-listing            the verb `trials`
+study_run publishes a study when a search ends. What it calls, from the top down:
+
+    study_run           the study's own run in MLflow; what the terminal says at the end
+    description         the run's description, in Markdown
+    page                report.html, which holds all plots; its CSS is in `page_template`
+    plots               which plots a study has, with their captions
+    trial_plots         optimisation history, importances, learning curves
+    parallel_coordinates, slices
+                        trials by their hyperparameters; `parameter_axis` is the axis of one
+    study_plots         Pareto front, confirmations
+    timeline            when each worker trained what
+    confirmation_table  first scores beside scores on fresh seeds
+    history             what each run did and when, from its journal
+
+listing is the verb `trials`. result_names has the names of the tags and metrics in which a study's
+run holds its result; `promotion` reads them. text formats values; everything here uses it.
 """

@@ -1,4 +1,4 @@
-"""What a study's runs did and when, read from their journals once, for tables and pictures."""
+"""What a study's runs did and when, from their journals."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mnist_cnn.tracking import journal
-from mnist_cnn.tracking.journal import Event
+from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking.journal import Event, since_anew, values_of
+
+# A run's last event has the status for MLflow; a confirmation's has no other.
+_STATES = {"FINISHED": "COMPLETE", "FAILED": "FAIL", "KILLED": "PRUNED"}
 
 
-class Stretch(NamedTuple):
-    """From a run's start to its end or interruption, in seconds since 1970.
+class Interval(NamedTuple):
+    """A time in which a run was trained, from its start to its end or interruption.
 
-    worker: the number of the process that trained it, "" if the journal does not say.
+    Attributes:
+        start: In seconds since 1970.
+        end: In seconds since 1970.
+        worker: The number of the process that trained it, from 1; "" if unknown.
     """
 
     start: float
@@ -23,14 +29,17 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunHistory:
-    """One run as its journal tells it.
+    """One run, as its journal tells it.
 
-    kind: trial or confirmation; trial: its number, or that of the trial it confirms.
-    state: COMPLETE, PRUNED, FAIL, or "" of a run that has not ended.
-    values: the hyperparameters as the space saw them.
-    epochs: the metrics of each epoch.
-    stretches: when it was trained, one after another if it was interrupted.
-    reason: why it ended early.
+    Attributes:
+        folder: The folder of the run's files.
+        kind: trial or confirmation.
+        trial: The number of the trial; of a confirmation, that of the trial that it confirms.
+        state: COMPLETE, PRUNED or FAIL; "" if the run has not ended.
+        values: The hyperparameters as the search space saw them.
+        epochs: The metrics of each epoch, by its number from 1.
+        intervals: When it was trained; several if it was interrupted.
+        reason: Why it ended early; "" if it did not.
     """
 
     folder: Path
@@ -39,49 +48,34 @@ class RunHistory:
     state: str
     values: Mapping[str, Any]
     epochs: Mapping[int, Mapping[str, float]]
-    stretches: tuple[Stretch, ...]
+    intervals: tuple[Interval, ...]
     reason: str
 
     @property
     def seconds(self) -> float:
-        """The time it was trained for, without interruptions."""
-        return sum(stretch.end - stretch.start for stretch in self.stretches)
+        """The time for which it was trained, without interruptions."""
+        return sum(interval.end - interval.start for interval in self.intervals)
 
 
 def run_histories(study_folder: Path) -> list[RunHistory]:
-    """The histories of a study's trials and confirmations, by the name of their folder.
+    """Return the histories of a study's trials and confirmations, in the order of their folders.
 
-    A run that was never built has none.
+    A run that was lost before it was built has none.
     """
     if not study_folder.is_dir():
         return []
     found = []
     for entry in sorted(os.scandir(study_folder), key=lambda entry: entry.name):
         if entry.is_dir():
-            events, _ = journal.read(Path(entry))
+            events = since_anew(journal.read(Path(entry))[0])
             if any(event["event"] == "start" for event in events):
                 found.append(_history(Path(entry), events))
     return found
 
 
-def values_of(events: Iterable[Event]) -> dict[str, Any]:
-    """The hyperparameters as the space saw them, those that its own `fit` declared too."""
-    found: dict[str, Any] = {}
-    for event in events:
-        if event["event"] == "start":
-            found |= event.get("values") or {}
-        elif event["event"] == "params":
-            found |= event["params"]
-    return found
-
-
 def of_trials(histories: Iterable[RunHistory]) -> dict[int, RunHistory]:
-    """Those of trials by their number, without the confirmations."""
+    """Return the histories of the trials by number, without those of confirmations."""
     return {history.trial: history for history in histories if history.kind == "trial"}
-
-
-# A confirmation's end has only MLflow's word for it.
-_STATES = {"FINISHED": "COMPLETE", "FAILED": "FAIL", "KILLED": "PRUNED"}
 
 
 def _history(folder: Path, events: list[Event]) -> RunHistory:
@@ -89,29 +83,32 @@ def _history(folder: Path, events: list[Event]) -> RunHistory:
     last = events[-1]
     return RunHistory(
         folder=folder,
-        kind=start["tags"]["kind"],
-        trial=int(start["tags"]["optuna.trial"]),
+        kind=start["tags"][tags.KIND],
+        trial=int(start["tags"][tags.TRIAL]),
         state=_STATES[last["status"]] if last["event"] == "end" else "",
         values=values_of(events),
         epochs={event["step"]: event["metrics"] for event in events if event["event"] == "metrics"},
-        stretches=_stretches(events),
-        reason=last.get("tags", {}).get("reason", ""),
+        intervals=_intervals(events),
+        reason=last.get("tags", {}).get(tags.REASON, ""),
     )
 
 
-def _stretches(events: list[Event]) -> tuple[Stretch, ...]:
-    """A killed run has no event of its end: its stretch ends with the last thing it wrote."""
+def _intervals(events: list[Event]) -> tuple[Interval, ...]:
+    """Return when the run was trained.
+
+    A run that was killed has no event of its end: its interval ends with the last event before.
+    """
     found, begin, before, worker = [], None, 0.0, ""
     for event in events:
         seconds = event["time"] / 1000
         if event["event"] == "start":
             if begin is not None:
-                found.append(Stretch(begin, before, worker))
+                found.append(Interval(begin, before, worker))
             begin, worker = seconds, event.get("worker", "")
         elif event["event"] in ("pause", "end") and begin is not None:
-            found.append(Stretch(begin, seconds, worker))
+            found.append(Interval(begin, seconds, worker))
             begin = None
         before = seconds
     if begin is not None:
-        found.append(Stretch(begin, before, worker))
+        found.append(Interval(begin, before, worker))
     return tuple(found)

@@ -1,4 +1,4 @@
-"""A study's trials: as a table in the terminal, as CSV for a spreadsheet, as JSON."""
+"""The verb `trials`: a study's trials as a table in the terminal, as CSV or as JSON."""
 
 import csv
 import io
@@ -6,33 +6,50 @@ import json
 import math
 import shutil
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any, Literal
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import check_name
+from mnist_cnn.experiment import Objective
 from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.project import check_name
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
-from mnist_cnn.report.wording import STATE_WORDS, configuration, duration, number, show
+from mnist_cnn.report.text import STATE_WORDS, duration, in_one_line, number, print_text
+from mnist_cnn.study.opening import study_names
 from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import study_names
 
-SHOWN = 20
+SHOWN_TRIALS = 20
+MIN_WIDTH = 60  # characters
 
-Form = Literal["table", "csv", "json"]
+# The order of trials in the table.
+STATES = (
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.FAIL,
+    TrialState.RUNNING,
+    TrialState.WAITING,
+)
+
+Format = Literal["table", "csv", "json"]
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as CSV and JSON have it.
+    """A trial, as CSV and JSON have it.
 
-    state: Optuna's. values: of each objective; None where there is none, or no finite one.
-    epochs, duration_seconds: that it was trained, interruptions left out.
-    params: as the space saw them. reason: why it ended early.
+    Attributes:
+        number: Optuna's.
+        state: Optuna's, such as COMPLETE.
+        values: Of each objective; None if there is none or it is not finite.
+        epochs: For how many it was trained.
+        duration_seconds: For how long it was trained, without interruptions; None if it was not.
+        params: The hyperparameters as the search space saw them.
+        reason: Why it ended early; "" if it did not.
     """
 
     number: int
@@ -45,44 +62,52 @@ class TrialRecord:
 
 
 def show_trials(
-    experiment: str, name: str | None, storage: str | None, form: Form = "table"
+    experiment: str, name: str | None, storage: str | None, output: Format = "table"
 ) -> None:
-    """Print the trials of a study, by default the experiment's newest.
+    """Print the trials of a study.
 
-    form: the best ones as a table, or all of them by number as CSV or JSON.
+    Args:
+        experiment: The experiment's name.
+        name: The study's name; None for the experiment's newest.
+        storage: Optuna's storage URL; None for the default.
+        output: The best trials as a table, or all trials by number as CSV or JSON.
 
-    Raises UsageError for an unknown study, UserError if there is none.
+    Raises:
+        UsageError: The experiment has no study of this name.
+        UserError: The experiment has no study yet.
     """
     study = _load(experiment, name, storage)
     records = trial_records(study)
-    if form == "table":
-        show(_table(study, records))
-    elif form == "csv":
-        show(as_csv(study, sorted(records, key=lambda record: record.number)))
+    by_number = sorted(records, key=lambda record: record.number)
+    if output == "table":
+        print_text(_table(study, records))
+    elif output == "csv":
+        print_text(as_csv(study, by_number))
     else:
-        show(as_json(study, sorted(records, key=lambda record: record.number)))
+        print_text(as_json(study, by_number))
 
 
 def trial_records(study: optuna.Study) -> list[TrialRecord]:
-    """All trials: complete ones first and best first, then pruned, failed and others."""
-    sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
-    order = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
-    order += [TrialState.RUNNING, TrialState.WAITING]
-    trials = sorted(
-        study.get_trials(deepcopy=False),
-        key=lambda t: (order.index(t.state), sign * t.values[0] if t.values else 0, t.number),
-    )
+    """Return all trials: the complete ones first and the best of them first, then the others."""
+    objectives = _objectives(study)
+
+    def order(trial: FrozenTrial) -> tuple[int, float, int]:
+        rank = objectives[0].rank_key(trial.values[0]) if trial.values else 0
+        return STATES.index(trial.state), rank, trial.number
+
+    trials = sorted(study.get_trials(deepcopy=False), key=order)
     histories = of_trials(run_histories(checkpoints() / study.study_name))
-    return [_record(trial, _metrics(study), histories.get(trial.number)) for trial in trials]
+    return [_record(trial, objectives, histories.get(trial.number)) for trial in trials]
 
 
-def as_csv(study: optuna.Study, records: list[TrialRecord]) -> str:
-    """A line for each trial, hyperparameters in columns of their own after all else."""
+def as_csv(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
+    """Return a line for each trial. The hyperparameters are the last columns."""
     params = list(dict.fromkeys(name for record in records for name in record.params))
+    metrics = [objective.metric for objective in _objectives(study)]
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(
-        ["number", "state", *_metrics(study), "epochs", "duration_seconds", "reason"]
+        ["number", "state", *metrics, "epochs", "duration_seconds", "reason"]
         + [f"params.{name}" for name in params]
     )
     for record in records:
@@ -92,14 +117,13 @@ def as_csv(study: optuna.Study, records: list[TrialRecord]) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def as_json(study: optuna.Study, records: list[TrialRecord]) -> str:
-    """One document with the study's name, its objectives and the trials."""
-    objectives = [
-        {"metric": metric, "direction": direction.name.lower()}
-        for metric, direction in zip(_metrics(study), study.directions, strict=True)
-    ]
-    trials = [asdict(record) for record in records]
-    document = {"study": study.study_name, "objectives": objectives, "trials": trials}
+def as_json(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
+    """Return one JSON document with the study's name, its objectives and the trials."""
+    document = {
+        "study": study.study_name,
+        "objectives": [asdict(objective) for objective in _objectives(study)],
+        "trials": [asdict(record) for record in records],
+    }
     return json.dumps(document, indent=2, allow_nan=False)
 
 
@@ -116,52 +140,63 @@ def _load(experiment: str, name: str | None, storage: str | None) -> optuna.Stud
     return optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
 
 
-def _metrics(study: optuna.Study) -> list[str]:
-    metrics: list[str] = study.user_attrs["metrics"]
-    return metrics
+def _objectives(study: optuna.Study) -> list[Objective]:
+    return [
+        Objective(metric, "maximize" if direction == StudyDirection.MAXIMIZE else "minimize")
+        for metric, direction in zip(study.user_attrs["metrics"], study.directions, strict=True)
+    ]
 
 
-def _record(trial: FrozenTrial, metrics: list[str], history: RunHistory | None) -> TrialRecord:
-    values = trial.values or [math.nan] * len(metrics)
+def _record(
+    trial: FrozenTrial, objectives: Sequence[Objective], history: RunHistory | None
+) -> TrialRecord:
+    values = trial.values or [math.nan] * len(objectives)
     seconds = trial.duration.total_seconds() if trial.duration else None
+    epochs = list(trial.intermediate_values)
+    params = trial.params
     if history:
         seconds = history.seconds
+        epochs += history.epochs
+        if history.values:  # a trial that was lost before it was built has none
+            params = dict(history.values)
     return TrialRecord(
         number=trial.number,
         state=trial.state.name,
         values={
-            metric: value if math.isfinite(value) else None
-            for metric, value in zip(metrics, values, strict=True)
+            objective.metric: value if math.isfinite(value) else None
+            for objective, value in zip(objectives, values, strict=True)
         },
-        epochs=max([*trial.intermediate_values, *(history.epochs if history else ())], default=0),
+        epochs=max(epochs, default=0),
         duration_seconds=None if seconds is None else round(seconds, 3),
-        # A trial that was lost before it was built has a history without values.
-        params=dict((history and history.values) or trial.params),
+        params=params,
         reason=trial.user_attrs.get("reason", ""),
     )
 
 
-def _table(study: optuna.Study, records: list[TrialRecord]) -> str:
-    """Two lines or more for a trial: a configuration in a narrow column could not be read."""
-    metrics = _metrics(study)
-    shown = records[:SHOWN]
-    rows = [["trial", "state", "epochs", "trained", *metrics]]
-    rows += [_facts(record) for record in shown]
+def _table(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
+    """Return a table of the best trials.
+
+    A configuration would be illegible in a narrow column, so it follows on lines of its own.
+    """
+    metrics = [objective.metric for objective in _objectives(study)]
+    shown = records[:SHOWN_TRIALS]
+    rows = [["trial", "state", "epochs", "trained", *metrics], *map(_cells, shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    facts = ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    header, *aligned = ["  ".join(map(str.rjust, row, widths)) for row in rows]
     indent = " " * (widths[0] + 2)
-    width = max(60, shutil.get_terminal_size().columns)
-    lines = [f"{study.study_name}: the best {len(shown)} of {len(records)}", "", facts[0]]
-    # A number such as 1e-05 stays whole.
-    wrap = partial(textwrap.wrap, width=width - len(indent), break_on_hyphens=False)
-    for line, record in zip(facts[1:], shown, strict=True):
-        words = record.reason if record.state == "FAIL" else configuration(record.params)
-        lines += [line.rstrip(), *(indent + part for part in wrap(words))]
+    width = max(MIN_WIDTH, shutil.get_terminal_size().columns) - len(indent)
+    lines = [f"{study.study_name}: the best {len(shown)} of {len(records)}", "", header]
+    for line, record in zip(aligned, shown, strict=True):
+        details = record.reason if record.state == "FAIL" else in_one_line(record.params)
+        lines.append(line.rstrip())
+        # A number such as 1e-05 is not broken.
+        for part in textwrap.wrap(details, width, break_on_hyphens=False):
+            lines.append(indent + part)
     return "\n".join(lines)
 
 
-def _facts(record: TrialRecord) -> list[str]:
+def _cells(record: TrialRecord) -> list[str]:
+    state = STATE_WORDS[TrialState[record.state]]
     trained = "" if record.duration_seconds is None else duration(record.duration_seconds)
     values = ["" if value is None else number(value) for value in record.values.values()]
-    state = STATE_WORDS[TrialState[record.state]]
     return [str(record.number), state, str(record.epochs), trained, *values]

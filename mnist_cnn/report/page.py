@@ -1,4 +1,4 @@
-"""A study's report as one HTML page, which needs nothing but itself."""
+"""A study's report as one HTML page, which loads nothing else."""
 
 import base64
 import re
@@ -9,16 +9,17 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.charts.style import SHOWN_PARAMETERS
-from mnist_cnn.report import confirmed
+from mnist_cnn.charts.style import MAX_PARAMETERS
+from mnist_cnn.report import confirmation_table
 from mnist_cnn.report.history import RunHistory, of_trials
-from mnist_cnn.report.pictures import Picture
-from mnist_cnn.report.wording import (
+from mnist_cnn.report.page_template import PAGE, STYLE
+from mnist_cnn.report.plots import Plot
+from mnist_cnn.report.text import (
     STATE_WORDS,
     difference,
     duration,
     fresh_seeds,
-    moment,
+    local_time,
     number,
     short,
 )
@@ -26,83 +27,37 @@ from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
 
 SHOWN_TRIALS = 20
-SHOWN_NUMBERS = 12  # of trials that failed for one reason
-
-# A picture is dark on white; turned round, with its hues kept, it is light on black.
-STYLE = """
-:root { color-scheme: light dark; --ink: #1a1c1e; --paper: #fff; --soft: #5c6268; --line: #d9dde1;
-  --tint: #f3f5f7; --accent: #0062a0; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e8ea; --paper: #111315; --soft: #a0a7ae; --line: #353a3f; --tint: #1b1e21;
-    --accent: #6cb8ec; }
-  img { filter: invert(0.93) hue-rotate(180deg) brightness(1.15); }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 62rem; padding: 1rem 1rem 4rem; background: var(--paper);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-h1 { margin: 0.5rem 0 0; }
-h2 { margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
-h2, h3 { font-size: 1.2rem; }
-p { margin: 0.4rem 0; max-width: 46rem; }
-.soft, figcaption { color: var(--soft); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: 0.75rem;
-  margin: 1rem 0; padding: 0; list-style: none; }
-.tiles li { padding: 0.6rem 0.9rem; border-radius: 0.5rem; background: var(--tint); }
-.tiles b { display: block; font-size: 1.4rem; line-height: 1.3; white-space: nowrap; }
-.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr));
-  gap: 0 1.5rem; padding: 0; list-style: none; font-size: 0.9rem; }
-.pairs li { display: flex; justify-content: space-between; gap: 1rem; padding: 0.25rem 0;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
-.wide { overflow-x: auto; margin: 0.75rem 0; }
-table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.8rem 0.3rem 0; border-bottom: 1px solid var(--line); text-align: left;
-  vertical-align: top; }
-th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-tr.winner td { font-weight: 700; }
-td.whole { white-space: nowrap; }
-pre { overflow-x: auto; padding: 0.7rem 0.9rem; border-radius: 0.5rem; background: var(--tint); }
-figure { margin: 1rem 0; overflow-x: auto; }
-figcaption { position: sticky; left: 0; }
-img { display: block; width: 100%; min-width: 40rem; height: auto; }
-a { color: var(--accent); }
-"""
-
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>{style}</style>
-<body>
-{body}
-</body>
-</html>
-"""
+SHOWN_NUMBERS = 12  # of trials that failed for the same reason
+SHOWN_COLUMNS = 2 * MAX_PARAMETERS  # hyperparameters in the table of the best trials
+SHORT_CELL = 40  # characters; a shorter cell is not broken into lines
 
 
 def report_page(
     study: Study,
     ranked: Sequence[Candidate],
     histories: Sequence[RunHistory],
-    pictures: Sequence[Picture],
+    plots: Sequence[Plot],
     winner_values: Mapping[str, Any],
     winner_run: str | None,
 ) -> str:
-    """The page.
+    """Return the page as HTML.
 
-    ranked: the candidates, the winner first; none if no trial completed.
-    winner_values: the winner's hyperparameters.
-    winner_run: the id in MLflow of the run that its model comes from, if MLflow has it.
+    Args:
+        study: The study.
+        ranked: The candidates, the winner first; empty if no trial completed.
+        histories: Of the study's runs.
+        plots: In the order of the page.
+        winner_values: The winner's hyperparameters.
+        winner_run: The id in MLflow of the run that trained the winner's model; None if MLflow
+            does not have it.
     """
-    parts = [_head(study, ranked, histories)]
+    parts = [_header(study, ranked, histories)]
     if ranked:
         parts += [
             _winner(study, ranked, winner_values, winner_run),
             _confirmations(study, ranked),
         ]
-    parts += [_picture(picture) for picture in pictures]
+    parts += [_plot(plot) for plot in plots]
     parts += [_best_trials(study, histories), _failures(study), _experiment(study)]
     return PAGE.format(
         title=escape(f"{study.name} · report"), style=STYLE, body="\n".join(filter(None, parts))
@@ -110,51 +65,77 @@ def report_page(
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], first_wins: bool = False) -> str:
-    """An HTML table of plain text; with `first_wins` the first row stands out."""
+    """Return an HTML table.
+
+    Args:
+        columns: The headers, as plain text.
+        rows: The cells, as plain text.
+        first_wins: Whether the first row is highlighted.
+    """
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     lines = []
-    for place, row in enumerate(rows):
-        # What is short must not be broken; a message may.
-        looks = ("whole" if len(cell) < 40 else "broken" for cell in row)
-        cells = "".join(
-            f'<td class="{look}">{escape(cell)}</td>' for look, cell in zip(looks, row, strict=True)
-        )
-        look = "winner" if first_wins and place == 0 else "other"
-        lines.append(f'<tr class="{look}">{cells}</tr>')
+    for index, row in enumerate(rows):
+        cells = "".join(_cell(text) for text in row)
+        kind = "winner" if first_wins and index == 0 else "other"
+        lines.append(f'<tr class="{kind}">{cells}</tr>')
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def _head(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]) -> str:
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    counts = {state: len(study.trials(state)) for state in states}
-    metric = study.objective.metric
-    tiles = [(str(sum(counts.values())), _counted(counts))]
-    if ranked:
-        best = ranked[0]
-        several = f"mean of {fresh_seeds(len(best.scores))}"
-        kind = {0: "not confirmed", 1: "on one fresh seed"}.get(len(best.scores), several)
-        tiles.insert(0, (number(best.score), f"{metric} of trial {best.trial.number}, {kind}"))
-        if best.scores:
-            tiles.insert(
-                1, (difference(best.first - best.score), "its first score minus that mean")
-            )
-    stretches = [stretch for run in histories for stretch in run.stretches]
-    if stretches:
-        trained = sum(run.seconds for run in histories)
-        tiles.append((duration(trained), "of training, all workers together"))
-    begin = min((stretch.start for stretch in stretches), default=None)
-    end = max((stretch.end for stretch in stretches), default=None)
-    when = f", {moment(begin)} to {moment(end)}" if begin and end else ""
-    items = "".join(f"<li><b>{escape(big)}</b>{escape(small)}</li>" for big, small in tiles)
+def _cell(text: str) -> str:
+    kind = "whole" if len(text) < SHORT_CELL else "broken"
+    return f'<td class="{kind}">{escape(text)}</td>'
+
+
+def _header(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]) -> str:
+    tiles = "".join(
+        f"<li><b>{escape(big)}</b>{escape(small)}</li>"
+        for big, small in _tiles(study, ranked, histories)
+    )
+    subtitle = f"A study of the experiment {study.plan.name}{_time_range(histories)}"
     return (
         f"<h1>{escape(study.name)}</h1>"
-        f'<p class="soft">A study of the experiment {escape(study.plan.name)}{escape(when)}</p>'
-        f'<ul class="tiles">{items}</ul>'
+        f'<p class="soft">{escape(subtitle)}</p>'
+        f'<ul class="tiles">{tiles}</ul>'
     )
 
 
-def _counted(counts: Mapping[TrialState, int]) -> str:
-    return "trials: " + ", ".join(f"{n} {STATE_WORDS[state]}" for state, n in counts.items() if n)
+def _tiles(
+    study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
+) -> list[tuple[str, str]]:
+    """Return the numbers at the top of the page, each with what it means."""
+    tiles = []
+    if ranked:
+        winner = ranked[0]
+        tiles.append((number(winner.score), _meaning_of_score(study, winner)))
+        if winner.scores:
+            optimism = difference(winner.first - winner.score)
+            tiles.append((optimism, "its first score minus that mean"))
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    counts = {STATE_WORDS[state]: len(study.trials.all(state)) for state in states}
+    words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    tiles.append((str(sum(counts.values())), f"trials: {words}"))
+    if any(run.intervals for run in histories):
+        trained = sum(run.seconds for run in histories)
+        tiles.append((duration(trained), "of training, all workers together"))
+    return tiles
+
+
+def _meaning_of_score(study: Study, winner: Candidate) -> str:
+    metric = f"{study.objective.metric} of trial {winner.trial.number}"
+    if not winner.scores:
+        return f"{metric}, not confirmed"
+    if len(winner.scores) == 1:
+        return f"{metric}, on one fresh seed"
+    return f"{metric}, mean of {fresh_seeds(len(winner.scores))}"
+
+
+def _time_range(histories: Sequence[RunHistory]) -> str:
+    intervals = [interval for run in histories for interval in run.intervals]
+    if not intervals:
+        return ""
+    begin = min(interval.start for interval in intervals)
+    end = max(interval.end for interval in intervals)
+    return f", {local_time(begin)} to {local_time(end)}"
 
 
 def _winner(
@@ -173,35 +154,36 @@ def _winner(
     )
     return (
         f"<h2>The winner: trial {winner.trial.number}</h2>"
-        f'{_why(study, ranked)}<ul class="pairs">{pairs}</ul>'
-        "<p>Make its model the champion, if the test set says so; train the very same model "
-        f"again; take all trials to a spreadsheet:</p><pre>{escape(commands)}</pre>"
+        f'{_reason(study, ranked)}<ul class="pairs">{pairs}</ul>'
+        "<p>Promote its model if it passes on the test set; train the same model again; export all "
+        f"trials to a spreadsheet:</p><pre>{escape(commands)}</pre>"
     )
 
 
-def _why(study: Study, ranked: Sequence[Candidate]) -> str:
-    """What trials are ranked by and why another was not taken, where that is not plain."""
-    lines = []
+def _reason(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Say why this trial won, where that is not obvious."""
+    sentences = []
     if len(study.plan.objectives) > 1:
         count = len(study.plan.objectives)
-        lines.append(f"Ranked by {study.objective.metric}, the first of {count} objectives.")
+        sentences.append(f"Ranked by {study.objective.metric}, the first of {count} objectives.")
     first, winner = study.ranking()[0], ranked[0]
-    confirmed_ones = {candidate.trial.number for candidate in ranked if candidate.scores}
-    if first.number != winner.trial.number and first.number in confirmed_ones:
-        lines.append(
+    confirmed = {candidate.trial.number for candidate in ranked if candidate.scores}
+    if first.number != winner.trial.number and first.number in confirmed:
+        sentences.append(
             f"Trial {first.number} had the best first score, {number(first.values[0])}; on fresh "
-            f"seeds trial {winner.trial.number} is ahead."
+            f"seeds, trial {winner.trial.number} is better."
         )
-    return f"<p>{escape(' '.join(lines))}</p>" if lines else ""
+    return f"<p>{escape(' '.join(sentences))}</p>" if sentences else ""
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
-    rows, words = confirmed.rows(study, ranked), confirmed.in_words(study, ranked)
+    rows = confirmation_table.rows(study, ranked)
+    summary = confirmation_table.summary(study, ranked)
     if not rows:
-        return f"<p>{escape(words)}</p>" if words else ""
-    note = f"By {study.objective.metric}; the best mean wins. {words}"
+        return f"<p>{escape(summary)}</p>" if summary else ""
+    note = f"By {study.objective.metric}; the best mean wins. {summary}"
     return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
-        confirmed.COLUMNS, rows, first_wins=True
+        confirmation_table.COLUMNS, rows, first_wins=True
     )
 
 
@@ -211,7 +193,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
         return ""
     values = {trial.number: _values(trial, runs) for trial in best}
     names = list(dict.fromkeys(name for some in values.values() for name in some))
-    shown = names if len(names) <= 2 * SHOWN_PARAMETERS else names[: 2 * SHOWN_PARAMETERS]
+    shown = names[:SHOWN_COLUMNS]
     rows = []
     for trial in best:
         run = runs.get(trial.number)
@@ -221,7 +203,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     metrics = [objective.metric for objective in study.plan.objectives]
     more = f" and {len(names) - len(shown)} more hyperparameters" if len(names) > len(shown) else ""
     return (
-        f"<h2>The best {len(best)} of {len(study.finished())} trials</h2>"
+        f"<h2>The best {len(best)} of {len(study.trials.finished())} trials</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
         + f'<p class="soft">All trials{escape(more)}: <code>mnist-cnn trials --csv</code></p>'
     )
@@ -232,9 +214,12 @@ def _values(trial: FrozenTrial, runs: Mapping[int, RunHistory]) -> Mapping[str, 
 
 
 def _failures(study: Study) -> str:
-    """The reasons, those alike but for numbers together, the most frequent first."""
+    """Return the reasons of failures, the most frequent first.
+
+    Reasons that differ in numbers only are counted as one.
+    """
     groups: dict[str, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.trials(TrialState.FAIL):
+    for trial in study.trials.all(TrialState.FAIL):
         reason = trial.user_attrs.get("reason", "unknown")
         groups[re.sub(r"\d+", "#", reason)].append(trial)
     if not groups:
@@ -245,20 +230,20 @@ def _failures(study: Study) -> str:
         more = ", …" if len(trials) > SHOWN_NUMBERS else ""
         reason = trials[0].user_attrs.get("reason", "unknown")
         rows.append((str(len(trials)), reason, numbers + more))
-    return "<h2>Why trials failed</h2>" + table(("trials", "reason, of the first", "which"), rows)
+    columns = ("count", "reason of the first one", "trials")
+    return "<h2>Why trials failed</h2>" + table(columns, rows)
 
 
-def _picture(picture: Picture) -> str:
-    title, text = escape(picture.title), escape(picture.text)
-    if picture.problem:
-        return f"<h2>{title}</h2><p>It could not be drawn: {escape(picture.problem)}</p>"
-    content = base64.b64encode(picture.path.read_bytes()).decode()
+def _plot(plot: Plot) -> str:
+    title, caption = escape(plot.title), escape(plot.caption)
+    if plot.problem:
+        return f"<h2>{title}</h2><p>This plot could not be drawn: {escape(plot.problem)}</p>"
+    content = base64.b64encode(plot.path.read_bytes()).decode()
     return (
-        f"<h2>{title}</h2><figure><figcaption>{text}</figcaption>"
+        f"<h2>{title}</h2><figure><figcaption>{caption}</figcaption>"
         f'<img alt="{title}" src="data:image/png;base64,{content}"></figure>'
     )
 
 
 def _experiment(study: Study) -> str:
-    rows = [(name, text) for name, text in study.plan.description.items()]
-    return "<h2>The experiment</h2>" + table(("field", "value"), rows)
+    return "<h2>The experiment</h2>" + table(("field", "value"), study.plan.description.items())

@@ -1,4 +1,4 @@
-"""A hyperparameter as an axis of a picture: where on it each trial lies, and its ticks."""
+"""A hyperparameter as an axis of a plot: the position of each trial, and the ticks."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,101 +9,115 @@ from matplotlib.ticker import Locator, LogLocator, MaxNLocator
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial
 
-Seen = Mapping[int, Mapping[str, Any]]
+# By the trial's number: the hyperparameters as the search space saw them.
+SeenValues = Mapping[int, Mapping[str, Any]]
 
-MAX_TICKS = 6
-LABEL_LENGTH = 14
+MAX_TICKS = 6  # of numbers
+MAX_CHOICE_TICKS = 12
+LABEL_LENGTH = 14  # characters
 
 
 @dataclass(frozen=True)
 class ParameterAxis:
-    """The axis, from 0 to 1.
+    """An axis from 0 to 1.
 
-    places: of the trials that have the parameter, by their number.
-    ticks: place and label.
-    discrete: whether trials often share a place.
+    Attributes:
+        name: The hyperparameter's name in the study.
+        positions: Where each trial that has the hyperparameter lies, by the trial's number.
+        ticks: The position and the label of each.
+        discrete: Whether trials often share a position.
     """
 
     name: str
-    places: Mapping[int, float]
+    positions: Mapping[int, float]
     ticks: Sequence[tuple[float, str]]
     discrete: bool
 
 
-def parameter_axis(name: str, trials: Sequence[FrozenTrial], seen: Seen) -> ParameterAxis:
-    """The axis of the study's parameter `name`.
+def parameter_axis(name: str, trials: Sequence[FrozenTrial], seen: SeenValues) -> ParameterAxis:
+    """Return the axis of a hyperparameter. It is logarithmic if the distribution is.
 
-    It is logarithmic where the distribution is. Where the study holds the place of a value in a
-    grid, not the value itself, the values are the axis's ticks.
-
-    seen: the hyperparameters as the space saw them, by trial; Optuna's own where it has none.
+    Args:
+        name: The hyperparameter's name in the study.
+        trials: The trials to place; at least one has the hyperparameter.
+        seen: The values that are shown. Some distributions hold the index of a value in a grid
+            instead of the value. Optuna's value is shown for a trial that is not in here.
     """
     having = [trial for trial in trials if name in trial.params]
-    values = {trial.number: _seen(name, trial, seen) for trial in having}
-    domains = [trial.distributions[name] for trial in having]
-    if isinstance(domains[0], CategoricalDistribution):
-        return _of_choices(name, values, [c for domain in domains for c in _choices(domain)])
-    if all(_same(values[trial.number], trial.params[name]) for trial in having):
-        return _of_numbers(name, values, domains)
-    if isinstance(domains[0], IntDistribution):
-        return _of_choices(name, values, sorted(values.values()))
+    values = {trial.number: _seen_value(name, trial, seen) for trial in having}
+    distributions = [trial.distributions[name] for trial in having]
+    if isinstance(distributions[0], CategoricalDistribution):
+        return _axis_of_choices(name, values, _all_choices(distributions))
+    if all(_equal(values[trial.number], trial.params[name]) for trial in having):
+        return _axis_of_numbers(name, values, distributions)
+    if isinstance(distributions[0], IntDistribution):
+        return _axis_of_choices(name, values, sorted(values.values()))
     shown = FloatDistribution(min(values.values()), max(values.values()))
-    return _of_numbers(name, values, [shown])
+    return _axis_of_numbers(name, values, [shown])
 
 
-def _seen(name: str, trial: FrozenTrial, seen: Seen) -> Any:
-    """A conditional parameter has its conditions in the study's name for it, in brackets."""
+def _seen_value(name: str, trial: FrozenTrial, seen: SeenValues) -> Any:
+    """Return a trial's value. In the study, conditions follow the name in brackets."""
     values = seen.get(trial.number, {})
-    return values.get(name, values.get(name.partition("[")[0], trial.params[name]))
+    if name in values:
+        return values[name]
+    return values.get(name.partition("[")[0], trial.params[name])
 
 
-def _same(one: Any, other: Any) -> bool:
-    """KerasTuner's digits of a number in a grid are not always Optuna's."""
-    return one == other or math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-12)
+def _equal(value: Any, other: Any) -> bool:
+    """Return whether two values are equal but for rounding, which KerasTuner does in grids."""
+    return value == other or math.isclose(value, other, rel_tol=1e-6, abs_tol=1e-12)
 
 
-def _choices(domain: Any) -> tuple[Any, ...]:
-    return tuple(domain.choices)
+def _all_choices(distributions: Sequence[Any]) -> list[Any]:
+    return [choice for distribution in distributions for choice in distribution.choices]
 
 
-def _of_choices(name: str, values: Mapping[int, Any], choices: Sequence[Any]) -> ParameterAxis:
-    """Choices lie evenly in their order, the outer ones a little inside."""
-    # By their text, because True and 1 would be one.
-    order = {str(choice): choice for choice in [*choices, *values.values()]}
-    place = {text: (number + 0.5) / len(order) for number, text in enumerate(order)}
-    every = math.ceil(len(order) / 12)
-    ticks = [(place[text], _short(order[text])) for text in list(order)[::every]]
-    places = {number: place[str(value)] for number, value in values.items()}
-    return ParameterAxis(name, places, ticks, discrete=True)
+def _axis_of_choices(name: str, values: Mapping[int, Any], choices: Sequence[Any]) -> ParameterAxis:
+    """Return an axis of evenly spaced choices, in their order."""
+    # By their text: as keys, True and 1 would be the same.
+    by_text = {str(choice): choice for choice in [*choices, *values.values()]}
+    position = {text: (index + 0.5) / len(by_text) for index, text in enumerate(by_text)}
+    step = math.ceil(len(by_text) / MAX_CHOICE_TICKS)
+    ticks = [(position[text], _label(by_text[text])) for text in list(by_text)[::step]]
+    positions = {number: position[str(value)] for number, value in values.items()}
+    return ParameterAxis(name, positions, ticks, discrete=True)
 
 
-def _of_numbers(name: str, values: Mapping[int, float], domains: Sequence[Any]) -> ParameterAxis:
-    low, high = min(domain.low for domain in domains), max(domain.high for domain in domains)
-    log = domains[0].log
+def _axis_of_numbers(
+    name: str, values: Mapping[int, float], distributions: Sequence[Any]
+) -> ParameterAxis:
+    low = min(distribution.low for distribution in distributions)
+    high = max(distribution.high for distribution in distributions)
+    log = distributions[0].log
 
-    def place(value: float) -> float:
+    def position(value: float) -> float:
         if low == high:
             return 0.5
         if log:
             return math.log(value / low) / math.log(high / low)
         return float((value - low) / (high - low))
 
-    whole = isinstance(domains[0], IntDistribution)
-    step = domains[0].step
+    integer = isinstance(distributions[0], IntDistribution)
+    step = distributions[0].step
     if step and (high - low) / step < MAX_TICKS:
-        round_numbers = [low + step * n for n in range(round((high - low) / step) + 1)]
+        ticks = [low + step * index for index in range(round((high - low) / step) + 1)]
     else:
-        round_numbers = _ticks(low, high, log, whole)
-    ticks = [(place(tick), f"{tick:g}") for tick in round_numbers]
-    places = {number: place(value) for number, value in values.items()}
-    return ParameterAxis(name, places, ticks, discrete=len(set(places.values())) <= len(places) / 3)
+        ticks = _round_numbers(low, high, log, integer)
+    positions = {number: position(value) for number, value in values.items()}
+    return ParameterAxis(
+        name,
+        positions,
+        ticks=[(position(tick), f"{tick:g}") for tick in ticks],
+        discrete=len(set(positions.values())) <= len(positions) / 3,
+    )
 
 
-def _ticks(low: float, high: float, log: bool, whole: bool) -> list[float]:
-    """A few round numbers from low to high."""
+def _round_numbers(low: float, high: float, log: bool, integer: bool) -> list[float]:
+    """Return a few round numbers from `low` to `high`, or these two if there are none."""
     if low == high:
         return [low]
-    locators: list[Locator] = [MaxNLocator(nbins=MAX_TICKS - 1, integer=whole)]
+    locators: list[Locator] = [MaxNLocator(nbins=MAX_TICKS - 1, integer=integer)]
     if log:
         by_fives = LogLocator(subs=(1.0, 2.0, 5.0), numticks=99)
         by_threes = LogLocator(subs=(1.0, 3.0), numticks=99)
@@ -118,6 +132,6 @@ def _ticks(low: float, high: float, log: bool, whole: bool) -> list[float]:
     return [low, high]
 
 
-def _short(choice: Any) -> str:
+def _label(choice: Any) -> str:
     text = f"{choice:g}" if isinstance(choice, float) else str(choice)
     return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"

@@ -1,242 +1,255 @@
-"""A study's own run in MLflow: the best model, the five best trials in words, the report."""
+"""A study's own run in MLflow: the best model, the report, the description.
+
+`run_search` calls `begin` when a search starts, and the other functions when it ends.
+"""
 
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.report import confirmed
-from mnist_cnn.report.history import run_histories, values_of
+from mnist_cnn.report import confirmation_table, result_names
+from mnist_cnn.report.description import configuration, description
+from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
-from mnist_cnn.report.pictures import draw_pictures
-from mnist_cnn.report.wording import STATE_WORDS, fresh_seeds, number, short
-from mnist_cnn.report.wording import configuration as in_words
+from mnist_cnn.report.plots import draw_plots
+from mnist_cnn.report.text import fresh_seeds, number, short
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.screening import LOOKED_AT
 from mnist_cnn.study.study import Study
-from mnist_cnn.tracking.client import NOTE
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.training import tasks
 from mnist_cnn.workers.pool import CallLost, Workers
 
 REPORT_FILE = "report.html"
+PARAMETERS_FILE = "best_params.json"
+MODEL_FOLDER = "model"  # the best model in MLflow's format
+NO_MODEL = "none: the models of its space cannot be saved, or its fit trained none that is kept"
+LINE_WIDTH = 90  # characters, of sentences in the terminal
 
 
 def begin(study: Study) -> Journal:
-    """Open the study's run, or open it again."""
+    """Open the study's run, or reopen it, and return its journal."""
     journal = Journal(study.folder)
     journal.write(
         "start",
         name=study.name,
-        tags={"kind": "study", "optuna.study": study.name},
+        tags={tags.KIND: "study", tags.STUDY: study.name},
         params=dict(study.plan.description),
     )
     return journal
 
 
 def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | None:
-    """Write what the study found into its run; returns the winner, None if no trial completed.
+    """Write the study's result and report to its run.
 
-    The report and the description are made anew each time; the model only when it is another.
+    This can be repeated. The model is logged again only if the winner has changed.
+
+    Args:
+        study: The study.
+        journal: Of the study's run.
+        workers: One of them converts the model.
+
+    Returns:
+        The winner, or None if no trial completed.
+
+    Raises:
+        UserError: The winner's model file is gone.
     """
     ranked = candidates(study)
     if ranked:
-        _winner(study, journal, workers, ranked)
+        _write_result(study, journal, ranked)
+        _log_model(study, journal, workers, ranked[0])
     write_report(study, journal, ranked)
     return ranked[0] if ranked else None
 
 
-def write_report(study: Study, journal: Journal, ranked: list[Candidate]) -> None:
-    """Draw the pictures and write the page that holds them; both go to the study's run."""
+def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
+    """Draw the plots and write the page that holds them; both go to the study's run.
+
+    Args:
+        study: The study.
+        journal: Of the study's run.
+        ranked: The candidates, the winner first; empty if no trial completed.
+    """
     histories = run_histories(study.folder)
-    pictures = draw_pictures(study, ranked, histories)
+    plots = draw_plots(study, ranked, histories)
     values = configuration(study, ranked[0]) if ranked else {}
     run_id = _run_id(ranked[0].model.parent) if ranked else None
-    page = report_page(study, ranked, histories, pictures, values, run_id)
+    page = report_page(study, ranked, histories, plots, values, run_id)
     (study.folder / REPORT_FILE).write_text(page, encoding="utf-8")
-    for path in [picture.path for picture in pictures if not picture.problem]:
-        journal.write("artifact", path=path.name)
+    for plot in plots:
+        if not plot.problem:
+            journal.write("artifact", path=plot.path.name)
     journal.write("artifact", path=REPORT_FILE)
 
 
-def _winner(study: Study, journal: Journal, workers: Workers, ranked: list[Candidate]) -> None:
-    winner = ranked[0]
-    metric = study.objective.metric
-    params = configuration(study, winner)
-    tags = {
-        NOTE: description(study, ranked),
-        "best.trial": str(winner.trial.number),
-        "best.confirmations": str(len(winner.scores)),
-        **{f"best.param.{name}": str(value) for name, value in params.items()},
+def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
+    winner, metric = ranked[0], study.objective.metric
+    values = configuration(study, winner)
+    result = {
+        tags.NOTE: description(study, ranked),
+        result_names.TRIAL: str(winner.trial.number),
+        result_names.CONFIRMATIONS: str(len(winner.scores)),
     }
-    journal.write("tags", tags=tags)
-    scores = {f"best_{metric}": winner.score, f"best_{metric}_first_score": winner.first}
+    for name, value in values.items():
+        result[f"{result_names.PARAMETER}{name}"] = str(value)
+    journal.write("tags", tags=result)
+    scores = {
+        result_names.best(metric): winner.score,
+        result_names.first_score(metric): winner.first,
+    }
     if winner.scores:
-        scores[f"best_{metric}_flattered_by"] = confirmed.flattery(study, winner)
+        scores[result_names.optimism(metric)] = confirmation_table.optimism(study, winner)
     if winner.deviation is not None:
-        scores[f"best_{metric}_standard_deviation"] = winner.deviation
-    journal.write("metrics", step=len(study.finished()), metrics=scores)
-    (study.folder / "best_params.json").write_text(json.dumps(params, indent=2) + "\n")
-    journal.write("artifact", path="best_params.json")
-    _model(study, journal, workers, winner, params)
+        scores[result_names.deviation(metric)] = winner.deviation
+    journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
+    (study.folder / PARAMETERS_FILE).write_text(json.dumps(values, indent=2) + "\n")
+    journal.write("artifact", path=PARAMETERS_FILE)
 
 
-def configuration(study: Study, candidate: Candidate) -> dict[str, object]:
-    """The hyperparameters as the space saw them, by KerasTuner's names."""
-    events, _ = read(study.trial_folder(candidate.trial.number))
-    return values_of(events)
+def _has_no_model(candidate: Candidate) -> bool:
+    """Return whether the run that a candidate's model would be of ended without one."""
+    end = Journal(candidate.model.parent).end
+    return end is not None and "model" in end and end["model"] is None
 
 
-def description(study: Study, ranked: list[Candidate]) -> str:
-    """The study in Markdown: counts, the five best trials, how they were confirmed."""
-    metric = study.objective.metric
-    counts = ", ".join(
-        f"{len(study.trials(state))} {STATE_WORDS[state]}"
-        for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    )
-    lines = [
-        f"**{study.name}**: {counts} trials. "
-        f"The best model is the artifact `{MODEL_FILE}`; `make promote "
-        f"EXPERIMENT={study.plan.name}` registers it.",
-    ]
-    if rows := confirmed.rows(study, ranked):
-        lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
-        lines += _markdown(confirmed.COLUMNS, rows)
-    lines += ["", confirmed.in_words(study, ranked)]
-    best = [
-        (str(candidate.trial.number), number(candidate.first), _configured(study, candidate))
-        for candidate in ranked[:5]
-    ]
-    lines += ["", "**The best configurations**", ""]
-    lines += _markdown(("trial", f"{metric}, first score", "configuration"), best)
-    return "\n".join(lines)
+def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candidate) -> None:
+    """Log the winner's model as a file, and in MLflow's format with signature and requirements.
 
-
-def _configured(study: Study, candidate: Candidate) -> str:
-    return in_words(configuration(study, candidate))
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    return [f"| {' | '.join(line)} |" for line in escaped]
-
-
-def _model(
-    study: Study, journal: Journal, workers: Workers, winner: Candidate, params: dict[str, object]
-) -> None:
-    """Log the winner's file, and as a model in MLflow's format with signature and requirements.
-
-    A model with layers that Keras alone cannot load, as a space's own, is logged as a file only.
+    A model that Keras alone cannot load, such as one with layers of the search space's own, is
+    logged as a file only.
     """
     target = study.folder / MODEL_FILE
+    if _has_no_model(winner):
+        target.unlink(missing_ok=True)  # of an earlier winner
+        journal.write("tags", tags={result_names.MODEL_PROBLEM: NO_MODEL})
+        return
     if not winner.model.exists():
         raise UserError(
-            f"the best trial's model, {_shown(winner.model)}, is gone; put it back, or begin anew "
-            "with another study"
+            f"the best trial's model, {_relative(winner.model)}, is gone; put it back, or search "
+            "again in a new study"
         )
     content = winner.model.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    models = [event for event in read(study.folder)[0] if event["event"] == "model"]
-    if models and models[-1]["tags"].get("sha256") == digest:
-        return  # logged before; its event is written last, so that a kill in between leaves none
-    partly = target.with_suffix(".part")
-    partly.write_bytes(content)
-    partly.replace(target)
+    if _logged_digest(study) == digest:
+        return
+    replace_file(target, lambda path: path.write_bytes(content))
     journal.write("artifact", path=MODEL_FILE)
     try:
-        workers.call(partial(tasks.export, target, study.folder / "model"))
+        workers.call(partial(tasks.export, target, study.folder / MODEL_FOLDER))
     except CallLost as error:
-        journal.write("tags", tags={"model.problem": str(error)[:500]})
+        journal.write("tags", tags={result_names.MODEL_PROBLEM: str(error)[:500]})
         return
     journal.write(
         "model",
-        path="model",
+        path=MODEL_FOLDER,
         name=MODEL_FILE.removesuffix(".keras"),
         tags={
-            "optuna.study": study.name,
-            "optuna.trial": str(winner.trial.number),
+            tags.STUDY: study.name,
+            tags.TRIAL: str(winner.trial.number),
             "sha256": digest,
         },
-        params=params,
+        params=configuration(study, winner),
     )
 
 
+def _logged_digest(study: Study) -> str | None:
+    """Return the digest of the model file that was logged last, if any.
+
+    The event `model` is written last, so that a kill before it logs the model again.
+    """
+    models = [event for event in read(study.folder)[0] if event["event"] == "model"]
+    if not models:
+        return None
+    digest: str | None = models[-1]["tags"].get("sha256")
+    return digest
+
+
 def _run_id(folder: Path) -> str | None:
-    """The id of a run in MLflow, if it was delivered."""
+    """Return the id in MLflow of the run in `folder`, if it was delivered."""
     note = folder / "delivered.json"
     run_id: str | None = json.loads(note.read_text())["run"] if note.exists() else None
     return run_id
 
 
-def _shown(path: Path) -> Path:
-    """The path as short as it can be typed here."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def summary(study: Study, deliverer: Deliverer) -> list[str]:
-    """What the user reads at the end: the winner, where to look, what to type."""
+    """Return the lines that end a search: the winner, where to look, what to type next."""
     ranked = candidates(study)
     winner, metric = ranked[0], study.objective.metric
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    params = configuration(study, winner)
-    width = max(map(len, params), default=0)
     lines = ["", *_confirmations(study, ranked)]
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
-    lines += [f"  {name:{width}}  {short(value)}" for name, value in params.items()]
-    lines.append(f"model  {_shown(study.folder / MODEL_FILE)}")
-    lines.append(f"report {_shown(study.folder / REPORT_FILE)}")
+    lines += _aligned(configuration(study, winner))
+    model = NO_MODEL if _has_no_model(winner) else _relative(study.folder / MODEL_FILE)
+    lines.append(f"model  {model}")
+    lines.append(f"report {_relative(study.folder / REPORT_FILE)}")
     if deliverer.problem:
         lines.append(
             f"MLflow could not take everything ({deliverer.problem}); the runs are kept in "
-            f"{_shown(study.folder)}, `mnist-cnn sync` delivers them"
+            f"{_relative(study.folder)}, `mnist-cnn sync` delivers them"
         )
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
+    if not study.plan.unserved:
+        lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
-    """The table of the confirmations in the terminal; nothing if there were to be none."""
-    words = textwrap.wrap(confirmed.in_words(study, ranked), 90)
-    rows = confirmed.rows(study, ranked)
+    """Return the confirmations as a table for the terminal, and what it says in words."""
+    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), LINE_WIDTH)
+    rows = confirmation_table.rows(study, ranked)
     if not rows:
-        return words
-    widths = [max(map(len, column)) for column in zip(confirmed.COLUMNS, *rows, strict=True)]
-    table = ["  ".join(map(str.rjust, row, widths)) for row in (confirmed.COLUMNS, *rows)]
-    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *words, ""]
+        return sentences
+    cells = [confirmation_table.COLUMNS, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    table = ["  ".join(map(str.rjust, row, widths)) for row in cells]
+    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
+
+
+def _aligned(values: dict[str, Any]) -> list[str]:
+    width = max(map(len, values), default=0)
+    return [f"  {name:{width}}  {short(value)}" for name, value in values.items()]
+
+
+def _relative(path: Path) -> Path:
+    """Return the path relative to the current folder if it lies in there: it is shorter to type."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def nothing_completed(study: Study) -> str:
-    """The message for a study without a single complete trial."""
-    failed = study.trials(TrialState.FAIL)
-    finished = study.finished()
+    """Return the message for a study without a complete trial."""
+    failed, finished = study.trials.all(TrialState.FAIL), study.trials.finished()
     looks = sum(LOOKED_AT in trial.user_attrs for trial in finished)
     if looks and len(finished) >= study.wanted_trials(None):
         return (
-            f"{study.name}: configurations looked at: {looks}, tried in full: none; "
-            f"`make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` more than "
-            f"{len(finished)} goes on"
+            f"{study.name}: configurations screened: {looks}, trained in full: none; to continue, "
+            f"type `make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` and more "
+            f"than {len(finished)}"
         )
     if not failed:
         return (
-            f"{study.name}: no trial came to its end in time; the same command goes on with those "
-            "begun, give it more with TIMEOUT="
+            f"{study.name}: no trial finished in time; type the same command again to continue, "
+            "with TIMEOUT= for more time"
         )
     reason = failed[0].user_attrs.get("reason", "unknown")
-    first = f"trial {failed[0].number}: {reason}"
+    message = (
+        f"{study.name}: no trial completed, {len(failed)} failed; trial {failed[0].number}: "
+        f"{reason}"
+    )
     page = study.folder / REPORT_FILE
-    more = f"; all reasons: {_shown(page)}" if page.exists() else ""
-    return f"{study.name}: no trial completed, {len(failed)} failed; {first}{more}"
+    return f"{message}; all reasons: {_relative(page)}" if page.exists() else message

@@ -1,4 +1,4 @@
-"""The time line of a study's workers: when each run was trained, and how it ended."""
+"""The timeline of a study's workers: when each run was trained, and how it ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,148 +11,180 @@ from matplotlib.patches import Patch
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BLUE, GREEN, GREY, ORANGE
-from mnist_cnn.report.history import RunHistory, Stretch
+from mnist_cnn.report.history import Interval, RunHistory
 
-# What a bar of the time line says: colour and hatching.
-LOOKS = {
+# How an interval ended, and the colour and the hatch of its bar.
+ENDINGS = {
     "complete": (BLUE, ""),
     "pruned": (ORANGE, "//"),
     "failed": (GREY, "xx"),
     "confirmation": (GREEN, ".."),
     "interrupted": ("#CCCCCC", "--"),
 }
-SHORT_PAUSE = 0.03  # of the study's working time: what is longer is cut out and marked
+LONG_PAUSE = 0.03  # share of the study's working time; a longer pause is cut out and marked
+MANY_BARS = 300  # from here on, bars have no hatch
+MAX_ROW_LABELS = 16
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A stretch of a run on the time line; row: from 0."""
+    """An interval of a run on the timeline.
+
+    Attributes:
+        run: The run.
+        interval: One of its intervals.
+        ending: A key of `ENDINGS`.
+        row: From 0.
+    """
 
     run: RunHistory
-    stretch: Stretch
-    look: str
+    interval: Interval
+    ending: str
     row: int
 
 
-def timeline(histories: Sequence[RunHistory]) -> Figure:
-    """When each run was trained, a row for each worker.
+@dataclass(frozen=True)
+class TimeAxis:
+    """The x axis: working time, without the pauses of the whole search.
 
-    Where a journal does not name its worker, a row is runs that were trained one after another.
-    Pauses of the whole search are cut out.
+    Attributes:
+        begin: When the first run began, in seconds since 1970.
+        pauses: What is cut out.
+        unit: The name of the unit.
+        unit_seconds: The number of seconds in it.
+        length: How long the study was worked on, in that unit.
+    """
+
+    begin: float
+    pauses: Sequence[Interval]
+    unit: str
+    unit_seconds: float
+    length: float
+
+    def position(self, time: float) -> float:
+        """Return where a time, in seconds since 1970, lies on the axis."""
+        return _working_time(self.begin, time, self.pauses) / self.unit_seconds
+
+
+def timeline(histories: Sequence[RunHistory]) -> Figure:
+    """Plot when each run was trained, in one row for each worker.
+
+    If a journal does not name its worker, runs that do not overlap share a row. Pauses of the whole
+    search are cut out.
     """
     known = _workers_are_known(histories)
     bars = _bars(histories, known)
     rows = max((bar.row for bar in bars), default=0) + 1
-    figure, axes = style.new_figure("Time line of the workers", min(7, 1.9 + 0.42 * rows))
-    stretches = [bar.stretch for bar in bars]
-    cuts = _pauses(stretches)
-    begin = min((stretch.start for stretch in stretches), default=0.0)
-    last = max((_cut(stretch.end, cuts) for stretch in stretches), default=0.0) - begin
-    unit, seconds = _unit(last)
-    for look, (color, hatch) in LOOKS.items():
-        some = [bar for bar in bars if bar.look == look]
-        boxes = [_box(bar, begin, seconds, cuts) for bar in some]
-        crowded = len(bars) > 300
-        axes.add_collection(
-            PolyCollection(
-                boxes,
-                facecolors=color,
-                edgecolors="white",
-                linewidths=0.1 if crowded else 0.8,
-                hatch="" if crowded else hatch,
-            )
-        )
-        for bar, box in zip(some, boxes, strict=True):
-            _name(axes, bar, box, last / seconds)
-    _mark_pauses(axes, cuts, begin, seconds)
-    if cuts:
-        axes.set_title(axes.get_title(), pad=18)  # above the words at the pauses
-    axes.set_xlim(0, last / seconds * 1.005 or 1)
+    figure, axes = style.new_figure("Timeline of the workers", min(7, 1.9 + 0.42 * rows))
+    time_axis = _time_axis([bar.interval for bar in bars])
+    _draw_bars(axes, bars, time_axis)
+    _mark_pauses(axes, time_axis)
+    if time_axis.pauses:
+        axes.set_title(axes.get_title(), pad=18)  # above the labels of the pauses
+    axes.set_xlim(0, time_axis.length * 1.005 if time_axis.length else 1)
     axes.set_ylim(rows - 0.4, -0.6)
-    named = range(0, rows, -(-rows // 16))
-    axes.set_yticks(named, [str(row + 1) for row in named])
-    axes.set_xlabel(f"working time since the first trial began ({unit})")
-    axes.set_ylabel("worker" if known else "side by side")
+    labelled = range(0, rows, -(-rows // MAX_ROW_LABELS))
+    axes.set_yticks(labelled, [str(row + 1) for row in labelled])
+    axes.set_xlabel(f"working time since the first trial began ({time_axis.unit})")
+    axes.set_ylabel("worker" if known else "in parallel")
     axes.grid(axis="x", alpha=0.3)
     axes.set_axisbelow(True)
-    _legend_of_looks(figure, bars)
+    _add_legend(figure, bars)
     return figure
 
 
 def _bars(histories: Sequence[RunHistory], known: bool) -> list[Bar]:
-    """The bars in rows: that of the stretch's worker if it is known, else the first one free."""
-    parts = [(stretch, run) for run in histories for stretch in run.stretches]
+    """Return the bars; each is in the row of its worker if that is known, else in a free one."""
+    parts = [(interval, run) for run in histories for interval in run.intervals]
     parts.sort(key=lambda part: part[0].start)
-    ends: list[float] = []
+    ends: list[float] = []  # of the last bar in each row
     bars = []
-    for stretch, run in parts:
+    for interval, run in parts:
         if known:
-            row = int(stretch.worker or 1) - 1
+            row = int(interval.worker or 1) - 1
         else:
-            row = next((n for n, end in enumerate(ends) if end <= stretch.start), len(ends))
-            ends[row : row + 1] = [stretch.end]
-        bars.append(Bar(run, stretch, _look(run, stretch), row))
+            row = next((n for n, end in enumerate(ends) if end <= interval.start), len(ends))
+            ends[row : row + 1] = [interval.end]
+        bars.append(Bar(run, interval, _ending(run, interval), row))
     return bars
 
 
 def _workers_are_known(histories: Sequence[RunHistory]) -> bool:
-    """Whether the journals name them; a run that was failed unbuilt, within a moment, has none."""
-    stretches = [stretch for run in histories for stretch in run.stretches]
-    return all(stretch.worker for stretch in stretches if stretch.end - stretch.start > 1)
+    """Return whether the journals name the workers.
+
+    A run that failed before it was built has no worker, but it takes less than a second.
+    """
+    intervals = [interval for run in histories for interval in run.intervals]
+    return all(interval.worker for interval in intervals if interval.end - interval.start > 1)
 
 
-def _look(run: RunHistory, stretch: Stretch) -> str:
-    if stretch is not run.stretches[-1] or not run.state:
+def _ending(run: RunHistory, interval: Interval) -> str:
+    if interval is not run.intervals[-1] or not run.state:
         return "interrupted"
     if run.state == "FAIL":
         return "failed"
     return "confirmation" if run.kind == "confirmation" else run.state.lower()
 
 
-def _pauses(stretches: Sequence[Stretch]) -> list[Stretch]:
-    """When nothing was trained for long, as overnight between two searches of the study."""
+def _time_axis(intervals: Sequence[Interval]) -> TimeAxis:
+    begin = min((interval.start for interval in intervals), default=0.0)
+    end = max((interval.end for interval in intervals), default=0.0)
+    pauses = _pauses(intervals)
+    seconds = _working_time(begin, end, pauses)
+    unit, unit_seconds = _unit(seconds)
+    return TimeAxis(begin, pauses, unit, unit_seconds, seconds / unit_seconds)
+
+
+def _pauses(intervals: Sequence[Interval]) -> list[Interval]:
+    """Return the long pauses, such as a night between two searches of the study."""
     gaps, busy, end = [], 0.0, -np.inf
-    for stretch in sorted(stretches):
-        if end < stretch.start and np.isfinite(end):
-            gaps.append(Stretch(end, stretch.start))
-        busy += max(0.0, stretch.end - max(end, stretch.start))
-        end = max(end, stretch.end)
-    return [gap for gap in gaps if gap.end - gap.start > SHORT_PAUSE * busy]
+    for interval in sorted(intervals):
+        if end < interval.start and np.isfinite(end):
+            gaps.append(Interval(end, interval.start))
+        busy += max(0.0, interval.end - max(end, interval.start))
+        end = max(end, interval.end)
+    return [gap for gap in gaps if gap.end - gap.start > LONG_PAUSE * busy]
 
 
-def _cut(moment: float, cuts: Sequence[Stretch]) -> float:
-    """The moment when the pauses before it had not been."""
-    return moment - sum(cut.end - cut.start for cut in cuts if cut.end <= moment)
-
-
-def _mark_pauses(axes: Axes, cuts: Sequence[Stretch], begin: float, seconds: float) -> None:
-    for cut in cuts:
-        x = (_cut(cut.end, cuts) - begin) / seconds
-        unit, scale = _unit(cut.end - cut.start)
-        axes.axvline(x, color="black", linestyle=":", linewidth=1.2)
-        text = f"pause, {(cut.end - cut.start) / scale:.0f} {unit}"
-        axes.text(
-            x, 1.0, text, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8
-        )
+def _working_time(begin: float, time: float, pauses: Sequence[Interval]) -> float:
+    """Return the seconds from `begin` to `time` without the pauses in between."""
+    return time - begin - sum(pause.end - pause.start for pause in pauses if pause.end <= time)
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """A unit for a span of so many seconds, and how many seconds it has."""
+    """Return the unit in which to show a time span, and the number of seconds in it."""
     for name, size in (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0)):
         if seconds >= 3 * size:
             return name, size
     return "seconds", 1.0
 
 
-def _box(
-    bar: Bar, begin: float, seconds: float, cuts: Sequence[Stretch]
-) -> list[tuple[float, float]]:
-    left, right = ((_cut(moment, cuts) - begin) / seconds for moment in bar.stretch[:2])
+def _draw_bars(axes: Axes, bars: Sequence[Bar], time_axis: TimeAxis) -> None:
+    many = len(bars) > MANY_BARS
+    for ending, (color, hatch) in ENDINGS.items():
+        found = [bar for bar in bars if bar.ending == ending]
+        boxes = [_box(bar, time_axis) for bar in found]
+        axes.add_collection(
+            PolyCollection(
+                boxes,
+                facecolors=color,
+                edgecolors="white",
+                linewidths=0.1 if many else 0.8,
+                hatch="" if many else hatch,
+            )
+        )
+        for bar, box in zip(found, boxes, strict=True):
+            _label_bar(axes, bar, box, time_axis.length)
+
+
+def _box(bar: Bar, time_axis: TimeAxis) -> list[tuple[float, float]]:
+    left = time_axis.position(bar.interval.start)
+    right = time_axis.position(bar.interval.end)
     low, high = bar.row - 0.38, bar.row + 0.38
     return [(left, low), (left, high), (right, high), (right, low)]
 
 
-def _name(axes: Axes, bar: Bar, box: list[tuple[float, float]], width: float) -> None:
+def _label_bar(axes: Axes, bar: Bar, box: list[tuple[float, float]], width: float) -> None:
     """Write the trial's number into a bar that has room for it."""
     left, right = box[0][0], box[2][0]
     if right - left > 0.03 * width:
@@ -167,14 +199,22 @@ def _name(axes: Axes, bar: Bar, box: list[tuple[float, float]], width: float) ->
         )
 
 
-def _legend_of_looks(figure: Figure, bars: Sequence[Bar]) -> None:
-    counts = {look: sum(bar.look == look for bar in bars) for look in LOOKS}
-    figure.legend(
-        handles=[
-            Patch(facecolor=color, hatch=hatch, edgecolor="white", label=f"{look} ({counts[look]})")
-            for look, (color, hatch) in LOOKS.items()
-            if counts[look]
-        ],
-        loc="outside lower center",
-        ncols=len(LOOKS),
-    )
+def _mark_pauses(axes: Axes, time_axis: TimeAxis) -> None:
+    for pause in time_axis.pauses:
+        x = time_axis.position(pause.end)
+        unit, unit_seconds = _unit(pause.end - pause.start)
+        axes.axvline(x, color="black", linestyle=":", linewidth=1.2)
+        text = f"pause, {(pause.end - pause.start) / unit_seconds:.0f} {unit}"
+        axes.text(
+            x, 1.0, text, transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8
+        )
+
+
+def _add_legend(figure: Figure, bars: Sequence[Bar]) -> None:
+    counts = {ending: sum(bar.ending == ending for bar in bars) for ending in ENDINGS}
+    handles = [
+        Patch(facecolor=color, hatch=hatch, edgecolor="white", label=f"{ending} ({counts[ending]})")
+        for ending, (color, hatch) in ENDINGS.items()
+        if counts[ending]
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(ENDINGS))

@@ -21,12 +21,13 @@ from mlflow.exceptions import MlflowException
 
 from mnist_cnn import datasets
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation import saved_model
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.registry import models, store
 from mnist_cnn.serving.inference import Predictor
 from mnist_cnn.serving.schemas import ModelInfo
 from mnist_cnn.tracking.client import tracking_uri
+from mnist_cnn.training import saved_model
+from mnist_cnn.urls import sqlite_file
 
 POLL_SECONDS = 1.0
 # Before a version that failed to load is tried again: its files may still be on their way.
@@ -83,7 +84,7 @@ class Watcher(threading.Thread):
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 
     def _look(self) -> None:
-        database = store.sqlite_file(tracking_uri(MLRUNS))
+        database = sqlite_file(tracking_uri(MLRUNS))
         if database and not database.exists():  # MLflow would create an empty one
             self._client = None
             self._without_champion(f"there is no registry at {database}")

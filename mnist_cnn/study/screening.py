@@ -32,12 +32,12 @@ def ends(screen: Screen | None, trial: optuna.Trial, epoch: int) -> bool:
     return screen is not None and epoch >= screen.epochs and IN_FULL not in trial.user_attrs
 
 
-def enqueue_in_full(study: optuna.Study, values: Mapping[str, Any], of: int | str) -> None:
+def enqueue_unscreened(study: optuna.Study, values: Mapping[str, Any], of: int | str) -> None:
     """Queue a configuration that is not to be screened."""
     study.enqueue_trial(dict(values), user_attrs={IN_FULL: of})
 
 
-def begins_with(trial: optuna.Trial | FrozenTrial) -> int:
+def checkpoint_source(trial: optuna.Trial | FrozenTrial) -> int:
     """The number of the trial whose training this one goes on with: its look's, or its own."""
     of = trial.user_attrs.get(IN_FULL)
     return of if isinstance(of, int) else trial.number
@@ -55,7 +55,7 @@ def enqueue_next(study: optuna.Study, screen: Screen) -> None:
     looks = _best_looks(study, trials, screen)
     for number in looks[: len(looks) // screen.one_of]:
         if number not in gone_on:
-            enqueue_in_full(study, trials[number].user_attrs[LOOKED_AT], number)
+            enqueue_unscreened(study, trials[number].user_attrs[LOOKED_AT], number)
             return
 
 

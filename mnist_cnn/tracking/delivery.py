@@ -9,7 +9,7 @@ doubles nothing.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
-from mnist_cnn.tracking import journal
-from mnist_cnn.tracking.client import PARENT, user, valid_name
+from mnist_cnn.files import replace_file
+from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking.client import user, valid_name
 from mnist_cnn.tracking.journal import Event
+from mnist_cnn.urls import hide_passwords
 
 DELIVERED_FILE = "delivered.json"
 
@@ -45,30 +47,51 @@ class Delivery:
         self.client = client
         self.experiment_id = experiment_id
         self.study_folder = study_folder
-        self._ended: set[Path] = set()
+        self._store = hide_passwords(client.tracking_uri)  # as the notes name it, for all to read
+        self._open: set[Path] | None = None  # those that have not ended; None before the first look
+        self.news: list[str] = []
+        self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
+            "params": self._params,
+            "metrics": self._metrics,
+            "tags": self._tags,
+            "dataset": self._dataset,
+            "artifact": self._artifact,
+            "model": self._model,
+            "pause": self._pause,
+            "end": self._end,
+        }
 
     def deliver(self) -> None:
         """Deliver what the journals hold and MLflow does not. The study's own goes first.
 
-        Raises MlflowException when MLflow does not answer, and at the end if it refused a run.
+        The first time it looks at every run, later only at those that have not ended.
+
+        Raises:
+            MlflowException: MLflow does not answer, or, at the end, it refused a run.
         """
         parent = self._deliver_folder(self.study_folder, None)
         if parent is None:
             return
+        if self._open is None:
+            self._open = {f for f in self._run_folders() if not self._note(f)["ended"]}
         problem = None
-        for folder in self._run_folders():
-            if folder not in self._ended:
-                try:
-                    self._deliver_folder(folder, parent)
-                except MlflowException as error:
-                    if error.error_code not in ABOUT_ONE_RUN:
-                        raise
-                    problem = problem or error
+        for folder in sorted(self._open):
+            try:
+                self._deliver_folder(folder, parent)
+            except MlflowException as error:
+                if error.error_code not in ABOUT_ONE_RUN:
+                    raise
+                problem = problem or error
         if problem:
             raise problem
 
+    def follow(self, folder: Path) -> None:
+        """Deliver a run that begins, or goes on, from now on."""
+        if self._open is not None:
+            self._open.add(folder)
+
     def reconcile(self) -> list[str]:
-        """Mend what was done to MLflow's runs or to the journals by others; a line for each.
+        """Mend what others did to MLflow's runs or to the journals; returns a line for each.
 
         What MLflow has lost is delivered again, and runs that nobody will ever end are ended.
         """
@@ -82,15 +105,15 @@ class Delivery:
                 lines.append(f"MLflow had lost the run of {folder.name}; it is delivered again")
         ours = self._note(self.study_folder)["run"]
         for run in runs:
-            folder = self.study_folder.parent / run.data.tags["journal"]
+            folder = self.study_folder.parent / run.data.tags[tags.JOURNAL]
             lost = run.info.status == "RUNNING" and not (folder / journal.FILE_NAME).exists()
-            if lost and run.data.tags.get(PARENT) == ours:
+            if lost and run.data.tags.get(tags.PARENT) == ours:
                 self.client.set_terminated(run.info.run_id, "KILLED")
                 lines.append(f"{folder.name} has no files any more; its run in MLflow is ended")
         return lines
 
     def _runs_in_mlflow(self) -> list[Run]:
-        """This study's runs, deleted ones too."""
+        """Return this study's runs, deleted ones too."""
         found, token = [], None
         while True:
             page = self.client.search_runs(
@@ -103,64 +126,96 @@ class Delivery:
             if not (token := page.token):
                 break
         own = self.study_folder.name
-        return [run for run in found if run.data.tags["journal"].split("/")[0] == own]
+        return [run for run in found if run.data.tags[tags.JOURNAL].split("/")[0] == own]
 
     def _run_folders(self) -> list[Path]:
         entries = [entry for entry in os.scandir(self.study_folder) if entry.is_dir()]
         return sorted(Path(entry) for entry in entries)
 
     def _note(self, folder: Path) -> dict[str, Any]:
-        """How far the journal in `folder` was delivered to this store."""
+        """Return how far the journal in `folder` was delivered to this store."""
         try:
             note: dict[str, Any] = json.loads((folder / DELIVERED_FILE).read_text())
-            if note["store"] == self.client.tracking_uri:
+            if hide_passwords(note["store"]) == self._store:
                 return note
         except (FileNotFoundError, ValueError, KeyError):  # none yet, or torn by a power cut
             pass
-        return {"store": self.client.tracking_uri, "run": None, "offset": 0, "ended": False}
+        return {"store": self._store, "run": None, "offset": 0, "ended": False}
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
-        """Deliver what is new in one journal. The run's id, or None while the journal is empty."""
+        """Deliver what is new in one journal; returns the run's id, None before its start."""
         state = self._note(folder)
         events, offset = journal.read(folder, state["offset"])
+        if any(event["event"] == "anew" for event in events):
+            # MLflow keeps each metric that it was given, so the training has another run.
+            if state["run"]:
+                self._delete(state["run"])
+            state["run"] = None
+            events = journal.since_anew(journal.read(folder)[0])
         for kind, group in groupby(events, key=lambda event: event["event"]):
             if kind == "start":
                 state["run"] = self._start(folder, parent, list(group))
-            elif state["run"]:  # a run lost before it was built may end without a start
-                getattr(self, f"_{kind}")(state["run"], folder, list(group))
+            elif state["run"] and kind in self._handlers:
+                self._handle(kind, state["run"], folder, list(group))
         if events:
-            state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
-            partly = folder / f"{DELIVERED_FILE}.part"
-            partly.write_text(json.dumps(state))
-            partly.replace(folder / DELIVERED_FILE)
-        if state["ended"]:
-            self._ended.add(folder)
+            state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
+            content = json.dumps(state)
+            replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
+        if state["ended"] and self._open:
+            self._open.discard(folder)
         run_id: str | None = state["run"]
         return run_id
 
-    # One method for each kind of event; each can be repeated.
+    def _handle(self, kind: str, run_id: str, folder: Path, events: list[Event]) -> None:
+        """Call an event's handler, once more if somebody deleted the run in MLflow's pages."""
+        try:
+            self._handlers[kind](run_id, folder, events)
+        except MlflowException as error:
+            if error.error_code not in ABOUT_ONE_RUN or not self._restore(run_id, folder):
+                raise
+            self._handlers[kind](run_id, folder, events)
+
+    def _restore(self, run_id: str, folder: Path) -> bool:
+        """Bring back a run that was deleted; returns whether it was."""
+        if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
+            return False
+        self.client.restore_run(run_id)
+        self.news.append(f"somebody had deleted the run of {folder.name} in MLflow; it is restored")
+        return True
+
+    def _delete(self, run_id: str) -> None:
+        if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
+            self.client.delete_run(run_id)
+
+    # A handler for each kind of event. Each can be repeated.
 
     def _start(self, folder: Path, parent: str | None, events: list[Event]) -> str:
         key = str(folder.relative_to(self.study_folder.parent))
-        began = journal.read(folder)[0][0]["time"]
+        everything, _ = journal.read(folder)
+        began = max([e["time"] for e in everything if e["event"] == "anew"], default=None)
+        began = began or everything[0]["time"]
         found = self.client.search_runs(
             [self.experiment_id],
             # Others may deliver to the same server; their first study is called as ours is.
             f"tags.journal = '{key}' and attributes.start_time = {began}",
+            ViewType.ALL,
             max_results=1,
         )
         event = events[-1]
         if found:
             run_id = str(found[0].info.run_id)
+            self._restore(run_id, folder)
             self.client.update_run(run_id, status="RUNNING")
         else:
-            tags = {
-                "journal": key,
-                "mlflow.user": user(),
-                "mlflow.source.name": "mnist-cnn",
-                **({PARENT: parent} if parent else {}),
+            own_tags = {
+                tags.JOURNAL: key,
+                tags.USER: user(),
+                tags.SOURCE: "mnist-cnn",
+                **({tags.PARENT: parent} if parent else {}),
             }
-            run = self.client.create_run(self.experiment_id, began, tags, run_name=event["name"])
+            run = self.client.create_run(
+                self.experiment_id, began, own_tags, run_name=event["name"]
+            )
             run_id = str(run.info.run_id)
         self._tags(run_id, folder, events)
         self._params(run_id, folder, events)
@@ -189,9 +244,9 @@ class Delivery:
             self.client.log_batch(run_id, metrics=some)
 
     def _tags(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        tags = {name: text for event in events for name, text in event.get("tags", {}).items()}
+        found = {name: text for event in events for name, text in event.get("tags", {}).items()}
         for some in _chunks(
-            [RunTag(valid_name(name), text) for name, text in tags.items()],
+            [RunTag(valid_name(name), text) for name, text in found.items()],
             MAX_PARAMS_TAGS_PER_BATCH,
         ):
             self.client.log_batch(run_id, tags=some)

@@ -33,5 +33,7 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
         signature=signature,
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
+    # MLflow has saved the model anew. It is to be the very file that was tested, by its digest too.
+    shutil.copyfile(model_file, partly / "data" / "model.keras")
     shutil.rmtree(folder, ignore_errors=True)
     partly.replace(folder)

@@ -1,117 +1,85 @@
 """One run: a configuration is built, trained, scored and saved, and its journal says how it went.
 
-A trial and a confirmation are both a run. It happens in a worker process.
+A trial, a confirmation and a replay are each a run. It happens in a worker process.
 """
 
-import functools
 import gc
-import hashlib
-import inspect
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from platform import python_version
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import keras_tuner
-import numpy as np
 import tensorflow as tf
 
-from mnist_cnn import space as space_source
+from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
-from mnist_cnn.datasets import Dataset, Images, split
-from mnist_cnn.experiment import (
-    Experiment,
-    comparable,
-    fingerprint,
-    load_experiment,
-)
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
+from mnist_cnn.experiment import Experiment
+from mnist_cnn.files import replace_file
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training import architecture
-from mnist_cnn.training.fit import (
-    Checkpoint,
-    EpochMetrics,
-    TrainingFailed,
-    build_metrics,
-    evaluation_batches,
-    has_own_fit,
-    jit_compile,
-    precision,
-    train,
-)
+from mnist_cnn.training.backend import precision
+from mnist_cnn.training.build import build, has_own_fit
+from mnist_cnn.training.callbacks import OnEpoch, Stop
+from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint, EpochMetrics
+from mnist_cnn.training.data import Data
+from mnist_cnn.training.failure import TrainingFailed
+from mnist_cnn.training.fit import train
+from mnist_cnn.training.recipe import recipe
+from mnist_cnn.training.saving import save_scored, weights_digest
 from mnist_cnn.workers import machine
 
-# Tags of a run: all that it can be repeated from, and what must come out then.
-RECIPE_TAG = "recipe"
-WEIGHTS_TAG = "weights.sha256"
-VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")
-
-# What a run's summary has beside the saved model's metrics; an objective may be one of them.
+# What a run's summary has beside the saved model's metrics. An objective may be one of them.
 COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
 
 
 @dataclass(frozen=True)
-class Data:
-    """An experiment's data set with its training images divided; the test images are not here."""
+class Trained:
+    """What a training came to.
 
-    dataset: Dataset
-    train: Images
-    validation: Images
-
-
-@functools.cache  # one reading for all runs of a worker
-def load_data(experiment_name: str) -> Data:
-    """The images that a search of the experiment trains and validates on."""
-    experiment = load_experiment(experiment_name)
-    dataset = experiment.dataset()
-    return Data(dataset, *split(dataset.train(), experiment.validation_fraction, experiment.seed))
-
-
-def derived_seed(*parts: int) -> int:
-    """A seed in [0, 2**31) for the purpose that `parts` name, as (experiment's seed, trial)."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0]) >> 1
-
-
-def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """The compiled model that the experiment's space makes of `hp`.
-
-    Raises TrainingFailed if the space returns anything else, or a model for other images.
+    Attributes:
+        summary: `best_epoch`, `train_seconds` (of all epochs, those before an interruption and of
+            a look included), `parameters` and `multiply_accumulates` where they can be told; and,
+            of a training that was not stopped, its scores as `best_<name>`: the saved model's
+            metrics on the validation images, or what a `fit` of the space's own says.
+        stop: Why it ended early; None if it did not.
     """
-    space = experiment.space
-    if isinstance(space, keras_tuner.HyperModel):
-        model = space.build(hp)
-    else:
-        offered = {"input_shape": dataset.shape, "classes": dataset.classes}
-        chosen = space.keywords if isinstance(space, functools.partial) else {}
-        wanted = inspect.signature(space).parameters.keys() - chosen.keys()
-        model = space(hp, **{name: offered[name] for name in offered.keys() & wanted})
-    if not isinstance(model, keras.Model):
-        raise TrainingFailed(
-            f"the search space returned {type(model).__name__}, not a compiled keras.Model"
-        )
-    if not model.compiled:
-        raise TrainingFailed("the search space returned a model that is not compiled")
-    if not model.built:  # as a Sequential that does not begin with an Input
-        model.build((None, *dataset.shape))
-    if (shape := model.input_shape[1:]) != dataset.shape:
-        raise TrainingFailed(
-            f"the model takes images of shape {shape}, the data set's are {dataset.shape}"
-        )
-    return model
+
+    summary: EpochMetrics
+    stop: Stop | None
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model that was fitted: its checkpoint, what `train` returned, its size and metrics."""
+
+    checkpoint: Checkpoint
+    stop: Stop | None
+    returned: EpochMetrics
+    size: dict[str, int]
+    metric_names: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One training, which becomes one run in MLflow.
 
-    title, tags: of the MLflow run.
-    epochs: to train for; seed: of weights, dropout and the order of the images.
+    Attributes:
+        experiment: What is searched.
+        data: Its images.
+        journal: Takes what happens; the run's files go to its folder.
+        title: The beginning of the MLflow run's name.
+        tags: Of the MLflow run.
+        epochs: How long to train.
+        seed: Of weights, dropout and the order of the images.
+        keep: Which epoch's weights are saved and scored.
+        sampled: Gives the parameters that Optuna has recorded for the trial so far.
     """
 
     experiment: Experiment
@@ -121,103 +89,171 @@ class Run:
     tags: dict[str, str]
     epochs: int
     seed: int
+    keep: Literal["best", "last"] = "best"
+    sampled: Callable[[], dict[str, Any]] = dict
 
-    def train(
-        self, hp: keras_tuner.HyperParameters, on_epoch: Callable[[int, EpochMetrics], bool]
-    ) -> EpochMetrics:
-        """Build what `hp` declares, train it, and save it unless `on_epoch` ended it.
+    def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
+        """Build what `hp` declares, train it, score it and save it.
 
-        The training goes on from the checkpoint in the journal's folder. The summary returned has
-        `best_epoch`, `train_seconds` (of all epochs, those before an interruption and of a look
-        included), `parameters`, `multiply_accumulates` and, of a saved model, its metrics on the
-        validation images as `best_val_<name>`.
+        The training goes on from the checkpoint in the journal's folder. A training that was
+        stopped for any reason but patience saves no model.
 
-        Raises TrainingFailed or UserError, and whatever the space raises.
+        Args:
+            hp: Answers what the space declares.
+            on_epoch: Called with each epoch, from 1, and its metrics once they are safe; called
+                again for restored epochs. The training ends if it answers with a `Stop`.
+
+        Raises:
+            TrainingFailed: The training cannot go on.
+            UserError: No training of the experiment can go on.
+            Exception: Whatever the space raises.
         """
-        experiment, folder = self.experiment, self.journal.folder
+        try:
+            fitted = self._build_and_fit(hp, on_epoch)
+        except BeganAgain:
+            (self.journal.folder / CHECKPOINT_FILE).unlink()
+            self.journal.anew("its own fit begins at the first epoch")
+            fitted = self._build_and_fit(hp, on_epoch)
+        return self._finish(hp, fitted)
+
+    def _build_and_fit(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> "_Fitted":
+        self._prepare_session()
+        model, size = self._build(hp)
+        declared = dict(hp.values)
+        checkpoint, stop, returned = self._fit(model, hp, on_epoch)
+        if later := {name: hp.values[name] for name in hp.values.keys() - declared.keys()}:
+            # A HyperModel's own `fit` has declared them.
+            self.journal.write("params", params=later)
+            self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
+        own_fit = has_own_fit(self.experiment.space)
+        names = [] if own_fit else list(model.get_metrics_result())
+        return _Fitted(checkpoint, stop, returned, size, names)
+
+    def _finish(self, hp: keras_tuner.HyperParameters, fitted: "_Fitted") -> Trained:
+        """Note what the training came to, and save its model unless it was stopped."""
+        checkpoint, stop = fitted.checkpoint, fitted.stop
+        summary = self._summarise(checkpoint, fitted.size)
+        if stop and stop.kind != "stale":
+            return Trained(summary, stop)
+        scores: EpochMetrics = {}
+        if checkpoint.kept_weights:
+            path = self.journal.folder / MODEL_FILE
+            weights, names = checkpoint.kept_weights, fitted.metric_names
+            scores = save_scored(self.experiment, self.data, hp, weights, path, names)
+        if has_own_fit(self.experiment.space):
+            # Only that `fit` knows how its model is scored.
+            objectives = {objective.metric for objective in self.experiment.objectives}
+            kept = checkpoint.kept_metrics.items()
+            scores = {n: v for n, v in kept if n.startswith("val_") or n in objectives}
+            scores |= fitted.returned
+        summary |= {f"best_{name}": value for name, value in scores.items()}
+        return Trained(summary, stop)
+
+    def _prepare_session(self) -> None:
+        """Make what Keras does from here on a function of the seed."""
         keras.backend.clear_session()
         # That has collected garbage. What is left stays, such as what TensorFlow keeps of every
         # training: to look through that again would take 0.27 s in a worker's fiftieth.
         gc.freeze()
         keras.utils.set_random_seed(self.seed)
-        if experiment.deterministic:
+        if self.experiment.deterministic:
             tf.config.experimental.enable_op_determinism()
-        keras.config.set_dtype_policy(precision(experiment))
-        model = build(experiment, self.data.dataset, hp)
-        size = {
-            "parameters": model.count_params(),
-            "multiply_accumulates": architecture.multiply_accumulates(model),
-        }
-        values = dict(hp.values)
-        self.start(values, architecture.in_words(model), size)
-        (folder / SPACE_FILE).write_text(space_source.text(experiment.space), encoding="utf-8")
-        self.journal.write("artifact", path=SPACE_FILE)
-        _refuse_what_does_not_fit(model, experiment.batch_size)
+        keras.config.set_dtype_policy(precision(self.experiment))
 
-        ended = False
+    def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
+        """Build the model and open the run; returns the model and its size."""
+        model = build(self.experiment, self.data.dataset, hp)
+        size = architecture.size_of(model)
+        self.start(dict(hp.values), architecture.in_words(model), size)
+        self._write_file(SOURCES_FILE, lambda path: path.write_text(self._sources(), "utf-8"))
+        _refuse_what_does_not_fit(model, self.experiment.batch_size)
+        return model, size
 
-        def on_each_epoch(epoch: int, metrics: EpochMetrics) -> bool:
-            nonlocal ended
-            self.journal.metrics(epoch, metrics)
-            ended = on_epoch(epoch, metrics)
-            return ended
+    def _fit(
+        self, model: keras.Model, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch
+    ) -> tuple[Checkpoint, Stop | None, EpochMetrics]:
+        """Train, with each answer of `on_epoch` in the journal before it is acted on."""
+        journal = self.journal
 
-        checkpoint = Checkpoint(
-            folder / CHECKPOINT_FILE, experiment.objectives[0], experiment.patience, on_each_epoch
-        )
-        train(
+        def on_each_epoch(epoch: int, metrics: EpochMetrics) -> Stop | None:
+            if epoch in journal.stops:  # a pruner that is asked again may answer otherwise
+                found = journal.stops[epoch]
+                return Stop(**found) if found else None
+            stop = on_epoch(epoch, metrics)
+            journal.metrics(epoch, metrics, asdict(stop) if stop else None)
+            return stop
+
+        objective = self.experiment.objectives[0]
+        path = journal.folder / CHECKPOINT_FILE
+        if journal.last_step and not path.exists():
+            journal.anew("its checkpoint is gone")
+        checkpoint = Checkpoint(path, objective, self.recipe(dict(hp.values)), self.keep)
+        stop, returned = train(
             model,
             hp,
-            self.data.train,
-            self.data.validation,
-            experiment=experiment,
+            self.data,
+            experiment=self.experiment,
             epochs=self.epochs,
             seed=self.seed,
             checkpoint=checkpoint,
+            on_epoch=on_each_epoch,
+            on_anew=journal.anew,
         )
-        if not checkpoint.best_weights:
-            raise TrainingFailed(f"{experiment.objectives[0].metric} was never a number")
-        if later := {name: hp.values[name] for name in hp.values.keys() - values.keys()}:
-            # A HyperModel's own `fit` has declared them.
-            self.journal.write("params", params=later)
-            self.journal.write("tags", tags={RECIPE_TAG: json.dumps(self.recipe(hp.values))})
-        summary = self._summarise(checkpoint, size)
-        if not ended:
-            summary |= self._save(checkpoint.best_weights, hp, folder / MODEL_FILE)
-        return summary
+        if not checkpoint.kept_weights and not returned:
+            raise TrainingFailed(f"{objective.metric} was never a number")
+        return checkpoint, stop, returned
 
     def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
         """Note the curves and the digest of the best weights; returns what the training came to."""
-        folder = self.journal.folder
-        style.save(curves(checkpoint.history, self.title), folder / "curves.png")
-        self.journal.write("artifact", path="curves.png")
-        self.journal.write("tags", tags={WEIGHTS_TAG: weights_digest(checkpoint.best_weights)})
+        if checkpoint.history:
+            figure = curves(checkpoint.history, self.title)
+            self._write_file("curves.png", lambda path: style.save(figure, path))
+        if checkpoint.kept_weights:
+            digest = weights_digest(checkpoint.kept_weights)
+            self.journal.write("tags", tags={tags.WEIGHTS: digest})
         return {
             "best_epoch": float(checkpoint.best_epoch),
             "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
             **{name: float(value) for name, value in size.items()},
         }
 
+    def _write_file(self, name: str, write: Callable[[Path], object]) -> None:
+        """Write a file of the run, on the disk before the journal names it."""
+        replace_file(self.journal.folder / name, write)
+        self.journal.write("artifact", path=name)
+
+    def _sources(self) -> str:
+        found = sources.sources_of(self.experiment.space, self.experiment.dataset)
+        return json.dumps({name: asdict(source) for name, source in found.items()}, indent=1)
+
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
         """Open the run in the journal, or open it again after an interruption.
 
-        values: the hyperparameters as the space saw them; words, size: what they built.
+        Args:
+            values: The hyperparameters as the space saw them.
+            words: What they built, for the run's name.
+            size: The same in numbers, such as `parameters`.
         """
+        batches = {
+            "batch_size": self.experiment.batch_size,
+            "epoch_images": self.experiment.epoch_images or len(self.data.train),
+        }
+        own: dict[str, Any] = {
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "precision": keras.config.dtype_policy().name,  # a space may set its own
+            "backend": keras.config.backend(),
+            **({} if has_own_fit(self.experiment.space) else batches),
+            **size,
+        }
         self.journal.write(
             "start",
             name=f"{self.title} · {words}",
-            tags={**self.tags, RECIPE_TAG: json.dumps(self.recipe(values))},
+            tags={**self.tags, tags.RECIPE: json.dumps(self.recipe(values))},
             values=values,
+            sampled=self.sampled(),
             worker=os.environ.get(machine.WORKER, ""),
-            params={
-                "epochs": self.epochs,
-                "seed": self.seed,
-                "precision": precision(self.experiment),
-                "backend": keras.config.backend(),
-                **({} if has_own_fit(self.experiment.space) else self._batches()),
-                **size,
-                **values,
-            },
+            params=own | {f"hp.{n}" if n in own else n: value for n, value in values.items()},
         )
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(
@@ -228,74 +264,21 @@ class Run:
                 context=context,
             )
 
-    def _batches(self) -> dict[str, int]:
-        return {
-            "batch_size": self.experiment.batch_size,
-            "epoch_images": self.experiment.epoch_images or len(self.data.train),
-        }
-
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
-        """All that the outcome of this training depends on, so that it can be repeated."""
-        experiment = self.experiment
-        return {
-            "values": values,
-            "seed": self.seed,
-            "epochs": self.epochs,
-            "fingerprint": fingerprint(experiment),
-            "data": self.data.dataset.digest,
-            "space": hashlib.sha256(space_source.text(experiment.space).encode()).hexdigest(),
-            "space_module": space_source.module(experiment.space),
-            "experiment": comparable(experiment),
-            "precision": precision(experiment),
-            "backend": keras.config.backend(),
-            "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
-            "machine": machine.processor(),
-            "versions": {
-                **{name: version(name) for name in sorted({*VERSIONS, keras.config.backend()})},
-                "python": python_version(),
-            },
-        }
-
-    def _save(
-        self, weights: list[Any], hp: keras_tuner.HyperParameters, path: Path
-    ) -> EpochMetrics:
-        """Save the model so that plain Keras loads it and computes in float32 on any machine.
-
-        The file is compiled for evaluation only, with plain cross-entropy and accuracy, whatever
-        the loss of the training was. Returns the saved model's metrics on the validation images.
-        """
-        keras.config.set_dtype_policy("float32")
-        # A plain copy of `hp` has the same values and asks no trial.
-        model = build(self.experiment, self.data.dataset, hp.copy())
-        model.set_weights(weights)
-        model.jit_compile = jit_compile(self.experiment)
-        build_metrics(model, self.data.validation)
-        images = evaluation_batches(self.data.validation)
-        scores = model.evaluate(images, verbose=0, return_dict=True)
-        one_hot = self.data.validation.y.ndim == 2
-        model.compile(
-            loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            optimizer="sgd",  # has no state to save, and loading warns of none
-            jit_compile=False,
+        """Return all that the outcome of this training with `values` depends on."""
+        return recipe(
+            self.experiment,
+            self.data.dataset,
+            values=values,
+            seed=self.seed,
+            epochs=self.epochs,
+            keep=self.keep,
         )
-        partly = path.with_suffix(".part.keras")
-        model.save(partly)
-        partly.replace(path)
-        return {f"best_val_{name}": float(value) for name, value in scores.items()}
-
-
-def weights_digest(weights: list[Any]) -> str:
-    """SHA-256 over the bytes of all weights in order, in hexadecimal."""
-    digest = hashlib.sha256()
-    for weight in weights:
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:
     needed, free = architecture.training_bytes(model, batch_size), machine.available_memory()
-    if needed > free:
+    if needed is not None and needed > free:
         raise TrainingFailed(
             f"its training needs {needed / 2**30:.1f} GiB of memory or more, "
             f"{free / 2**30:.1f} GiB are free"

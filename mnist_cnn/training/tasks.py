@@ -8,8 +8,9 @@ import gc
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.experiment import Plan
-from mnist_cnn.study.outcome import Replayed
+from mnist_cnn.plan import Plan
+from mnist_cnn.sources import Source
+from mnist_cnn.training.replayed import Replayed
 
 
 def prepare() -> None:
@@ -31,25 +32,16 @@ def plan(experiment_name: str) -> Plan:
 
 def computes_on_gpu() -> bool:
     """Whether Keras's backend finds a GPU in this process."""
-    from mnist_cnn.training.fit import on_gpu
+    from mnist_cnn.training.backend import on_gpu
 
     return on_gpu()
 
 
-def trial(experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path) -> None:
-    """Run one trial to its end."""
+def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> bool:
+    """Run a trial, or a confirmation, to its end; returns whether the sampler has no more."""
     from mnist_cnn.training.trial import run_trial
 
-    run_trial(experiment_name, study_name, storage, trial_id, folder)
-
-
-def confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train a trial's configuration once more on a fresh seed."""
-    from mnist_cnn.training.trial import run_confirmation
-
-    run_confirmation(experiment_name, study_name, storage, number, index, folder)
+    return run_trial(experiment_name, study_name, storage, number, folder)
 
 
 def export(model_file: Path, folder: Path) -> None:
@@ -59,10 +51,14 @@ def export(model_file: Path, folder: Path) -> None:
     write_mlflow_model(model_file, folder)
 
 
-def replay(
-    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
+def again(
+    experiment_name: str,
+    recipe: dict[str, Any],
+    epochs: int | None,
+    modules: dict[str, Source],
+    folder: Path,
 ) -> Replayed:
     """Train once more what a run's recipe says."""
-    from mnist_cnn.training.trial import run_replay
+    from mnist_cnn.training.repeat import run_again
 
-    return run_replay(experiment_name, recipe, source, folder)
+    return run_again(experiment_name, recipe, epochs, modules, folder)

@@ -1,143 +1,89 @@
-"""One trial, from Optuna's question to one of three visible endings: complete, pruned, failed."""
+"""One trial in a worker, from its parameters to an end in its journal: complete, pruned or failed.
 
-import json
+The search process tells Optuna. A confirmation is a trial too, of the study `<study>.confirm`.
+"""
+
+import functools
 import math
-import re
+import os
 import traceback
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
-from mnist_cnn import space as space_source
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.experiment import Experiment, find_project, fingerprint, load_experiment
+from mnist_cnn.experiment import Experiment
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import make_folder
+from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.mlruns import CHECKPOINT_FILE, trial_folder
+from mnist_cnn.keras_file import model_digest
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
+from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
+from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
-from mnist_cnn.study.outcome import Replayed, end, objective_value, tell
-from mnist_cnn.study.storage import open_storage
-from mnist_cnn.tracking import journal
+from mnist_cnn.study.outcome import objective_value, write_end
+from mnist_cnn.study.storage import open_storage, storage_failed
+from mnist_cnn.study.study import OF, SEED
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.training.fit import EpochMetrics, has_own_fit, precision
-from mnist_cnn.training.run import RECIPE_TAG, WEIGHTS_TAG, Run, derived_seed, load_data
+from mnist_cnn.training.build import has_own_fit
+from mnist_cnn.training.callbacks import OnEpoch, Stop
+from mnist_cnn.training.checkpoint import EpochMetrics
+from mnist_cnn.training.data import Data, load_data
+from mnist_cnn.training.failure import one_line
+from mnist_cnn.training.recipe import derived_seed
+from mnist_cnn.training.run import Run, Trained
+from mnist_cnn.training.sampling import after_trial, has_nothing_left, sampler_of
+from mnist_cnn.workers import machine
 
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
 
 
 def run_trial(
-    experiment_name: str, study_name: str, storage: str, trial_id: int, folder: Path
-) -> None:
-    """Run the trial that Optuna stores under `trial_id`, from where it is to its end.
+    experiment_name: str, study_name: str, storage: str, number: int, folder: Path
+) -> bool:
+    """Run a trial from where it is to its end, in a worker process.
 
-    Happens in a worker process. The trial's files go to `folder`.
+    Args:
+        experiment_name: The experiment's name.
+        study_name: The Optuna study's name.
+        storage: The URL of its storage.
+        number: The trial's number in the study.
+        folder: Takes the run's files. It is locked meanwhile.
 
-    Raises UserError if no trial of the experiment could succeed, as for an objective whose metric
-    does not exist. A failure of this trial alone is its result.
+    Returns:
+        Whether the sampler has nothing left to try.
+
+    Raises:
+        UserError: No trial of the experiment could succeed, or the storage failed. A failure of
+            this trial alone is its result.
     """
     experiment = load_experiment(experiment_name)
-    store = open_storage(storage)
-    number = store.get_trial(trial_id).number
-    study = optuna.load_study(
-        study_name=study_name,
-        storage=store,
-        # Seeded by the trial, so that it does not matter which worker takes it.
-        sampler=experiment.sampler(seed=derived_seed(experiment.seed, number, 1)),
-        pruner=experiment.pruner(),
-    )
-    _refuse_changed(experiment, study)
-    journal = Journal(folder)
-    if not journal.ended:
-        trial = optuna.trial.Trial(study, trial_id)
-        tags = {"kind": "trial", "optuna.trial": str(number), "optuna.state": "RUNNING"}
-        if screening.IN_FULL in trial.user_attrs:
-            tags["optuna.in_full"] = str(trial.user_attrs[screening.IN_FULL])
-        beginning = screening.begins_with(trial)
-        run = Run(
-            experiment=experiment,
-            data=load_data(experiment_name),
-            journal=journal,
-            title=f"trial {number:03d}",
-            tags=tags,
-            epochs=experiment.epochs,
-            seed=derived_seed(experiment.seed, beginning),
-        )
-        if beginning != number:
-            _take_over(trial_folder(folder.parent, beginning), run)
-        _train(run, trial)
-    tell(study, number, journal)
-
-
-def run_confirmation(
-    experiment_name: str, study_name: str, storage: str, number: int, index: int, folder: Path
-) -> None:
-    """Train the configuration of trial `number` on its fresh seed `index`, in a worker process."""
-    experiment = load_experiment(experiment_name)
-    study = optuna.load_study(study_name=study_name, storage=open_storage(storage))
-    _refuse_changed(experiment, study)
-    trial = study.get_trials(deepcopy=False)[number]
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title=f"confirmation {index + 1} of trial {number:03d}",
-        tags={"kind": "confirmation", "optuna.trial": str(number)},
-        epochs=experiment.confirm.epochs or experiment.epochs,
-        seed=derived_seed(experiment.seed, number, CONFIRMATION_SEEDS + index),
-    )
+    data = load_data(experiment_name)
+    make_folder(folder)
     try:
-        summary = run.train(TrialHyperParameters(trial), lambda epoch, metrics: False)
-    except UserError:
-        raise
-    except Exception as error:
-        if full := full_disk(error):
-            raise full from error
-        run.journal.write(
-            "end", status="FAILED", tags={"reason": one_line(error)}, step=0, metrics={}
-        )
-    else:
-        step = run.journal.last_step
-        run.journal.write("end", status="FINISHED", tags={}, step=step, metrics=summary)
+        study = _load_study(study_name, storage)
+        _refuse_changed(experiment, study)
+        study.sampler = sampler_of(experiment, number)
+        study.pruner = experiment.pruner()
+        with file_lock(folder / RUN_LOCK_FILE):
+            journal = Journal(folder)
+            if journal.ended:
+                return False
+            trial = adopt_trial(study, trial_id(open_storage(storage), study_name, number))
+            return _train(_run_of(experiment, data, journal, trial), trial)
+    except StorageInternalError as error:
+        raise storage_failed(error) from error
 
 
-def run_replay(
-    experiment_name: str, recipe: dict[str, Any], source: Path | None, folder: Path
-) -> Replayed:
-    """Train what `recipe` says from the beginning, in a worker process; files go to `folder`.
-
-    source: the text of the space's file as it was then; None leaves it as it is now.
-    """
-    find_project()
-    if source is not None:
-        space_source.bring_back(recipe["space_module"], source)
-    experiment = load_experiment(experiment_name)
-    if recipe["precision"] != precision(experiment):
-        experiment = replace(experiment, precision=recipe["precision"])  # of another machine
-    run = Run(
-        experiment=experiment,
-        data=load_data(experiment_name),
-        journal=Journal(folder),
-        title="replay",
-        tags={},
-        epochs=recipe["epochs"],
-        seed=recipe["seed"],
-    )
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
-    last = recipe["trained"]
-    run.train(hp, lambda epoch, metrics: epoch == last)
-    events, _ = journal.read(folder)
-    start = next(event for event in events if event["event"] == "start")
-    (weights,) = (e["tags"][WEIGHTS_TAG] for e in events if WEIGHTS_TAG in e.get("tags", {}))
-    return Replayed(
-        recipe=json.loads(start["tags"][RECIPE_TAG]),
-        history=[event["metrics"] for event in events if event["event"] == "metrics"],
-        weights=weights,
-    )
+@functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
+def _load_study(name: str, storage: str) -> optuna.Study:
+    return optuna.load_study(study_name=name, storage=open_storage(storage))
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
@@ -149,72 +95,130 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
         )
 
 
-def _take_over(look: Path, run: Run) -> None:
-    """Move the checkpoint of a look to the run's folder, if the run would come to the same.
+def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.Trial) -> Run:
+    """Return the run that a trial, or a confirmation of one, is."""
+    own_tags = {tags.STATE: "RUNNING"}
+    if OF in trial.user_attrs:
+        of, index = trial.user_attrs[OF], trial.user_attrs[SEED]
+        title = f"confirmation {index + 1} of trial {of:03d}"
+        own_tags |= {tags.KIND: "confirmation", tags.TRIAL: str(of)}
+        epochs = experiment.confirm.epochs or experiment.epochs
+        # The same for all candidates, so that they are compared on common seeds.
+        seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + index)
+    else:
+        title = f"trial {trial.number:03d}"
+        own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
+        if screening.IN_FULL in trial.user_attrs:
+            own_tags[tags.IN_FULL] = str(trial.user_attrs[screening.IN_FULL])
+        epochs = experiment.epochs
+        seed = derived_seed(experiment.seed, screening.checkpoint_source(trial))
+    return Run(
+        experiment=experiment,
+        data=data,
+        journal=journal,
+        title=title,
+        tags=own_tags,
+        epochs=epochs,
+        seed=seed,
+        keep="last" if OF in trial.user_attrs else "best",
+        sampled=lambda: trial.params,
+    )
 
-    A HyperModel's own `fit` may order the images otherwise than from the beginning.
-    """
-    events, _ = journal.read(look)
-    recipes = [json.loads(e["tags"][RECIPE_TAG]) for e in events if RECIPE_TAG in e.get("tags", {})]
-    same = json.loads(json.dumps(run.recipe({})))  # but for the values, which are its look's
-    if has_own_fit(run.experiment.space) or not recipes or recipes[-1] | {"values": {}} != same:
-        return
-    run.journal.folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        (look / CHECKPOINT_FILE).replace(run.journal.folder / CHECKPOINT_FILE)
 
-
-def _train(run: Run, trial: optuna.Trial) -> None:
-    objectives = run.experiment.objectives
-    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+def _train(run: Run, trial: optuna.Trial) -> bool:
+    """Train a trial and write its end; returns whether the sampler has nothing left to try."""
+    worker = os.environ.get(machine.WORKER, "")
+    # From here on a death of the worker is the trial's.
+    run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
+    if has_nothing_left(trial):
+        write_end(run.journal, "FAIL", reason="the sampler had nothing left to try")
+        return True
+    _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)
-    pruned = ""  # why
-    looked_at = False
-
-    def report(epoch: int, metrics: EpochMetrics) -> bool:
-        nonlocal pruned, looked_at
-        if len(objectives) > 1:
-            return False  # Optuna neither takes reports of such a trial nor prunes it
-        if epoch not in reported:
-            trial.report(metrics[objectives[0].metric], epoch)
-        if screening.ends(run.experiment.screen, trial, epoch):
-            looked_at = True
-            pruned = f"looked at up to epoch {epoch}"
-        elif epoch < run.epochs and trial.should_prune():
-            pruned = f"behind the others after epoch {epoch}"
-        return bool(pruned)
-
     try:
-        summary = run.train(hp, report)
+        trained = run.train(hp, _reporter(run, trial))
     except (UserError, StorageInternalError):
         raise
+    except keras_tuner.errors.FatalError as error:
+        raise UserError(f"the search space stopped the search: {one_line(error)}") from error
+    except optuna.TrialPruned as error:
+        if not run.journal.started:
+            run.start(hp.values, "not built", {})
+        reason = str(error) or "pruned by its search space"
+        write_end(run.journal, "PRUNED", reason=reason)
     except Exception as error:
         if full := full_disk(error):
             raise full from error
         # A space or a training may fail in any way; the trial fails with it and the search goes on.
-        if run.journal.last is None:
+        if not run.journal.started:
             run.start(hp.values, "not built", {})
         (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
         run.journal.write("artifact", path="failure.txt")
-        end(run.journal, "FAIL", reason=one_line(error))
+        write_end(run.journal, "FAIL", reason=one_line(error))
     else:
-        if looked_at:
-            trial.set_user_attr(screening.LOOKED_AT, hp.values)
-        if pruned:
-            end(run.journal, "PRUNED", reason=pruned, summary=summary)
-        else:
-            values = {item.metric: objective_value(summary, item.metric) for item in objectives}
-            if bad := [metric for metric, value in values.items() if math.isnan(value)]:
-                end(run.journal, "FAIL", reason=f"{bad[0]} is not a number", summary=summary)
-            else:
-                end(run.journal, "COMPLETE", values=list(values.values()), summary=summary)
+        return _end(run, trial, trained)
+    return False
 
 
-def one_line(error: BaseException) -> str:
-    """The error's kind and its message in one line, of 300 characters at the most.
+def _take_over_look(run: Run, trial: optuna.Trial) -> None:
+    """Move the checkpoint of the trial's look to the trial, unless it has one of its own.
 
-    Keras writes the call that failed first, the reason second, and then pages of arguments.
+    A HyperModel's own `fit` may order the images otherwise than from the beginning.
     """
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
-    text = " ".join(text.split())
-    return f"{type(error).__name__}: {text}"[:300].rstrip(": ")
+    source, own = screening.checkpoint_source(trial), run.journal.folder / CHECKPOINT_FILE
+    if OF in trial.user_attrs or source == trial.number or own.exists():
+        return
+    if not has_own_fit(run.experiment.space):
+        look = trial_folder(run.journal.folder.parent, source)
+        with suppress(FileNotFoundError):
+            (look / CHECKPOINT_FILE).replace(own)
+
+
+def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
+    """Return what tells Optuna of each epoch, and answers why the trial should stop."""
+    screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
+
+    def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
+        report_value(trial, metrics[metric], epoch)
+        if screening.ends(screen, trial, epoch):
+            return Stop("look", f"looked at up to epoch {epoch}")
+        if epoch < run.epochs and trial.should_prune():
+            return Stop("pruned", f"behind the others after epoch {epoch}")
+        return None
+
+    if len(run.experiment.objectives) > 1 or OF in trial.user_attrs:
+        # Optuna neither takes reports of several objectives nor prunes. Confirmations all end.
+        return lambda epoch, metrics: None
+    return report
+
+
+def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
+    """Have the sampler see how a trial that was trained ended, then write its end.
+
+    Returns:
+        Whether the sampler has nothing left to try.
+    """
+    stop, summary = trained.stop, trained.summary
+    state, values, reason = TrialState.COMPLETE, None, ""
+    if stop and stop.kind != "stale":
+        state, reason = TrialState.PRUNED, stop.reason
+    else:
+        count = 1 if OF in trial.user_attrs else None  # a confirmation has the first objective
+        metrics = [objective.metric for objective in run.experiment.objectives[:count]]
+        values = [objective_value(summary, metric) for metric in metrics]
+        for metric, value in zip(metrics, values, strict=True):
+            if math.isnan(value):
+                state, values, reason = TrialState.FAIL, None, f"{metric} is not a number"
+                break
+    exhausted = after_trial(trial, state, values)
+    model = run.journal.folder / MODEL_FILE
+    write_end(
+        run.journal,
+        state.name,
+        reason=reason,
+        values=values,
+        summary=summary,
+        stop=stop.kind if stop else None,
+        model=model_digest(model) if model.exists() else None,
+    )
+    return exhausted

@@ -88,7 +88,7 @@ def threads_environment(threads: int) -> dict[str, str]:
 
 
 def worker_memory(count: int) -> float:
-    """The bytes of memory above which one of `count` training processes is replaced by a new one.
+    """Return by how many bytes one of `count` training processes may grow before it is replaced.
 
     Half of its share of what is free, but never so little that TensorFlow itself passes it.
     """

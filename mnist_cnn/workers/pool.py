@@ -1,7 +1,7 @@
 """Worker processes: each takes one call at a time, and a lost one is replaced.
 
-The pool knows nothing of trials. It places calls on processes and says how each ended; a call is
-stopped by killing its process, which works whatever the process hangs in.
+The pool knows nothing of trials. It places calls on processes and says how each ended. To stop a
+call it kills the process, which works whatever the process hangs in.
 """
 
 import ctypes
@@ -17,15 +17,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.signals import STOPPING
 
+LONGEST_TICK_SECONDS = 2.0  # that a call's time limit counts, however long this process slept
 CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
 OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
 
@@ -33,24 +35,47 @@ _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a
 
 
 class CallLost(UserError):
-    """A call that did not come to an answer of its own."""
+    """A call that gave no answer of its own."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's first message: it has prepared itself."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's message after each call.
+
+    Attributes:
+        value: What the call returned.
+        problem: Why it did not return, in a few words; "" if it did.
+        refused: The kind of UserError that it raised, also for a full disk, so that the same call
+            would fail elsewhere too; None if it raised anything else.
+    """
+
+    value: Any = None
+    problem: str = ""
+    refused: type[UserError] | None = None
 
 
 @dataclass(frozen=True)
 class Ended:
     """How a call ended.
 
-    value: what it returned.
-    problem: "" if it returned; else, in a few words, why not.
-    refused: whether it raised UserError or the disk is full, so that the same call elsewhere would
-        fail too.
-    overdue: whether it was killed at its time limit.
+    Attributes:
+        key: The key that it was submitted with.
+        value: What it returned.
+        problem: Why it did not return, in a few words; "" if it did.
+        refused: The kind of UserError that it raised, so that the same call would fail elsewhere
+            too; None if it raised anything else.
+        overdue: Whether it was killed at its time limit.
     """
 
     key: Any
     value: Any = None
     problem: str = ""
-    refused: bool = False
+    refused: type[UserError] | None = None
     overdue: bool = False
 
 
@@ -62,7 +87,8 @@ class _Worker:
     calls: int = 0
     key: Any = None
     limit_seconds: float = math.inf
-    deadline: float = math.inf
+    spent_seconds: float = 0.0
+    first_bytes: int = 0  # held after the first call, with the data that every call needs
 
 
 class Workers:
@@ -70,12 +96,13 @@ class Workers:
 
     So the first is ready sooner, beside what the caller itself still has to import.
 
-    environments: one for each process, set before anything is imported there.
-    log: file that takes what the processes and their libraries print.
-    memory_bytes, calls: a process that holds more than this after a call, or has made so many, is
-        replaced.
-    prepare: what each process does before its first call, such as imports; no time limit of a call
-        counts it.
+    Args:
+        environments: One for each process, set before anything is imported there.
+        log: The file that takes what the processes and their libraries print.
+        memory_bytes: A process that has grown by more than this since its first call is replaced.
+        calls: A process that has made this many calls is replaced.
+        prepare: What each process does before its first call, such as imports. No call's time
+            limit counts it.
     """
 
     def __init__(
@@ -88,6 +115,7 @@ class Workers:
     ) -> None:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
         self._calls, self._prepare = calls, prepare
+        self._ticked = time.monotonic()
         # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
         try:
             self._folder = tempfile.TemporaryDirectory(
@@ -109,7 +137,7 @@ class Workers:
 
     @property
     def idle(self) -> int:
-        """How many processes wait for a call."""
+        """How many processes are free for a call."""
         return len(self._environments) - len(self.running)
 
     @property
@@ -120,8 +148,13 @@ class Workers:
     def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
         """Give `call` to an idle process; after `limit_seconds` it is killed.
 
-        `call` must be picklable: a module's function, or a `functools.partial` of one. Raises
-        RuntimeError if no process is idle.
+        Args:
+            key: Comes back with the call's end.
+            call: Picklable: a module's function, or a `functools.partial` of one.
+            limit_seconds: None for no limit.
+
+        Raises:
+            RuntimeError: No process is idle.
         """
         for place in range(len(self._workers), len(self._environments)):
             self._workers.append(self._start(place))
@@ -133,31 +166,33 @@ class Workers:
             self._workers[place] = self._start(place)
         worker = self._workers[place]
         worker.key, worker.limit_seconds = key, limit_seconds or math.inf
-        if worker.ready:
-            worker.deadline = time.monotonic() + worker.limit_seconds
+        worker.spent_seconds = 0.0
         with suppress(BrokenPipeError):  # it died in this moment; the next waiting tells
             worker.connection.send(call)
 
     def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
         """Make one call while no other is under way, and return what it returns.
 
-        Raises UserError if the call did, CallLost if it raised anything else, took longer than
-        `limit_seconds`, or lost its process.
+        Raises:
+            UserError: The call raised it.
+            CallLost: The call raised anything else, took longer than `limit_seconds`, or lost its
+                process.
         """
         self.submit(call, call, limit_seconds)
         while not (ended := self.wait(1)):
             pass
         (one,) = ended
         if one.problem:
-            raise UserError(one.problem) if one.refused else CallLost(one.problem)
+            raise (one.refused or CallLost)(one.problem)
         return one.value
 
     def wait(self, seconds: float) -> list[Ended]:
-        """The calls that ended, at once if there are some, else after `seconds` at the most."""
+        """Return the calls that ended: at once if there are some, else within `seconds`."""
         sources = [w.connection for w in self._workers] + [
             w.process.sentinel for w in self._workers
         ]
-        wait(sources, seconds)
+        connection.wait(sources, seconds)
+        self._tick()
         ended = []
         for place, worker in enumerate(self._workers):
             result = self._result(worker)
@@ -166,7 +201,10 @@ class Workers:
                 self._free(worker)
                 worker.calls += 1
                 held = machine.memory_of(worker.process.pid)
-                if held > self._memory_bytes or worker.calls >= self._calls:
+                if worker.calls == 1:
+                    worker.first_bytes = held
+                grown = held - worker.first_bytes
+                if grown > self._memory_bytes or worker.calls >= self._calls:
                     self._kill(worker)  # it is idle, and what leaked goes with it
             # One that died since it was asked keeps its call, which ends at the next waiting.
             if worker.key is None and not worker.process.is_alive():
@@ -180,6 +218,19 @@ class Workers:
                 self._kill(worker)
                 self._free(worker)
 
+    def _tick(self) -> None:
+        """Count the time since the last tick for the calls under way.
+
+        While this process is stopped or the machine sleeps, so are its calls, and that costs them
+        nothing.
+        """
+        now = time.monotonic()
+        seconds = min(now - self._ticked, LONGEST_TICK_SECONDS)
+        self._ticked = now
+        for worker in self._workers:
+            if worker.key is not None and worker.ready:
+                worker.spent_seconds += seconds
+
     def _result(self, worker: _Worker) -> Ended | None:
         alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
         if worker.key is None and not alive:
@@ -187,11 +238,9 @@ class Workers:
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()
-                if worker.ready:
-                    return Ended(worker.key, *message)
-                # The first message, whenever it comes, says that the process has prepared itself.
-                worker.ready = message
-                worker.deadline = time.monotonic() + worker.limit_seconds
+                if isinstance(message, Answer):
+                    return Ended(worker.key, message.value, message.problem, message.refused)
+                worker.ready = True
         except (EOFError, ConnectionResetError):
             self._kill(worker)
             alive = False
@@ -199,7 +248,7 @@ class Workers:
             return None
         if not alive:
             return Ended(worker.key, problem=f"its process {_how(worker.process.exitcode)}")
-        if time.monotonic() > worker.deadline:
+        if worker.spent_seconds > worker.limit_seconds:
             self._kill(worker)
             return Ended(worker.key, problem="it took longer than its time limit", overdue=True)
         return None
@@ -209,7 +258,7 @@ class Workers:
         worker.process.join()
 
     def _free(self, worker: _Worker) -> None:
-        worker.key, worker.limit_seconds, worker.deadline = None, math.inf, math.inf
+        worker.key, worker.limit_seconds = None, math.inf
 
     def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
@@ -252,12 +301,12 @@ def _die_with(parent: int) -> None:
 def _wait_for_the_parents_end() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    wait([parent.sentinel])
+    connection.wait([parent.sentinel])
     os._exit(1)
 
 
 def _work(
-    connection: Connection,
+    pipe: Connection,
     environment: Mapping[str, str],
     log: Path,
     search_path: list[str],
@@ -277,17 +326,20 @@ def _work(
     if prepare:
         with suppress(Exception):  # the call that needs it will say what is wrong
             prepare()
-    connection.send(True)
+    pipe.send(Ready())
     while True:
         try:
-            call = connection.recv()
+            call = pipe.recv()
         except EOFError:
             return  # the parent is gone, so is the pipe
         try:
-            answer = (call(), "", False)
+            answer = Answer(call())
         except UserError as error:
-            answer = (None, str(error), True)
+            kind = UsageError if isinstance(error, UsageError) else UserError
+            answer = Answer(problem=str(error), refused=kind)
         except Exception as error:
-            full = full_disk(error)  # the same call elsewhere would fail too
-            answer = (None, str(full or f"{type(error).__name__}: {error}"), full is not None)
-        connection.send(answer)
+            if full := full_disk(error):
+                answer = Answer(problem=str(full), refused=UserError)
+            else:
+                answer = Answer(problem=f"{type(error).__name__}: {error}")
+        pipe.send(answer)

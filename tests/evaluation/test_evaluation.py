@@ -1,4 +1,4 @@
-"""Saved models on images: the figures are Keras's own, bad files are refused, the pictures show."""
+"""Saved models on images: scores equal Keras's, plots are right, bad files are refused."""
 
 import ast
 import json
@@ -12,9 +12,10 @@ import pytest
 import mnist_cnn
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.evaluation import figures, saved_model
+from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import find
-from mnist_cnn.evaluation.evaluate import evaluate, examine, right
+from mnist_cnn.evaluation.evaluate import correct, evaluate, examine
+from mnist_cnn.training import saved_model
 
 
 def classifier(shape=(28, 28, 1), classes=10, activation="softmax"):
@@ -29,7 +30,7 @@ def classifier(shape=(28, 28, 1), classes=10, activation="softmax"):
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory, images):
-    """A net that saw 400 images once."""
+    """A small model, trained on 400 images."""
     model = classifier()
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(images.x, images.y, epochs=3, verbose=0)
@@ -58,11 +59,11 @@ def test_accuracy_and_loss_are_what_keras_says(evaluated, model_file, images):
     assert found.scores.loss == pytest.approx(loss, rel=1e-4)
     assert found.parameters == 7850
     assert found.single_image_ms > 0 and found.batch_ms > 0
-    assert found.right.shape == (400,) and found.right.mean() == pytest.approx(accuracy)
+    assert found.correct.shape == (400,) and found.correct.mean() == pytest.approx(accuracy)
 
 
-def test_the_figures_are_valid_json(evaluated):
-    text = json.dumps(evaluated[0].figures(), allow_nan=False)
+def test_the_scores_are_valid_json(evaluated):
+    text = json.dumps(evaluated[0].as_json(), allow_nan=False)
     assert json.loads(text)["classes"][0]["label"] == 0
 
 
@@ -72,8 +73,8 @@ def test_the_same_images_as_a_file_of_keras_four_arrays_and_one_hot_give_the_sam
     with np.load(data_file) as own:
         path = tmp_path / "four.npz"
         np.savez(path, x_train=own["x"], y_train=own["y"], x_test=own["x"], y_test=own["y"])
-    assert np.array_equal(right(model_file, str(path)), evaluated[0].right)
-    assert [examine(model_file, data)[0].lockbox for data in (str(path), data_file)] == [
+    assert np.array_equal(correct(model_file, str(path)), evaluated[0].correct)
+    assert [examine(model_file, data)[0].is_test_set for data in (str(path), data_file)] == [
         True,
         False,
     ]
@@ -88,7 +89,7 @@ def test_every_picture_is_written(evaluated):
     }
 
 
-# What the pictures say
+# What the pictures show
 
 
 def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
@@ -101,7 +102,7 @@ def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3)])
 def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     x, labels, probabilities = drawn([3] * 20, [3] * 14 + [5] * 6, shape=shape)
-    figure = figures.predictions(x, labels, probabilities, "own")
+    figure = plots.predictions(x, labels, probabilities, "own")
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 15
     assert titles[0] == "predicted 3 (90.0 %)\nactual 3"
@@ -109,23 +110,23 @@ def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     assert "own" in figure.get_suptitle()
 
 
-def test_the_worst_mistakes_come_first_and_right_answers_not_at_all():
+def test_the_worst_mistakes_come_first_and_correct_predictions_are_left_out():
     x, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
     probabilities[2, 3] = 1e-6
-    figure = figures.worst_mistakes(x, labels, probabilities, "own")
+    figure = plots.worst_mistakes(x, labels, probabilities, "own")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.splitlines()[1][:8] for title in titles] == ["actual 3", "actual 2"]
     assert figure.get_suptitle() == "The 2 worst of 2 mistakes on own"
-    none = figures.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
+    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
     assert none.get_suptitle() == "No mistake on own"
 
 
-def test_axes_have_names_and_titles_the_figures():
+def test_axes_are_labelled_and_titles_have_the_numbers():
     _, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
-    confusion = figures.confusion_matrix(labels, probabilities, "own").axes[0]
+    confusion = plots.confusion_matrix(labels, probabilities, "own").axes[0]
     assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "actual class")
     assert "2 of 3 images wrong" in confusion.get_title()
-    upper, lower = figures.reliability(labels, probabilities, "own").axes
+    upper, lower = plots.reliability(labels, probabilities, "own").axes
     assert "calibration error 56.67%" in upper.get_title()
     assert all([upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()])
 
@@ -140,7 +141,7 @@ def with_lambda(path):
 
 
 def with_a_named_function(path):
-    """Keras itself loads a Lambda layer of a function that it knows, even in safe mode."""
+    """Even in safe mode, Keras loads a Lambda layer whose function it knows."""
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Lambda(keras.ops.relu)])
     model.add(classifier())
     model.save(path)
@@ -163,6 +164,12 @@ def zip_of_something_else(path):
         archive.writestr("hello.txt", "hello")
 
 
+def deeply_nested(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", '{"config": ' * 600 + "0" + "}" * 600)
+        archive.writestr("model.weights.h5", b"")
+
+
 BAD = {
     "a lambda": (with_lambda, "Lambda"),
     "a named function": (with_a_named_function, "Lambda"),
@@ -170,6 +177,7 @@ BAD = {
     "a flipped byte": (flipped, "cannot load"),
     "no zip": (lambda path: path.write_text("hello"), "damaged"),
     "another zip": (zip_of_something_else, "damaged"),
+    "a deeply nested configuration": (deeply_nested, "cannot load"),
     "missing": (lambda path: None, "there is no file"),
     "another shape": (
         lambda path: classifier((32, 32, 3)).save(path),
@@ -190,8 +198,8 @@ def test_a_bad_model_is_refused_in_one_line_before_the_test_set_is_opened(tmp_pa
     assert "\n" not in str(refusal.value)
 
 
-def test_a_function_of_a_module_of_ones_own_is_never_imported(tmp_path):
-    """As an attacker would write it by hand: the class of a layer is a function of the system."""
+def test_a_function_named_as_a_layers_class_is_never_called(tmp_path):
+    """As an attacker would write it: the class of a layer is a function of the module `os`."""
     path, evil = tmp_path / "good.keras", tmp_path / "evil.keras"
     classifier().save(path)
     with zipfile.ZipFile(path) as good, zipfile.ZipFile(evil, "w") as bad:
@@ -207,25 +215,31 @@ def test_a_function_of_a_module_of_ones_own_is_never_imported(tmp_path):
         saved_model.load(evil)
 
 
-def test_outputs_that_are_no_probabilities_are_refused(tmp_path, data_file):
+def test_outputs_that_are_not_probabilities_are_refused(tmp_path, data_file):
     classifier(activation=None).save(tmp_path / "logits.keras")
-    with pytest.raises(UserError, match="no probabilities"):
-        right(tmp_path / "logits.keras", data_file)
+    with pytest.raises(UserError, match="not probabilities"):
+        correct(tmp_path / "logits.keras", data_file)
 
 
-def test_unknown_data_are_refused_with_the_valid_names(project):
+def test_unknown_data_is_refused_with_the_valid_names(project):
     with pytest.raises(UsageError, match=r"'nope'.*mnist.*smoke.*\.npz"):
         find("nope")
 
 
-def test_a_name_is_an_experiments_data_set_or_one_of_the_package(project):
-    assert find("smoke").facts.name == "mnist-first-3000"
-    assert find("mnist").facts.digest == mnist().digest
-    assert find("mnist").facts.lockbox and find("mnist").shape == (28, 28, 1)
+def test_a_name_means_an_experiments_data_set_or_one_of_the_package(project):
+    assert find("smoke").info.name == "mnist-first-3000"
+    assert find("mnist").info.digest == mnist().digest
+    assert find("mnist").info.is_test_set and find("mnist").shape == (28, 28, 1)
 
 
-def test_only_one_module_can_open_a_test_set():
-    """Wherever the package reads an attribute `test`, the lockbox would have to be asked."""
+# These look at the images without asking a model, so nothing can be chosen by them.
+READ_WITHOUT_A_MODEL = {
+    f"datasets/{name}.py" for name in ("dataset", "check", "survey", "overview")
+}
+
+
+def test_only_one_module_can_open_a_test_set_to_a_model():
+    """No other module reads an attribute `test`, which would bypass the lockbox."""
     package = Path(mnist_cnn.__file__).parent
     readers = {
         path.relative_to(package).as_posix()
@@ -233,4 +247,4 @@ def test_only_one_module_can_open_a_test_set():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr == "test"
     }
-    assert readers == {"datasets.py", "evaluation/data.py"}
+    assert readers == {*READ_WITHOUT_A_MODEL, "evaluation/data.py"}

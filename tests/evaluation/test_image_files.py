@@ -1,4 +1,4 @@
-"""A user's own images: arrays and folders, read as they are meant or refused in a line."""
+"""A user's own images, as arrays and as folders: read correctly, or refused in one line."""
 
 import numpy as np
 import pytest
@@ -37,15 +37,15 @@ def test_arrays_are_read_as_float32_in_0_to_1(tmp_path, x):
     assert images.y.tolist() == [2, 0, 1]
 
 
-def test_of_keras_four_arrays_the_test_part_is_read_and_that_is_said(tmp_path):
+def test_of_keras_four_arrays_the_test_part_is_read_and_marked_as_a_test_set(tmp_path):
     path = saved(tmp_path, x_train=PIXELS[:1], y_train=LABELS[:1], x_test=PIXELS, y_test=LABELS)
-    assert arrays_of(path).lockbox
+    assert arrays_of(path).is_test_set
     assert arrays_of(path).shape == GREY
     assert len(read(path)) == 3
-    assert not arrays_of(saved(tmp_path, x=PIXELS, y=LABELS)).lockbox
+    assert not arrays_of(saved(tmp_path, x=PIXELS, y=LABELS)).is_test_set
 
 
-def test_labels_may_stand_in_a_column_as_in_keras_cifar(tmp_path):
+def test_labels_may_be_a_column_as_in_keras_cifar(tmp_path):
     assert read(saved(tmp_path, x=PIXELS, y=LABELS[:, None])).y.tolist() == [2, 0, 1]
 
 
@@ -66,7 +66,7 @@ def test_labels_may_stand_in_a_column_as_in_keras_cifar(tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_arrays_that_make_no_sense_are_refused(tmp_path, arrays, words):
+def test_invalid_arrays_are_refused(tmp_path, arrays, words):
     with pytest.raises(UserError) as refusal:
         read(saved(tmp_path, **arrays))
     assert words in str(refusal.value)
@@ -87,32 +87,32 @@ def folder(tmp_path, names, image=PIXELS[0]):
     return tmp_path
 
 
-def test_a_folder_of_numbers_is_of_these_classes(tmp_path):
+def test_sub_folders_named_with_numbers_are_these_classes(tmp_path):
     images = read_folder(folder(tmp_path, ["7", "10", "0"]), GREY, 11)
     assert images.y.tolist() == [0, 10, 7]  # in the order of the names
     np.testing.assert_allclose(images.x[2, ..., 0], PIXELS[0] / 255, rtol=1e-6)
     assert images.x.shape == (3, *GREY) and images.x.dtype == np.float32
 
 
-def test_a_folder_of_names_has_one_for_each_class_in_alphabetical_order(tmp_path):
+def test_other_sub_folders_are_the_classes_in_alphabetical_order(tmp_path):
     place = folder(tmp_path, ["shoe", "bag"])
     assert read_folder(place, GREY, 2).y.tolist() == [0, 1]
     with pytest.raises(UserError, match="bag, shoe; the model has 3 classes"):
         read_folder(place, GREY, 3)
 
 
-def test_grey_and_colour_are_made_what_the_model_takes(tmp_path):
+def test_images_are_converted_to_the_models_channels(tmp_path):
     images = read_folder(folder(tmp_path, ["0"]), COLOUR, 1)
     np.testing.assert_allclose(images.x[0], np.repeat(PIXELS[0][..., None], 3, 2) / 255, rtol=1e-6)
     assert read_folder(tmp_path, GREY, 1).x.shape == (1, *GREY)
 
 
-def test_images_of_another_size_and_files_that_are_none_are_refused(tmp_path):
+def test_images_of_another_size_and_other_files_are_refused(tmp_path):
     place = folder(tmp_path, ["0"])
     with pytest.raises(UserError, match="is 4x5, the model takes 28x28"):
         read_folder(place, (28, 28, 1), 1)
     (place / "0" / "notes.txt").write_text("no image")
-    with pytest.raises(UserError, match=r"notes\.txt is no image"):
+    with pytest.raises(UserError, match=r"notes\.txt is not a readable image"):
         read_folder(place, GREY, 1)
 
 

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, against numbers worked out by hand or published."""
+"""The scores of an evaluation, against numbers calculated by hand or published."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from mnist_cnn.evaluation.scores import (
     wilson,
 )
 
-# Four images of three classes: answers 0, 0, 1, 2 (class 2 was a tie that the first wins).
+# Four images of three classes; the predictions are 0, 0, 1, 2.
 PROBABILITIES = np.array([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.0, 0.9]])
 LABELS = np.array([0, 1, 1, 2])
 
@@ -25,7 +25,7 @@ def test_accuracy_and_loss_by_hand():
     assert found.loss == pytest.approx(-np.log([0.8, 0.3, 0.7, 0.9]).mean())
 
 
-def test_a_certain_mistake_costs_what_keras_says_and_not_infinity():
+def test_a_certain_mistake_has_the_loss_of_keras_and_not_infinity():
     assert score(np.array([[1.0, 0.0]]), np.array([1])).loss == pytest.approx(-np.log(1e-7))
 
 
@@ -36,7 +36,7 @@ def test_precision_and_recall_by_hand():
     assert (two.images, two.precision, two.recall) == (1, 1.0, 1.0)
 
 
-def test_a_class_that_was_never_answered_or_never_shown_has_no_such_figure():
+def test_a_class_never_predicted_has_no_precision_and_one_without_images_no_recall():
     classes = score(np.array([[0.9, 0.1, 0.0]]), np.array([1])).classes
     assert (classes[0].precision, classes[0].recall) == (0.0, None)
     assert (classes[1].precision, classes[1].recall) == (None, 0.0)
@@ -50,7 +50,7 @@ def test_confusion_has_actual_classes_as_rows():
 
 # R. G. Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I.
 @pytest.mark.parametrize(
-    ("right", "images", "low", "high"),
+    ("correct", "images", "low", "high"),
     [
         (81, 263, 0.2553, 0.3662),
         (15, 148, 0.0624, 0.1605),
@@ -58,21 +58,21 @@ def test_confusion_has_actual_classes_as_rows():
         (29, 29, 0.8830, 1),
     ],
 )
-def test_the_interval_is_the_published_one(right, images, low, high):
-    assert wilson(right, images) == pytest.approx((low, high), abs=5e-5)
+def test_the_interval_is_the_published_one(correct, images, low, high):
+    assert wilson(correct, images) == pytest.approx((low, high), abs=5e-5)
 
 
 @pytest.mark.parametrize(
     ("confidence", "place"),
     [(1 / 15, 0), (0.4, 5), (0.4000001, 6), (0.95, 14), (1.0, 14)],
 )
-def test_a_confidence_falls_into_the_interval_that_ends_with_it(confidence, place):
+def test_a_confidence_on_an_edge_belongs_to_the_lower_bin(confidence, place):
     probabilities = np.array([[confidence, *[0.0] * 15]])
     assert [b.images for b in calibration(probabilities, np.array([0]))].index(1) == place
 
 
 def test_the_calibration_error_by_hand():
-    # Three answers of confidence 0.9, of which two are right, and one of 0.5, which is.
+    # Three predictions of confidence 0.9, of which two are correct, and a correct one of 0.5.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.5, 0.5]])
     error = calibration_error(calibration(probabilities, np.array([0, 0, 1, 0])))
     assert error == pytest.approx(3 / 4 * (0.9 - 2 / 3) + 1 / 4 * (1 - 0.5))

@@ -1,4 +1,4 @@
-"""McNemar's exact test and the rule, against the definition and numbers worked out by hand."""
+"""McNemar's exact test and the rule, against the definition and numbers calculated by hand."""
 
 from fractions import Fraction
 from math import comb
@@ -53,15 +53,15 @@ def test_the_rule_where_the_champion_is_the_best_so_far(candidate_only, champion
     comparison = compare("the champion", *answers(9000, candidate_only, champion_only))
     assert passes(comparison, comparison) is passing
     assert (comparison.candidate_only, comparison.rival_only) == (candidate_only, champion_only)
-    assert comparison.candidate_right == 9000 + candidate_only
-    assert comparison.rival_right == 9000 + champion_only
+    assert comparison.candidate_correct == 9000 + candidate_only
+    assert comparison.rival_correct == 9000 + champion_only
     shown = f"p = {comparison.p:.2g}" if candidate_only != 30 else "p < 0.0001"
-    assert comparison.words.endswith(shown)
+    assert comparison.summary.endswith(shown)
     assert str(SIGNIFICANCE) in RULE
 
 
-def test_many_steps_down_that_each_may_be_chance_do_not_add_up():
-    """Each model gets five images less right than the one before and none more: p = 0.0625."""
+def test_many_small_steps_down_do_not_add_up():
+    """Each model loses five images that the one before gets right: p = 0.0625."""
     models = [np.arange(10_000) < 9_900 - 5 * step for step in range(20)]
     champion = best = models[0]
     taken = 0
@@ -73,11 +73,11 @@ def test_many_steps_down_that_each_may_be_chance_do_not_add_up():
 
 
 def test_a_better_model_passes_though_the_best_so_far_was_better_still():
-    """After a forced promotion, say: what raises the champion is never refused."""
+    """As after a forced promotion: an improvement of the champion is never refused."""
     best, forced, model = (np.arange(1000) < right for right in (990, 900, 950))
     assert passes(compare("champion", model, forced), compare("best", model, best))
 
 
-def test_only_images_that_one_of_the_two_gets_right_count():
+def test_only_images_that_exactly_one_model_gets_right_count():
     few, many = answers(10, 2, 9), answers(9000, 2, 9, neither=500)
     assert compare("one", *few).p == compare("another", *many).p

@@ -1,7 +1,7 @@
-"""A search that cannot read the test set, and what becomes of its model, by real commands.
+"""Promotion, rollback, pull and evaluation by real commands, after a search without a test set.
 
-The tests share one project and follow one another's champion as little as can be: each begins by
-making the champion that it needs.
+The tests share one project. Each begins by making the champion that it needs, so that it depends on
+the tests before it as little as possible.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def client(place):
 
 
 class RememberingWorker(ModelWorker):
-    """Looks at each file once: what takes seconds here is no matter of promotion."""
+    """Remembers what it was asked about each file: loading models takes seconds."""
 
     def __init__(self):
         super().__init__()
@@ -72,8 +73,8 @@ class RememberingWorker(ModelWorker):
             pictures.mkdir(exist_ok=True)
         return self._once(super().evaluate, model_file, data, pictures)
 
-    def right(self, model_file, data):
-        return self._once(super().right, model_file, data)
+    def correct(self, model_file, data):
+        return self._once(super().correct, model_file, data)
 
     def _once(self, ask, model_file, data, *more):
         key = (ask.__name__, data, model_file.read_bytes())
@@ -94,7 +95,7 @@ def runs(client, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     made = {}
     for name, wrong in {"best": 5, "good": 30, "less": 35, "still less": 40, "bad": 100}.items():
-        champions.knowing(folder / "model.keras", wrong)
+        champions.save_memorising_model(folder / "model.keras", wrong)
         made[name] = champions.log_study(client, name, folder / "model.keras", folder)
     return made
 
@@ -121,8 +122,8 @@ def versions(client):
 # The real command after a real search
 
 
-def test_a_search_ends_well_where_reading_the_test_set_raises(client, searched):
-    """The search was done in `place`; not even an opening is recorded."""
+def test_a_search_succeeds_although_reading_the_test_set_raises(client, searched):
+    """`place` ran the search. No opening is recorded."""
     assert searched.info.status == "FINISHED"
     assert openings(client, searched.info.run_id) == []
 
@@ -136,7 +137,7 @@ def promoted(place, searched):
 
 def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
     assert (promoted.returncode, promoted.stderr) == (0, "")  # nothing of TensorFlow either
-    assert "opened by ada, the first time for this model" in promoted.stdout
+    assert "opened by ada, the first time for this model and the first in all" in promoted.stdout
     assert "of 500 images, 95 % interval" in promoted.stdout
     assert "champion is now version 1" in promoted.stdout
     version = store.version(client, "champion")
@@ -144,7 +145,7 @@ def test_promote_makes_the_searched_model_the_champion(promoted, client, searche
     assert aliases.current(client) == Aliases("1", None)
 
 
-def test_the_opening_the_figures_and_the_pictures_are_on_the_run(promoted, client, searched):
+def test_the_opening_the_scores_and_the_pictures_are_on_the_run(promoted, client, searched):
     run = client.get_run(searched.info.run_id)
     (opening,) = openings(client, run.info.run_id)
     assert (opening["who"], opening["verb"], opening["data"]) == (
@@ -169,7 +170,7 @@ def test_the_opening_the_figures_and_the_pictures_are_on_the_run(promoted, clien
     }
 
 
-def test_the_card_says_all_that_one_asks_later(promoted, client, searched):
+def test_the_card_has_scores_data_versions_and_parameters(promoted, client, searched):
     card = store.version(client, "champion").description
     (training,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
     for words in (
@@ -219,14 +220,14 @@ def test_pull_writes_a_file_that_plain_keras_loads_in_float32(promoted, place, t
 # The gate
 
 
-def test_a_worse_model_is_refused_with_the_figures_and_nothing_moves(client, worker, runs):
+def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, worker, runs):
     before = make_champion(client, worker, runs["good"])
     count, opened = len(versions(client)), len(openings(client, runs["good"]))
     with pytest.raises(UserError) as refusal:
         promote(Request(experiment="tiny", run=runs["bad"]), worker)
     for words in (
-        "refused: 80.00% of 500",
-        "94.00%; 0 only the new one",
+        "refused: 80.00% of 500 test images correct",
+        "94.00%; only the new model is right on 0,",
         "exact p < 0.0001",
         "--force",
     ):
@@ -256,11 +257,11 @@ def test_a_better_model_passes_and_the_old_one_becomes_previous(client, worker, 
     assert "passed: " in capsys.readouterr().out
 
 
-def test_steps_down_that_each_may_be_chance_are_held_against_the_best_so_far(client, worker, runs):
-    """Each gets five of 500 images less right: p = 0.0625; both steps together p = 0.002."""
+def test_small_steps_down_are_compared_with_the_best_champion_so_far(client, worker, runs):
+    """Each step loses five of 500 images: p = 0.0625; both steps together: p = 0.002."""
     good = make_champion(client, worker, runs["good"]).champion
     for version in versions(client):  # of other tests
-        if int(version.tags.get(store.TEST_RIGHT, 0)) > 470:
+        if int(version.tags.get(store.TEST_CORRECT, 0)) > 470:
             client.delete_model_version(REGISTERED_NAME, version.version)
     before = make_champion(client, worker, runs["less"], reason=None)
     with pytest.raises(UserError) as refusal:
@@ -272,7 +273,7 @@ def test_steps_down_that_each_may_be_chance_are_held_against_the_best_so_far(cli
     assert openings(client, runs["good"])[-1]["verb"] == "promote, as the best champion so far"
 
 
-def test_a_trial_can_be_promoted_as_long_as_its_file_is_there(client, worker, searched):
+def test_a_trial_can_be_promoted_while_its_file_exists(client, worker, searched):
     training = client.search_runs(
         [searched.info.experiment_id], "tags.kind = 'trial' and tags.`optuna.state` = 'COMPLETE'"
     )[-1]
@@ -298,7 +299,7 @@ def test_rollback_goes_back_and_forth(client, worker, runs, capsys):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, and nothing is cleaned up but locks."""
+    """Stands for SIGKILL: nothing catches it, and only locks are released."""
 
 
 WRITES = (
@@ -308,10 +309,10 @@ WRITES = (
 )  # fmt: skip
 
 
-def test_a_kill_before_any_write_of_a_promotion_is_mended_by_the_same_command(
+def test_after_a_kill_before_any_write_the_same_command_finishes_the_promotion(
     client, worker, runs, monkeypatch
 ):
-    """Deterministic where `test_aliases` kills at random: before the first write, the second, …"""
+    """`test_aliases` kills at random; this kills before the first write, the second, and so on."""
     request = Request(experiment="tiny", run=runs["best"])
     make_champion(client, worker, runs["bad"])
     before = make_champion(client, worker, runs["good"])
@@ -333,7 +334,7 @@ def test_a_kill_before_any_write_of_a_promotion_is_mended_by_the_same_command(
 
 
 def kill_after(patch, client_type, allowed):
-    """Let so many writes happen; returns a function that tells how many were wanted."""
+    """Allow this many writes; return a function that counts how many were attempted."""
     wanted = 0
 
     def guarded(write):
@@ -352,7 +353,7 @@ def kill_after(patch, client_type, allowed):
 
 
 @pytest.mark.parametrize("overtaking", ["good", "best"])
-def test_a_champion_that_changes_meanwhile_is_compared_with_again(
+def test_if_the_champion_changes_meanwhile_the_new_one_is_compared_too(
     client, worker, runs, monkeypatch, capsys, overtaking
 ):
     before = make_champion(client, worker, runs["bad"])
@@ -379,9 +380,7 @@ def test_a_champion_that_changes_meanwhile_is_compared_with_again(
 
 
 @pytest.mark.slow
-def test_two_promotions_at_once_both_end_and_the_later_one_was_compared_with_the_earlier(
-    client, worker, runs
-):
+def test_of_two_promotions_at_once_the_later_is_compared_with_the_earlier(client, worker, runs):
     make_champion(client, worker, runs["bad"])
     both = [
         subprocess.Popen(
@@ -403,7 +402,7 @@ def test_two_promotions_at_once_both_end_and_the_later_one_was_compared_with_the
     assert f"the champion (version {now.previous})" in store.version(client, "champion").description
 
 
-# Bad input, by the command's own function
+# Bad input, through the command line's own function
 
 
 def cli_main(*arguments):
@@ -414,7 +413,7 @@ def cli_main(*arguments):
 
 @pytest.fixture
 def shared_worker(worker, monkeypatch):
-    """The verbs get the process that is there instead of one that imports TensorFlow anew."""
+    """The verbs get the running process instead of a new one, which would import TensorFlow."""
 
     class Shared:
         def __enter__(self):
@@ -428,7 +427,7 @@ def shared_worker(worker, monkeypatch):
 
 @pytest.fixture(scope="module")
 def bad(client, place, tmp_path_factory):
-    """Names of things that cannot be used, by what is wrong with them."""
+    """Files and runs that cannot be used, named by what is wrong with them."""
     folder = tmp_path_factory.mktemp("bad")
     inputs = keras.Input((28, 28, 1))
     outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
@@ -439,12 +438,17 @@ def bad(client, place, tmp_path_factory):
     eleven = keras.layers.Dense(11, "softmax")(keras.layers.Flatten()(inputs))
     keras.Model(inputs, eleven).save(folder / "eleven.keras")
     np.savez(folder / "colour.npz", x=np.zeros((2, 32, 32, 3), np.uint8), y=np.array([0, 1]))
+    with zipfile.ZipFile(folder / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(100 * 2**20), compresslevel=1)
+    (folder / "foreign").mkdir()
+    shutil.copy(folder / "good.keras", folder / "foreign" / MODEL_FILE)
     experiment = client.get_experiment_by_name("tiny").experiment_id
     trial = {"kind": "trial", "journal": "tiny-1/trial-00099", "optuna.state": "PRUNED"}
     study = {"kind": "study"}
     for name, tags, status in [
         ("gone", trial, "KILLED"),
-        ("foreign", {}, "FINISHED"),
+        ("outside", {"kind": "trial", "journal": str(folder / "foreign")}, "FINISHED"),
+        ("unknown", {}, "FINISHED"),
         ("failed", study, "FAILED"),  # of a search in which no trial completed
         ("running", study, "RUNNING"),
     ]:
@@ -464,14 +468,15 @@ CASES = [
     (["promote", "--run", "f" * 32], 2, "there is no run"),
     (["promote", "--run", "not/an/id"], 2, "there is no run"),
     (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
-    (["promote", "--run", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
+    (["promote", "--run", "{outside}"], 1, "has no model, or it is gone"),
+    (["promote", "--run", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
     (["promote", "--run", "{running}"], 1, "is not finished"),
     (["promote", "--run", "{eleven}"], 1, "11 classes"),
     (["replay", "f" * 32], 2, "there is no run"),
-    (["replay", "{foreign}"], 1, "a study's, a trial's or a confirmation's run"),
+    (["replay", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["replay", "{failed}"], 1, "not a trial or a confirmation that trained"),
-    (["promote", "--run", "{moved}"], 1, "the experiment's data are others"),
+    (["promote", "--run", "{moved}"], 1, "the experiment's data set has changed"),
     (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
     (["promote", "--experiment", "nope"], 2, "no experiment 'nope'; valid: "),
     (["promote", "--experiment", "tiny", "--force"], 2, "--reason"),
@@ -489,6 +494,8 @@ CASES = [
     (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "those of colour.npz are"),
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
+    (["evaluate", "--model", "{bomb.keras}", "--data", "tiny"], 1, "would unpack to 100 MiB"),
+    (["evaluate", "--model", "{outside}", "--data", "tiny"], 1, "has no model, or it is gone"),
     (["evaluate", "--model", "{eleven.keras}", "--data", "tiny"], 1, "11 classes, mnist-first-600"),
     (["evaluate", "--model", "{missing.keras}", "--data", "tiny"], 2, "there is no file"),
 ]
@@ -509,7 +516,7 @@ def test_bad_input_is_one_line_and_nothing_moves(
     assert len(openings(client, champion)) == opened
 
 
-def test_a_pull_that_cannot_be_finished_leaves_nothing(promoted, tmp_path, capfd):
+def test_a_failed_pull_leaves_nothing(promoted, tmp_path, capfd):
     (tmp_path / MODEL_FILE).mkdir()
     assert cli_main("pull", "--to", str(tmp_path)) == 1
     assert "cannot write" in capfd.readouterr().err
@@ -565,7 +572,7 @@ def test_a_champion_whose_files_are_gone_is_one_line_and_nothing_moves(
 
 
 def filled(text, folder):
-    """`{name}` is a file of `folder`; of one without a suffix, its content."""
+    """Replace `{name}` by that file in `folder`, or by its content if it has no suffix."""
     if not text.startswith("{"):
         return text
     path = folder / text[1:-1]
@@ -584,7 +591,7 @@ def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared
         assert words in said
 
 
-def test_a_pulled_file_counts_on_the_run_it_came_from_and_a_foreign_one_gets_a_run(
+def test_a_pulled_file_is_recorded_on_its_run_and_a_foreign_one_gets_a_new_run(
     promoted, client, shared_worker, bad, capsys, tmp_path
 ):
     run_id = store.version(client, "champion").run_id
@@ -606,7 +613,7 @@ def test_a_pulled_file_counts_on_the_run_it_came_from_and_a_foreign_one_gets_a_r
     assert len(openings(client, own.info.run_id)) == 2
 
 
-def test_a_file_of_a_search_counts_on_the_run_that_trained_it(
+def test_an_opening_for_a_searchs_file_is_recorded_on_the_run_that_trained_it(
     promoted, client, shared_worker, searched, place, capsys, tmp_path
 ):
     (trial,) = [
@@ -618,12 +625,12 @@ def test_a_file_of_a_search_counts_on_the_run_that_trained_it(
     named = ["--model", str(file), "--data", "tiny", "--pictures", str(tmp_path)]
     assert cli_main("evaluate", *named) == 0
     assert (tmp_path / "curves.png").exists()  # of that training
-    assert f"the first time for this model; recorded on run {trial.info.run_id}" in (
-        capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "the first time for this model and the " in out
+    assert f"recorded on run {trial.info.run_id}" in out
 
 
-def test_ones_own_images_are_no_test_set_and_need_no_mlflow(
+def test_the_users_own_images_are_not_a_test_set_and_need_no_mlflow(
     shared_worker, bad, images, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")

@@ -1,4 +1,4 @@
-"""Moves of `champion` and `previous` on a real database: killed at any moment, and two at once."""
+"""Moves of `champion` and `previous` on a real database: killed at any time, and two at once."""
 
 import multiprocessing
 import random
@@ -14,12 +14,12 @@ from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import MOVE, Aliases, AliasesChangedError
 from mnist_cnn.registry.store import REGISTERED_NAME
 
-PATIENCE_SECONDS = 60  # a bound on what a defect costs; nothing here waits that long
+PATIENCE_SECONDS = 60  # only a defect makes a test wait that long
 
 
 @pytest.fixture(scope="module")
 def processes():
-    """Fresh processes that have MLflow already, forked from one that only imported it."""
+    """Starts processes that have imported MLflow already."""
     context = multiprocessing.get_context("forkserver")
     stores = [f"mlflow.store.{name}.sqlalchemy_store" for name in ("tracking", "model_registry")]
     context.set_forkserver_preload(["mnist_cnn.registry.aliases", *stores])
@@ -28,7 +28,7 @@ def processes():
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A database in which version 1 is the champion. MLflow takes seconds to make one."""
+    """A database in which version 1 is the champion. MLflow takes seconds to create one."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
@@ -64,10 +64,10 @@ def test_a_promotion_makes_the_old_champion_the_previous_one(client):
     assert client.get_registered_model(REGISTERED_NAME).tags == {}
 
 
-def test_a_kill_at_any_moment_leaves_a_move_that_the_next_one_finishes(client, uri, processes):
-    """Real processes, really killed; about half of the kills fall into the midst of a move."""
+def test_a_move_that_was_killed_at_any_time_is_finished_by_the_next_process(client, uri, processes):
+    """Real processes are killed; about half of the kills interrupt a move."""
     moments = random.Random(0)
-    half_way = 0
+    interrupted = 0
     for _ in range(8):
         ours, theirs = processes.Pipe()
         process = processes.Process(target=alias_moves.promote_forever, args=(uri, theirs))
@@ -78,16 +78,16 @@ def test_a_kill_at_any_moment_leaves_a_move_that_the_next_one_finishes(client, u
         process.join()
 
         found = client.get_registered_model(REGISTERED_NAME)
-        half_way += MOVE in found.tags
+        interrupted += MOVE in found.tags
         finished = aliases.finish(client)
         assert finished == ("promotion" if MOVE in found.tags else None)
         now = aliases.current(client)
         assert now.previous == replaced_by(client, now.champion)
         assert MOVE not in client.get_registered_model(REGISTERED_NAME).tags
-    assert half_way > 0
+    assert interrupted > 0
 
 
-def test_of_two_that_decided_on_the_same_champion_one_moves_and_one_is_told(client, uri, processes):
+def test_of_two_moves_decided_on_the_same_champion_one_is_refused(client, uri, processes):
     barrier, rounds = processes.Barrier(2), 8
     pipes = [processes.Pipe() for _ in range(2)]
     both = [
@@ -105,22 +105,22 @@ def test_of_two_that_decided_on_the_same_champion_one_moves_and_one_is_told(clie
     for process in both:
         process.join()
     assert aliases.current(client) == moved
-    # The one who was told registered nothing.
+    # The refused process registered nothing.
     assert len(client.search_model_versions(f"name = '{REGISTERED_NAME}'")) == 1 + rounds
 
 
-def test_a_move_that_was_decided_on_other_aliases_changes_nothing(client):
+def test_a_move_decided_on_other_aliases_changes_nothing(client):
     with pytest.raises(AliasesChangedError):
         aliases.move(client, Aliases("7", None), "promotion", pytest.fail)
     assert aliases.current(client) == Aliases("1", None)
 
 
 @pytest.mark.parametrize("by_hand", ["another champion", "the version deleted"])
-def test_what_somebody_did_by_hand_after_a_kill_counts(client, monkeypatch, by_hand):
+def test_a_change_by_hand_after_a_kill_has_precedence(client, monkeypatch, by_hand):
     now = alias_moves.promotion(client, aliases.current(client))
     set_alias = type(client).set_registered_model_alias
     with monkeypatch.context() as patch:
-        patch.setattr(type(client), "set_registered_model_alias", no_answer)
+        patch.setattr(type(client), "set_registered_model_alias", broken_connection)
         with pytest.raises(MlflowException):
             alias_moves.promotion(client, now)
     if by_hand == "another champion":
@@ -134,5 +134,5 @@ def test_what_somebody_did_by_hand_after_a_kill_counts(client, monkeypatch, by_h
     assert client.get_registered_model(REGISTERED_NAME).tags == {}
 
 
-def no_answer(*arguments):
+def broken_connection(*arguments):
     raise MlflowException("the connection broke")

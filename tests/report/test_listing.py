@@ -27,7 +27,7 @@ def study(tmp_path, monkeypatch):
     study = made_study(
         tmp_path, (Maximize("val_accuracy"), Minimize("parameters")), storage=storage
     )
-    study.optuna_study.add_trials(
+    study.trials.optuna_study.add_trials(
         [
             finished_trial(0, [0.9, 500.0], params=PARAMS, minutes=(0, 2)),
             finished_trial(1, None, PRUNED, params=PARAMS, reason="behind, after epoch 1"),
@@ -35,13 +35,17 @@ def study(tmp_path, monkeypatch):
             finished_trial(3, None, FAIL, reason='ValueError: "no", said he'),
         ]
     )
-    study.optuna_study.enqueue_trial({})
+    study.trials.optuna_study.enqueue_trial({})
     tags = {"kind": "trial", "optuna.trial": "2"}
     values = {"optimizer": "adam", "dense": 64, "rate": 1e-05}
     write_journal(
-        study.trial_folder(2), tags, [(0, 1), (598, 600)], values=values, epochs=[{"loss": 1.0}] * 3
+        study.trials.folder(2),
+        tags,
+        [(0, 1), (598, 600)],
+        values=values,
+        epochs=[{"loss": 1.0}] * 3,
     )
-    assert (study.trial_folder(2) / MODEL_FILE).exists()
+    assert (study.trials.folder(2) / MODEL_FILE).exists()
     return study
 
 
@@ -119,7 +123,7 @@ def test_a_reader_that_has_read_enough_is_no_error():
     """As `| head` is; the interpreter too has nothing to say when it ends."""
     ours, theirs = os.pipe()
     os.close(ours)
-    ask = "from mnist_cnn.report.wording import show; show('line\\n' * 100_000)"
+    ask = "from mnist_cnn.report.text import print_text; print_text('line\\n' * 100_000)"
     done = subprocess.run([sys.executable, "-c", ask], stdout=theirs, stderr=subprocess.PIPE)
     os.close(theirs)
     assert (done.returncode, done.stderr) == (0, b"")

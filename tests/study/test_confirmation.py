@@ -5,12 +5,17 @@ from dataclasses import replace
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from studies import ended, started
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Confirm, Maximize, Minimize, Plan
+from mnist_cnn.experiment import Confirm, Maximize, Minimize
+from mnist_cnn.plan import Plan
 from mnist_cnn.study import confirmation
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import OF, SEED, make_study
 from mnist_cnn.tracking.journal import Journal
+
+FOREVER = float("inf")
 
 
 @pytest.fixture
@@ -18,6 +23,7 @@ def study(tmp_path):
     def make(confirm, values=(0.95, 0.99, 0.97)):
         storage = f"sqlite:///{tmp_path}/optuna.db"
         optuna_study = optuna.create_study(storage=storage, direction="maximize", study_name="a-1")
+        optuna_study.set_user_attr("metrics", ["val_accuracy"])
         for value in values:
             optuna_study.add_trial(
                 optuna.create_trial(
@@ -37,25 +43,28 @@ def study(tmp_path):
             description={},
             fingerprint="",
         )
-        return Study(plan, storage, optuna_study, tmp_path)
+        made = make_study(plan, storage, optuna_study, tmp_path)
+        for number, value in enumerate(values):
+            started(made.trials.folder(number), values={"x": value})
+        return made
 
     return make
 
 
 def confirm_with(study, scores):
-    """Make the outstanding confirmations come to `scores[trial][index]`, until none is left."""
+    """Make the confirmations that are asked for come to `scores[trial][seed]`."""
     made = []
-    while todo := confirmation.outstanding(study):
-        for item in todo:
-            score = scores[item.trial.number][item.index]
-            Journal(item.folder(study)).write(
-                "end",
-                status="FINISHED",
-                tags={},
-                step=2,
-                metrics={"best_val_accuracy": score},
-            )
-            made.append((item.trial.number, item.index))
+    while (number := confirmation.next_confirmation(study, FOREVER)) is not None:
+        attributes = study.confirmations.get(number).user_attrs
+        key = attributes[OF], attributes[SEED]
+        score = scores[key[0]][key[1]]
+        folder = study.confirmations.folder(number)
+        if score is None:
+            ended(folder, "FAIL", reason="ValueError: no")
+        else:
+            ended(folder, "COMPLETE", values=[score], summary={"best_val_accuracy": score})
+        study.confirmations.tell(number)
+        made.append(key)
     return made
 
 
@@ -70,7 +79,7 @@ def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(stud
 def test_the_time_kept_is_what_the_workers_will_take_and_a_margin(study, workers, seconds):
     made = study(Confirm(trials=2, seeds=2, max_seeds=2, epochs=4))
     for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
-        Journal(made.trial_folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+        Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
     # Forty seconds and twenty, each twice, in turns.
     expected = confirmation.expected_seconds(made, workers)
     assert expected == pytest.approx(confirmation.MARGIN * seconds)
@@ -83,10 +92,11 @@ def test_an_older_study_is_ranked_its_own_way(study):
 
 
 def test_the_best_trials_are_confirmed_one_seed_after_another(study):
-    made = confirm_with(
-        study(Confirm(trials=2, seeds=2, max_seeds=2)), {1: [0.98, 0.98], 2: [0.99, 0.99]}
-    )
-    assert made == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    one = study(Confirm(trials=2, seeds=2, max_seeds=2))
+    assert confirm_with(one, {1: [0.98, 0.98], 2: [0.99, 0.99]}) == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    queued = [trial.system_attrs["fixed_params"] for trial in one.confirmations.all()]
+    assert queued == [{"x": 0.99}, {"x": 0.97}] * 2
+    assert len(one.trials.all()) == 3  # none of them is a trial of the study itself
 
 
 def test_the_highest_confirmed_mean_wins_not_the_highest_first_score(study):
@@ -97,6 +107,15 @@ def test_the_highest_confirmed_mean_wins_not_the_highest_first_score(study):
     assert ranked[0].score == pytest.approx(0.985)
     assert ranked[0].model.parent.name == "confirmation-00002-0"  # the better of its two
     assert ranked[2].scores == ()
+
+
+def test_two_are_compared_on_the_seeds_that_both_have(study):
+    """The second seed is an easy one, which only the worse candidate came to."""
+    one = study(Confirm(trials=2, seeds=2, max_seeds=2))
+    confirm_with(one, {1: [0.97, None], 2: [0.96, 0.99]})
+    ranked = confirmation.candidates(one)
+    assert [candidate.trial.number for candidate in ranked[:2]] == [1, 2]
+    assert ranked[1].score == pytest.approx(0.975)
 
 
 def test_more_seeds_go_to_two_that_cannot_be_told_apart_up_to_the_bound(study):
@@ -113,21 +132,66 @@ def test_no_seed_is_spent_on_two_that_are_clearly_apart(study):
     assert len(made) == 4
 
 
-def test_a_failed_confirmation_is_not_made_again_and_counts_nothing(study):
+def test_a_confirmation_that_loses_its_worker_is_made_again(study):
+    """One lost process must not decide who wins."""
+    one = study(Confirm(trials=2, seeds=1, max_seeds=1))
+    number = confirmation.next_confirmation(one, FOREVER)
+    folder = one.confirmations.folder(number)
+    Journal(folder).write("begin", name="confirmation 1 of trial 001", tags={}, worker="1")
+    one.confirmations.lost(number, "its process was killed by SIGKILL")
+    assert confirm_with(one, {1: [0.98], 2: [0.90]}) == [(1, 0), (2, 0)]
+    assert confirmation.candidates(one)[0].trial.number == 1
+
+
+def test_a_confirmation_that_fails_is_not_made_again_and_counts_nothing(study):
     one = study(Confirm(trials=1, seeds=2, max_seeds=2))
-    first = confirmation.outstanding(one)[0]
-    confirmation.lost(first.folder(one), "killed", False)
-    made = confirm_with(one, {1: [0.5, 0.98]})
-    assert made == [(1, 1)]
+    assert confirm_with(one, {1: [None, 0.98]}) == [(1, 0), (1, 1)]
     assert confirmation.candidates(one)[0].scores == (0.98,)
 
 
 def test_a_failed_confirmation_does_not_end_a_tie(study):
     one = study(Confirm(trials=2, seeds=3, max_seeds=4))
-    failed = confirmation.outstanding(one)[0]
-    confirmation.lost(failed.folder(one), "killed", False)
-    made = confirm_with(one, {1: [0.5, 0.98, 0.99, 0.98], 2: [0.99, 0.98, 0.99, 0.98]})
-    assert sorted(made) == [(1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+    made = confirm_with(one, {1: [None, 0.98, 0.99, 0.98], 2: [0.99, 0.98, 0.99, 0.98]})
+    assert sorted(made) == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
+
+
+def test_one_that_waits_since_an_interruption_goes_on_first(study):
+    one = study(Confirm(trials=2, seeds=1, max_seeds=1))
+    first = confirmation.next_confirmation(one, FOREVER)
+    started(one.confirmations.folder(first)).metrics(1, {"val_accuracy": 0.5})
+    one.confirmations.pause(first)
+    assert confirmation.next_confirmation(one, FOREVER) == first
+    assert confirmation.next_confirmation(one, FOREVER) == first + 1
+
+
+def test_one_that_was_enqueued_by_a_search_that_was_killed_is_not_enqueued_again(study):
+    one = study(Confirm(trials=1, seeds=1, max_seeds=1))
+    one.confirmations.optuna_study.enqueue_trial({"x": 0.99}, user_attrs={OF: 1, SEED: 0})
+    assert confirmation.next_confirmation(one, FOREVER) == 0
+    assert confirmation.next_confirmation(one, FOREVER) is None
+    assert len(one.confirmations.all()) == 1
+
+
+def test_one_that_waits_and_is_no_longer_wanted_is_failed(study):
+    one = study(Confirm(trials=1, seeds=1, max_seeds=1))
+    first = confirmation.next_confirmation(one, FOREVER)
+    one.confirmations.pause(first)
+    better = optuna.create_trial(
+        params={"x": 1.0}, distributions={"x": FloatDistribution(0, 1)}, value=1.0
+    )
+    one.trials.optuna_study.add_trial(better)
+    started(one.trials.folder(3), values={"x": 1.0})
+    second = confirmation.next_confirmation(one, FOREVER)
+    assert one.confirmations.get(second).user_attrs[OF] == 3
+    assert one.confirmations.get(first).state == TrialState.FAIL
+
+
+def test_without_time_only_the_first_seed_is_tried(study):
+    one = study(Confirm(trials=2, seeds=2, max_seeds=2))
+    for number in (1, 2):
+        Journal(one.trials.folder(number)).metrics(1, {"epoch_seconds": 10.0})
+    asked = [confirmation.next_confirmation(one, 1.0) for _ in range(3)]
+    assert [number is None for number in asked] == [False, False, True]
 
 
 def test_without_confirmations_the_best_trial_wins(study):

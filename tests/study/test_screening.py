@@ -12,10 +12,10 @@ from mnist_cnn.experiment import Screen
 from mnist_cnn.study.screening import (
     IN_FULL,
     LOOKED_AT,
-    begins_with,
+    checkpoint_source,
     ends,
-    enqueue_in_full,
     enqueue_next,
+    enqueue_unscreened,
     unused,
 )
 
@@ -62,9 +62,9 @@ def test_the_second_best_follows_when_there_are_twice_as_many():
         enqueue_next(study, SCREEN)  # the first one waits until it is asked for
     assert gone_on(study) == [1]
     first = study.ask()
-    assert begins_with(first) == 1
+    assert checkpoint_source(first) == 1
     enqueue_next(study, SCREEN)
-    assert begins_with(study.ask()) == 2
+    assert checkpoint_source(study.ask()) == 2
     assert unused(study, SCREEN) == [1, 2, 5, 4, 3, 0]
     study.tell(first, 0.7)
     assert unused(study, SCREEN) == [2, 5, 4, 3, 0]
@@ -92,9 +92,9 @@ def test_only_trials_that_ended_with_a_score_are_counted():
 
 def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     study = optuna.create_study()
-    enqueue_in_full(study, {}, "baseline")
+    enqueue_unscreened(study, {}, "baseline")
     baseline, screened = study.ask(), study.ask()
-    assert [begins_with(trial) for trial in (baseline, screened)] == [0, 1]
+    assert [checkpoint_source(trial) for trial in (baseline, screened)] == [0, 1]
     assert [ends(SCREEN, screened, epoch) for epoch in (1, 2, 3)] == [False, True, True]
     assert not any(ends(SCREEN, baseline, epoch) for epoch in (1, 2, 3))
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
@@ -111,8 +111,8 @@ def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_
     code, _, err = Search(root, experiment="screened").finish()
     assert code == 1
     told = err.splitlines()[-1]
-    assert "screened-1: configurations looked at: 1, tried in full: none; " in told
-    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` more than 1 goes on" in told
+    assert "screened-1: configurations screened: 1, trained in full: none; " in told
+    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` and more than 1" in told
     search = Search(root, "--study", "screened-1", "--trials", "6", experiment="screened")
     code, _, err = search.finish()
     assert code == 0, err

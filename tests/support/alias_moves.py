@@ -1,4 +1,4 @@
-"""What `test_aliases` runs in processes of its own."""
+"""What `test_aliases` runs in separate processes."""
 
 import itertools
 import os
@@ -9,7 +9,7 @@ from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 
 
 def promotion(client, now):
-    """Register a version that notes which one it replaces, and make it the champion."""
+    """Register a version with a tag for the one that it replaces, and make it the champion."""
 
     def target():
         version = client.create_model_version(
@@ -26,7 +26,7 @@ def connected(uri):
 
 
 def promote_forever(uri, connection):
-    """Promote one version after another until this process is killed; say how long one took."""
+    """Promote version after version until this process is killed; send how long each takes."""
     client = connected(uri)
     promotion(client, aliases.current(client))
     for _ in itertools.count():
@@ -36,7 +36,7 @@ def promote_forever(uri, connection):
 
 
 def promote_in_step(uri, connection, barrier, rounds):
-    """Decide at the same moment as another process, then move at the same moment; say what came."""
+    """Decide and move at the same moments as another process; send the decision and the result."""
     client = connected(uri)
     for _ in range(rounds):
         barrier.wait()

@@ -1,4 +1,4 @@
-"""Runs with tiny models, as a search would leave them, for the tests of promotion and its verbs."""
+"""For tests of promotion: a project, and finished runs with tiny models."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
 from mnist_cnn.tracking.client import experiment_id
 from mnist_cnn.training.export import write_mlflow_model
 
-# The test set of this experiment cannot be read as long as there is a file `locked`.
+# The test set of this experiment cannot be read while there is a file `locked`.
 EXPERIMENT = """
 from dataclasses import replace
 from pathlib import Path
@@ -59,17 +59,21 @@ def tiny(hp):
 
 
 def write_project(root):
-    """A project with the experiment `tiny`."""
+    """Write a project with the experiment `tiny`."""
     copy_project(root)
     (root / "experiments" / "tiny.py").write_text(EXPERIMENT)
     (root / "search_spaces" / "tiny.py").write_text(SPACE)
 
 
-def knowing(path, wrong):
-    """Save a net that knows the experiment's 500 test images by heart, but for the first `wrong`.
+def save_memorising_model(path, wrong):
+    """Save a model that is right on the experiment's 500 test images, except the first ones.
 
-    Its first layer finds the image that is most like the given one, which by Cauchy and Schwarz is
-    that image itself; the second one has the class of each.
+    The first layer finds the test image that is most similar to its input; by the Cauchy-Schwarz
+    inequality, that is the image itself. The second layer has the class of each image.
+
+    Args:
+        path: The .keras file.
+        wrong: How many images are classified wrongly.
     """
     images = mnist().test()[slice(500)]
     x = images.x.reshape(500, -1)
@@ -87,7 +91,7 @@ def knowing(path, wrong):
 
 
 def log_study(client: MlflowClient, name, model, folder, kind="study"):
-    """A finished run that has the model, as a search delivers it; its id."""
+    """Create a finished run with a model, as a search delivers it, and return its id."""
     experiment = experiment_id(client, "tiny", MLRUNS)
     tags = {"kind": kind} if kind else {}
     run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id

@@ -8,10 +8,12 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from mnist_cnn.experiment import Confirm, Maximize, Plan
+from mnist_cnn.experiment import Confirm, Maximize
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.plan import Plan
 from mnist_cnn.study.outcome import RUN_STATUS
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.study import OF, SEED, make_study
 from mnist_cnn.tracking.journal import Journal
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -32,12 +34,16 @@ REASONS = ("TrainingFailed: the loss became nan in epoch 1", "ValueError: <b>no<
 
 
 ACCURACY = (Maximize("val_accuracy"),)
+RATE = FloatDistribution(1e-4, 1e-1, log=True)
 
 
 def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storage=None):
-    """A study without a trial, with a folder of its own; `storage`: a URL, in memory without."""
+    """A study without a trial, with a folder of its own; `storage`: a URL."""
+    study_folder = folder / "mlruns" / "checkpoints" / name
+    study_folder.mkdir(parents=True)
+    storage = storage or f"sqlite:///{folder}/made.db"
     created = optuna.create_study(
-        storage=storage,
+        storage=open_storage(storage),
         study_name=name,
         directions=[objective.direction for objective in objectives],
     )
@@ -55,9 +61,7 @@ def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storag
         description={"space": "search_spaces.cnn.cnn", "epochs": "6", "note": "<script>x</script>"},
         fingerprint="0",
     )
-    study_folder = folder / "mlruns" / "checkpoints" / name
-    study_folder.mkdir(parents=True)
-    return Study(plan, storage or "", created, study_folder)
+    return make_study(plan, storage, created, study_folder)
 
 
 def finished_trial(
@@ -143,7 +147,7 @@ def searched_study(folder, trials=24, workers=2, seed=0, **fields):
         single = len(study.plan.objectives) == 1
         if state == PRUNED and single:
             values = [reported[-1]]  # as Optuna has it
-        study.optuna_study.add_trial(
+        study.trials.optuna_study.add_trial(
             finished_trial(
                 number,
                 values,
@@ -155,7 +159,7 @@ def searched_study(folder, trials=24, workers=2, seed=0, **fields):
             )
         )
         write_journal(
-            study.trial_folder(number),
+            study.trials.folder(number),
             {"kind": "trial", "optuna.trial": str(number)},
             stretches,
             values=seen(params),
@@ -219,7 +223,7 @@ def _confirm(study, minute, luck):
         for index in range(confirm.seeds):
             score = trial.values[0] - 0.0015 + luck.gauss(0, 0.0006)
             write_journal(
-                study.folder / f"confirmation-{trial.number:05d}-{index}",
+                confirm_trial(study, trial.number, index, score),
                 {"kind": "confirmation", "optuna.trial": str(trial.number)},
                 [(minute, minute + 3)],
                 values=seen(trial.params),
@@ -229,5 +233,59 @@ def _confirm(study, minute, luck):
             minute += 1.5 * (index + 1)
 
 
+def confirm_trial(study, number, seed, score):
+    """Record that a trial's configuration came to `score` on a fresh seed; returns its folder."""
+    confirmation = create_trial(state=COMPLETE, values=[score], user_attrs={OF: number, SEED: seed})
+    study.confirmations.optuna_study.add_trial(confirmation)
+    return study.confirmations.folder_of(confirmation)
+
+
 def _ms(minute):
     return int((BEGIN + timedelta(minutes=minute)).timestamp() * 1000)
+
+
+# What each trial reported, how it ended, and its parameters.
+SMALL_STUDIES = {
+    "none at all": [],
+    "none complete": [([0.3], PRUNED, {"rate": 0.01}), ([], FAIL, {"rate": 0.02})],
+    "one trial": [([0.5, 0.7], COMPLETE, {"rate": 0.01})],
+    "all equal": [([0.5, 0.5], COMPLETE, {"rate": 0.01})] * 12,
+    "without parameters": [([0.5, 0.5 + n / 100], COMPLETE, {}) for n in range(9)],
+    "one parameter": [([0.5 + n / 100], COMPLETE, {"rate": 10 ** (-1 - n / 4)}) for n in range(9)],
+    "no numbers": [([math.nan, 0.1 * n], COMPLETE, {"rate": 0.01 + n / 100}) for n in range(4)]
+    + [([math.nan], PRUNED, {"rate": 0.01}), ([0.2, math.inf], COMPLETE, {"rate": 0.01})],
+    "infinite only": [([math.inf], COMPLETE, {"rate": 0.01 * n + 0.01}) for n in range(4)],
+    "a hundred parameters": [
+        ([n / 10], COMPLETE, {f"a_rather_long_name/{p}": 0.001 * (n + p + 1) for p in range(100)})
+        for n in range(9)
+    ],
+    "nothing in common": [([n / 10], COMPLETE, {f"p{n}": 0.01}) for n in range(9)],
+}
+
+
+def study_with(folder, told, objective):
+    """A study with the trials of one of `SMALL_STUDIES`."""
+    study = made_study(folder, objectives=(objective,))
+    for number, (reported, state, params) in enumerate(told):
+        last = reported[-1] if reported and not math.isnan(reported[-1]) else None
+        study.trials.optuna_study.add_trial(
+            finished_trial(
+                number,
+                None if state == FAIL or last is None else [last],
+                state,
+                params=params,
+                domains=dict.fromkeys(
+                    params, RATE if "rate" in params else FloatDistribution(0, 1)
+                ),
+                reported=reported,
+                minutes=(number, number + 1),
+            )
+        )
+        write_journal(
+            study.trials.folder(number),
+            {"kind": "trial", "optuna.trial": str(number)},
+            [(number, number + 1)],
+            values=params,
+            state=state.name,
+        )
+    return study

@@ -40,6 +40,21 @@ def process_id():
     return os.getpid()
 
 
+KEPT = []
+
+
+def keep(megabytes):
+    """Hold more memory, as a library that leaks; returns the process."""
+    KEPT.append(b"x" * (megabytes * 2**20))
+    return os.getpid()
+
+
+def sleep_and_say(path, seconds):
+    """Be at work for so long, whether stopped meanwhile or not."""
+    path.touch()
+    time.sleep(seconds)
+
+
 def environment_at_import():
     return SEEN_AT_IMPORT
 

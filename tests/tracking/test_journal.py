@@ -28,7 +28,7 @@ def test_events_come_back_in_order_with_their_fields_and_times(tmp_path):
         "tags": {"kind": "trial"},
         "params": {"a": 1.5},
     }
-    assert metrics == {"event": "metrics", "step": 1, "metrics": {"loss": 0.25}}
+    assert metrics == {"event": "metrics", "step": 1, "metrics": {"loss": 0.25}, "stop": None}
     assert before <= times[0] <= times[1] <= time.time() * 1000
 
 

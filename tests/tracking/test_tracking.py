@@ -16,9 +16,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.mlruns import alone
 from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
 from mnist_cnn.tracking.delivery import Delivery
+from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.tracking.journal import FILE_NAME, Journal, read
 from mnist_cnn.tracking.sync import Deliverer, deliver_all
 from mnist_cnn.training.export import write_mlflow_model
@@ -411,7 +411,7 @@ def test_a_server_that_is_away_is_a_problem_and_a_later_delivery_has_it_all(
         assert "MLflow does not take everything" in deliverer.news.get_nowait()
         assert deliverer.news.empty()  # told once, however often it was tried
         with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 does not answer"):
-            deliver_all(mlruns)
+            list(deliver_all(mlruns))
     assert deliver()["trial-00000"].info.status == "FINISHED"
 
 
@@ -420,7 +420,7 @@ def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, mo
     for number in (1, 2):
         write_study(tmp_path / "checkpoints" / f"{name}-{number}")
     (tmp_path / "checkpoints" / "not-a-study-1").mkdir()
-    assert deliver_all(tmp_path) == [f"{name}-{n}: MLflow has all of it" for n in (1, 2)]
+    assert list(deliver_all(tmp_path)) == [f"{name}-{n}: MLflow has all of it" for n in (1, 2)]
     runs = runs_of(client, experiment_id(client, name, tmp_path), by="journal")
     assert len(runs) == 8
 
@@ -524,7 +524,7 @@ def test_older_studies_of_the_experiment_are_delivered_too(folder, client, mlrun
 def test_a_study_that_is_being_searched_is_left_to_its_search(tmp_path, mlruns, name, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
     write_study(tmp_path / "checkpoints" / f"{name}-1")
-    with alone(name, tmp_path / "checkpoints"):
+    with lock_experiment(name, tmp_path / "checkpoints"):
         (line,) = deliver_all(tmp_path)
     assert line == f"{name}-1: a search of {name!r} is running and delivers it itself"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import worker_calls
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.workers.pool import CallLost, Ended, Workers
 from mnist_cnn.workers.signals import STOPPING
 
@@ -133,17 +133,18 @@ def test_a_process_takes_one_call_after_another(workers):
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "words", "kind"),
     [
-        (worker_calls.refuse, "no trial could succeed"),
-        (worker_calls.refuse_usage, "no such experiment"),
+        (worker_calls.refuse, "no trial could succeed", UserError),
+        (worker_calls.refuse_usage, "no such experiment", UsageError),
     ],
 )
-def test_a_users_mistake_is_refused_in_its_own_words(workers, call, words):
+def test_a_users_mistake_is_refused_in_its_own_words_and_kind(workers, call, words, kind):
     workers.submit("a", call)
-    assert next_ended(workers) == [Ended("a", problem=words, refused=True)]
-    with pytest.raises(UserError, match=f"^{words}$"):
+    assert next_ended(workers) == [Ended("a", problem=words, refused=kind)]
+    with pytest.raises(UserError, match=f"^{words}$") as refusal:
         workers.call(call)
+    assert type(refusal.value) is kind
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
@@ -157,7 +158,7 @@ def test_any_other_exception_is_a_problem_and_the_process_goes_on(workers):
     before = workers.call(worker_calls.process_id)
     workers.submit("a", worker_calls.divide_by_zero)
     (ended,) = next_ended(workers)
-    assert (ended.key, ended.refused) == ("a", False)
+    assert (ended.key, ended.refused) == ("a", None)
     assert ended.problem.startswith("ZeroDivisionError: ")
     assert workers.call(worker_calls.process_id) == before
     with pytest.raises(UserError, match=r"^ZeroDivisionError: "):
@@ -178,7 +179,7 @@ DEATHS = {
 def test_a_process_that_dies_is_reported_and_replaced(workers, call, words):
     workers.submit("a", call)
     (ended,) = next_ended(workers)
-    assert (ended.key, ended.value, ended.refused) == ("a", None, False)
+    assert (ended.key, ended.value, ended.refused) == ("a", None, None)
     assert words in ended.problem
     assert workers.idle == 2
     for key in ("b", "c"):
@@ -259,9 +260,58 @@ def test_what_a_worker_prints_is_in_the_log_when_its_call_ends(workers, log, cap
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_process_that_holds_too_much_memory_after_a_call_is_replaced(log):
-    with Workers([{}], log, memory_bytes=1) as pool:
-        assert pool.call(worker_calls.process_id) != pool.call(worker_calls.process_id)
+def test_a_process_that_grows_too_much_after_its_first_call_is_replaced(log):
+    """What the first call loads, such as a large data set, every process needs."""
+    with Workers([{}], log, memory_bytes=64 * 2**20) as pool:
+        grown = [pool.call(partial(worker_calls.keep, 200 * (n % 2))) for n in (1, 0, 0, 1, 0)]
+    assert [grown.index(process) for process in grown] == [0, 0, 0, 0, 4]
+
+
+STOPPED = """
+import sys
+from functools import partial
+from pathlib import Path
+
+import worker_calls
+from mnist_cnn.workers.pool import Workers
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    with Workers([{}], folder / "log") as workers:
+        workers.submit("a", partial(worker_calls.sleep_and_say, folder / "begun", 2.0), 4.0)
+        while not (ended := workers.wait(0.2)):
+            pass
+    print(ended[0].problem or "in time")
+"""
+
+
+def test_the_time_in_which_the_whole_search_is_stopped_counts_for_no_limit(tmp_path):
+    """Ctrl-Z, or a laptop that is closed."""
+    (tmp_path / "parent.py").write_text(STOPPED)
+    parent = subprocess.Popen(
+        [sys.executable, tmp_path / "parent.py", tmp_path],
+        env=os.environ | {"PYTHONPATH": str(Path(worker_calls.__file__).parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.05)
+    os.killpg(parent.pid, signal.SIGSTOP)
+    time.sleep(6)
+    os.killpg(parent.pid, signal.SIGCONT)
+    assert parent.communicate(timeout=60)[0] == "in time\n"
+
+
+def test_a_worker_that_is_stopped_alone_still_comes_to_its_limit(log, tmp_path):
+    with Workers([{}], log) as pool:
+        process = pool.call(worker_calls.process_id)
+        call = partial(worker_calls.sleep_and_say, tmp_path / "begun", 0.5)
+        pool.submit("a", call, limit_seconds=2.0)
+        while not (tmp_path / "begun").exists():
+            pool.wait(0.05)
+        os.kill(process, signal.SIGSTOP)
+        assert next_ended(pool)[0].overdue
 
 
 def test_a_process_that_made_its_calls_is_replaced(log):

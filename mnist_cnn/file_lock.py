@@ -1,0 +1,35 @@
+"""Locks on files. The system releases one when its holder dies, in whatever way it dies."""
+
+import fcntl
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TICK_SECONDS = 0.05
+
+
+@contextmanager
+def file_lock(path: Path, wait_seconds: float = math.inf) -> Iterator[None]:
+    """Hold the lock on `path`, which is made if it is not there and stays afterwards.
+
+    Args:
+        path: The file. Its folder must exist.
+        wait_seconds: How long to wait for another holder.
+
+    Raises:
+        BlockingIOError: Somebody else still holds it.
+        OSError: The file cannot be opened.
+    """
+    deadline = time.monotonic() + wait_seconds
+    with path.open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(TICK_SECONDS)
+        yield

@@ -1,0 +1,69 @@
+"""What makes two trials comparable: an experiment's fields, sources, data and version, as text."""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+from mnist_cnn import sources
+from mnist_cnn.experiment import Experiment
+
+
+def describe(experiment: Experiment) -> dict[str, str]:
+    """Each field of an experiment as text, callables by name and arguments."""
+    return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
+
+
+# A study may go on under another budget, so these are no part of what its trials have in common.
+_BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
+
+
+def comparable(experiment: Experiment) -> dict[str, str]:
+    """The fields, as text, that two trials have to have in common to be compared."""
+    return {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+
+
+def fingerprint(experiment: Experiment) -> str:
+    """Return a digest of all that makes two trials of an experiment comparable.
+
+    It is over the fields, the project's code that space, data set, sampler and pruner depend on,
+    the data set's digest, and the version of this package, which trains. Trials of different
+    fingerprints never share a study.
+    """
+    facts: dict[str, Any] = dict(comparable(experiment))
+    code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
+    facts["sources"] = sources.normalized(*code)
+    facts["data"] = experiment.dataset().digest
+    facts["version"] = version("mnist-cnn")
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, partial):
+        given = [_text(item) for item in value.args]
+        given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
+        return f"{_text(value.func)}({', '.join(given)})"
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_text(item)}' for key, item in value.items())}}}"
+    if (
+        getattr(type(value), "__repr__", None) is object.__repr__
+    ):  # a HyperModel, a pruner: told by its settings
+        given = [
+            f"{name}={_text(item)}"
+            for name, item in sorted(getattr(value, "__dict__", {}).items())
+            if getattr(item, "__self__", None) is not value  # KerasTuner wraps `build`
+        ]
+        return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
+    return _ADDRESS.sub("", repr(value))
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")

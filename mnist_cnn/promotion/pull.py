@@ -1,0 +1,42 @@
+"""The verb `pull`: write the champion's .keras file to a folder."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.files import replace_file
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.registry import models, store
+
+
+def pull(alias: str, to: Path) -> str:
+    """Write the model of an alias to a folder, whole or not at all.
+
+    The file loads in plain Keras and computes in float32 on any machine.
+
+    Args:
+        alias: An alias of the registry, such as `champion`.
+        to: The folder. It is created if missing.
+
+    Returns:
+        One line for the user.
+
+    Raises:
+        UsageError: There is no such alias.
+        UserError: The model's file is gone, or the folder cannot be written.
+    """
+    target = to / MODEL_FILE
+    with tempfile.TemporaryDirectory() as folder:
+        with store.answering():
+            client = store.connect("mnist")
+            version = store.version(client, alias)
+            model = models.from_version(client, version, Path(folder))
+        try:
+            to.mkdir(parents=True, exist_ok=True)
+            replace_file(target, lambda path: shutil.copyfile(model.file, path))
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror}") from None
+    return (
+        f"{target}: {alias}, {model.title}; load it with keras.models.load_model({str(target)!r})"
+    )

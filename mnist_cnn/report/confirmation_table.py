@@ -1,0 +1,105 @@
+"""The confirmations as a table, and what it says in words: in MLflow, on the page, in the terminal.
+
+Trials are selected by their first score, so that is partly luck. The scores on fresh seeds are not,
+and the difference is the optimism of the first score.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from mnist_cnn.report.text import difference, number
+from mnist_cnn.study.confirmation import Candidate, outstanding
+from mnist_cnn.study.study import Study
+
+COLUMNS = (
+    "trial",
+    "first score",
+    "confirmed mean",
+    "standard deviation",
+    "optimism",
+    "scores on fresh seeds",
+)
+
+
+def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
+    """Return a row of `COLUMNS` for each confirmed candidate, the winner first."""
+    return [
+        (
+            str(candidate.trial.number),
+            number(candidate.first),
+            number(candidate.score),
+            "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
+            difference(optimism(study, candidate)),
+            ", ".join(map(number, candidate.scores)),
+        )
+        for candidate in ranked
+        if candidate.scores
+    ]
+
+
+def optimism(study: Study, candidate: Candidate) -> float:
+    """Return by how much the first score is better than the mean on fresh seeds."""
+    return study.objective.gain(candidate.first, candidate.score)
+
+
+def summary(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Return what the table says in a few sentences, or "" if there was nothing to confirm."""
+    confirmed = [candidate for candidate in ranked if candidate.scores]
+    if not confirmed:
+        return _nothing_confirmed(study)
+    sentences = [
+        "The trials were selected by their first scores, so these are partly luck; the scores on "
+        "fresh seeds are not.",
+        _mean_optimism(study, confirmed),
+    ]
+    epochs = study.plan.confirm.epochs or study.plan.epochs
+    if epochs != study.plan.epochs:
+        sentences.append(
+            f"A trial trains for {study.plan.epochs} epochs, but a confirmation for {epochs}."
+        )
+    missing = _not_confirmed_in_time(study, ranked)
+    if missing:
+        sentences.append(missing)
+    return " ".join(sentences)
+
+
+def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
+    mean = fmean(optimism(study, candidate) for candidate in confirmed)
+    better = "better" if mean >= 0 else "worse"
+    compared = f"{abs(mean):.2g} {better} than the mean on fresh seeds"
+    if len(confirmed) == 1:
+        return f"The first score was {compared}."
+    return f"On average over {len(confirmed)} trials, the first score was {compared}."
+
+
+def _not_confirmed_in_time(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Name the trials that might beat the winner, but were not confirmed before time ran out."""
+    waiting = {item.trial.number for item in outstanding(study)}
+    better = [
+        candidate.trial.number
+        for candidate in ranked
+        if not candidate.scores
+        and candidate.trial.number in waiting
+        and study.objective.better(candidate.first, ranked[0].first)
+    ]
+    if not better:
+        return ""
+    if len(better) == 1:
+        trials, they = f"Trial {better[0]}", "it was"
+    else:
+        trials, they = f"Trials {' and '.join(map(str, better))}", "they were"
+    return (
+        f"{trials} had a better first score than the winner, but time ran out before {they} "
+        f"confirmed; {_how_to_continue(study)}"
+    )
+
+
+def _nothing_confirmed(study: Study) -> str:
+    if not outstanding(study):
+        return ""
+    return f"Time ran out before any trial was confirmed on fresh seeds; {_how_to_continue(study)}"
+
+
+def _how_to_continue(study: Study) -> str:
+    command = f"make search EXPERIMENT={study.plan.name} STUDY={study.name}"
+    return f"to continue, type `{command} TRIALS={len(study.trials.finished()) + 1}`."

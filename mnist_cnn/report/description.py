@@ -1,0 +1,64 @@
+"""The description of a study's run, in Markdown: counts, confirmations, the best configurations."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from optuna.trial import TrialState
+
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.report import confirmation_table
+from mnist_cnn.report.text import STATE_WORDS, in_one_line, number
+from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.study import Study
+from mnist_cnn.tracking import journal
+
+SHOWN_CONFIGURATIONS = 5
+
+
+def configuration(study: Study, candidate: Candidate) -> dict[str, Any]:
+    """Return a candidate's hyperparameters as the search space saw them, by KerasTuner's names."""
+    events, _ = journal.read(study.trials.folder_of(candidate.trial))
+    return journal.values_of(events)
+
+
+def description(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Return the description of a study that has a winner.
+
+    Args:
+        study: The study.
+        ranked: The candidates, the winner first.
+    """
+    metric = study.objective.metric
+    counts = ", ".join(
+        f"{len(study.trials.all(state))} {STATE_WORDS[state]}"
+        for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    )
+    lines = [
+        f"**{study.name}**: {counts} trials. The best model is the artifact `{MODEL_FILE}`; "
+        f"`make promote EXPERIMENT={study.plan.name}` registers it."
+    ]
+    rows = confirmation_table.rows(study, ranked)
+    if rows:
+        lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
+        lines += _markdown_table(confirmation_table.COLUMNS, rows)
+    lines += ["", confirmation_table.summary(study, ranked)]
+    lines += ["", "**The best configurations**", ""]
+    lines += _markdown_table(
+        ("trial", f"{metric}, first score", "configuration"),
+        [
+            (
+                str(candidate.trial.number),
+                number(candidate.first),
+                in_one_line(configuration(study, candidate)),
+            )
+            for candidate in ranked[:SHOWN_CONFIGURATIONS]
+        ],
+    )
+    return "\n".join(lines)
+
+
+def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    escaped = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    return [f"| {' | '.join(line)} |" for line in escaped]

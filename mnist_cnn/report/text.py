@@ -1,0 +1,65 @@
+"""Values as text, for tables, pages and the terminal."""
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from optuna.trial import TrialState
+
+STATE_WORDS = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+
+
+def number(value: float) -> str:
+    """Format a value of an objective: 0.9876, or 1.23e-05 if small, or 12,345 if large."""
+    if not math.isfinite(value):
+        return str(value)
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
+
+
+def difference(value: float) -> str:
+    """Format the difference of two values of an objective, with its sign."""
+    return f"{value:+.4f}" if 0.001 <= abs(value) < 1000 else f"{value:+.2g}"
+
+
+def short(value: Any) -> str:
+    """Format the value of a hyperparameter, in 60 characters at most."""
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def fresh_seeds(count: int | str) -> str:
+    """Format a number of fresh seeds, such as `2 fresh seeds`."""
+    return f"{count} fresh seed" if str(count) == "1" else f"{count} fresh seeds"
+
+
+def in_one_line(values: Mapping[str, Any]) -> str:
+    """Format a configuration, such as `units=64, rate=0.001`."""
+    return ", ".join(f"{name}={short(value)}" for name, value in values.items())
+
+
+def duration(seconds: float) -> str:
+    """Format a time span in its two largest units, such as `1 h 05 min`."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{seconds:.0f} s"
+    if whole < 6000:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02d} min"
+
+
+def local_time(seconds: float) -> str:
+    """Format seconds since 1970 as a date and time in the local time zone."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def print_text(text: str) -> None:
+    """Print a text. It is no error if the reader stops early, as `| head` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # Python would fail again when it flushes the output at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

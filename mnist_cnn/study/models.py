@@ -1,0 +1,45 @@
+"""The models that a study keeps are looked at when a search goes on, and damaged ones made again.
+
+A power cut may leave a file without its content, though what was flushed is safe.
+"""
+
+from pathlib import Path
+
+from optuna.trial import TrialState
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.files import replace_file
+from mnist_cnn.keras_file import model_digest
+from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
+from mnist_cnn.study.study import MODELS_KEPT, Study
+from mnist_cnn.tracking.journal import Journal
+
+
+def damaged(study: Study) -> list[Path]:
+    """Return the folders of the runs whose kept model is not what their journal's end names."""
+    kept = max(MODELS_KEPT, study.plan.confirm.trials)
+    best = [study.trials.folder(trial.number) for trial in study.ranking()[:kept]]
+    confirmed = study.confirmations.all(TrialState.COMPLETE)
+    folders = [*best, *(study.confirmations.folder(trial.number) for trial in confirmed)]
+    return [folder for folder in folders if not _is_whole(folder)]
+
+
+def _is_whole(folder: Path) -> bool:
+    end = Journal(folder).end
+    if end is None or "model" not in end or (folder / DROPPED_FILE).exists():
+        return True  # nothing says what it should be
+    try:
+        return model_digest(folder / MODEL_FILE) == str(end["model"])
+    except UserError:
+        return False
+
+
+def restore(folder: Path, model: Path) -> None:
+    """Put the model that a repeated training saved in the place of a damaged one."""
+    content = model.read_bytes()
+    replace_file(folder / MODEL_FILE, lambda path: path.write_bytes(content))
+
+
+def drop(folder: Path, reason: str) -> None:
+    """Make a run no candidate any more."""
+    replace_file(folder / DROPPED_FILE, lambda path: path.write_text(f"{reason}\n"))

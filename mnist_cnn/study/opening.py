@@ -1,0 +1,165 @@
+"""Which study a search goes on with: the experiment's newest, a named one, or a new one."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.files import make_folder, replace_file
+from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
+from mnist_cnn.plan import Plan
+from mnist_cnn.study.lock import StudyLock
+from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.study import Study, make_study
+from mnist_cnn.tracking.journal import read
+from mnist_cnn.urls import hide_passwords
+
+CHANGED = "the space, the experiment, its data or mnist-cnn changed since"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study that this process may write.
+
+    Attributes:
+        study: The study.
+        lock: Its lock.
+        lines: Which study it is and why, for people.
+    """
+
+    study: Study
+    lock: StudyLock
+    lines: tuple[str, ...]
+
+
+@contextmanager
+def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[Opened]:
+    """Hold the study to go on with, or a new one.
+
+    Args:
+        plan: Of the experiment.
+        storage: The URL of Optuna's storage.
+        wanted: A study's name. Without one it is the experiment's newest if that is unfinished
+            and its fingerprint is unchanged, and else a new one.
+
+    Raises:
+        UsageError: There is no study `wanted`.
+        StudyLocked: Another search holds the study.
+        UserError: The study `wanted` has another fingerprint, or its files are another study's.
+    """
+    name, *lines = _choose(plan, storage, wanted)
+    with StudyLock(storage, name) as lock:
+        study = load_study(plan, storage, name)
+        adopt(study)
+        if not matches(study):
+            raise UserError(
+                f"{CHANGED} {name!r}; `make search EXPERIMENT={plan.name}` without STUDY= opens a "
+                "new study"
+            )
+        _refuse_foreign_files(study)
+        yield Opened(study, lock, tuple(lines))
+
+
+def study_names(storage: str, experiment_name: str) -> list[str]:
+    """Return the names of the experiment's studies, oldest first."""
+    pattern = re.compile(re.escape(experiment_name) + r"-(\d+)")
+    names = optuna.get_all_study_names(open_storage(storage))
+    found = [match for name in names if (match := pattern.fullmatch(name))]
+    return [match[0] for match in sorted(found, key=lambda match: int(match[1]))]
+
+
+def load_study(plan: Plan, storage: str, name: str) -> Study:
+    """Return the study called `name`."""
+    optuna_study = optuna.load_study(
+        study_name=name, storage=open_storage(storage), sampler=RandomSampler()
+    )
+    return make_study(plan, storage, optuna_study, checkpoints() / name)
+
+
+def adopt(study: Study) -> None:
+    """Make a study that has neither trials nor a fingerprint one of its plan."""
+    if "fingerprint" in study.attributes or study.trials.all():
+        return
+    metrics = [objective.metric for objective in study.plan.objectives]
+    study.set_attributes(id=uuid.uuid4().hex, metrics=metrics, fingerprint=study.plan.fingerprint)
+
+
+def matches(study: Study) -> bool:
+    """Return whether the study's trials can be compared with new ones of its plan."""
+    return study.attributes.get("fingerprint") == study.plan.fingerprint
+
+
+def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
+    """Return a study's name, and lines that say why it is that one."""
+    names = study_names(storage, plan.name)
+    if wanted is not None:
+        if wanted not in names:
+            valid = ", ".join(names) or "none yet"
+            raise UsageError(f"there is no study {wanted!r}; valid: {valid}")
+        return [wanted, f"going on with {wanted}"]
+    changed = []
+    if names:
+        newest = load_study(plan, storage, names[-1])
+        is_new = "fingerprint" not in newest.attributes and not newest.trials.all()
+        if not is_new and not matches(newest):
+            changed = [f"{CHANGED} {newest.name}"]
+        elif not newest.attributes.get("finished"):
+            return [newest.name, f"going on with {newest.name}"]
+    # Folders count too: where Optuna's database was deleted, their journals are of other trials.
+    taken = {*names, *(path.name for path in checkpoints().glob(f"{plan.name}-*/"))}
+    numbers = [int(name) for n in taken if (name := n.removeprefix(f"{plan.name}-")).isdigit()]
+    created = optuna.create_study(
+        storage=open_storage(storage),
+        study_name=f"{plan.name}-{max(numbers, default=0) + 1}",
+        directions=[objective.direction for objective in plan.objectives],
+        load_if_exists=True,  # another search may make it in this moment; one of both will have it
+    )
+    return [created.study_name, *changed, f"new study {created.study_name}"]
+
+
+def _refuse_foreign_files(study: Study) -> None:
+    """Refuse a folder that is another study's, or newer than the study in Optuna's storage.
+
+    Raises:
+        UserError: They do not belong together.
+    """
+    ours = str(study.attributes.get("id", "none"))
+    file = study.folder / STUDY_ID_FILE
+    if not study.folder.exists():
+        make_folder(study.folder)
+        replace_file(file, lambda path: path.write_text(ours))
+    found = file.read_text() if file.exists() else "none"
+    if found != ours:
+        raise _foreign(study, f"its id is {ours} there and {found} here")
+    trials = study.trials.all()
+    for folder in sorted(study.folder.glob("trial-*")):
+        number = int(folder.name.removeprefix("trial-"))
+        known = trials[number].params if number < len(trials) else {}
+        for name, value in _sampled(folder).items():
+            if known.get(name) != value:
+                there = f"{name}={known[name]!r}" if name in known else f"no {name}"
+                raise _foreign(study, f"trial {number} has {there} there and {name}={value!r} here")
+
+
+def _sampled(folder: Path) -> dict[str, Any]:
+    """Return the parameters that Optuna had recorded when the run's model was built."""
+    found: dict[str, Any] = {}
+    for event in read(folder)[0]:
+        if event["event"] == "start":
+            found = event.get("sampled", {})
+    return found
+
+
+def _foreign(study: Study, difference: str) -> UserError:
+    url = hide_passwords(study.storage)
+    return UserError(
+        f"the files in {study.folder} are not of the study {study.name} in {url}: {difference}; "
+        "bring back the database that belongs to them, or move the folder away"
+    )

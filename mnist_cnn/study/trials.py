@@ -1,0 +1,151 @@
+"""The trials of an Optuna study, each with a folder: how one is asked for, interrupted and ended.
+
+Only the search process asks and tells, and only while it holds the study's lock. A worker samples,
+reports and writes the journal. A trial's end is in its journal first and told to Optuna second, so
+a kill in between is mended by telling again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.mlruns import RUN_LOCK_FILE
+from mnist_cnn.optuna_internals import requeue_trial, trial_id
+from mnist_cnn.study.outcome import write_end
+from mnist_cnn.study.screening import LOOKED_AT
+from mnist_cnn.study.storage import open_storage
+from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.journal import Journal, read, values_of
+
+DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of one Optuna study.
+
+    Attributes:
+        url: Of Optuna's storage.
+        optuna_study: The study. Its sampler is trivial, so that asking costs nothing: the worker
+            that takes the trial samples for it.
+        folder_of: Gives the folder of a trial's run.
+    """
+
+    url: str
+    optuna_study: optuna.Study
+    folder_of: Callable[[FrozenTrial], Path]
+
+    @property
+    def name(self) -> str:
+        return self.optuna_study.study_name
+
+    @property
+    def storage(self) -> RDBStorage:
+        return open_storage(self.url)
+
+    def all(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials in these states, or all, by number. They are not to be changed."""
+        return self.optuna_study.get_trials(deepcopy=False, states=states or None)
+
+    def get(self, number: int) -> FrozenTrial:
+        """Return one trial as it stands now. It is not to be changed."""
+        return self.all()[number]
+
+    def finished(self) -> list[FrozenTrial]:
+        """Return the trials that came to an end: complete, pruned or failed."""
+        return self.all(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+    def folder(self, number: int) -> Path:
+        """Return where the files of a trial lie."""
+        return self.folder_of(self.get(number))
+
+    def journal(self, number: int) -> Journal:
+        """Return a trial's journal as it stands now."""
+        return Journal(self.folder(number))
+
+    def set_attribute(self, number: int, name: str, value: object) -> None:
+        """Write an attribute of a trial."""
+        self.storage.set_trial_user_attr(trial_id(self.storage, self.name, number), name, value)
+
+    def tell(self, number: int) -> None:
+        """Tell Optuna how a trial ended according to its journal, unless Optuna knows."""
+        journal = self.journal(number)
+        end = journal.end
+        assert end is not None
+        if self.get(number).state.is_finished():
+            return
+        if end["reason"]:
+            self.set_attribute(number, "reason", end["reason"])
+        if end.get("stop") == "look":
+            self.set_attribute(number, LOOKED_AT, values_of(read(journal.folder)[0]))
+        state = TrialState[end["tags"][tags.STATE]]
+        self.optuna_study.tell(number, end["values"], state=state)
+
+    def pause(self, number: int) -> None:
+        """Put a trial that nobody works on back into the queue; it goes on where it was.
+
+        If its journal says that it ended, Optuna is told instead.
+        """
+        journal = self.journal(number)
+        if journal.ended:
+            self.tell(number)
+        elif self.get(number).state == TrialState.RUNNING:
+            journal.pause(**{tags.STATE: "WAITING"})
+            requeue_trial(self.storage, self.name, number)
+
+    def lost(self, number: int, problem: str) -> None:
+        """Decide on a trial that took its worker down: once it goes on, the second time it fails.
+
+        Args:
+            number: Of the trial.
+            problem: What happened to the worker, in a few words.
+        """
+        if self.journal(number).ended:
+            self.tell(number)
+            return
+        deaths = self.get(number).user_attrs.get("deaths", 0) + 1
+        self.set_attribute(number, "deaths", deaths)
+        if deaths > DEATHS_ALLOWED:
+            self.fail(number, f"{problem}, for the second time")
+        else:
+            self.pause(number)
+
+    def fail(self, number: int, reason: str) -> None:
+        """End a trial that nobody works on."""
+        journal = self.journal(number)
+        if journal.begin is None:  # no worker came to it, so there is no run
+            self.set_attribute(number, "reason", reason)
+            self.optuna_study.tell(number, state=TrialState.FAIL)
+            return
+        if not journal.started:
+            name, own_tags = journal.begin["name"], journal.begin["tags"]
+            journal.write("start", name=f"{name} · not built", tags=own_tags)
+        if not journal.ended:
+            write_end(journal, "FAIL", reason=reason)
+        self.tell(number)
+
+    def wait_for_worker(self, number: int, seconds: float) -> None:
+        """Wait until no worker of a killed search holds a trial's run.
+
+        Workers die with their search, though a moment later than its lock is free.
+
+        Raises:
+            UserError: One still holds it after `seconds`.
+        """
+        folder = self.folder(number)
+        if not folder.is_dir():
+            return
+        try:
+            with file_lock(folder / RUN_LOCK_FILE, seconds):
+                pass
+        except BlockingIOError:
+            raise UserError(
+                f"a process of an earlier search still trains in {folder}; kill it, and type the "
+                "same command again"
+            ) from None

@@ -1,0 +1,40 @@
+"""One search at a time writes the files of an experiment in mlruns/."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.mlruns import MLRUNS, checkpoints
+
+
+class AlreadyRunning(UserError):
+    """Another search holds what this one wants to write to."""
+
+
+@contextmanager
+def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Hold an experiment's files for one search or one delivery.
+
+    Args:
+        name: The experiment's name.
+        folder: Where its studies' folders lie; `checkpoints()` by default. It is made.
+
+    Raises:
+        AlreadyRunning: A search of the experiment is running here.
+        UserError: mlruns/ cannot be written.
+    """
+    folder = folder or checkpoints()
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(file_lock(folder / f"{name}.lock", wait_seconds=0))
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"another search of {name!r} is running here; wait for it to end, or stop it with "
+                "Ctrl-C"
+            ) from None
+        except OSError as error:
+            raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None
+        yield

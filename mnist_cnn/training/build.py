@@ -1,0 +1,76 @@
+"""From a search space and hyperparameters to a compiled model."""
+
+import functools
+import inspect
+from contextlib import suppress
+
+import keras
+import keras_tuner
+import numpy as np
+
+from mnist_cnn.datasets import Dataset, Images
+from mnist_cnn.experiment import Experiment, SearchSpace
+from mnist_cnn.training.failure import TrainingFailed
+
+
+def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
+    """Return the model that the experiment's space makes of `hp`.
+
+    It is compiled and takes the data set's images, unless the space has a `fit` of its own, which
+    may see to both.
+
+    Raises:
+        TrainingFailed: The space returns anything else.
+    """
+    space = experiment.space
+    if isinstance(space, keras_tuner.HyperModel):
+        model = space.build(hp)
+    else:
+        offered = {"input_shape": dataset.shape, "classes": dataset.classes}
+        chosen = space.keywords if isinstance(space, functools.partial) else {}
+        wanted = inspect.signature(space).parameters.keys() - chosen.keys()
+        model = space(hp, **{name: offered[name] for name in offered.keys() & wanted})
+    if not isinstance(model, keras.Model):
+        raise TrainingFailed(
+            f"the search space returned {type(model).__name__}, not a compiled keras.Model"
+        )
+    if has_own_fit(space):
+        if not model.built:
+            with suppress(Exception):  # its inputs may be anything
+                _call(model, dataset)
+        return model
+    if not model.compiled:
+        raise TrainingFailed("the search space returned a model that is not compiled")
+    if not model.built:  # a Sequential that does not begin with an Input, or a subclass
+        _call(model, dataset)
+    shape = getattr(model, "input_shape", None)  # a subclass has none
+    if shape is not None and shape[1:] != dataset.shape:
+        raise TrainingFailed(
+            f"the model takes images of shape {shape[1:]}, the data set's are {dataset.shape}"
+        )
+    return model
+
+
+def _call(model: keras.Model, dataset: Dataset) -> None:
+    """Have a model make its weights, for images of the data set's shape."""
+    if isinstance(model, keras.Sequential):
+        model.build((None, *dataset.shape))
+    else:
+        model(np.zeros((1, *dataset.shape), np.float32))
+
+
+def build_metrics(model: keras.Model, images: Images) -> None:
+    """Have the compiled metrics make their variables now.
+
+    They do when they are first used. Were that inside a training or evaluation function, TensorFlow
+    would trace it twice, which takes up to a second. Keras's other backends see to it themselves.
+    """
+    if keras.config.backend() == "tensorflow":
+        one = images.x[:1]
+        prediction = model(one, training=False)
+        model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
+
+
+def has_own_fit(space: SearchSpace) -> bool:
+    """Return whether `space` is a HyperModel that overrides `fit`, to tune the batch size say."""
+    return getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)

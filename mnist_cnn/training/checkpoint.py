@@ -1,0 +1,166 @@
+"""A training's state in one file, saved after every epoch, from which a killed training goes on."""
+
+import json
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import Objective
+from mnist_cnn.files import replace_file
+from mnist_cnn.training.averaging import WeightAverage, as_float32
+from mnist_cnn.training.replayed import differences
+
+EpochMetrics = dict[str, float]
+
+
+class BeganAgain(Exception):
+    """A `fit` of the user's own began at its first epoch, though later ones were restored."""
+
+
+class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the state of a training after every epoch, and the weights to save at its end.
+
+    Args:
+        path: The file.
+        objective: Tells the best epoch.
+        recipe: What the training depends on. A file of another recipe is not gone on from.
+        keep: Which epoch's weights are to be saved.
+
+    Attributes:
+        average: The average of the weights, which is what is validated and what the best weights
+            are taken from.
+        history: The metrics of each finished epoch: Keras's own, `learning_rate` and
+            `epoch_seconds`.
+        values: The hyperparameters, to which a HyperModel's own `fit` adds.
+        kept_weights: The averaged weights of the epoch to keep; empty before the first, and for
+            `best` while no epoch had an objective that is a number.
+
+    Raises:
+        UserError: At an epoch's end, if the objective's metric does not exist.
+        BeganAgain: At an epoch's end, if the epoch comes before those that were restored.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        objective: Objective,
+        recipe: Mapping[str, Any],
+        keep: Literal["best", "last"] = "best",
+    ) -> None:
+        super().__init__()
+        self.path, self.objective, self.keep = path, objective, keep
+        self.recipe = json.loads(json.dumps(recipe))  # as it comes back from the file
+        self.average = WeightAverage()
+        self.started = time.monotonic()
+        self._restored = 0  # epochs, until the first one after them
+        self.history: list[EpochMetrics] = []
+        self.values: dict[str, Any] = {}
+        self.kept_weights: list[Any] = []
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the first best value of the objective; 0 before the first."""
+        values = [metrics[self.objective.metric] for metrics in self.history]
+        best, best_epoch = self.objective.worst, 0
+        for epoch, value in enumerate(values, start=1):
+            if self.objective.better(value, best):
+                best, best_epoch = value, epoch
+        return best_epoch
+
+    @property
+    def kept_metrics(self) -> EpochMetrics:
+        """The metrics of the epoch whose weights are kept; empty before the first."""
+        if self.keep == "last":
+            return dict(self.history[-1]) if self.history else {}
+        return dict(self.history[self.best_epoch - 1]) if self.best_epoch else {}
+
+    def restore(self, model: keras.Model) -> str:
+        """Load the file into `model`, if there is one that can be gone on from.
+
+        Returns:
+            Why a file that is there cannot be gone on from; it is removed. "" if it can.
+        """
+        if not self.path.exists():
+            return ""
+        try:
+            with np.load(self.path) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
+            if f"variable_{len(_variables(model))}" in arrays:
+                problem = problem or "its model is built during its own fit"
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            problem = "its checkpoint cannot be read"
+        if problem:
+            self.path.unlink()
+            return problem
+        self.history = json.loads(str(arrays["history"]))
+        self._restored = len(self.history)
+        self.values = json.loads(str(arrays["values"]))
+        if "best_0" in arrays:  # none while the objective is no number
+            self.kept_weights = [arrays[f"best_{i}"] for i in range(len(model.weights))]
+        for i, variable in enumerate(_variables(model)):
+            variable.assign(arrays[f"variable_{i}"])
+        if "averaged" in arrays:
+            average = [arrays[f"average_{i}"] for i in range(len(model.weights))]
+            self.average.restore(int(arrays["averaged"]), average)
+        return ""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
+        if epoch < self._restored:
+            raise BeganAgain
+        self._restored = 0
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        optimizer = getattr(self.model, "optimizer", None)  # none if it is not compiled
+        if optimizer is not None:
+            metrics["learning_rate"] = float(optimizer.learning_rate)
+        now = time.monotonic()
+        metrics["epoch_seconds"] = now - self.started
+        self.started = now  # a loop of the user's own may not call `on_epoch_begin`
+        if self.objective.metric not in metrics:
+            raise UserError(unknown_metric(self.objective.metric, metrics))
+        self.history.append(metrics)
+        if self.keep == "last" or self.best_epoch == len(self.history):
+            self.kept_weights = self.average.weights
+        self._save()
+
+    def _save(self) -> None:
+        arrays: dict[str, Any] = {
+            "recipe": json.dumps(self.recipe),
+            "history": json.dumps(self.history),
+            "values": json.dumps(self.values),
+        }
+        arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
+        arrays |= {f"best_{i}": weight for i, weight in enumerate(self.kept_weights)}
+        if self.average.count:
+            arrays["averaged"] = self.average.count
+            arrays |= {f"average_{i}": w for i, w in enumerate(self.average.weights)}
+        replace_file(self.path, lambda file: np.savez(file, **arrays))
+
+
+def unknown_metric(name: str, metrics: EpochMetrics) -> str:
+    """Return the message for an objective whose metric the training does not have."""
+    return f"the objective's metric {name!r} does not exist; valid: {', '.join(sorted(metrics))}"
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the first thing in which two recipes differ, in words; "" if they do not."""
+    for name, was, value in differences(before, now):
+        return f"{name} was {was}, is {value}"
+    return ""
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    metrics = {id(variable) for variable in model.metrics_variables}  # begin anew at every epoch
+    kept = [variable for variable in model.variables if id(variable) not in metrics]
+    optimizer = getattr(model, "optimizer", None)  # a loop of the user's own has its own
+    return [*kept, *optimizer.variables] if optimizer is not None else kept

@@ -1,0 +1,69 @@
+"""All that the outcome of a training depends on, so that it can be repeated to the bit."""
+
+import hashlib
+import os
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+import keras
+import numpy as np
+
+from mnist_cnn import sources
+from mnist_cnn.datasets import Dataset
+from mnist_cnn.experiment import Experiment
+from mnist_cnn.fingerprint import comparable, fingerprint
+from mnist_cnn.training.backend import precision
+from mnist_cnn.workers import machine
+
+VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")
+
+
+def recipe(
+    experiment: Experiment,
+    dataset: Dataset,
+    *,
+    values: dict[str, Any],
+    seed: int,
+    epochs: int,
+    keep: str,
+) -> dict[str, Any]:
+    """Return what a training on this machine depends on, as plain values that JSON holds.
+
+    Args:
+        experiment: What is searched.
+        dataset: Its data set.
+        values: The hyperparameters as the space sees them.
+        seed: Of weights, dropout and the order of the images.
+        epochs: How long the training is.
+        keep: Which epoch's weights are saved, `best` or `last`.
+    """
+    found = sources.sources_of(experiment.space, experiment.dataset)
+    return {
+        "values": values,
+        "seed": seed,
+        "epochs": epochs,
+        "keep": keep,
+        "fingerprint": fingerprint(experiment),
+        "data": dataset.digest,
+        "sources": {
+            name: hashlib.sha256(source.text.encode()).hexdigest() for name, source in found.items()
+        },
+        "experiment": comparable(experiment),
+        "precision": precision(experiment),
+        "backend": keras.config.backend(),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
+        "machine": machine.processor(),
+        "versions": {
+            **{name: version(name) for name in sorted({*VERSIONS, keras.config.backend()})},
+            "python": python_version(),
+        },
+    }
+
+
+def derived_seed(*parts: int) -> int:
+    """Return a seed in [0, 2**31) for the purpose that `parts` name, as (experiment's seed, trial).
+
+    Source: NumPy's SeedSequence, which mixes its entropy so that neighbours are independent.
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1)[0]) >> 1

@@ -1,0 +1,71 @@
+"""A recorded training once more, from its beginning."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from mnist_cnn import sources
+from mnist_cnn.project import find_project, load_experiment
+from mnist_cnn.sources import Source
+from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking.journal import Journal
+from mnist_cnn.training.backend import precision
+from mnist_cnn.training.callbacks import Stop
+from mnist_cnn.training.checkpoint import EpochMetrics
+from mnist_cnn.training.data import load_data
+from mnist_cnn.training.replayed import Replayed
+from mnist_cnn.training.run import Run
+
+
+def run_again(
+    experiment_name: str,
+    recipe: dict[str, Any],
+    epochs: int | None,
+    modules: dict[str, Source],
+    folder: Path,
+) -> Replayed:
+    """Train what a recipe says from the beginning, in a worker process.
+
+    Args:
+        experiment_name: The experiment that the run is of.
+        recipe: What the run depended on.
+        epochs: After how many the run was stopped; None lets it end by itself and saves its model.
+        modules: Those that it depended on, as they were then; others are as they are now.
+        folder: Takes the files.
+    """
+    find_project()
+    folder.mkdir(parents=True)
+    sources.bring_back(modules, folder)
+    experiment = load_experiment(experiment_name)
+    if recipe["precision"] != precision(experiment):
+        experiment = replace(experiment, precision=recipe["precision"])  # of another machine
+    run = Run(
+        experiment=experiment,
+        data=load_data(experiment_name),
+        journal=Journal(folder),
+        title="replay",
+        tags={},
+        epochs=recipe["epochs"],
+        seed=recipe["seed"],
+        keep=recipe.get("keep", "best"),
+    )
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
+
+    def stop_where_it_ended(epoch: int, metrics: EpochMetrics) -> Stop | None:
+        if epochs is None or epoch < epochs:
+            return None
+        return Stop("replayed", f"after epoch {epoch}, as recorded")
+
+    run.train(hp, stop_where_it_ended)
+    events, _ = journal.read(folder)
+    start = next(event for event in events if event["event"] == "start")
+    (weights,) = (e["tags"][tags.WEIGHTS] for e in events if tags.WEIGHTS in e.get("tags", {}))
+    return Replayed(
+        recipe=json.loads(start["tags"][tags.RECIPE]),
+        history=[event["metrics"] for event in events if event["event"] == "metrics"],
+        weights=weights,
+    )

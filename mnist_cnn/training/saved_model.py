@@ -1,0 +1,191 @@
+"""A model in a .keras file: loaded safely, checked, asked for predictions, and timed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.keras_file import read_config
+from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
+
+Shape = tuple[int, int, int]  # (height, width, channels)
+
+BATCH = 256  # images in the batch whose latency is measured
+WARM_UP_CALLS = 3
+TIMED_CALLS, TIMED_BATCH_CALLS = 50, 15
+
+
+def load(path: Path) -> keras.Model:
+    """Load an image classifier with Keras alone. No code in the file is run.
+
+    What the project has registered with Keras does not count: where the model is served, nothing
+    imports the project.
+
+    Args:
+        path: A .keras file.
+
+    Raises:
+        UsageError: There is no such file.
+        UserError: The file is damaged or too large, has a Lambda layer or another object that Keras
+            alone does not know, or its model does not map one image to the probabilities of
+            classes.
+    """
+    _refuse_code(path)
+    try:
+        with _only_keras():
+            model = keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras, zipfile and h5py each raise their own
+        # Keras writes which object failed first, pages of its configuration, and why at the end.
+        reason = str(error).rpartition("Exception encountered: ")[2].strip()
+        reason = reason.split("\n")[0].split(". ")[0]
+        raise UserError(f"cannot load the model {path}: {reason}") from None
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{path} has a {type(model).__name__}, not a model")
+    inputs, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not (_is_shape(inputs, 4) and _is_shape(outputs, 2)):
+        raise UserError(
+            f"the model {path} maps {inputs} to {outputs}; wanted is (None, height, width, "
+            "channels) to (None, classes)"
+        )
+    # XLA, which "auto" would turn on, takes seconds to compile and predicts no faster.
+    model.jit_compile = False
+    return model
+
+
+@contextmanager
+def _only_keras() -> Iterator[None]:
+    """Hide what was registered with `register_keras_serializable`."""
+    registered = keras.saving.get_custom_objects()
+    hidden = dict(registered)
+    registered.clear()
+    try:
+        yield
+    finally:
+        registered.update(hidden)
+
+
+def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int | None) -> None:
+    """Check that a model fits the images.
+
+    Args:
+        model: The model.
+        name: What the images are called in messages.
+        shape: Of one image; None if images are converted when they are read.
+        classes: How many; None if labels are checked when they are read.
+
+    Raises:
+        UserError: The model has another input shape or another number of classes.
+    """
+    if shape is not None and shape_of(model) != shape:
+        raise UserError(
+            f"the model takes images of shape {shape_of(model)}, those of {name} are {shape}"
+        )
+    if classes is not None and classes_of(model) != classes:
+        raise UserError(f"the model has {classes_of(model)} classes, {name} has {classes}")
+
+
+def shape_of(model: keras.Model) -> Shape:
+    """Return the shape of one input image."""
+    height, width, channels = model.input_shape[1:]
+    return height, width, channels
+
+
+def classes_of(model: keras.Model) -> int:
+    """Return the number of classes."""
+    return int(model.output_shape[1])
+
+
+def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the probabilities that a model predicts.
+
+    Args:
+        model: The model.
+        x: Images of shape (n, height, width, channels).
+
+    Returns:
+        An array of shape (n, classes).
+
+    Raises:
+        UserError: The outputs are not finite, not in [0, 1], or do not sum to 1 for each image.
+    """
+    outputs = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    return check_probabilities(outputs)
+
+
+def check_probabilities(outputs: Any) -> NDArray[np.float64]:
+    """Return a model's outputs, of shape (n, classes), as probabilities.
+
+    Raises:
+        UserError: They are not finite, not in [0, 1], or do not sum to 1 for each image.
+    """
+    probabilities = np.asarray(outputs, dtype=np.float64)
+    sums = probabilities.sum(axis=1)
+    if not (probabilities.min() >= -1e-6 and np.abs(sums - 1).max() < 1e-2):  # false for NaN
+        raise UserError(
+            "the model's outputs are not probabilities: they sum to "
+            f"{sums.min():.3g} to {sums.max():.3g} for an image"
+        )
+    return probabilities
+
+
+def latency_ms(model: keras.Model, images: int) -> float:
+    """Return the median time in milliseconds to predict a batch, after a warm-up.
+
+    It is measured as a server predicts: `predict_on_batch` on an array in memory.
+
+    Args:
+        model: The model.
+        images: The size of the batch.
+    """
+    x = np.random.default_rng(0).random((images, *shape_of(model)), dtype=np.float32)
+    calls = TIMED_CALLS if images == 1 else TIMED_BATCH_CALLS
+    return _median_ms(lambda: model.predict_on_batch(x), calls)
+
+
+def _refuse_code(path: Path) -> None:
+    """Refuse Lambda layers: even in safe mode, Keras loads one whose function has a name."""
+    if _has_lambda(read_config(path)):
+        raise UserError(
+            f"the model {path} has a Lambda layer, which is code of unknown origin, so it is not "
+            "loaded; replace the layer with one of Keras's own"
+        )
+
+
+def _has_lambda(config: Any) -> bool:
+    pending = [config]  # not a recursion, for which a configuration may be nested too deeply
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict):
+            if item.get("class_name") in ("Lambda", "__lambda__"):
+                return True
+            pending += item.values()
+        elif isinstance(item, list):
+            pending += item
+    return False
+
+
+def _is_shape(shape: Any, dimensions: int) -> bool:
+    """Return whether `shape` is a batch of arrays of one size."""
+    return (
+        isinstance(shape, tuple)
+        and len(shape) == dimensions
+        and all(isinstance(size, int) for size in shape[1:])
+    )
+
+
+def _median_ms(call: Callable[[], Any], times: int) -> float:
+    for _ in range(WARM_UP_CALLS):
+        call()
+    measured = []
+    for _ in range(times):
+        start = time.perf_counter()
+        call()
+        measured.append(1000 * (time.perf_counter() - start))
+    return median(measured)

@@ -1,0 +1,72 @@
+"""The confirmations: their table, what it says in words, and their plot."""
+
+import pytest
+from made_study import (
+    confirm_trial,
+    finished_trial,
+    made_study,
+    write_journal,
+)
+
+from mnist_cnn.experiment import Confirm, Maximize, Minimize
+from mnist_cnn.report import confirmation_table, study_plots
+from mnist_cnn.report.description import description
+from mnist_cnn.report.page import report_page
+from mnist_cnn.report.text import difference
+from mnist_cnn.study.confirmation import Candidate, candidates
+
+ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
+
+
+@pytest.mark.parametrize(("objective", "sign"), [(ACCURACY, 1), (LOSS, -1)], ids=["max", "min"])
+def test_the_table_has_the_optimism_of_each_first_score(tmp_path, objective, sign):
+    study = made_study(tmp_path, objectives=(objective,), confirm=Confirm(epochs=9))
+    ranked = [
+        Candidate(finished_trial(7, [0.90]), {0: 0.80, 1: 0.84}, tmp_path),
+        Candidate(finished_trial(3, [0.95]), {0: 0.75}, tmp_path),
+        Candidate(finished_trial(5, [0.99]), {}, tmp_path),
+    ]
+    first, second = confirmation_table.rows(study, ranked)
+    optimism = difference(sign * 0.08)
+    assert first == ("7", "0.9000", "0.8200", "0.028", optimism, "0.8000, 0.8400")
+    assert second == ("3", "0.9500", "0.7500", "", difference(sign * 0.2), "0.7500")
+    words = confirmation_table.summary(study, ranked)
+    better = "better" if sign > 0 else "worse"
+    assert f"On average over 2 trials, the first score was 0.14 {better} than the mean" in words
+    assert "A trial trains for 6 epochs, but a confirmation for 9." in words
+    assert confirmation_table.summary(study, ranked[2:]) == ""
+    assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in description(study, ranked)
+
+
+def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
+    study = made_study(tmp_path, confirm=Confirm(trials=2, seeds=1, max_seeds=1))
+    for number, value in enumerate((0.95, 0.97)):
+        study.trials.optuna_study.add_trial(finished_trial(number, [value]))
+    worse, better = 0, 1
+    for confirmed, score in ((worse, 0.96), (better, 0.98)):
+        page = report_page(study, candidates(study), [], [], {}, None)
+        if confirmed == worse:
+            assert "Time ran out before any trial was confirmed" in page
+            assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3" in page
+        else:
+            assert "Trial 1 had a better first score than the winner, but time ran out" in page
+        assert "on fresh seeds, trial" not in page
+        tags = {"kind": "confirmation", "optuna.trial": str(confirmed)}
+        folder = confirm_trial(study, confirmed, 0, score)
+        write_journal(folder, tags, [(1, 2)], epochs=[{"val_accuracy": score}])
+    page = report_page(study, candidates(study), [], [], {}, None)
+    assert "The winner: trial 1" in page and "ime ran out" not in page
+
+
+def test_confirmations_show_first_scores_means_and_their_difference(tmp_path):
+    ranked = [
+        Candidate(finished_trial(7, [0.98]), {0: 0.97, 1: 0.99}, tmp_path),
+        Candidate(finished_trial(3, [0.99]), {0: 0.96}, tmp_path),
+        Candidate(finished_trial(5, [0.95]), {}, tmp_path),
+    ]
+    figure = study_plots.confirmations(ranked, ACCURACY, (8, 32))
+    (axes,) = figure.axes
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["trial 7 (winner)\n+0", "trial 3\n-0.0300"]
+    words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    assert "(8 epochs)" in words and "(32 epochs)" in words

@@ -1,0 +1,76 @@
+"""One search at a time: the lock of a study, which the system releases."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mnist_cnn.study.lock import StudyLock, StudyLocked
+from mnist_cnn.study.storage import disk_of
+
+HOLDER = """
+import sys
+from mnist_cnn.study.lock import StudyLock
+with StudyLock(sys.argv[1], "tiny-1"):
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+@pytest.fixture
+def holder(storage):
+    """Another process that holds the study."""
+    command = [sys.executable, "-c", HOLDER, storage]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_study_that_another_search_holds_is_refused_with_its_name(storage, holder):
+    with pytest.raises(StudyLocked, match="another search is going on with tiny-1"):
+        StudyLock(storage, "tiny-1").__enter__()
+    with StudyLock(storage, "tiny-2") as lock:
+        assert lock.held()
+
+
+def test_a_search_that_is_stopped_still_holds_its_study(storage, holder):
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(StudyLocked):
+        StudyLock(storage, "tiny-1").__enter__()
+
+
+def test_a_search_that_was_killed_leaves_its_study_at_once(storage, holder):
+    holder.kill()
+    holder.wait()
+    with StudyLock(storage, "tiny-1") as lock:
+        assert lock.held()
+
+
+MOUNTS = r"""/dev/sda1 / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb1 /home/local ext4 rw 0 0
+//server/share /mnt/with\040blank cifs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/tmp/optuna.db", "ext4"),
+        ("/home/me/mlruns/optuna.db", "nfs4"),
+        ("/home/local/optuna.db", "ext4"),
+        ("/home/locale/optuna.db", "nfs4"),
+        ("/mnt/with blank/optuna.db", "cifs"),
+    ],
+)
+def test_the_disk_of_a_file_is_told_by_the_mount_that_is_nearest(path, kind):
+    assert disk_of(Path(path), MOUNTS) == kind

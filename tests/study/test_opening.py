@@ -1,0 +1,151 @@
+"""Which study a search goes on with, and whose files those are."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from studies import PLAN, ended, started
+
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.study.opening import open_study
+from mnist_cnn.study.storage import open_storage
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+@pytest.fixture
+def study(storage):
+    with open_study(PLAN, storage) as opened:
+        return opened.study
+
+
+def chosen(*arguments):
+    """The name of the study that is opened, and the lines that say why."""
+    with open_study(*arguments) as opened:
+        return opened.study.name, *opened.lines
+
+
+def test_the_first_study_is_new_and_an_unfinished_one_is_gone_on_with(storage):
+    assert chosen(PLAN, storage) == ("tiny-1", "new study tiny-1")
+    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
+
+
+def test_a_finished_study_is_followed_by_a_new_one_and_goes_on_by_name(storage, study):
+    study.set_attributes(finished=True)
+    assert chosen(PLAN, storage)[0] == "tiny-2"
+    assert chosen(PLAN, storage, "tiny-1")[0] == "tiny-1"
+
+
+def test_another_fingerprint_opens_a_new_study_and_says_so(storage, study):
+    name, why, new = chosen(replace(PLAN, fingerprint="second"), storage)
+    assert (name, new) == ("tiny-2", "new study tiny-2")
+    assert "changed since tiny-1" in why
+    with pytest.raises(UserError, match="changed since 'tiny-1'"):
+        chosen(replace(PLAN, fingerprint="second"), storage, "tiny-1")
+    with pytest.raises(UsageError, match="there is no study 'tiny-9'; valid: tiny-1, tiny-2"):
+        chosen(PLAN, storage, "tiny-9")
+
+
+def test_a_study_whose_making_was_cut_short_is_used(storage):
+    optuna.create_study(storage=storage, study_name="tiny-1", direction="maximize")
+    with open_study(PLAN, storage) as opened:
+        assert opened.lines == ("going on with tiny-1",)
+        assert opened.study.attributes["fingerprint"] == PLAN.fingerprint
+
+
+def test_files_of_a_study_that_optuna_no_longer_has_are_left_alone(storage, tmp_path):
+    """Where its database was deleted; the journals there are of other trials."""
+    ended(tmp_path / "mlruns/checkpoints/tiny-3/trial-00000", "COMPLETE", values=[0.5])
+    assert chosen(PLAN, storage)[0] == "tiny-4"
+
+
+def test_the_confirmations_of_a_study_are_no_study_of_the_experiment(storage, study):
+    assert study.confirmations.name == "tiny-1.confirm"
+    assert study.confirmations.optuna_study.user_attrs["confirms"] == "tiny-1"
+    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
+
+
+def test_the_latest_wish_for_a_number_of_trials_counts(study):
+    def begun(asked=None, planned=PLAN.trials):
+        """What a search does at its start."""
+        wanted = replace(study, plan=replace(PLAN, trials=planned)).wanted_trials(asked)
+        study.set_attributes(trials=wanted, planned=planned)
+        return wanted
+
+    assert begun() == 3
+    assert begun(planned=8) == 8  # the file was edited
+    assert begun(asked=5, planned=8) == 5
+    assert begun(planned=8) == 5
+    assert begun(planned=9) == 9
+    assert begun(planned=2) == 2
+
+
+def test_every_baseline_is_queued_once_whenever_the_queueing_was_cut_short(study):
+    study.trials.optuna_study.enqueue_trial(dict(PLAN.baselines[0]))
+    for _ in range(2):
+        study.enqueue_baselines()
+    queued = [trial.system_attrs["fixed_params"] for trial in study.trials.all()]
+    assert queued == list(PLAN.baselines)
+
+
+# Whose files
+
+
+def refused(storage):
+    """The one line with which the study is refused."""
+    with pytest.raises(UserError) as refusal, open_study(PLAN, storage):
+        pass
+    return str(refusal.value)
+
+
+def test_somebody_elses_study_of_the_same_name_is_refused(storage, study, tmp_path):
+    """In a storage that both share, or where another database was put in the place of ours."""
+    theirs = f"sqlite:///{tmp_path}/theirs.db"
+    optuna.create_study(storage=theirs, study_name="tiny-1", direction="maximize")
+    other = optuna.load_study(storage=theirs, study_name="tiny-1")
+    other.set_user_attr("fingerprint", PLAN.fingerprint)
+    other.set_user_attr("metrics", ["val_accuracy"])
+    other.set_user_attr("id", "theirs")
+    other.ask()
+    ended(study.trials.folder_of(other.trials[0]), "COMPLETE", values=[0.5])
+    line = refused(theirs)
+    assert study.attributes["id"] in line and "theirs" in line and "tiny-1" in line
+    assert other.trials[0].state.name == "RUNNING"
+
+
+def test_files_of_before_there_were_ids_are_not_another_studys(storage, study):
+    (study.folder / "study.id").unlink()
+    started(study.trials.folder_of(study.trials.optuna_study.ask()))
+    assert "none here" in refused(storage)
+
+
+def test_an_older_database_is_refused_with_the_trial_that_differs(storage, study, tmp_path):
+    database, older = tmp_path / "optuna.db", tmp_path / "older.db"
+    first = study.trials.optuna_study.ask({"width": FloatDistribution(0.0, 9.0)})
+    started(study.trials.folder(0), sampled=first.params)
+    copy_database(database, older)
+    with open_study(PLAN, storage) as opened:
+        again = opened.study.trials.optuna_study
+        second = again.ask({"width": FloatDistribution(0.0, 9.0)})
+        started(study.trials.folder(0).with_name("trial-00001"), sampled=second.params)
+    copy_database(older, database)
+    line = refused(storage)
+    assert f"trial 1 has no width there and width={second.params['width']!r} here" in line
+
+
+def copy_database(source, target):
+    with closing(sqlite3.connect(source)) as whole, closing(sqlite3.connect(target)) as copy:
+        whole.backup(copy)
+
+
+def test_a_storage_that_no_lock_guards_is_refused():
+    with pytest.raises(UsageError, match="mysql is not one of sqlite and postgresql"):
+        open_storage("mysql://localhost/studies")

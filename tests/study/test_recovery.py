@@ -1,0 +1,249 @@
+"""What a kill left, put right at the next start, and how a trial ends."""
+
+from dataclasses import replace
+
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import TrialState
+from studies import PLAN, ended, events, files, started
+
+from mnist_cnn.experiment import Maximize, Minimize, Screen
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
+from mnist_cnn.study.opening import open_study
+from mnist_cnn.study.recovery import close_others, recover
+from mnist_cnn.study.screening import LOOKED_AT
+from mnist_cnn.study.study import LOOKS_KEPT, MODELS_KEPT, OF, SEED
+from mnist_cnn.tracking.journal import Journal
+
+WIDTH = {"width": FloatDistribution(0.0, 9.0)}
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return f"sqlite:///{tmp_path}/optuna.db"
+
+
+@pytest.fixture
+def study(storage):
+    with open_study(PLAN, storage) as opened:
+        yield opened.study
+
+
+def test_nothing_is_to_be_mended_in_a_study_that_ended_well(study):
+    complete(study)
+    assert recover(study) == []
+
+
+def test_a_running_trial_goes_back_into_the_queue_with_its_parameters_and_epochs(study):
+    trial = study.trials.optuna_study.ask()
+    trial.suggest_float("width", 0.0, 9.0)
+    trial.report(0.5, 1)
+    journal = started(study.trials.folder(0))
+    journal.metrics(1, {"val_accuracy": 0.5})
+    params = study.trials.all()[0].params
+    assert recover(study) == ["trial-00000 was interrupted after 1 epochs; it waits to go on"]
+    assert events(study.trials.folder(0))[-1] == "pause"
+    assert recover(study) == []
+    again = study.trials.optuna_study.ask()
+    assert again.number == 0 and len(study.trials.all()) == 1
+    assert again.params == params and study.trials.all()[0].intermediate_values == {1: 0.5}
+
+
+def test_a_trial_that_was_lost_before_it_wrote_anything_goes_back_into_the_queue(study):
+    study.trials.optuna_study.ask()
+    assert recover(study) == ["trial-00000 was interrupted after 0 epochs; it waits to go on"]
+    assert study.trials.all()[0].state == TrialState.WAITING
+    assert not study.trials.folder(0).exists()
+
+
+def test_an_end_that_optuna_was_not_told_is_told(study):
+    trial = study.trials.optuna_study.ask()
+    trial.report(0.75, 1)
+    ended(study.trials.folder(0), "COMPLETE", values=[0.75])
+    assert recover(study) == ["trial-00000 had ended; Optuna is told"]
+    assert (study.trials.all()[0].state, study.trials.all()[0].values) == (
+        TrialState.COMPLETE,
+        [0.75],
+    )
+    assert recover(study) == []
+
+
+def test_a_failure_that_optuna_was_not_told_is_told_with_its_reason(study):
+    study.trials.optuna_study.ask()
+    ended(study.trials.folder(0), "FAIL", reason="ValueError: no")
+    recover(study)
+    (trial,) = study.trials.all()
+    assert trial.state == TrialState.FAIL and trial.user_attrs["reason"] == "ValueError: no"
+
+
+def test_an_end_that_only_optuna_knows_is_written_to_the_run(study):
+    """After a power cut the two databases and the journal may be of different moments."""
+    started(study.trials.folder(complete(study).number))
+    assert recover(study) == ["trial-00000 is finished; its run is ended"]
+    last = Journal(study.trials.folder(0)).last
+    assert (last["event"], last["status"], last["values"]) == ("end", "FINISHED", [0.5])
+    assert recover(study) == []
+
+
+def test_a_run_left_open_of_a_trial_that_waits_is_paused(study):
+    study.trials.optuna_study.enqueue_trial({"width": 1.0})
+    started(study.trials.folder(0))
+    assert recover(study) == ["trial-00000 waits to go on; its run is paused"]
+    assert events(study.trials.folder(0)) == ["begin", "start", "pause"]
+    assert recover(study) == []
+
+
+def test_checkpoints_and_halves_of_files_of_finished_trials_are_removed(study):
+    number = complete(study).number
+    ended(study.trials.folder(number), "COMPLETE", values=[0.5])
+    waiting = study.trials.optuna_study.ask().number
+    for folder in (study.trials.folder(number), study.trials.folder(waiting)):
+        folder.mkdir(exist_ok=True)
+        for name in (CHECKPOINT_FILE, "checkpoint.part", MODEL_FILE, "model.part.keras"):
+            (folder / name).touch()
+    recover(study)
+    assert files(study.trials.folder(number)) == {MODEL_FILE, "journal.jsonl"}
+    assert CHECKPOINT_FILE in files(study.trials.folder(waiting))
+    assert recover(study) == []
+
+
+def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
+    with open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage) as opened:
+        study = opened.study
+        for score in range(LOOKS_KEPT + 2):
+            trial = study.trials.optuna_study.ask()
+            trial.report(score / 10, 1)
+            trial.set_user_attr(LOOKED_AT, {})
+            study.trials.optuna_study.tell(trial, state=TrialState.PRUNED)
+            folder = study.trials.folder(trial.number)
+            ended(folder, "PRUNED")
+            (folder / CHECKPOINT_FILE).touch()
+            study.remove_obsolete_files([trial.number])
+        kept = [
+            number
+            for number in range(LOOKS_KEPT + 2)
+            if CHECKPOINT_FILE in files(study.trials.folder(number))
+        ]
+        assert kept == list(range(2, LOOKS_KEPT + 2))
+        assert recover(study) == []
+
+
+def test_an_older_study_of_several_objectives_is_no_matter_to_one_that_is_screened(storage):
+    several = (Maximize("val_accuracy"), Minimize("parameters"))
+    with open_study(replace(PLAN, objectives=several, fingerprint="older"), storage) as opened:
+        older = opened.study
+        number = complete(older, [0.5, 100]).number
+        ended(older.trials.folder(number), "COMPLETE", values=[0.5, 100])
+    with open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage) as opened:
+        assert opened.study.name == "tiny-2" and close_others(opened.study) == []
+
+
+def test_models_are_kept_of_the_best_trials_only(study):
+    for score in range(MODELS_KEPT + 2):
+        number = complete(study, score / 10).number
+        ended(study.trials.folder(number), "COMPLETE", values=[score / 10])
+        (study.trials.folder(number) / MODEL_FILE).touch()
+    lines = recover(study)
+    assert [line.split(";")[0] for line in lines] == ["trial 0 is finished", "trial 1 is finished"]
+    kept = [n for n in range(MODELS_KEPT + 2) if (study.trials.folder(n) / MODEL_FILE).exists()]
+    assert kept == list(range(2, MODELS_KEPT + 2))
+
+
+def test_a_confirmation_that_was_interrupted_waits_to_go_on_as_a_trial_does(study):
+    number = asked_confirmation(study, of=0, seed=1)
+    folder = study.confirmations.folder(number)
+    started(folder).metrics(1, {"val_accuracy": 0.5})
+    (folder / CHECKPOINT_FILE).touch()
+    assert folder.name == "confirmation-00000-1"
+    assert recover(study) == [f"{folder.name} was interrupted after 1 epochs; it waits to go on"]
+    assert study.confirmations.get(number).state == TrialState.WAITING
+    assert (folder / CHECKPOINT_FILE).exists()
+    assert recover(study) == []
+
+
+def test_the_checkpoint_of_a_confirmation_that_ended_is_removed(study):
+    number = asked_confirmation(study, of=0, seed=0)
+    folder = study.confirmations.folder(number)
+    ended(folder, "COMPLETE", values=[0.5])
+    (folder / CHECKPOINT_FILE).touch()
+    assert recover(study) == [f"{folder.name} had ended; Optuna is told"]
+    assert study.confirmations.get(number).values == [0.5]
+    assert not (folder / CHECKPOINT_FILE).exists()
+    assert recover(study) == []
+
+
+def test_a_study_that_is_left_for_another_has_nothing_running(storage):
+    with open_study(PLAN, storage) as opened:
+        study = opened.study
+        started(study.folder)
+        study.trials.optuna_study.ask()
+        started(study.trials.folder(0))
+    with open_study(replace(PLAN, fingerprint="second"), storage) as opened:
+        line = "tiny-1: it was interrupted; its run is closed"
+        assert close_others(opened.study) == [line]
+        assert study.trials.get(0).state == TrialState.WAITING
+        assert events(study.folder)[-1] == events(study.trials.folder(0))[-1] == "pause"
+        assert close_others(opened.study) == []
+
+
+def test_a_study_that_another_search_holds_is_left_alone(storage):
+    with open_study(PLAN, storage) as held:
+        held.study.trials.optuna_study.ask()
+        with open_study(replace(PLAN, fingerprint="second"), storage) as opened:
+            assert close_others(opened.study) == []
+        assert held.study.trials.get(0).state == TrialState.RUNNING
+
+
+def test_an_end_is_not_undone_by_a_pause_that_comes_late(study):
+    study.trials.optuna_study.ask()
+    folder = study.trials.folder(0)
+    late = started(folder)
+    Journal(folder).write("end", status="FINISHED", tags={}, step=0, metrics={})
+    Journal(folder).pause()
+    assert Journal(folder).ended
+    late.write("pause", tags={})  # by a process that did not see the end
+    assert Journal(folder).ended
+
+
+def test_a_trial_that_loses_its_worker_twice_is_failed_with_the_reason(study):
+    for _ in range(2):
+        assert study.trials.optuna_study.ask().number == 0
+        journal = Journal(study.trials.folder(0))
+        journal.write("begin", name="trial 000", tags={"kind": "trial"}, worker="1")
+        study.trials.lost(0, "its process was killed by SIGKILL")
+    (trial,) = study.trials.all()
+    assert trial.state == TrialState.FAIL and trial.params == {}
+    assert trial.user_attrs["reason"] == "its process was killed by SIGKILL, for the second time"
+    assert events(study.trials.folder(0)) == ["begin", "pause", "begin", "start", "end"]
+    last = Journal(study.trials.folder(0)).last
+    assert last["status"] == "FAILED" and last["tags"]["reason"] == trial.user_attrs["reason"]
+
+
+def test_a_worker_that_dies_after_its_trial_ended_costs_nothing(study):
+    study.trials.optuna_study.ask()
+    ended(study.trials.folder(0), "COMPLETE", values=[0.5])
+    study.trials.lost(0, "its process was killed by SIGKILL")
+    assert study.trials.all()[0].state == TrialState.COMPLETE
+
+
+def test_a_trial_that_no_worker_came_to_is_failed_without_a_run(study):
+    study.trials.optuna_study.ask()
+    study.trials.fail(0, "no longer wanted")
+    (trial,) = study.trials.all()
+    assert (trial.state, trial.user_attrs["reason"]) == (TrialState.FAIL, "no longer wanted")
+    assert not study.trials.folder(0).exists()
+
+
+def asked_confirmation(study, of, seed):
+    """The number of a confirmation that a worker is to make."""
+    confirmations = study.confirmations.optuna_study
+    confirmations.enqueue_trial({"width": 1.0}, user_attrs={OF: of, SEED: seed})
+    return confirmations.ask().number
+
+
+def complete(study, score=0.5):
+    trial = study.trials.optuna_study.ask(WIDTH)
+    study.trials.optuna_study.tell(trial, score)
+    return trial
