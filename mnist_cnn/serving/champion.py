@@ -27,7 +27,7 @@ from mnist_cnn.serving.inference import Predictor
 from mnist_cnn.serving.schemas import ModelInfo
 from mnist_cnn.tracking.client import tracking_uri
 from mnist_cnn.training import saved_model
-from mnist_cnn.urls import sqlite_file
+from mnist_cnn.urls import hide_passwords, sqlite_file
 
 POLL_SECONDS = 1.0
 # Before a version that failed to load is tried again: its files may still be on their way.
@@ -81,7 +81,8 @@ class Watcher(threading.Thread):
         except UserError as error:
             self.problem = str(error).splitlines()[0]
         except Exception as error:  # whatever MLflow's stores raise; the last good one stays
-            self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.problem = hide_passwords(first_line)
 
     def _look(self) -> None:
         database = sqlite_file(tracking_uri(MLRUNS))

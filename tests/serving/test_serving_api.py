@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+import zipfile
 
 import httpx
 import numpy as np
 import pytest
 from faults import Server
 from PIL import Image
-from serving_project import Project, draw, free_port, png, wait_for
+from serving_project import Project, draw, free_port, png, resident_bytes, wait_for
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.serving.champion import Watcher
@@ -156,7 +158,7 @@ def test_the_app_follows_the_registry(tmp_path, digit_model, few):
         project.set_champion("1")
         wait_for(lambda: app.health() == {"status": "ok", "version": "1", "problem": None}, 60)
 
-        project.promote(digit_model, damaged=True)
+        project.promote(digit_model, file=digit_model.read_bytes()[:1000])
         wait_for(lambda: app.health()["status"] == "degraded", 60)
         assert "version 3 cannot be served" in app.health()["problem"]
         assert app.health()["version"] == "1"
@@ -173,6 +175,33 @@ def test_the_app_follows_the_registry(tmp_path, digit_model, few):
         project.set_champion("1")
         wait_for(lambda: app.health()["status"] == "ok", 20)
     assert "Traceback" not in project.log()
+
+
+def bomb(model):
+    """The model's file with weights that unpack to 2 GiB."""
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(model) as whole,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        for name in ("metadata.json", "config.json"):
+            archive.writestr(name, whole.read(name))
+        with archive.open("model.weights.h5", "w", force_zip64=True) as weights:
+            for _ in range(2048):
+                weights.write(bytes(2**20))
+    return file.getvalue()
+
+
+def test_a_champion_that_unpacks_to_gigabytes_is_not_loaded(tmp_path, digit_model, few):
+    project = Project(tmp_path)
+    project.promote(digit_model)
+    with project.served() as app:
+        before = resident_bytes(app.process)
+        project.promote(digit_model, file=bomb(digit_model))
+        wait_for(lambda: app.health()["status"] == "degraded", 60)
+        assert "version 2 cannot be served" in app.health()["problem"]
+        assert resident_bytes(app.process) - before < 200 * 2**20
+        assert predict(app, {"image": levels(few.x[:1])[0]}).json()["version"] == "1"
 
 
 @pytest.mark.slow

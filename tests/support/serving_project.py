@@ -78,10 +78,10 @@ class Project:
         connect(self.mlruns)
         return MlflowClient(f"sqlite:///{self.database}")
 
-    def promote(self, model: Path, damaged: bool = False, **metrics: float) -> str:
+    def promote(self, model: Path, file: bytes | None = None, **metrics: float) -> str:
         """Log the model as a search does, make it the champion, and return the version's number.
 
-        damaged: Truncate its file first.
+        file: What its file is replaced by.
         """
         client = self.client()
         experiment = experiment_id(client, "mnist", self.mlruns)
@@ -90,9 +90,8 @@ class Project:
             client.log_metric(run_id, name, value)
         folder = self.root / "model"
         write_mlflow_model(model, folder)
-        if damaged:
-            file = folder / "data" / "model.keras"
-            file.write_bytes(file.read_bytes()[:1000])
+        if file is not None:
+            (folder / "data" / "model.keras").write_bytes(file)
         logged = client.create_logged_model(experiment, NAME, source_run_id=run_id)
         client.log_model_artifacts(logged.model_id, str(folder))
         client.finalize_logged_model(logged.model_id, "READY")
