@@ -37,7 +37,7 @@ test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
 test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: ten minutes
-	@$(VENV)/bin/pytest -n 2 -m slow tests/system/test_faults.py
+	@$(VENV)/bin/pytest -n 2 -m slow tests/system/test_faults.py tests/system/test_faults_study.py
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .

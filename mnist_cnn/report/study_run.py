@@ -86,7 +86,7 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
     values = configuration(study, ranked[0]) if ranked else {}
     run_id = _run_id(ranked[0].model.parent) if ranked else None
     page = report_page(study, ranked, histories, plots, values, run_id)
-    (study.folder / REPORT_FILE).write_text(page, encoding="utf-8")
+    replace_file(study.folder / REPORT_FILE, lambda path: path.write_text(page, "utf-8"))
     for plot in plots:
         if not plot.problem:
             journal.write("artifact", path=plot.path.name)
@@ -113,7 +113,8 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
     journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
-    (study.folder / PARAMETERS_FILE).write_text(json.dumps(values, indent=2) + "\n")
+    text = json.dumps(values, indent=2) + "\n"
+    replace_file(study.folder / PARAMETERS_FILE, lambda path: path.write_text(text))
     journal.write("artifact", path=PARAMETERS_FILE)
 
 

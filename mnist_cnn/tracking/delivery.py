@@ -30,7 +30,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.tracking import journal, tags
-from mnist_cnn.tracking.client import user, valid_name
+from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
 
 DELIVERED_FILE = "delivered.json"
@@ -263,9 +263,12 @@ class Delivery:
             self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
     def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        for path in dict.fromkeys(event["path"] for event in events):
-            if (folder / path).exists():  # a later event replaced it otherwise
-                self.client.log_artifact(run_id, str(folder / path))
+        paths = [folder / path for path in dict.fromkeys(event["path"] for event in events)]
+        found = [path for path in paths if path.exists()]  # a later event replaced it otherwise
+        for path in found:
+            self.client.log_artifact(run_id, str(path))
+        if found:
+            flush_artifacts(self.client.get_run(run_id).info.artifact_uri)
 
     def _model(self, run_id: str, folder: Path, events: list[Event]) -> None:
         event = events[-1]
@@ -286,6 +289,7 @@ class Delivery:
         if model.status == "READY":
             return  # delivered before a kill
         self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
+        flush_artifacts(model.artifact_location)
         self.client.finalize_logged_model(model.model_id, "READY")
 
     def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from mnist_cnn.files import sync_folder, sync_tree
+
 REQUIREMENTS = ("keras", "numpy", "tensorflow")
 
 
@@ -33,5 +35,7 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
         signature=signature,
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
+    sync_tree(partly)
     shutil.rmtree(folder, ignore_errors=True)
     partly.replace(folder)
+    sync_folder(folder.parent)
