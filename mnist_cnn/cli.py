@@ -138,6 +138,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
 
 
+def _data(options: argparse.Namespace) -> None:
+    from mnist_cnn.datasets.overview import show_data
+
+    show_data(options.path, options.picture)
+
+
 def _replay(options: argparse.Namespace) -> None:
     from mnist_cnn.replay import replay
 
@@ -217,6 +223,14 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+
+    verb = _verb(verbs, "data", _data, "show the labelled images at a path")
+    verb.add_argument(
+        "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
+    )
+    verb.add_argument(
+        "--picture", type=Path, metavar="FILE", help="write examples of each class to this .png"
+    )
 
     verb = _verb(verbs, "replay", _replay, "train a run again and compare it to the bit")
     verb.add_argument("run", help="id of a trial's or confirmation's run in MLflow")

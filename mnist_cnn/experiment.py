@@ -97,6 +97,10 @@ class Screen:
             )
 
 
+def _are_objectives(value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(one, Objective) for one in value)
+
+
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
     """Optuna's TPE for spaces in which a parameter exists only with some values of others."""
     return optuna.samplers.TPESampler(seed=seed, group=True)
@@ -170,6 +174,11 @@ class Experiment:
         if not 0 < self.validation_fraction < 1:
             raise UserError(
                 f"Experiment: validation_fraction={self.validation_fraction} must lie in (0, 1)"
+            )
+        if not _are_objectives(self.objectives):
+            raise UserError(
+                f"Experiment: objectives={self.objectives!r} must be a tuple of objectives, such "
+                "as (Maximize('val_accuracy'),)"
             )
         if not self.objectives:
             raise UserError(

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from mnist_cnn import space
+from mnist_cnn import sources
 from mnist_cnn.experiment import Experiment
 
 
@@ -22,8 +22,6 @@ def describe(experiment: Experiment) -> dict[str, str]:
 # A study may go on under another budget, so these are no part of what its trials have in common.
 _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 
-_SAMPLING = ("sampler", "pruner")
-
 
 def comparable(experiment: Experiment) -> dict[str, str]:
     """The fields, as text, that two trials have to have in common to be compared."""
@@ -31,23 +29,18 @@ def comparable(experiment: Experiment) -> dict[str, str]:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """A digest of all that makes two trials of an experiment comparable.
+    """Return a digest of all that makes two trials of an experiment comparable.
 
-    The fields, the source of the file that defines the space, the data set's digest, and the
-    version of this package, which trains. Trials of different fingerprints never share a study.
+    It is over the fields, the project's code that space, data set, sampler and pruner depend on,
+    the data set's digest, and the version of this package, which trains. Trials of different
+    fingerprints never share a study.
     """
-    facts = comparable(experiment)
-    facts |= {f"{name}_source": _own_source(getattr(experiment, name)) for name in _SAMPLING}
-    facts["space_source"] = space.text(experiment.space)
+    facts: dict[str, Any] = dict(comparable(experiment))
+    code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
+    facts["sources"] = sources.normalized(*code)
     facts["data"] = experiment.dataset().digest
     facts["version"] = version("mnist-cnn")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _own_source(value: Any) -> str:
-    """The text of a function, which its name does not tell; "" for a class, told by its name."""
-    function = value.func if isinstance(value, partial) else value
-    return inspect.getsource(function) if inspect.isfunction(function) else ""
 
 
 def _text(value: Any) -> str:

@@ -167,6 +167,12 @@ class _Domain:
         try:
             stored = _suggest(trial, name, self.distribution)
         except ValueError as error:  # Optuna does not always say which parameter it means
+            if "dynamic value space" in str(error):
+                raise ValueError(
+                    f"hyperparameter '{name}' offers other values here than in an earlier trial, "
+                    "and Optuna keeps one list for a name; give each list a name of its own, such "
+                    f"as f'{name}_{{depth}}', or declare it in hp.conditional_scope"
+                ) from error
             raise ValueError(f"hyperparameter '{name}': {error}") from error
         # A FixedTrial, or a trial stored under another range, only warns of what is out of range.
         if not contains(self.distribution, stored):

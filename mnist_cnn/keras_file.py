@@ -34,6 +34,7 @@ def model_digest(path: Path) -> str:
     """
     digest = hashlib.sha256()
     with _open(path) as archive:
+        archive.getinfo(WEIGHTS)  # an archive without weights is no model
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
             content = hashlib.sha256()  # of its own, so that it cannot look like another's name
             for chunk in _content(archive, member.filename):

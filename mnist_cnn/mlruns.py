@@ -14,7 +14,7 @@ CHECKPOINT_FILE = "checkpoint.npz"
 RUN_LOCK_FILE = "lock"  # held by the worker that trains the run
 STUDY_ID_FILE = "study.id"  # in a study's folder: the id that the study has in Optuna's storage
 DROPPED_FILE = "dropped.txt"  # why a run is no candidate any more
-SPACE_FILE = "space.py"  # the text of the file that defined the search space of a run
+SOURCES_FILE = "sources.json"  # the texts of the modules that a run depended on, by name
 
 
 def checkpoints() -> Path:

@@ -12,9 +12,11 @@ from mnist_cnn.fingerprint import describe, fingerprint
 class Plan:
     """What the search process has to know of an experiment: plain values only.
 
-    baselines: the configurations of the first trials.
-    description: each field of the experiment as text.
-    fingerprint: equal for experiments whose trials can be compared.
+    Attributes:
+        baselines: The configurations of the first trials.
+        description: Each field of the experiment as text.
+        fingerprint: Equal for experiments whose trials can be compared.
+        unserved: Why its models can be searched and not served; "" if they can be.
     """
 
     name: str
@@ -28,10 +30,11 @@ class Plan:
     baselines: tuple[Mapping[str, Any], ...]
     description: Mapping[str, str]
     fingerprint: str
+    unserved: str = ""
 
 
 def plan(name: str, experiment: Experiment) -> Plan:
-    """The plan of the experiment called `name`."""
+    """Return the plan of the experiment called `name`."""
     return Plan(
         name=name,
         objectives=experiment.objectives,
@@ -48,6 +51,6 @@ def plan(name: str, experiment: Experiment) -> Plan:
 
 
 def baselines(experiment: Experiment) -> tuple[Mapping[str, Any], ...]:
-    """The configurations of the experiment's first trials."""
+    """Return the configurations of the experiment's first trials."""
     given = experiment.baseline
     return (dict(given),) if isinstance(given, Mapping) else tuple(map(dict, given))

@@ -13,6 +13,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import own_folder
 from mnist_cnn.registry import models, store
 from mnist_cnn.retrain import Recorded, recorded, retrain
+from mnist_cnn.sources import Source, current
 from mnist_cnn.tracking import tags
 from mnist_cnn.training.replayed import Replayed, differences
 
@@ -40,8 +41,8 @@ def replay(run_id: str) -> Iterator[str]:
     was = _recorded(run)
     name, epochs = run.info.run_name, len(was.history)
     yield f"replaying {name} ({epochs} epochs)"
-    if was.source and _changed(was.recipe["space_module"], was.source):
-        yield "the search space has changed since; replaying with what it was"
+    for module in _changed(was.sources):
+        yield f"{module} has changed since; replaying with what it was"
     with tempfile.TemporaryDirectory() as folder:
         now = retrain(experiment, was, epochs, Path(folder))
     changed = list(differences(was.recipe, now.recipe))
@@ -72,9 +73,9 @@ def _recorded(run: Run) -> Recorded:
     return found
 
 
-def _changed(module: str, source: Path) -> bool:
-    now = Path(module.replace(".", "/") + ".py")
-    return now.is_file() and now.read_bytes() != source.read_bytes()
+def _changed(modules: dict[str, Source]) -> list[str]:
+    """Return the names of the modules whose files have another text now."""
+    return [name for name, source in modules.items() if current(name) != source]
 
 
 def _short(value: Any) -> str:

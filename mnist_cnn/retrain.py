@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.mlruns import SPACE_FILE
+from mnist_cnn.mlruns import SOURCES_FILE
+from mnist_cnn.sources import Source
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import read, since_anew
 from mnist_cnn.training import tasks
@@ -33,13 +34,20 @@ class Recorded:
     weights: str
 
     @property
-    def source(self) -> Path | None:
-        """The text of the search space's file, as the run kept it, if it is still that."""
-        file = self.folder / SPACE_FILE
-        if not file.is_file() or "space_module" not in self.recipe:
-            return None
-        same = hashlib.sha256(file.read_bytes()).hexdigest() == self.recipe["space"]
-        return file if same else None
+    def sources(self) -> dict[str, Source]:
+        """The modules that it depended on, as the run kept them; none if they are not still that.
+
+        They are code that will run, so each must have the digest that the journal names.
+        """
+        try:
+            text = (self.folder / SOURCES_FILE).read_text(encoding="utf-8")
+            found = {name: Source(**facts) for name, facts in json.loads(text).items()}
+        except (OSError, ValueError, TypeError):
+            return {}
+        digests = {
+            name: hashlib.sha256(source.text.encode()).hexdigest() for name, source in found.items()
+        }
+        return found if digests == self.recipe["sources"] else {}
 
 
 def recorded(folder: Path) -> Recorded | None:
@@ -70,6 +78,6 @@ def retrain(experiment: str, run: Recorded, epochs: int | None, folder: Path) ->
     if "backend" in run.recipe:
         environment["KERAS_BACKEND"] = run.recipe["backend"]
     with Workers([environment], folder / "log") as workers:
-        call = partial(tasks.again, experiment, run.recipe, epochs, run.source, folder / "run")
+        call = partial(tasks.again, experiment, run.recipe, epochs, run.sources, folder / "run")
         replayed: Replayed = workers.call(call)
         return replayed

@@ -81,7 +81,7 @@ class Work:
 
     trials: Trials
     number: int
-    call: Callable[[], None]
+    call: Callable[[], bool]
     folder: Path
     epochs: int
     limit_seconds: float | None
@@ -108,6 +108,9 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             lines = (*opened.lines, *recover(opened.study), *close_others(opened.study))
             for line in lines:
                 console.print(line, highlight=False)
+            if plan.unserved:
+                line = f"search only: promote and serve will refuse its models, {plan.unserved}"
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             opened.study.enqueue_baselines()
             Search(opened, request, workers, console).run()
 
@@ -157,6 +160,7 @@ class Search:
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.trials_deadline = self.budget.deadline
         self.false_starts = 0
+        self.exhausted = False
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         self.progress = Progress(console, study.objective, self.trials, self.budget.end)
         self.progress.done = self.done
@@ -288,6 +292,11 @@ class Search:
         if not ended.problem:
             self.false_starts = 0
             trials.tell(number)
+            if ended.value and trials is self.study.trials and not self.exhausted:
+                self.exhausted = True
+                self.progress.say(
+                    "the sampler has nothing left to try, so there are no more trials"
+                )
         elif ended.overdue:
             trials.fail(number, ended.problem)
         elif trials.journal(number).begins == work.begins:
@@ -323,7 +332,7 @@ class Search:
 
     def _next_trial(self) -> Work | None:
         study = self.study
-        if self.done + len(self.workers.running) >= self.trials:
+        if self.exhausted or self.done + len(self.workers.running) >= self.trials:
             return None
         if study.plan.screen:
             screening.enqueue_next(study.trials.optuna_study, study.plan.screen)

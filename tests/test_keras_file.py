@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.keras_file import MAX_CONFIG_BYTES, model_digest, read_config
+from mnist_cnn.keras_file import MAX_CONFIG_BYTES, is_model, model_digest, read_config
 
 MIB = 2**20
 WEIGHTS = "model.weights.h5"
@@ -29,14 +29,36 @@ def write_archive(path, members, compression=zipfile.ZIP_STORED):
     return path
 
 
-def test_the_digest_is_of_the_weights_and_takes_little_memory(tmp_path):
+def test_a_digest_takes_little_memory(tmp_path):
     path = write_archive(tmp_path / "large.keras", {WEIGHTS: 48})
     tracemalloc.start()
-    digest = model_digest(path)
+    model_digest(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert digest == hashlib.sha256(bytes(48 * MIB)).hexdigest()
     assert peak < 8 * MIB
+
+
+def write_model(path, date="2026-11-27@10:00:00", config="{}", weights=b"weights"):
+    """A small archive with what a .keras file has in it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", f'{{"keras_version": "3", "date_saved": "{date}"}}')
+        archive.writestr("config.json", config)
+        archive.writestr(WEIGHTS, weights)
+    return path
+
+
+def test_a_digest_is_of_all_but_the_date(tmp_path):
+    digest = model_digest(write_model(tmp_path / "a.keras"))
+    assert model_digest(write_model(tmp_path / "b.keras", date="2026-11-28@11:00:00")) == digest
+    for name, change in (("config", '{"pooling": "average"}'), ("weights", b"others")):
+        assert model_digest(write_model(tmp_path / "c.keras", **{name: change})) != digest
+
+
+def test_a_digest_of_before_0_3_0_was_of_the_weights(tmp_path):
+    path = write_model(tmp_path / "a.keras")
+    assert is_model(path, model_digest(path))
+    assert is_model(path, hashlib.sha256(b"weights").hexdigest())
+    assert not is_model(path, hashlib.sha256(b"others").hexdigest())
 
 
 @pytest.mark.parametrize(

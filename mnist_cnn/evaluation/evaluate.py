@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
-from mnist_cnn.evaluation import plots, saved_model
+from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import DataInfo, Source, find
 from mnist_cnn.evaluation.scores import Evaluation, score
+from mnist_cnn.training import saved_model
 from mnist_cnn.training.saving import weights_digest
 
 

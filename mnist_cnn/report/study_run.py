@@ -34,6 +34,7 @@ from mnist_cnn.workers.pool import CallLost, Workers
 REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
+NO_MODEL = "none: the models of its space cannot be saved, or its fit trained none that is kept"
 LINE_WIDTH = 90  # characters, of sentences in the terminal
 
 
@@ -118,6 +119,12 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     journal.write("artifact", path=PARAMETERS_FILE)
 
 
+def _has_no_model(candidate: Candidate) -> bool:
+    """Return whether the run that a candidate's model would be of ended without one."""
+    end = Journal(candidate.model.parent).end
+    return end is not None and "model" in end and end["model"] is None
+
+
 def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candidate) -> None:
     """Log the winner's model as a file, and in MLflow's format with signature and requirements.
 
@@ -125,6 +132,10 @@ def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candida
     logged as a file only.
     """
     target = study.folder / MODEL_FILE
+    if _has_no_model(winner):
+        target.unlink(missing_ok=True)  # of an earlier winner
+        journal.write("tags", tags={result_names.MODEL_PROBLEM: NO_MODEL})
+        return
     if not winner.model.exists():
         raise UserError(
             f"the best trial's model, {_relative(winner.model)}, is gone; put it back, or search "
@@ -183,7 +194,8 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     lines = ["", *_confirmations(study, ranked)]
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
     lines += _aligned(configuration(study, winner))
-    lines.append(f"model  {_relative(study.folder / MODEL_FILE)}")
+    model = NO_MODEL if _has_no_model(winner) else _relative(study.folder / MODEL_FILE)
+    lines.append(f"model  {model}")
     lines.append(f"report {_relative(study.folder / REPORT_FILE)}")
     if deliverer.problem:
         lines.append(
@@ -193,7 +205,8 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
+    if not study.plan.unserved:
+        lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
 
 

@@ -21,12 +21,12 @@ from mlflow.exceptions import MlflowException
 
 from mnist_cnn import datasets
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation import saved_model
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.registry import models, store
 from mnist_cnn.serving.answers import ModelInfo
 from mnist_cnn.serving.inference import Predictor
 from mnist_cnn.tracking.client import tracking_uri
+from mnist_cnn.training import saved_model
 
 SECONDS = 1.0  # between two looks into the registry
 # A version that could not be loaded is tried again after this; its files may be on their way.

@@ -2,9 +2,11 @@
 
 import functools
 import inspect
+from contextlib import suppress
 
 import keras
 import keras_tuner
+import numpy as np
 
 from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.experiment import Experiment, SearchSpace
@@ -12,10 +14,13 @@ from mnist_cnn.training.failure import TrainingFailed
 
 
 def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Return the compiled model that the experiment's space makes of `hp`.
+    """Return the model that the experiment's space makes of `hp`.
+
+    It is compiled and takes the data set's images, unless the space has a `fit` of its own, which
+    may see to both.
 
     Raises:
-        TrainingFailed: The space returns anything else, or a model for other images.
+        TrainingFailed: The space returns anything else.
     """
     space = experiment.space
     if isinstance(space, keras_tuner.HyperModel):
@@ -29,15 +34,29 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
         raise TrainingFailed(
             f"the search space returned {type(model).__name__}, not a compiled keras.Model"
         )
+    if has_own_fit(space):
+        if not model.built:
+            with suppress(Exception):  # its inputs may be anything
+                _call(model, dataset)
+        return model
     if not model.compiled:
         raise TrainingFailed("the search space returned a model that is not compiled")
-    if not model.built:  # as a Sequential that does not begin with an Input
-        model.build((None, *dataset.shape))
-    if (shape := model.input_shape[1:]) != dataset.shape:
+    if not model.built:  # a Sequential that does not begin with an Input, or a subclass
+        _call(model, dataset)
+    shape = getattr(model, "input_shape", None)  # a subclass has none
+    if shape is not None and shape[1:] != dataset.shape:
         raise TrainingFailed(
-            f"the model takes images of shape {shape}, the data set's are {dataset.shape}"
+            f"the model takes images of shape {shape[1:]}, the data set's are {dataset.shape}"
         )
     return model
+
+
+def _call(model: keras.Model, dataset: Dataset) -> None:
+    """Have a model make its weights, for images of the data set's shape."""
+    if isinstance(model, keras.Sequential):
+        model.build((None, *dataset.shape))
+    else:
+        model(np.zeros((1, *dataset.shape), np.float32))
 
 
 def build_metrics(model: keras.Model, images: Images) -> None:

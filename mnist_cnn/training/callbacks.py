@@ -25,6 +25,10 @@ class Stop:
     reason: str
 
 
+class StopLoop(Exception):
+    """Ends a `fit` with a loop of its own, which goes on though the training was stopped."""
+
+
 OnEpoch = Callable[[int, EpochMetrics], Stop | None]
 
 
@@ -44,7 +48,8 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
 class Relay(keras.callbacks.Callback):  # type: ignore[misc]
     """Hands on each epoch's metrics once they are in the checkpoint, and stops on the answer.
 
-    The training stops in Keras's own way, so that other callbacks have their `on_train_end`.
+    The training stops in Keras's own way, so that other callbacks have their `on_train_end`. A loop
+    that does not heed that is ended at its next epoch.
 
     Attributes:
         stop: The last answer.
@@ -61,6 +66,8 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
             self.stop = self._on_epoch(epoch, metrics)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.stop:
+            raise StopLoop
         history = self._checkpoint.history
         self.stop = self._on_epoch(len(history), history[-1])
         if self.stop:

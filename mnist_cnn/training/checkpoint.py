@@ -20,6 +20,10 @@ from mnist_cnn.training.replayed import differences
 EpochMetrics = dict[str, float]
 
 
+class BeganAgain(Exception):
+    """A `fit` of the user's own began at its first epoch, though later ones were restored."""
+
+
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     """Keeps the state of a training after every epoch, and the weights to save at its end.
 
@@ -40,6 +44,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     Raises:
         UserError: At an epoch's end, if the objective's metric does not exist.
+        BeganAgain: At an epoch's end, if the epoch comes before those that were restored.
     """
 
     def __init__(
@@ -53,6 +58,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.path, self.objective, self.keep = path, objective, keep
         self.recipe = json.loads(json.dumps(recipe))  # as it comes back from the file
         self.average = WeightAverage()
+        self.started = time.monotonic()
+        self._restored = 0  # epochs, until the first one after them
         self.history: list[EpochMetrics] = []
         self.values: dict[str, Any] = {}
         self.kept_weights: list[Any] = []
@@ -67,6 +74,13 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
                 best, best_epoch = value, epoch
         return best_epoch
 
+    @property
+    def kept_metrics(self) -> EpochMetrics:
+        """The metrics of the epoch whose weights are kept; empty before the first."""
+        if self.keep == "last":
+            return dict(self.history[-1]) if self.history else {}
+        return dict(self.history[self.best_epoch - 1]) if self.best_epoch else {}
+
     def restore(self, model: keras.Model) -> str:
         """Load the file into `model`, if there is one that can be gone on from.
 
@@ -79,12 +93,15 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             with np.load(self.path) as saved:
                 arrays = {name: saved[name] for name in saved.files}
             problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
+            if f"variable_{len(_variables(model))}" in arrays:
+                problem = problem or "its model is built during its own fit"
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             problem = "its checkpoint cannot be read"
         if problem:
             self.path.unlink()
             return problem
         self.history = json.loads(str(arrays["history"]))
+        self._restored = len(self.history)
         self.values = json.loads(str(arrays["values"]))
         if "best_0" in arrays:  # none while the objective is no number
             self.kept_weights = [arrays[f"best_{i}"] for i in range(len(model.weights))]
@@ -99,9 +116,16 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
+        if epoch < self._restored:
+            raise BeganAgain
+        self._restored = 0
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        metrics["learning_rate"] = float(self.model.optimizer.learning_rate)
-        metrics["epoch_seconds"] = time.monotonic() - self.started
+        optimizer = getattr(self.model, "optimizer", None)  # none if it is not compiled
+        if optimizer is not None:
+            metrics["learning_rate"] = float(optimizer.learning_rate)
+        now = time.monotonic()
+        metrics["epoch_seconds"] = now - self.started
+        self.started = now  # a loop of the user's own may not call `on_epoch_begin`
         if self.objective.metric not in metrics:
             raise UserError(unknown_metric(self.objective.metric, metrics))
         self.history.append(metrics)
@@ -138,4 +162,5 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def _variables(model: keras.Model) -> list[Any]:
     metrics = {id(variable) for variable in model.metrics_variables}  # begin anew at every epoch
     kept = [variable for variable in model.variables if id(variable) not in metrics]
-    return [*kept, *model.optimizer.variables]
+    optimizer = getattr(model, "optimizer", None)  # a loop of the user's own has its own
+    return [*kept, *optimizer.variables] if optimizer is not None else kept

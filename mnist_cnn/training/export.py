@@ -35,6 +35,8 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
         signature=signature,
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
     )
+    # MLflow has saved the model anew. It is to be the very file that was tested, by its digest too.
+    shutil.copyfile(model_file, partly / "data" / "model.keras")
     sync_tree(partly)
     shutil.rmtree(folder, ignore_errors=True)
     partly.replace(folder)

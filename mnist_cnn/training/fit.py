@@ -6,8 +6,10 @@ an epoch holds every variable, those of dropout's generators included. So a trai
 and goes on ends where it would have ended.
 """
 
+import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -17,11 +19,12 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
-from mnist_cnn.training.callbacks import EarlyStopping, LossGuard, OnEpoch, Relay, Stop
+from mnist_cnn.training.callbacks import EarlyStopping, LossGuard, OnEpoch, Relay, Stop, StopLoop
 from mnist_cnn.training.checkpoint import Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.learning_rate import one_cycle, rising_steps
+from mnist_cnn.training.returned import metrics_of
 
 # Batches that run in one call of the training function. Sixteen take the Python out of the loop
 # (5 % of an epoch); more gain nothing and delay the notice of a NaN.
@@ -39,7 +42,7 @@ def train(
     checkpoint: Checkpoint,
     on_epoch: OnEpoch,
     on_anew: Callable[[str], None],
-) -> Stop | None:
+) -> tuple[Stop | None, dict[str, float]]:
     """Train `model` to `epochs` epochs in all, going on from the checkpoint where there is one.
 
     A HyperModel with a `fit` of its own is called with the arrays, as KerasTuner calls it, and
@@ -58,17 +61,20 @@ def train(
         on_anew: Called with the reason if there is a checkpoint that cannot be gone on from.
 
     Returns:
-        Why the training ended early; None if it did not.
+        Why the training ended early, None if it did not; and the metrics that a `fit` of the
+        space's own returned.
 
     Raises:
         TrainingFailed: The training cannot go on.
         UserError: The objective's metric does not exist.
+        BeganAgain: A `fit` of the space's own does not go on where it was.
         Exception: Whatever the model, the space or `on_epoch` raises.
     """
     model.jit_compile = jit_compile(experiment)
     own_fit = has_own_fit(experiment.space)
     steps = 0 if own_fit else _prepare(model, data, experiment, epochs, checkpoint)
-    model.optimizer.build(model.trainable_variables)
+    if getattr(model, "optimizer", None) is not None:  # it is compiled
+        model.optimizer.build(model.trainable_variables)
     if problem := checkpoint.restore(model):
         on_anew(problem)
     relay = Relay(checkpoint, on_epoch)
@@ -79,7 +85,7 @@ def train(
     done = len(checkpoint.history)
     if done >= epochs or relay.stop or stale.stop:
         hp.values.update(checkpoint.values)  # those of a HyperModel's own `fit` as well
-        return relay.stop or stale.stop
+        return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()
     common: dict[str, Any] = {
@@ -88,19 +94,36 @@ def train(
         "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, relay, stale],
         "verbose": 0,
     }
-    images, validation = data.train, data.validation
     if own_fit:
-        arrays = (validation.x, validation.y)
-        experiment.space.fit(hp, model, images.x, images.y, validation_data=arrays, **common)  # type: ignore[union-attr]
-    else:
-        model.fit(
-            training_batches(images, experiment.batch_size, seed, done * steps),
-            steps_per_epoch=steps,
-            shuffle=False,  # they come in an order of their own
-            validation_data=evaluation_batches(validation),
-            **common,
-        )
-    return relay.stop or stale.stop
+        result = _call_fit(experiment.space, hp, model, data, common)
+        returned = metrics_of(result, checkpoint.objective)
+        return relay.stop or stale.stop, returned
+    model.fit(
+        training_batches(data.train, experiment.batch_size, seed, done * steps),
+        steps_per_epoch=steps,
+        shuffle=False,  # they come in an order of their own
+        validation_data=evaluation_batches(data.validation),
+        **common,
+    )
+    return relay.stop or stale.stop, {}
+
+
+def _call_fit(
+    space: Any,
+    hp: keras_tuner.HyperParameters,
+    model: keras.Model,
+    data: Data,
+    common: dict[str, Any],
+) -> Any:
+    """Call a HyperModel's own `fit` with the arrays, and with what else it takes."""
+    given = common | {"validation_data": (data.validation.x, data.validation.y)}
+    parameters = inspect.signature(space.fit).parameters.values()
+    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        names = {parameter.name for parameter in parameters}
+        given = {name: value for name, value in given.items() if name in names}
+    with suppress(StopLoop):
+        return space.fit(hp, model, data.train.x, data.train.y, **given)
+    return None
 
 
 def _prepare(

@@ -1,9 +1,14 @@
-"""A look at an experiment before its first trial: what no trial could succeed with is refused."""
+"""A check of an experiment before its first trial: what no trial could succeed with is refused."""
 
+import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
+import numpy as np
 import optuna
 
 from mnist_cnn.errors import UserError
@@ -11,76 +16,112 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
-from mnist_cnn.training.build import build
+from mnist_cnn.training import saved_model
+from mnist_cnn.training.build import build, has_own_fit
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.run import COST_METRICS
+from mnist_cnn.training.sampling import check_sampling
+from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
+
+# A configuration that the space itself refuses says nothing of the others.
+REFUSALS = (optuna.TrialPruned, keras_tuner.errors.FailedTrialError)
 
 
 def check(experiment_name: str) -> Plan:
-    """Build each baseline's model and score eight images with it, in a worker process.
+    """Build each baseline's model, score eight images with it and save it, in a worker process.
 
-    Without baselines it is the model of the space's defaults. Returns the experiment's plan.
+    Without baselines it is the model of the space's defaults. A space with a `fit` of its own is
+    not scored, since only that knows what its model is given.
 
-    Raises UserError for damaged data, a baseline that cannot be built or does not fit the data, and
-    an objective whose metric does not exist.
+    Returns:
+        The experiment's plan. It says why its models cannot be served, if they cannot.
+
+    Raises:
+        UserError: The data are damaged; a baseline cannot be built or does not fit the data; the
+            objective's metric does not exist; sampler or pruner cannot be made.
     """
     experiment = load_experiment(experiment_name)
-    _try_sampling(experiment_name, experiment)
+    try:
+        return _check(experiment_name, experiment)
+    except UserError as error:
+        raise UserError(f"experiment {experiment_name!r}: {error}") from error
+
+
+def _check(experiment_name: str, experiment: Experiment) -> Plan:
+    if keras.config.image_data_format() != "channels_last":
+        raise UserError(
+            "images here have their channels last, and keras.json says channels_first; write "
+            '"image_data_format": "channels_last" there'
+        )
+    check_sampling(experiment)
     data = load_data(experiment_name)
+    problem = ""
     for baseline in baselines(experiment) or ({},):
-        scores = _try(experiment_name, experiment, data, baseline)
+        scores, problem = _try(experiment, data, baseline)
+        if scores is not None:
+            _check_objectives(experiment, scores)
+    return replace(plan(experiment_name, experiment), unserved=problem)
+
+
+def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> None:
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):
         valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
         if objective.metric not in valid:
             raise UserError(
-                f"experiment {experiment_name!r}: the objective's metric {objective.metric!r} does "
-                f"not exist; valid: {', '.join(valid)}"
-            )
-    return plan(experiment_name, experiment)
-
-
-def _try_sampling(experiment_name: str, experiment: Experiment) -> None:
-    for name, make, kind in (
-        ("sampler", lambda: experiment.sampler(seed=0), optuna.samplers.BaseSampler),
-        ("pruner", lambda: experiment.pruner(), optuna.pruners.BasePruner),
-    ):
-        try:
-            made = make()
-        except Exception as error:
-            raise UserError(
-                f"experiment {experiment_name!r}: its {name} cannot be made: {one_line(error)}; "
-                "valid: a class, or functools.partial(CLASS, ...)"
-            ) from error
-        if not isinstance(made, kind):
-            raise UserError(
-                f"experiment {experiment_name!r}: its {name} gives {type(made).__name__}; "
-                f"valid: an Optuna {kind.__name__}"
+                f"the objective's metric {objective.metric!r} does not exist; valid: "
+                f"{', '.join(valid)}"
             )
 
 
 def _try(
-    experiment_name: str, experiment: Experiment, data: Data, baseline: Mapping[str, Any]
-) -> dict[str, float]:
-    """What the model of a baseline scores on a few images."""
+    experiment: Experiment, data: Data, baseline: Mapping[str, Any]
+) -> tuple[dict[str, float] | None, str]:
+    """Return what the model of a baseline scores on a few images, and why it cannot be served.
+
+    The scores are None if they cannot be known before a training.
+    """
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
     hp = TrialHyperParameters(study.ask())
     few = data.validation[slice(8)]
+    scores: dict[str, float] | None = None
     try:
         model = build(experiment, data.dataset, hp)
-        model.jit_compile = False
-        scores: dict[str, float] = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+        if not has_own_fit(experiment.space):
+            model.jit_compile = False
+            scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+        problem = _problem_of_serving(model, few.x)
+    except REFUSALS:
+        return None, ""
     except Exception as error:  # the space is the user's code and may raise anything
-        raise UserError(
-            f"experiment {experiment_name!r}: the baseline's model does not work: {one_line(error)}"
-        ) from error
+        raise UserError(f"the baseline's model does not work: {one_line(error)}") from error
     finally:
         keras.backend.clear_session()
-    if unknown := sorted(baseline.keys() - hp.values.keys()):
+    unknown = sorted(baseline.keys() - hp.values.keys())
+    if unknown and not has_own_fit(experiment.space):  # which may declare more
         raise UserError(
-            f"experiment {experiment_name!r}: the baseline names {unknown[0]!r}, which its model "
-            f"does not have; valid: {', '.join(hp.values)}"
+            f"the baseline names {unknown[0]!r}, which its model does not have; valid: "
+            f"{', '.join(hp.values)}"
         )
-    return scores
+    return scores, problem
+
+
+def _problem_of_serving(model: keras.Model, images: Any) -> str:
+    """Return why `promote`, `evaluate` and `serve` would refuse the model; "" if they would not."""
+    if not model.built:
+        return "its model is built during its fit"
+    try:
+        compute_in_float32(model)
+        compile_for_evaluation(model, one_hot=False)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path)
+            loaded = saved_model.load(path)
+        saved_model.check_probabilities(np.asarray(loaded(images, training=False)))
+    except UserError as error:
+        return str(error).replace(str(path), "of the baseline")
+    except Exception as error:  # it cannot even be saved
+        return one_line(error).split(". ")[0]
+    return ""

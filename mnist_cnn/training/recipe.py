@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mnist_cnn import space
+from mnist_cnn import sources
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.fingerprint import comparable, fingerprint
@@ -38,7 +38,7 @@ def recipe(
         epochs: How long the training is.
         keep: Which epoch's weights are saved, `best` or `last`.
     """
-    text = space.text(experiment.space)
+    found = sources.sources_of(experiment.space, experiment.dataset)
     return {
         "values": values,
         "seed": seed,
@@ -46,8 +46,9 @@ def recipe(
         "keep": keep,
         "fingerprint": fingerprint(experiment),
         "data": dataset.digest,
-        "space": hashlib.sha256(text.encode()).hexdigest(),
-        "space_module": space.module(experiment.space),
+        "sources": {
+            name: hashlib.sha256(source.text.encode()).hexdigest() for name, source in found.items()
+        },
         "experiment": comparable(experiment),
         "precision": precision(experiment),
         "backend": keras.config.backend(),

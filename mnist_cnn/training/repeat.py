@@ -7,8 +7,9 @@ from typing import Any
 
 import keras_tuner
 
-from mnist_cnn import space
+from mnist_cnn import sources
 from mnist_cnn.project import find_project, load_experiment
+from mnist_cnn.sources import Source
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.backend import precision
@@ -23,7 +24,7 @@ def run_again(
     experiment_name: str,
     recipe: dict[str, Any],
     epochs: int | None,
-    source: Path | None,
+    modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
     """Train what a recipe says from the beginning, in a worker process.
@@ -32,12 +33,12 @@ def run_again(
         experiment_name: The experiment that the run is of.
         recipe: What the run depended on.
         epochs: After how many the run was stopped; None lets it end by itself and saves its model.
-        source: The text of the space's file as it was then; None leaves it as it is now.
+        modules: Those that it depended on, as they were then; others are as they are now.
         folder: Takes the files.
     """
     find_project()
-    if source is not None:
-        space.bring_back(recipe["space_module"], source)
+    folder.mkdir(parents=True)
+    sources.bring_back(modules, folder)
     experiment = load_experiment(experiment_name)
     if recipe["precision"] != precision(experiment):
         experiment = replace(experiment, precision=recipe["precision"])  # of another machine

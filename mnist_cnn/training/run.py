@@ -15,19 +15,19 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from mnist_cnn import space
+from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SPACE_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training import architecture
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
-from mnist_cnn.training.checkpoint import Checkpoint, EpochMetrics
+from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint, EpochMetrics
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.fit import train
@@ -45,13 +45,25 @@ class Trained:
 
     Attributes:
         summary: `best_epoch`, `train_seconds` (of all epochs, those before an interruption and of
-            a look included), `parameters`, `multiply_accumulates` and, of a saved model, its
-            metrics on the validation images as `best_val_<name>`.
+            a look included), `parameters` and `multiply_accumulates` where they can be told; and,
+            of a training that was not stopped, its scores as `best_<name>`: the saved model's
+            metrics on the validation images, or what a `fit` of the space's own says.
         stop: Why it ended early; None if it did not.
     """
 
     summary: EpochMetrics
     stop: Stop | None
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A model that was fitted: its checkpoint, what `train` returned, its size and metrics."""
+
+    checkpoint: Checkpoint
+    stop: Stop | None
+    returned: EpochMetrics
+    size: dict[str, int]
+    metric_names: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,18 +108,45 @@ class Run:
             UserError: No training of the experiment can go on.
             Exception: Whatever the space raises.
         """
+        try:
+            fitted = self._build_and_fit(hp, on_epoch)
+        except BeganAgain:
+            (self.journal.folder / CHECKPOINT_FILE).unlink()
+            self.journal.anew("its own fit begins at the first epoch")
+            fitted = self._build_and_fit(hp, on_epoch)
+        return self._finish(hp, fitted)
+
+    def _build_and_fit(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> "_Fitted":
         self._prepare_session()
         model, size = self._build(hp)
         declared = dict(hp.values)
-        checkpoint, stop = self._fit(model, hp, on_epoch)
+        checkpoint, stop, returned = self._fit(model, hp, on_epoch)
         if later := {name: hp.values[name] for name in hp.values.keys() - declared.keys()}:
             # A HyperModel's own `fit` has declared them.
             self.journal.write("params", params=later)
             self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
-        summary = self._summarise(checkpoint, size)
-        if stop is None or stop.kind == "stale":
+        own_fit = has_own_fit(self.experiment.space)
+        names = [] if own_fit else list(model.get_metrics_result())
+        return _Fitted(checkpoint, stop, returned, size, names)
+
+    def _finish(self, hp: keras_tuner.HyperParameters, fitted: "_Fitted") -> Trained:
+        """Note what the training came to, and save its model unless it was stopped."""
+        checkpoint, stop = fitted.checkpoint, fitted.stop
+        summary = self._summarise(checkpoint, fitted.size)
+        if stop and stop.kind != "stale":
+            return Trained(summary, stop)
+        scores: EpochMetrics = {}
+        if checkpoint.kept_weights:
             path = self.journal.folder / MODEL_FILE
-            summary |= save_scored(self.experiment, self.data, hp, checkpoint.kept_weights, path)
+            weights, names = checkpoint.kept_weights, fitted.metric_names
+            scores = save_scored(self.experiment, self.data, hp, weights, path, names)
+        if has_own_fit(self.experiment.space):
+            # Only that `fit` knows how its model is scored.
+            objectives = {objective.metric for objective in self.experiment.objectives}
+            kept = checkpoint.kept_metrics.items()
+            scores = {n: v for n, v in kept if n.startswith("val_") or n in objectives}
+            scores |= fitted.returned
+        summary |= {f"best_{name}": value for name, value in scores.items()}
         return Trained(summary, stop)
 
     def _prepare_session(self) -> None:
@@ -124,18 +163,15 @@ class Run:
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and open the run; returns the model and its size."""
         model = build(self.experiment, self.data.dataset, hp)
-        size = {
-            "parameters": model.count_params(),
-            "multiply_accumulates": architecture.multiply_accumulates(model),
-        }
+        size = architecture.size_of(model)
         self.start(dict(hp.values), architecture.in_words(model), size)
-        self._write_file(SPACE_FILE, lambda path: path.write_text(self._space(), "utf-8"))
+        self._write_file(SOURCES_FILE, lambda path: path.write_text(self._sources(), "utf-8"))
         _refuse_what_does_not_fit(model, self.experiment.batch_size)
         return model, size
 
     def _fit(
         self, model: keras.Model, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch
-    ) -> tuple[Checkpoint, Stop | None]:
+    ) -> tuple[Checkpoint, Stop | None, EpochMetrics]:
         """Train, with each answer of `on_epoch` in the journal before it is acted on."""
         journal = self.journal
 
@@ -152,7 +188,7 @@ class Run:
         if journal.last_step and not path.exists():
             journal.anew("its checkpoint is gone")
         checkpoint = Checkpoint(path, objective, self.recipe(dict(hp.values)), self.keep)
-        stop = train(
+        stop, returned = train(
             model,
             hp,
             self.data,
@@ -163,15 +199,18 @@ class Run:
             on_epoch=on_each_epoch,
             on_anew=journal.anew,
         )
-        if not checkpoint.kept_weights:
+        if not checkpoint.kept_weights and not returned:
             raise TrainingFailed(f"{objective.metric} was never a number")
-        return checkpoint, stop
+        return checkpoint, stop, returned
 
     def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
         """Note the curves and the digest of the best weights; returns what the training came to."""
-        figure = curves(checkpoint.history, self.title)
-        self._write_file("curves.png", lambda path: style.save(figure, path))
-        self.journal.write("tags", tags={tags.WEIGHTS: weights_digest(checkpoint.kept_weights)})
+        if checkpoint.history:
+            figure = curves(checkpoint.history, self.title)
+            self._write_file("curves.png", lambda path: style.save(figure, path))
+        if checkpoint.kept_weights:
+            digest = weights_digest(checkpoint.kept_weights)
+            self.journal.write("tags", tags={tags.WEIGHTS: digest})
         return {
             "best_epoch": float(checkpoint.best_epoch),
             "train_seconds": sum(metrics["epoch_seconds"] for metrics in checkpoint.history),
@@ -183,8 +222,9 @@ class Run:
         replace_file(self.journal.folder / name, write)
         self.journal.write("artifact", path=name)
 
-    def _space(self) -> str:
-        return space.text(self.experiment.space)
+    def _sources(self) -> str:
+        found = sources.sources_of(self.experiment.space, self.experiment.dataset)
+        return json.dumps({name: asdict(source) for name, source in found.items()}, indent=1)
 
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
         """Open the run in the journal, or open it again after an interruption.
@@ -208,7 +248,7 @@ class Run:
             params={
                 "epochs": self.epochs,
                 "seed": self.seed,
-                "precision": precision(self.experiment),
+                "precision": keras.config.dtype_policy().name,  # a space may set its own
                 "backend": keras.config.backend(),
                 **({} if has_own_fit(self.experiment.space) else batches),
                 **size,
@@ -238,7 +278,7 @@ class Run:
 
 def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:
     needed, free = architecture.training_bytes(model, batch_size), machine.available_memory()
-    if needed > free:
+    if needed is not None and needed > free:
         raise TrainingFailed(
             f"its training needs {needed / 2**30:.1f} GiB of memory or more, "
             f"{free / 2**30:.1f} GiB are free"

@@ -1,6 +1,7 @@
 """The best weights in a `.keras` file that plain Keras loads, and what that file scores."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches
-from mnist_cnn.training.build import build, build_metrics
+from mnist_cnn.training.build import build, build_metrics, has_own_fit
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import Data
 
@@ -23,11 +24,12 @@ def save_scored(
     hp: keras_tuner.HyperParameters,
     weights: list[Any],
     path: Path,
+    names: Sequence[str],
 ) -> EpochMetrics:
     """Save the model so that plain Keras loads it and computes in float32 on any machine.
 
     The file is compiled for evaluation only, with plain cross-entropy and accuracy, whatever the
-    loss of the training was.
+    loss of the training was. A model that Keras cannot save is scored and leaves no file.
 
     Args:
         experiment: Gives the space.
@@ -35,26 +37,57 @@ def save_scored(
         hp: The hyperparameters.
         weights: The model's weights, in Keras's order.
         path: The file to write.
+        names: Of the model's metrics in the training. Keras gives those of a second model in one
+            session others, such as `auc_1`.
 
     Returns:
-        The saved model's metrics on the validation images, as `best_val_<name>`.
+        The saved model's metrics on the validation images, as `val_<name>`; none of a space with a
+        `fit` of its own, which alone knows what its model is given.
     """
     keras.config.set_dtype_policy("float32")
     # A plain copy of `hp` has the same values and asks no trial.
     model = build(experiment, data.dataset, hp.copy())
+    compute_in_float32(model)
     model.set_weights(weights)
-    model.jit_compile = jit_compile(experiment)
-    build_metrics(model, data.validation)
-    scores = model.evaluate(evaluation_batches(data.validation), verbose=0, return_dict=True)
-    one_hot = data.validation.y.ndim == 2
-    model.compile(
-        loss="categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-        optimizer="sgd",  # has no state to save, and loading warns of none
-        jit_compile=False,
-    )
-    replace_file(path, model.save)
-    return {f"best_val_{name}": float(value) for name, value in scores.items()}
+    scores: EpochMetrics = {}
+    if not has_own_fit(experiment.space):
+        model.jit_compile = jit_compile(experiment)
+        build_metrics(model, data.validation)
+        model.evaluate(evaluation_batches(data.validation), verbose=0)
+        values = model.get_metrics_result().values()  # in the order of `names`; others are sorted
+        scores = {f"val_{n}": float(value) for n, value in zip(names, values, strict=True)}
+    compile_for_evaluation(model, one_hot=data.validation.y.ndim == 2)
+    try:
+        replace_file(path, model.save)
+    except OSError:
+        raise
+    except Exception:  # such as of a subclass without `get_config`; its score counts all the same
+        path.unlink(missing_ok=True)
+    return scores
+
+
+def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
+    """Compile an image classifier with plain cross-entropy and accuracy, anything else with none.
+
+    Args:
+        model: The model.
+        one_hot: Whether labels are one-hot.
+    """
+    # "sgd" has no state to save, and loading warns of none.
+    if isinstance(getattr(model, "output_shape", None), tuple):
+        loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
+        model.compile(loss=loss, metrics=["accuracy"], optimizer="sgd", jit_compile=False)
+    else:
+        model.compile(optimizer="sgd", jit_compile=False)
+
+
+def compute_in_float32(model: keras.Model) -> None:
+    """Have every layer compute in float32, also where the space says otherwise."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            compute_in_float32(layer)
+        elif layer.dtype_policy.name != "float32":
+            layer.dtype_policy = "float32"
 
 
 def weights_digest(weights: list[Any]) -> str:

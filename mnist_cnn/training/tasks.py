@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.plan import Plan
+from mnist_cnn.sources import Source
 from mnist_cnn.training.replayed import Replayed
 
 
@@ -36,11 +37,11 @@ def computes_on_gpu() -> bool:
     return on_gpu()
 
 
-def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> None:
-    """Run a trial, or a confirmation of one, to its end."""
+def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> bool:
+    """Run a trial, or a confirmation, to its end; returns whether the sampler has no more."""
     from mnist_cnn.training.trial import run_trial
 
-    run_trial(experiment_name, study_name, storage, number, folder)
+    return run_trial(experiment_name, study_name, storage, number, folder)
 
 
 def export(model_file: Path, folder: Path) -> None:
@@ -54,10 +55,10 @@ def again(
     experiment_name: str,
     recipe: dict[str, Any],
     epochs: int | None,
-    source: Path | None,
+    modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
     """Train once more what a run's recipe says."""
     from mnist_cnn.training.repeat import run_again
 
-    return run_again(experiment_name, recipe, epochs, source, folder)
+    return run_again(experiment_name, recipe, epochs, modules, folder)

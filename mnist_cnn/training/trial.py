@@ -10,6 +10,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+import keras_tuner
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
@@ -37,6 +38,7 @@ from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.run import Run, Trained
+from mnist_cnn.training.sampling import after_trial, has_nothing_left, sampler_of
 from mnist_cnn.workers import machine
 
 CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
@@ -44,7 +46,7 @@ CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, w
 
 def run_trial(
     experiment_name: str, study_name: str, storage: str, number: int, folder: Path
-) -> None:
+) -> bool:
     """Run a trial from where it is to its end, in a worker process.
 
     Args:
@@ -53,6 +55,9 @@ def run_trial(
         storage: The URL of its storage.
         number: The trial's number in the study.
         folder: Takes the run's files. It is locked meanwhile.
+
+    Returns:
+        Whether the sampler has nothing left to try.
 
     Raises:
         UserError: No trial of the experiment could succeed, or the storage failed. A failure of
@@ -64,14 +69,14 @@ def run_trial(
     try:
         study = _load_study(study_name, storage)
         _refuse_changed(experiment, study)
-        # Seeded by the trial, so that it does not matter which worker takes it.
-        study.sampler = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+        study.sampler = sampler_of(experiment, number)
         study.pruner = experiment.pruner()
         with file_lock(folder / RUN_LOCK_FILE):
             journal = Journal(folder)
-            if not journal.ended:
-                trial = adopt_trial(study, trial_id(open_storage(storage), study_name, number))
-                _train(_run_of(experiment, data, journal, trial), trial)
+            if journal.ended:
+                return False
+            trial = adopt_trial(study, trial_id(open_storage(storage), study_name, number))
+            return _train(_run_of(experiment, data, journal, trial), trial)
     except StorageInternalError as error:
         raise storage_failed(error) from error
 
@@ -120,16 +125,27 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
     )
 
 
-def _train(run: Run, trial: optuna.Trial) -> None:
+def _train(run: Run, trial: optuna.Trial) -> bool:
+    """Train a trial and write its end; returns whether the sampler has nothing left to try."""
     worker = os.environ.get(machine.WORKER, "")
     # From here on a death of the worker is the trial's.
     run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
+    if has_nothing_left(trial):
+        write_end(run.journal, "FAIL", reason="the sampler had nothing left to try")
+        return True
     _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)
     try:
         trained = run.train(hp, _reporter(run, trial))
     except (UserError, StorageInternalError):
         raise
+    except keras_tuner.errors.FatalError as error:
+        raise UserError(f"the search space stopped the search: {one_line(error)}") from error
+    except optuna.TrialPruned as error:
+        if not run.journal.started:
+            run.start(hp.values, "not built", {})
+        reason = str(error) or "pruned by its search space"
+        write_end(run.journal, "PRUNED", reason=reason)
     except Exception as error:
         if full := full_disk(error):
             raise full from error
@@ -141,7 +157,8 @@ def _train(run: Run, trial: optuna.Trial) -> None:
         run.journal.write("artifact", path="failure.txt")
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:
-        _end(run, trial, trained)
+        return _end(run, trial, trained)
+    return False
 
 
 def _take_over_look(run: Run, trial: optuna.Trial) -> None:
@@ -176,8 +193,12 @@ def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     return report
 
 
-def _end(run: Run, trial: optuna.Trial, trained: Trained) -> None:
-    """Have the sampler see how a trial that was trained ended, then write its end."""
+def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
+    """Have the sampler see how a trial that was trained ended, then write its end.
+
+    Returns:
+        Whether the sampler has nothing left to try.
+    """
     stop, summary = trained.stop, trained.summary
     state, values, reason = TrialState.COMPLETE, None, ""
     if stop and stop.kind != "stale":
@@ -190,7 +211,7 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> None:
             if math.isnan(value):
                 state, values, reason = TrialState.FAIL, None, f"{metric} is not a number"
                 break
-    _after_trial(trial, state, values)
+    exhausted = after_trial(trial, state, values)
     model = run.journal.folder / MODEL_FILE
     write_end(
         run.journal,
@@ -201,15 +222,4 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> None:
         stop=stop.kind if stop else None,
         model=model_digest(model) if model.exists() else None,
     )
-
-
-def _after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> None:
-    """Call the sampler's `after_trial`, where it computes constraints for one.
-
-    The search process tells Optuna with a sampler that knows nothing of this one.
-    """
-    study = trial.study
-    frozen = study.get_trials()[trial.number]
-    # Of `Study.stop`, which a sampler calls that has nothing left and only works in `optimize`.
-    with suppress(RuntimeError):
-        study.sampler.after_trial(study, frozen, state, values)
+    return exhausted

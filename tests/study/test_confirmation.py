@@ -164,6 +164,14 @@ def test_one_that_waits_since_an_interruption_goes_on_first(study):
     assert confirmation.next_confirmation(one, FOREVER) == first + 1
 
 
+def test_one_that_was_enqueued_by_a_search_that_was_killed_is_not_enqueued_again(study):
+    one = study(Confirm(trials=1, seeds=1, max_seeds=1))
+    one.confirmations.optuna_study.enqueue_trial({"x": 0.99}, user_attrs={OF: 1, SEED: 0})
+    assert confirmation.next_confirmation(one, FOREVER) == 0
+    assert confirmation.next_confirmation(one, FOREVER) is None
+    assert len(one.confirmations.all()) == 1
+
+
 def test_one_that_waits_and_is_no_longer_wanted_is_failed(study):
     one = study(Confirm(trials=1, seeds=1, max_seeds=1))
     first = confirmation.next_confirmation(one, FOREVER)

@@ -287,7 +287,7 @@ def test_a_space_that_is_edited_while_its_search_runs_never_reaches_its_study(tm
     code, _, err = search.finish()
     assert code == 1
     assert "changed while the search was going on" in err and len(err.splitlines()) == 1
-    kept = root / "mlruns/checkpoints/slow-1/trial-00000/space.py"
+    kept = root / "mlruns/checkpoints/slow-1/trial-00000/sources.json"
     assert "[4, 7, 14]" not in kept.read_text()
     assert load_study(root, "slow-1").trials[0].state == TrialState.WAITING
 

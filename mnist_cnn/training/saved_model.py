@@ -1,7 +1,8 @@
 """A model in a .keras file: loaded safely, checked, asked for predictions, and timed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation.image_files import Shape
 from mnist_cnn.keras_file import read_config
 from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
+
+Shape = tuple[int, int, int]  # (height, width, channels)
 
 BATCH = 256  # images in the batch whose latency is measured
 WARM_UP_CALLS = 3
@@ -21,7 +23,10 @@ TIMED_CALLS, TIMED_BATCH_CALLS = 50, 15
 
 
 def load(path: Path) -> keras.Model:
-    """Load an image classifier. No code in the file is run.
+    """Load an image classifier with Keras alone. No code in the file is run.
+
+    What the project has registered with Keras does not count: where the model is served, nothing
+    imports the project.
 
     Args:
         path: A .keras file.
@@ -34,9 +39,12 @@ def load(path: Path) -> keras.Model:
     """
     _refuse_code(path)
     try:
-        model = keras.models.load_model(path, safe_mode=True)
+        with _only_keras():
+            model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise their own
-        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        # Keras writes which object failed first, pages of its configuration, and why at the end.
+        reason = str(error).rpartition("Exception encountered: ")[2].strip()
+        reason = reason.split("\n")[0].split(". ")[0]
         raise UserError(f"cannot load the model {path}: {reason}") from None
     if not isinstance(model, keras.Model):
         raise UserError(f"{path} has a {type(model).__name__}, not a model")
@@ -49,6 +57,18 @@ def load(path: Path) -> keras.Model:
     # XLA, which "auto" would turn on, takes seconds to compile and predicts no faster.
     model.jit_compile = False
     return model
+
+
+@contextmanager
+def _only_keras() -> Iterator[None]:
+    """Hide what was registered with `register_keras_serializable`."""
+    registered = keras.saving.get_custom_objects()
+    hidden = dict(registered)
+    registered.clear()
+    try:
+        yield
+    finally:
+        registered.update(hidden)
 
 
 def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int | None) -> None:
@@ -96,6 +116,15 @@ def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
         UserError: The outputs are not finite, not in [0, 1], or do not sum to 1 for each image.
     """
     outputs = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    return check_probabilities(outputs)
+
+
+def check_probabilities(outputs: Any) -> NDArray[np.float64]:
+    """Return a model's outputs, of shape (n, classes), as probabilities.
+
+    Raises:
+        UserError: They are not finite, not in [0, 1], or do not sum to 1 for each image.
+    """
     probabilities = np.asarray(outputs, dtype=np.float64)
     sums = probabilities.sum(axis=1)
     if not (probabilities.min() >= -1e-6 and np.abs(sums - 1).max() < 1e-2):  # false for NaN

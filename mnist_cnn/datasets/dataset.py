@@ -1,0 +1,89 @@
+"""A data set: training images to search on, and test images behind a separate call.
+
+A source is a function that returns a `Dataset`. Images are read only when they are asked for.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.splitting import content_keys, set_aside
+
+
+def _no_test() -> Images:
+    raise NotImplementedError  # `__post_init__` replaces it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a search needs to know about a data set.
+
+    Attributes:
+        name: The name shown in MLflow.
+        digest: SHA-256 of the images in hexadecimal, part of a study's fingerprint.
+        shape: (height, width, channels) of one image.
+        classes: The number of classes.
+        class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
+        train: Reads the images to train and validate on.
+        test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
+            omitted, about a fifth of what `train` reads is set aside by content, keeping groups
+            whole, and `train` returns the rest.
+        remarks: One line for each decision that the source made, such as a file it skipped.
+    """
+
+    name: str
+    digest: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: Callable[[], Images]
+    test: Callable[[], Images] = _no_test
+    class_names: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        if self.test is _no_test:
+            whole = self.train
+            object.__setattr__(self, "train", lambda: _part(whole(), test=False))
+            object.__setattr__(self, "test", lambda: _part(whole(), test=True))
+
+    def first(self, images: int) -> "Dataset":
+        """The same data set with only the first `images` training images; its test set whole."""
+        return replace(self._named(f"first-{images}"), train=lambda: self.train()[slice(images)])
+
+    def one_hot(self) -> "Dataset":
+        """The same data set with one-hot labels, for models that want categorical_crossentropy."""
+
+        def change(images: Images) -> Images:
+            return replace(images, y=np.eye(self.classes, dtype=np.float32)[images.labels])
+
+        return self._changed("one-hot", change)
+
+    def rgb(self) -> "Dataset":
+        """The same data set with its one channel three times, for models that want colour."""
+
+        def change(images: Images) -> Images:
+            return replace(images, x=np.repeat(images.x, 3, axis=3))
+
+        return replace(self._changed("rgb", change), shape=(*self.shape[:2], 3))
+
+    def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
+        return replace(
+            self._named(change),
+            train=lambda: images(self.train()),
+            test=lambda: images(self.test()),
+        )
+
+    def _named(self, change: str) -> "Dataset":
+        digest = hashlib.sha256(f"{self.digest} {change}".encode()).hexdigest()
+        return replace(self, name=f"{self.name}-{change}", digest=digest)
+
+
+def _part(images: Images, test: bool) -> Images:
+    """The images set aside from a data set without a test part, or the remaining ones."""
+    aside = set_aside(content_keys(images.x), images.labels, images.groups)
+    return images[aside == test]

@@ -1,0 +1,134 @@
+"""Finds the source for a path by looking at what is there."""
+
+import gzip
+import zipfile
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+from mnist_cnn.datasets.dataset import Dataset
+from mnist_cnn.datasets.folder import folder
+from mnist_cnn.datasets.idx import idx, is_idx, sets_in
+from mnist_cnn.datasets.naming import some
+from mnist_cnn.datasets.npz import npz
+from mnist_cnn.datasets.roles import name_of
+from mnist_cnn.datasets.table import csv, has_tables
+from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, shown
+from mnist_cnn.errors import UsageError
+
+_VALID = (
+    "valid: a folder with one sub-folder of pictures per class, a .csv with labels and pixels or "
+    "with labels and names of pictures, an .npz, or IDX files like MNIST's"
+)
+_ARCHIVE = "an archive; unpack it and give the path of the folder"
+_PACKED = "compressed; unpack it and give the path of its content"
+_ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
+# The first bytes of other files, and what to do with them.
+_OTHERS = {
+    _ZIP: _ARCHIVE,
+    _GZIP: _PACKED,
+    b"7z\xbc\xaf": _ARCHIVE,
+    b"Rar!": _ARCHIVE,
+    b"\xfd7zXZ": _PACKED,
+    b"BZh": _PACKED,
+    b"\x28\xb5\x2f\xfd": _PACKED,
+    b"\x93NUMPY": "a single array; save pixels and labels with numpy.savez(FILE, x=…, y=…)",
+    b"PAR1": "Parquet; save its pictures as files, and their names with their labels as a .csv",
+    b"\x89HDF": "HDF5; save its arrays with numpy.savez(FILE, x=…, y=…)",
+    b"MATLAB": "MATLAB's; save its arrays with numpy.savez(FILE, x=…, y=…)",
+    b"SQLite": "a database; save its labels and pictures as files",
+}
+
+
+def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
+    """Open the data set at a path.
+
+    Args:
+        path: A folder or a file.
+        unreadable: A list that receives one line for each picture that cannot be read. None raises
+            an error for the first one instead.
+
+    Returns:
+        The data set. Its digest describes the images as they are now. To see whether they have
+        changed since, open the path again and compare digests. Picture files are also compared
+        when they are decoded later, and refused if they have changed.
+
+    Raises:
+        UsageError: If there is no known kind of data set, or it cannot be read.
+    """
+    root = root_of(path)
+    if root.is_dir():
+        return _in_folder(root, unreadable)
+    if not root.is_file():
+        raise UsageError(f"{shown(root)} is neither a file nor a folder; {_VALID}")
+    return _in_file(root, unreadable)
+
+
+def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:
+    place = root
+    while (found := _without_classes(place, unreadable)) is None:
+        inner = folders_in(place, root)
+        if len(inner) != 1:
+            return _of_classes(root, unreadable)
+        place = inner[0]  # unpacked archives often wrap a folder
+    return found if place == root else replace(found, name=name_of(root))
+
+
+def _without_classes(place: Path, unreadable: list[str] | None) -> Dataset | None:
+    """The data set in a folder, unless it has one sub-folder per class."""
+    if sets_in(place):
+        return idx(place)
+    if has_tables(place):
+        return csv(place, unreadable)
+    files = files_in(place, place)
+    arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
+    if arrays and not any(map(is_picture, files)):
+        return npz(arrays[0] if len(arrays) == 1 else place)
+    return None
+
+
+def _of_classes(root: Path, unreadable: list[str] | None) -> Dataset:
+    files = files_in(root, root)
+    if not folders_in(root, root) and not any(map(is_picture, files)):
+        found = some([shown(path, root) for path in files]) or "nothing"
+        raise UsageError(f"{shown(root)} has {found}; {_VALID}")
+    return folder(root, unreadable=unreadable)
+
+
+def _in_file(root: Path, unreadable: list[str] | None) -> Dataset:
+    start = _start(root)
+    if start.startswith(_ZIP) and (root.suffix.lower() == ".npz" or _has_arrays(root)):
+        return npz(root)
+    if start.startswith(_GZIP) and is_idx(_start(root, packed=True)):
+        return idx(root)
+    if is_idx(start):
+        return idx(root)
+    if is_picture(root):
+        raise UsageError(f"{shown(root)} is one picture; {_VALID}")
+    for beginning, kind in _OTHERS.items():
+        if start.startswith(beginning):
+            raise UsageError(f"{shown(root)} is {kind}")
+    if start[257:262] == b"ustar":
+        raise UsageError(f"{shown(root)} is {_ARCHIVE}")
+    if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in start:
+        raise UsageError(f"{shown(root)} is not a known kind of file; {_VALID}")
+    return csv(root, unreadable)
+
+
+def _start(path: Path, packed: bool = False) -> bytes:
+    """The first bytes of a file, unpacked if asked; none if it cannot be unpacked."""
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return file.read(512)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return b""
+    except OSError as error:
+        raise UsageError(f"cannot read {shown(path)}: {error.strerror}") from None
+
+
+def _has_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False

@@ -1,0 +1,122 @@
+"""Finds what is odd about a data set although a search can run on it."""
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn.datasets.dataset import Dataset
+from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.naming import some
+from mnist_cnn.datasets.splitting import content_keys
+
+_DIM = 0.25  # if all pixels are darker than this, their range is probably wrong
+
+
+def warnings(dataset: Dataset) -> list[str]:
+    """What is odd about a data set, one line each.
+
+    Reports the remarks of the source, identical images, in particular with different labels or in
+    both parts, groups in both parts, light images among dark ones, images of a single colour, and
+    pixels that use only a fraction of their range. Reads both parts, without a model.
+    """
+    return warnings_of(dataset, dataset.train(), dataset.test())
+
+
+def warnings_of(dataset: Dataset, train: Images, test: Images) -> list[str]:
+    """As `warnings`, for parts that have already been read and pass the check."""
+    return [
+        *dataset.remarks,
+        *_equal_images(dataset, train, test),
+        *_shared_groups(train, test),
+        *_mixed_polarity(train, test),
+        *_plain_images(train, test),
+        *_dim_pixels(train, test),
+    ]
+
+
+def _equal_images(dataset: Dataset, train: Images, test: Images) -> list[str]:
+    found = defaultdict(list)
+    for part, images in (("training", train), ("test", test)):
+        facts = zip(content_keys(images.x), images.labels.tolist(), strict=True)
+        for index, (key, label) in enumerate(facts):
+            found[key].append((part, images, index, label))
+    equal = [images for images in found.values() if len(images) > 1]
+
+    def line(chosen: list[list[tuple[str, Images, int, int]]], text: str) -> list[str]:
+        if not chosen:
+            return []
+        pairs = [
+            " = ".join(
+                f"{images.name(index)} ({part}, {dataset.class_names[label]})"
+                for part, images, index, label in same[:2]
+            )
+            for same in chosen
+        ]
+        return [f"{text}: {len(chosen):,}; {some(pairs, 2)}"]
+
+    both = [same for same in equal if len({part for part, *_ in same}) > 1]
+    contrary = [same for same in equal if len({label for *_, label in same}) > 1]
+    return [
+        *line(equal, "images that occur more than once"),
+        *line(both, "images in both the training and the test part"),
+        *line(contrary, "identical images with different labels"),
+    ]
+
+
+def _shared_groups(train: Images, test: Images) -> list[str]:
+    if train.groups is None or test.groups is None:
+        return []
+    shared = [str(group) for group in np.intersect1d(train.groups, test.groups)]
+    if not shared:
+        return []
+    return [f"groups in both the training and the test part: {some(shared)}"]
+
+
+def _mixed_polarity(train: Images, test: Images) -> list[str]:
+    """Drawings are dark on light or light on dark, by their edges; photographs are neither."""
+    light, dark, total = [], [], 0
+    for images in (train, test):
+        edges = _edges(images.x)
+        low, high = np.quantile(edges, (0.1, 0.9), axis=1)
+        light += [images.name(index) for index in np.flatnonzero(low > 0.6).tolist()]
+        dark += [images.name(index) for index in np.flatnonzero(high < 0.4).tolist()]
+        total += len(images)
+    few, kind = min(
+        (light, "dark on light"), (dark, "light on dark"), key=lambda pair: len(pair[0])
+    )
+    if not few or len(light) + len(dark) < 0.9 * total:
+        return []
+    return [
+        f"{len(few):,} of {total:,} images are {kind}, unlike the others: {some(few)}; "
+        "invert them unless this is intended"
+    ]
+
+
+def _edges(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The brightness of the edge pixels of each image, in [0, 1], of shape (n, pixels)."""
+    sides = [x[:, 0], x[:, -1], x[:, :, 0], x[:, :, -1]]
+    return np.asarray(np.concatenate([_brightness(side) for side in sides], axis=1))
+
+
+def _brightness(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    grey = x.mean(axis=-1, dtype=np.float32)
+    return np.asarray(grey / np.float32(255) if x.dtype == np.uint8 else grey)
+
+
+def _plain_images(train: Images, test: Images) -> list[str]:
+    names = []
+    for images in (train, test):
+        flat = images.x.reshape(len(images), -1)
+        names += [
+            images.name(index) for index in np.flatnonzero(np.ptp(flat, axis=1) == 0).tolist()
+        ]
+    return [f"images of a single colour: {len(names):,}; {some(names)}"] if names else []
+
+
+def _dim_pixels(train: Images, test: Images) -> list[str]:
+    top = max(float(images.x.max()) for images in (train, test))
+    top = top / 255 if train.x.dtype == np.uint8 else top
+    if top >= _DIM:
+        return []
+    return [f"the brightest pixel is only {top:.0%} of white; check the range of the pixels"]

@@ -1,0 +1,249 @@
+"""A table with a label and pixels, or a label and the name of a picture, in each row."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn.datasets import emnist
+from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.dataset import Dataset
+from mnist_cnn.datasets.labels import numbered
+from mnist_cnn.datasets.named_pictures import NamedPictures
+from mnist_cnn.datasets.naming import Where, printable, short, some
+from mnist_cnn.datasets.picture_files import Labelled, PictureFile, of_files
+from mnist_cnn.datasets.pixels import as_images
+from mnist_cnn.datasets.roles import name_of, role_in, role_of, settle
+from mnist_cnn.datasets.table_file import Table, is_number, open_table
+from mnist_cnn.datasets.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.errors import UsageError
+
+_SUFFIXES = (".csv", ".tsv")
+_EXPECTED = "expected columns `label` and pixels, or `image` and `label`"
+
+
+def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
+    """A table with a label and an image in each row.
+
+    The image is given by the pixels of a square, line by line, as in Kaggle's Digit Recognizer, or
+    by the name of a picture in the table's folder, in a column `image`. The label is in the column
+    `label`, or in the first column if there are pixels and no header. Optional columns are `group`,
+    whose images stay on one side of a split, and `split`: train, validation or test. Columns are
+    separated by commas, semicolons, tabs or bars, and the text is UTF-8 or UTF-16.
+
+    Args:
+        path: The table, or a folder with one table, or with one per part, such as train.csv and
+            test.csv.
+        unreadable: As in `folder`.
+
+    Raises:
+        UsageError: For a table that makes no sense. It names the row or the column. For pictures,
+            also as `folder` does.
+    """
+    root = root_of(path)
+    tables, notes = _tables(root)
+    name = name_of(root)
+    if tables["train"].pixels:
+        return _of_pixels(name, tables, notes)
+    return _of_pictures(name, tables, root if root.is_dir() else root.parent, notes, unreadable)
+
+
+def has_tables(folder: Path) -> bool:
+    """Whether a folder is described by tables, in itself or in the sub-folders of its parts.
+
+    If there are sub-folders, the tables must have labelled images.
+    """
+    paths = _candidates(folder)
+    if not folders_in(folder, folder):
+        return bool(paths)
+    try:
+        return bool(_labelled(paths))
+    except UsageError:
+        return False
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """The tables in a folder or, if there are none, in sub-folders such as `train` and `test`."""
+    parts = [path for path in folders_in(folder, folder) if role_in(path.name)]
+    for places in ([folder], parts):
+        files = [path for place in places for path in files_in(place, folder)]
+        if found := [path for path in files if path.suffix.lower() in _SUFFIXES]:
+            return found
+    return []
+
+
+def _labelled(paths: Iterable[Path]) -> list[Table]:
+    """The tables with labelled images. If some have pixels, others are for submissions."""
+    tables = [open_table(path) for path in paths]
+    found = [table for table in tables if table.has_images and "label" in table.special]
+    return [table for table in found if table.pixels] or found
+
+
+def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
+    """The tables by role, and remarks."""
+    paths = [root] if root.is_file() else _candidates(root)
+    if len(paths) == 1:
+        table = _checked(open_table(paths[0]))
+        by_place = bool(table.pixels) and not table.header
+        return {"train": table}, [
+            "there is no header, so the first column is taken as the label"
+        ] * by_place
+    tables = _labelled(paths)
+    if len(tables) == 1:
+        roles = {"train": tables[0]}
+    else:
+        roles = {_role(table.path, root): table for table in tables}
+    if len(roles) < len(tables) or "train" not in roles or "" in roles:
+        names = some([shown(path, root) for path in paths], 6) or "none"
+        raise UsageError(f"{shown(root)} has the tables {names}; give the path of the right one")
+    used = {table.path for table in tables}
+    others = [shown(path, root) for path in paths if path not in used]
+    return roles, [f"skipped, as these have no labelled images: {some(others)}"] if others else []
+
+
+def _checked(table: Table) -> Table:
+    columns = some([short(name, 40) or "''" for name in table.names], 6)
+    if "label" not in table.special:
+        raise UsageError(f"{shown(table.path)} has no column `label`, but {columns}; {_EXPECTED}")
+    if not table.has_images:
+        raise UsageError(
+            f"{shown(table.path)} has the columns {columns}: {len(table.names) - 1} besides the "
+            f"label, which do not make a square image; {_EXPECTED}"
+        )
+    return table
+
+
+def _role(path: Path, root: Path) -> str:
+    above = path.parent.name if path.parent != root else ""
+    return role_in(path.stem) or role_in(above) or ""
+
+
+@dataclass
+class _Rows:
+    """The rows of one part, column by column.
+
+    Attributes:
+        images: The pixels or the picture file of each row.
+        labels: As written.
+        groups: As written. Empty if there are none.
+        names: How messages refer to each row.
+    """
+
+    images: list[Any] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+    def checked_groups(self) -> NDArray[np.str_] | None:
+        """The groups, or None if some rows have none."""
+        return np.array(self.groups) if len(self.groups) == len(self.labels) else None
+
+
+def _read(
+    tables: dict[str, Table], image: Callable[[Table, list[str], str], Any]
+) -> tuple[_Rows, _Rows | None, list[str]]:
+    """Read tables.
+
+    Args:
+        tables: The tables by role.
+        image: Returns the pixels or the picture file of a row. Rows without one are skipped.
+
+    Returns:
+        The rows to train on, those to test on if there are any, and remarks.
+    """
+    found: dict[str, _Rows] = defaultdict(_Rows)
+    for role, table in tables.items():
+        for number, row in enumerate(table.rows(), table.first_row):
+            name = f"row {number} of {printable(table.path.name)}"
+            if (read := image(table, row, name)) is None:
+                continue
+            rows = found[_split(table, row, name) or role]
+            rows.images.append(read)
+            rows.labels.append(row[table.special["label"]])
+            rows.names.append(name)
+            if "group" in table.special:
+                rows.groups.append(row[table.special["group"]].strip())
+    if "train" not in found:
+        table = next(iter(tables.values()))
+        raise UsageError(f"{shown(table.path)} has no images to train on; {_EXPECTED}")
+    part, notes = settle(found, "the validation part")
+    if validation := found.pop("validation", None):
+        for column in fields(_Rows):
+            getattr(found[part], column.name).extend(getattr(validation, column.name))
+    return found["train"], found.get("test"), notes
+
+
+def _split(table: Table, row: list[str], name: str) -> str:
+    """The role that the column `split` gives a row; "" if there is no such column."""
+    if "split" not in table.special:
+        return ""
+    text = row[table.special["split"]]
+    if role := role_of(text):
+        return role
+    raise UsageError(f"{name} has the split {short(text)!r}; valid: train, validation, test")
+
+
+def _of_pixels(name: str, tables: dict[str, Table], notes: list[str]) -> Dataset:
+    train, test, more = _read(tables, _pixels)
+    file = next(iter(tables.values())).path.name
+    parts = [_arrays(rows, name, emnist.is_emnist(file)) for rows in (train, test) if rows]
+    test_part = parts[1] if test else None
+    return of_arrays(name, parts[0], test_part, emnist.class_names(file), [*notes, *more])
+
+
+def _arrays(rows: _Rows, name: str, on_its_side: bool) -> Arrays:
+    where = Where(name, rows.names)
+    x = as_images(where, np.stack(rows.images))
+    if on_its_side:
+        x = emnist.upright(x)
+    return Arrays(
+        x, np.array(rows.labels), where, where, rows.checked_groups(), np.array(rows.names)
+    )
+
+
+_BYTES = {str(level): level for level in range(256)}
+
+
+def _pixels(table: Table, row: list[str], name: str) -> NDArray[np.number]:
+    cells = [row[index] for index in table.pixels]
+    try:
+        return np.frombuffer(bytes(map(_BYTES.__getitem__, cells)), np.uint8)  # much faster
+    except KeyError:
+        pass
+    try:
+        return np.fromiter(map(float, cells), np.float32, len(cells))
+    except ValueError:
+        wrong = next(index for index in table.pixels if not is_number(row[index]))
+        column = short(table.names[wrong]) if table.header else str(wrong + 1)
+        raise UsageError(
+            f"{name} has {short(row[wrong])!r} in column {column}; expected a number"
+        ) from None
+
+
+def _of_pictures(
+    name: str,
+    tables: dict[str, Table],
+    root: Path,
+    notes: list[str],
+    unreadable: list[str] | None,
+) -> Dataset:
+    pictures = NamedPictures(root, unreadable)
+
+    def picture(table: Table, row: list[str], name: str) -> PictureFile | None:
+        return pictures.file(row[table.special["image"]], table.path, name)
+
+    train, test, more = _read(tables, picture)
+    parts = [rows for rows in (train, test) if rows]
+    names, numbers = numbered(
+        [Where(name, rows.names) for rows in parts], [np.array(rows.labels) for rows in parts]
+    )
+    labelled = [
+        Labelled(rows.images, [names[label] for label in labels], rows.checked_groups())
+        for rows, labels in zip(parts, numbers, strict=True)
+    ]
+    test_part = labelled[1] if test else None
+    return of_files(name, names, labelled[0], test_part, remarks=[*notes, *more])

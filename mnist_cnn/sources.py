@@ -1,0 +1,255 @@
+"""The project's code that trainings depend on: kept with each run, and brought back for a replay.
+
+It is what defines the search space and the data set: their files and every file of the project that
+these import. Of a file in experiments/ only the functions and classes that they use count, since an
+experiment's fields are compared as values. Comments and docstrings never count.
+"""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+EXPERIMENTS = "experiments"
+LAMBDA = "<lambda>"
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A module of the project.
+
+    Attributes:
+        text: Of its file, as it was when the module was imported.
+        is_package: Whether the file is a folder's __init__.py.
+    """
+
+    text: str
+    is_package: bool = False
+
+
+def sources_of(*definitions: Any) -> dict[str, Source]:
+    """Return the project's modules that functions, classes or objects depend on, by name."""
+    return {name: found for name, (found, _) in _reached(definitions).items()}
+
+
+def normalized(*definitions: Any) -> dict[str, str]:
+    """Return the code of those modules that counts, without comments and docstrings, by name."""
+    return {name: code for name, (_, code) in _reached(definitions).items()}
+
+
+def module_of(definition: Any) -> str:
+    """Return the name of the module that defines a function, a class or an object's class."""
+    return str(next(_definitions(definition)).__module__)
+
+
+def current(name: str) -> Source | None:
+    """Return a module of the project as its file is now; None if it has none."""
+    if name.partition(".")[0] == __package__:  # whose version counts
+        return None
+    place = Path.cwd().joinpath(*name.split("."))
+    for file, is_package in (
+        (place.with_name(f"{place.name}.py"), False),
+        (place / "__init__.py", True),
+    ):
+        if file.is_file():
+            return Source(importlib.util.decode_source(file.read_bytes()), is_package)
+    return None
+
+
+def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
+    """Have this process import these texts, whatever the modules' own files say by now.
+
+    For a process in which nothing has imported one of them yet.
+
+    Args:
+        modules: By name.
+        folder: Takes a file for each; it must stay.
+    """
+    files = {}
+    for name, source in modules.items():
+        files[name] = folder / f"{name}.py"
+        files[name].write_text(source.text, encoding="utf-8")
+    _brought_back.update(modules)
+    sys.meta_path.insert(0, _Recorded(files))
+
+
+def is_hyper_model(space: Any) -> bool:
+    """Return whether `space` is a KerasTuner HyperModel, not a function."""
+    keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
+    return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
+
+
+_brought_back: dict[str, Source] = {}
+_as_imported: WeakKeyDictionary[ModuleType, Source | None] = WeakKeyDictionary()
+
+
+class _Recorded(MetaPathFinder):
+    """Finds modules in files that are not their own."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in self._files:
+            return None
+        places = [str(Path(*name.split(".")))] if _brought_back[name].is_package else None
+        return importlib.util.spec_from_file_location(
+            name, self._files[name], submodule_search_locations=places
+        )
+
+
+def _definitions(value: Any) -> Iterator[Any]:
+    """Yield the functions and classes in a value: of a partial, an object's class and settings."""
+    if isinstance(value, partial):
+        yield from _definitions([value.func, *value.args, *value.keywords.values()])
+    elif is_hyper_model(value):
+        yield type(value)
+        yield from _definitions([part for part in vars(value).values() if part is not value])
+    elif isinstance(value, Mapping):
+        yield from _definitions(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _definitions(part)
+    # A HyperModel holds its own `build`, which KerasTuner wraps.
+    elif hasattr(value, "__qualname__") and not is_hyper_model(getattr(value, "__self__", None)):
+        yield getattr(value, "__func__", value)
+
+
+def _name_of(definition: Any) -> str:
+    """Return the name by which a module binds a definition; of a lambda its line."""
+    name = str(definition.__qualname__)
+    if name == LAMBDA:
+        return f"{LAMBDA}{definition.__code__.co_firstlineno}"
+    return name.partition(".")[0]
+
+
+def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
+    """Return each module that is reached, with its text and the code of it that counts."""
+    wanted: dict[str, set[str]] = {}  # of modules in experiments/, which definitions
+    pending = []
+    for definition in _definitions(definitions):
+        if definition.__module__ and _read(definition.__module__):
+            pending.append((definition.__module__, _name_of(definition)))
+    found: dict[str, tuple[Source, str]] = {}
+    while pending:
+        name, definition = pending.pop()
+        source = _read(name)
+        if source is None:
+            continue
+        in_part = name.partition(".")[0] == EXPERIMENTS
+        if name in found and (not in_part or definition in wanted[name]):
+            continue
+        wanted.setdefault(name, set()).add(definition)
+        tree = ast.parse(source.text)
+        body = _used(tree, wanted[name]) if in_part else tree.body
+        found[name] = source, _code(body)
+        pending += _imported(body, name, source.is_package)
+    return dict(sorted(found.items()))
+
+
+def _read(name: str) -> Source | None:
+    """Return a module's source as it was imported; None if it is not of the project."""
+    if name in _brought_back:
+        return _brought_back[name]
+    module = sys.modules.get(name)
+    if module is None:
+        return current(name)
+    if module not in _as_imported:  # the file may be edited while a search goes on
+        _as_imported[module] = current(name)
+    return _as_imported[module]
+
+
+def _used(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
+    """Return the statements of a module on which the definitions `names` depend.
+
+    They are functions, classes, constants and imports, in their order. "" stands for all functions
+    and classes.
+    """
+    statements = {name: node for node in tree.body for name in _bound(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda):
+            statements.setdefault(f"{LAMBDA}{node.lineno}", ast.Expr(node))
+    pending = list(names)
+    if "" in names:
+        pending += [name for name, node in statements.items() if isinstance(node, DEFINITIONS)]
+    kept: dict[str, ast.stmt] = {}
+    while pending:
+        name = pending.pop()
+        if name in statements and name not in kept:
+            kept[name] = statements[name]
+            parts = ast.walk(statements[name])
+            pending += [part.id for part in parts if isinstance(part, ast.Name)]
+    return [node for name, node in statements.items() if name in kept]
+
+
+def _bound(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement binds."""
+    match node:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            for alias in aliases:
+                yield alias.asname or alias.name.partition(".")[0]
+        case _:
+            for part in ast.walk(node):
+                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    yield part.id
+
+
+def _imported(
+    body: Sequence[ast.stmt], importer: str, is_package: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield each module that statements may import, and which of its definitions."""
+    package = (importer if is_package else importer.rpartition(".")[0]).split(".")
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    yield from ((name, "") for name in _with_parents(alias.name))
+            elif isinstance(node, ast.ImportFrom):
+                above = package[: len(package) - node.level + 1] if node.level else []
+                name = ".".join([*above, *([node.module] if node.module else [])])
+                yield from ((parent, "") for parent in _with_parents(name)[:-1])
+                for alias in node.names:
+                    yield name, alias.name
+                    yield f"{name}.{alias.name}", ""
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _code(body: Sequence[ast.stmt]) -> str:
+    """Return statements as text, without comments, docstrings and the way they are laid out."""
+    module = ast.Module(body=[_without_docstrings(node) for node in body], type_ignores=[])
+    return ast.unparse(ast.fix_missing_locations(module))
+
+
+def _without_docstrings(statement: ast.stmt) -> ast.stmt:
+    copy = ast.parse(ast.unparse(statement)).body[0]
+    for node in ast.walk(copy):
+        if isinstance(node, DEFINITIONS):
+            first = node.body[0]
+            if _is_text(first):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.Pass() if _is_text(copy) else copy
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

@@ -1,0 +1,154 @@
+"""The right source is found for each path; otherwise an error says what is valid."""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from made_pictures import make_folder
+from test_idx import content as idx_content
+from test_idx import write as write_idx
+from test_table import lines, text
+
+from mnist_cnn.datasets import open_dataset
+from mnist_cnn.errors import UsageError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
+LABELS = np.arange(30) % 3
+
+
+def write_npz(place):
+    np.savez(place, x=PIXELS, y=LABELS)
+
+
+def refused(path, *words):
+    with pytest.raises(UsageError) as refusal:
+        open_dataset(path)
+    (line,) = str(refusal.value).splitlines()
+    for word in words:
+        assert word in line
+
+
+def test_a_folder_of_pictures(tmp_path):
+    assert open_dataset(make_folder(tmp_path, 30)).class_names == ("circle", "cross", "square")
+
+
+@pytest.mark.parametrize("wrapping", ["", "archive", "MNIST/raw"])
+def test_a_folder_of_other_files(tmp_path, wrapping):
+    def place(name):
+        folder = tmp_path / name / wrapping
+        folder.mkdir(parents=True)
+        return folder
+
+    write_idx(place("idx"))
+    (place("csv") / "train.csv").write_text(text(lines()))
+    write_npz(place("npz") / "digits.npz")
+    folder = place("npy")
+    np.save(folder / "x_train.npy", PIXELS)
+    np.save(folder / "y_train.npy", LABELS)
+    found = {name: open_dataset(tmp_path / name) for name in ("idx", "csv", "npz", "npy")}
+    assert not wrapping or all(data.name == name for name, data in found.items())
+    assert {name: data.shape for name, data in found.items()} == {
+        "idx": (4, 5, 1),
+        "csv": (4, 4, 1),
+        "npz": (4, 4, 1),
+        "npy": (4, 4, 1),
+    }
+
+
+@pytest.mark.parametrize("name", ["digits.csv", "digits.txt", "digits", "digits.CSV"])
+def test_a_table_of_any_name(tmp_path, name):
+    (tmp_path / name).write_text(text(lines()))
+    assert open_dataset(tmp_path / name).shape == (4, 4, 1)
+
+
+def test_files_are_recognised_by_content(tmp_path):
+    write_npz(tmp_path / "digits.npz")
+    (tmp_path / "digits.npz").rename(tmp_path / "digits.dat")
+    assert open_dataset(tmp_path / "digits.dat").shape == (4, 4, 1)
+    write_idx(tmp_path / "idx", form="{}-{}-idx{}-ubyte.gz")
+    assert open_dataset(tmp_path / "idx" / "train-images-idx3-ubyte.gz").shape == (4, 5, 1)
+
+
+def test_other_tables_beside_class_folders_are_ignored(tmp_path):
+    make_folder(tmp_path, 30)
+    (tmp_path / "counts.csv").write_text("class,count\ncircle,10\ncross,10\n")
+    (tmp_path / "broken.csv").write_bytes(b"\xff\xd8")
+    assert open_dataset(tmp_path).shape == (32, 32, 1)
+
+
+def test_the_digest_changes_with_the_folder(tmp_path):
+    place = make_folder(tmp_path, 30)
+    before = open_dataset(place).digest
+    assert open_dataset(place).digest == before
+    next(place.rglob("*.png")).unlink()
+    assert open_dataset(place).digest != before
+
+
+def test_a_path_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path / "digits.npz")
+    assert open_dataset("~/digits.npz").name == "digits"
+
+
+def archive(kind):
+    file = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(file, "w") as packed:
+            packed.writestr("cat/1.png", b"")
+    else:
+        with tarfile.open(fileobj=file, mode=kind) as packed:
+            packed.addfile(tarfile.TarInfo("cat/1.png"))
+    return file.getvalue()
+
+
+FILES = {
+    "a.zip": (archive("zip"), ["an archive; unpack it"]),
+    "a.tar": (archive("w:"), ["an archive; unpack it"]),
+    "a.tar.gz": (archive("w:gz"), ["compressed; unpack it"]),
+    "a.tar.xz": (archive("w:xz"), ["unpack it"]),
+    "a.csv.gz": (gzip.compress(b"label,a"), ["unpack it"]),
+    "a.7z": (b"7z\xbc\xaf\x27\x1c", ["an archive"]),
+    "a.npy": (b"\x93NUMPY\x01\x00", ["numpy.savez"]),
+    "a.parquet": (b"PAR1\x15\x04", ["Parquet", ".csv"]),
+    "a.h5": (b"\x89HDF\r\n\x1a\n", ["HDF5", "numpy.savez"]),
+    "a.png": (b"\x89PNG\r\n\x1a\n", ["one picture", "sub-folder"]),
+    "a.bin": (bytes(range(256)), ["not a known kind of file", "sub-folder", ".csv", ".npz", "IDX"]),
+    "a.npz": (b"", ["is empty"]),
+    "b.npz": (archive("zip")[:20], ["cannot read"]),
+    "notes.txt": (b"hello\n", ["no column `label`"]),
+    "a-images.idx": (idx_content(PIXELS), ["IDX", "train-images-idx3-ubyte"]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_error_for_another_file_says_what_to_do(tmp_path, name):
+    content, words = FILES[name]
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, name, *words)
+
+
+def test_the_error_for_a_folder_names_its_files(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.parquet").write_bytes(b"PAR1")
+    refused(tmp_path, "data/train.parquet", "sub-folder")
+
+
+@pytest.mark.parametrize("files", [[], ["train.zip", "README.md"]])
+def test_the_error_for_another_folder_says_what_is_valid(tmp_path, files):
+    for name in files:
+        (tmp_path / name).write_bytes(archive("zip"))
+    refused(tmp_path, ", ".join(sorted(files)) or "nothing", "sub-folder", ".csv", ".npz", "IDX")
+
+
+def test_a_path_that_is_neither_a_file_nor_a_folder(tmp_path):
+    refused(tmp_path / "nowhere", "there is no file or folder", "nowhere")
+    refused(f"{tmp_path}/a\0b", "there is no file or folder")
+    (tmp_path / "loop").symlink_to("loop")
+    refused(tmp_path / "loop", "there is no file or folder", "loop")
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "neither a file nor a folder")
+    refused("/dev/zero", "neither a file nor a folder")

@@ -1,0 +1,185 @@
+"""Which of the project's code a training depends on, and how it is brought back."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import forget_experiments
+
+from mnist_cnn.fingerprint import fingerprint
+from mnist_cnn.project import load_experiment
+from mnist_cnn.sources import sources_of
+
+PARTS = """
+from keras import layers
+
+from search_spaces.deeper import UNITS
+
+
+def head():
+    return layers.Dense(10, activation="softmax")
+
+
+def body(units):
+    return layers.Dense(UNITS * units, activation="tanh")
+"""
+
+DEEPER = "UNITS = 4\n"
+
+MINE = """
+import keras
+from keras import layers
+
+from search_spaces.parts import body, head
+
+
+def mine(hp):
+    \"\"\"Parts from another file.\"\"\"
+    model = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), body(8), head()])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+"""
+
+EXPERIMENT = """
+\"\"\"A space of three files, and a data set of its own.\"\"\"
+from dataclasses import replace
+from functools import partial
+
+from experiments.smoke import experiment as smoke
+from mnist_cnn.datasets import mnist
+from search_spaces.mine import mine
+
+HOW_MANY = 1200
+NOTHING = 1
+
+
+def shift(images):
+    return images
+
+
+def own():
+    return shift(mnist().first(HOW_MANY))
+
+
+def unused():
+    return 1
+
+
+experiment = replace(smoke, space=mine, dataset=own, timeout_seconds=60)
+"""
+
+
+@pytest.fixture
+def mine(project):
+    """A project with a search space of three files."""
+    (project / "search_spaces/parts.py").write_text(PARTS)
+    (project / "search_spaces/deeper.py").write_text(DEEPER)
+    (project / "search_spaces/mine.py").write_text(MINE)
+    (project / "experiments/own.py").write_text(EXPERIMENT)
+    return project
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def print_of(name="own"):
+    """The fingerprint, as a new process finds it."""
+    forget_experiments()
+    return fingerprint(load_experiment(name))
+
+
+def test_all_modules_that_a_space_imports_are_found(mine):
+    experiment = load_experiment("own")
+    found = sources_of(experiment.space, experiment.dataset)
+    spaces = ["search_spaces.deeper", "search_spaces.mine", "search_spaces.parts"]
+    assert list(found) == ["experiments.own", *spaces]
+    assert found["search_spaces.parts"].text == PARTS
+
+
+COUNTS = {
+    "a module that the space imports": ("search_spaces/parts.py", '"tanh"', '"relu"'),
+    "a module further down": ("search_spaces/deeper.py", "4", "5"),
+    "the space": ("search_spaces/mine.py", "body(8)", "body(9)"),
+    "the data set's function": ("experiments/own.py", "shift(mnist()", "(mnist()"),
+    "a function that it calls": ("experiments/own.py", "return images", "return images.rgb()"),
+    "a constant that it reads": ("experiments/own.py", "HOW_MANY = 1200", "HOW_MANY = 600"),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new"), COUNTS.values(), ids=COUNTS.keys())
+def test_an_edit_of_what_trainings_depend_on_changes_the_fingerprint(mine, file, old, new):
+    before = print_of()
+    edit(mine / file, old, new)
+    assert print_of() != before
+
+
+COUNTS_NOT = {
+    "a timeout": ("experiments/own.py", "timeout_seconds=60", "timeout_seconds=90"),
+    "the experiment's docstring": ("experiments/own.py", "A space of three", "A space of many"),
+    "a docstring": ("search_spaces/mine.py", "Parts from", "Layers from"),
+    "a comment": ("search_spaces/parts.py", "def head", "# the last layer\ndef head"),
+    "the layout": ("search_spaces/parts.py", "UNITS * units", "(UNITS *  units)"),
+    "a function that nothing calls": ("experiments/own.py", "return 1", "return 2"),
+    "a constant that nothing reads": ("experiments/own.py", "NOTHING = 1", "NOTHING = 2"),
+    "another experiment": ("experiments/smoke.py", "trials=3", "trials=4"),
+}
+
+
+@pytest.mark.parametrize(("file", "old", "new"), COUNTS_NOT.values(), ids=COUNTS_NOT.keys())
+def test_any_other_edit_goes_on_with_the_study(mine, file, old, new):
+    before = print_of()
+    edit(mine / file, old, new)
+    assert print_of() == before
+
+
+def test_a_lambda_counts_and_the_fields_beside_it_do_not(mine):
+    file = mine / "experiments/own.py"
+    edit(file, "dataset=own, timeout_seconds=60", "dataset=lambda: own(), timeout_seconds=60")
+    before = print_of()
+    edit(file, "timeout_seconds=60", "timeout_seconds=70")
+    assert print_of() == before
+    edit(file, "lambda: own()", "lambda: own().rgb()")
+    assert print_of() != before
+
+
+def test_what_a_partial_is_given_counts(mine):
+    file = mine / "experiments/own.py"
+    edit(file, "space=mine", "space=partial(mine, unused)")
+    before = print_of()
+    edit(file, "return 1", "return 2")
+    assert print_of() != before
+
+
+BRING_BACK = """
+import json, sys
+from pathlib import Path
+from mnist_cnn.project import load_experiment
+from mnist_cnn.sources import Source, bring_back
+
+recorded = json.loads(Path(sys.argv[1]).read_text())
+bring_back({name: Source(text) for name, text in recorded.items()}, Path(sys.argv[2]))
+experiment = load_experiment("own")
+from search_spaces import deeper, parts
+print(deeper.UNITS, experiment.timeout_seconds, parts.head.__module__)
+"""
+
+
+def test_every_recorded_module_is_brought_back_whatever_its_file_says_now(mine, tmp_path_factory):
+    experiment = load_experiment("own")
+    found = sources_of(experiment.space, experiment.dataset)
+    place = tmp_path_factory.mktemp("recorded")
+    (place / "sources.json").write_text(json.dumps({n: s.text for n, s in found.items()}))
+    edit(mine / "search_spaces/deeper.py", "4", "7")
+    (mine / "search_spaces/parts.py").unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", BRING_BACK, place / "sources.json", place],
+        cwd=mine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "4 60 search_spaces.parts\n", done.stderr

@@ -1,0 +1,182 @@
+"""What others do to MLflow, or a network to its answers, loses and doubles nothing."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from mnist_cnn.tracking.client import connect, experiment_id
+from mnist_cnn.tracking.delivery import Delivery
+from mnist_cnn.tracking.journal import Journal
+
+
+@pytest.fixture(scope="module")
+def mlruns(tmp_path_factory):
+    """A folder with MLflow's database in it: making its tables takes seconds, so it is shared."""
+    folder = tmp_path_factory.mktemp("project") / "mlruns"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        connect(folder)
+        yield folder
+
+
+@pytest.fixture
+def delivery(mlruns, request):
+    """The delivery of a study without runs."""
+    name = request.node.name
+    client = connect(mlruns)
+    folder = mlruns / "checkpoints" / f"{name}-1"
+    begin(folder, "study")
+    return Delivery(client, experiment_id(client, name, mlruns), folder)
+
+
+def begin(folder, kind):
+    journal = Journal(folder)
+    journal.write("start", name=folder.name, tags={"kind": kind, "optuna.trial": "0"}, params={})
+    return journal
+
+
+def end(journal):
+    state = {"optuna.state": "COMPLETE"}
+    journal.write("end", status="FINISHED", tags=state, step=journal.last_step, metrics={})
+
+
+def runs_of(delivery):
+    """The runs that are not deleted, by the names of their folders."""
+    found = delivery.client.search_runs([delivery.experiment_id])
+    return {run.data.tags["journal"].rpartition("/")[2]: run for run in found}
+
+
+def test_a_study_run_that_somebody_deletes_is_restored_and_not_doubled(delivery):
+    delivery.deliver()
+    study = runs_of(delivery)[delivery.study_folder.name].info.run_id
+    delivery.client.delete_run(study)
+    journal = begin(delivery.study_folder / "trial-00000", "trial")
+    journal.metrics(1, {"loss": 0.5})
+    end(journal)
+    delivery.follow(journal.folder)
+    Journal(delivery.study_folder).write("tags", tags={"note": "more"})
+    delivery.deliver()
+    runs = runs_of(delivery)
+    assert runs[delivery.study_folder.name].info.run_id == study
+    assert runs["trial-00000"].info.status == "FINISHED"
+    assert any("it is restored" in line for line in delivery.news)
+
+
+def test_a_study_whose_deleted_run_begins_again_has_one_run(delivery, mlruns):
+    delivery.deliver()
+    study = runs_of(delivery)[delivery.study_folder.name].info.run_id
+    delivery.client.delete_run(study)
+    begin(delivery.study_folder, "study")  # as the next search does
+    Delivery(connect(mlruns), delivery.experiment_id, delivery.study_folder).deliver()
+    assert runs_of(delivery)[delivery.study_folder.name].info.run_id == study
+
+
+def test_a_training_that_begins_anew_has_no_metrics_of_before(delivery):
+    journal = begin(delivery.study_folder / "trial-00000", "trial")
+    for step in (1, 2, 3):
+        journal.metrics(step, {"loss": float(step)})
+    delivery.deliver()
+    begin(journal.folder, "trial")
+    again = Journal(journal.folder)
+    again.anew("its checkpoint is gone")
+    again.metrics(1, {"loss": 10.0})
+    delivery.deliver()
+    again.metrics(2, {"loss": 20.0})
+    end(again)
+    delivery.deliver()
+    run = runs_of(delivery)["trial-00000"]
+    history = delivery.client.get_metric_history(run.info.run_id, "loss")
+    assert sorted((point.step, point.value) for point in history) == [(1, 10.0), (2, 20.0)]
+    assert run.info.status == "FINISHED" and run.data.tags["optuna.trial"] == "0"
+
+
+def test_only_runs_that_have_not_ended_are_looked_at_again(delivery):
+    ended = begin(delivery.study_folder / "trial-00000", "trial")
+    end(ended)
+    delivery.deliver()
+    (ended.folder / "delivered.json").unlink()  # a second look would deliver it again
+    going = begin(delivery.study_folder / "trial-00001", "trial")
+    delivery.deliver()
+    assert not (ended.folder / "delivered.json").exists()
+    assert "trial-00001" not in runs_of(delivery)
+    delivery.follow(going.folder)
+    delivery.deliver()
+    assert "trial-00001" in runs_of(delivery)
+
+
+class Cut:
+    """A proxy before MLflow's server that loses the answer to the first creation of a run."""
+
+    def __init__(self, port):
+        self.port, self.lost = port, 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self.socket.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+            server.settimeout(30)
+            request = client.recv(2**16)
+            while request:
+                server.sendall(request)
+                answer = server.recv(2**16)
+                if b"/runs/create" in request and not self.lost:
+                    self.lost += 1
+                    return
+                client.sendall(answer)
+                client.settimeout(0.3)
+                server.settimeout(0.3)
+                request = b""
+                with suppress(TimeoutError):  # what is left of either
+                    while more := server.recv(2**16):
+                        client.sendall(more)
+                with suppress(TimeoutError):
+                    request = client.recv(2**16)
+                server.settimeout(30)
+
+
+def test_a_run_whose_creation_was_not_answered_is_found_and_not_made_twice(tmp_path, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, start_new_session=True, **quiet) as server:
+        try:
+            for _ in range(600):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.1)
+            proxy = Cut(port)
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
+            client = connect(tmp_path)
+            number = experiment_id(client, "lost", tmp_path)
+            folder = tmp_path / "checkpoints/lost-1"
+            begin(folder, "study")
+            delivery = Delivery(client, number, folder)
+            with pytest.raises(MlflowException):
+                delivery.deliver()
+            assert proxy.lost == 1
+            delivery.deliver()
+            runs = MlflowClient(f"http://127.0.0.1:{port}").search_runs([number])
+            assert len(runs) == 1
+        finally:
+            server.terminate()

@@ -1,0 +1,253 @@
+"""One trial in a worker: who writes what, and what a resumption repeats."""
+
+import keras
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from mnist_cnn.fingerprint import fingerprint
+from mnist_cnn.keras_file import model_digest
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
+from mnist_cnn.project import load_experiment
+from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.study import OF, SEED
+from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.journal import Journal, read
+from mnist_cnn.training.data import load_data
+from mnist_cnn.training.trial import _load_study, run_trial
+
+SPACE = """
+import keras
+
+
+def dense(hp):
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.MaxPooling2D(7),
+            keras.layers.Flatten(),
+            keras.layers.Dense(hp.Int("units", 4, 8), activation="relu"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(10, activation="softmax", dtype="float32"),
+        ]
+    )
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
+    return model
+"""
+
+EXPERIMENT = """
+from functools import partial
+
+import optuna
+
+from mnist_cnn.datasets import mnist
+from mnist_cnn.experiment import Confirm, Experiment, Screen
+from search_spaces.dense import dense
+
+
+def data():
+    return mnist().first(1200)
+
+
+experiment = Experiment(
+    space=dense, dataset=data, epochs=3, batch_size=100, confirm=Confirm(epochs=4), {fields}
+)
+"""
+
+
+@pytest.fixture
+def study(project):
+    """A study of an experiment with these fields; its storage and its trials' folder."""
+
+    def make(fields=""):
+        (project / "search_spaces/dense.py").write_text(SPACE)
+        (project / "experiments/dense.py").write_text(EXPERIMENT.format(fields=fields))
+        url = f"sqlite:///{project}/optuna.db"
+        made = optuna.create_study(
+            storage=open_storage(url), study_name="dense-1", direction="maximize"
+        )
+        made.set_user_attr("fingerprint", fingerprint(load_experiment("dense")))
+        return made
+
+    load_data.cache_clear()
+    _load_study.cache_clear()
+    yield make
+    load_data.cache_clear()
+    _load_study.cache_clear()
+
+
+def run(study, trial, folder):
+    """Run a trial as a worker does."""
+    url = str(study._storage._backend.url)
+    run_trial("dense", study.study_name, url, trial.number, folder)
+
+
+def test_a_worker_writes_the_end_and_leaves_telling_to_the_search(study, project):
+    made = study()
+    trial = made.ask()
+    folder = trial_folder(project, trial.number)
+    run(made, trial, folder)
+    journal = Journal(folder)
+    assert journal.end["tags"][tags.STATE] == "COMPLETE"
+    assert journal.end["model"] == model_digest(folder / MODEL_FILE)
+    (seen,) = made.trials
+    assert seen.state == TrialState.RUNNING
+    assert seen.params == next(e["sampled"] for e in read(folder)[0] if e["event"] == "start")
+    assert read(folder)[0][0]["event"] == "begin"
+
+
+def test_a_trial_that_ended_is_not_trained_again(study, project):
+    made = study()
+    trial = made.ask()
+    folder = trial_folder(project, 0)
+    run(made, trial, folder)
+    before = (folder / "journal.jsonl").read_bytes()
+    run(made, trial, folder)
+    assert (folder / "journal.jsonl").read_bytes() == before
+
+
+def test_a_confirmation_is_scored_by_its_last_epoch_on_a_seed_that_all_share(study, project):
+    made = study("patience=1")
+    seeds = []
+    for of in (3, 8):
+        made.enqueue_trial({"units": 6}, user_attrs={OF: of, SEED: 1})
+        trial = made.ask()
+        folder = confirmation_folder(project, of, 1)
+        run(made, trial, folder)
+        events, _ = read(folder)
+        epochs = [event for event in events if event["event"] == "metrics"]
+        assert [event["step"] for event in epochs] == [1, 2, 3, 4]  # no patience ends it
+        (value,) = Journal(folder).end["values"]
+        validation = load_data("dense").validation
+        model = keras.models.load_model(folder / MODEL_FILE)
+        answers = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
+        assert float(np.mean(answers == validation.y)) == pytest.approx(value)
+        assert epochs[-1]["metrics"]["val_accuracy"] == pytest.approx(value, abs=0.011)
+        start = next(event for event in events if event["event"] == "start")
+        assert start["tags"]["kind"] == "confirmation" and start["tags"]["optuna.trial"] == str(of)
+        seeds.append(start["params"]["seed"])
+    assert seeds[0] == seeds[1]
+
+
+def stop_after(monkeypatch, epoch):
+    """Have the worker end once an epoch's answer is in the journal."""
+    metrics = Journal.metrics
+
+    def write(journal, step, *arguments):
+        metrics(journal, step, *arguments)
+        if step == epoch:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "metrics", write)
+
+
+def interrupt(study, project, monkeypatch, epoch=2):
+    """Run a trial up to an epoch; returns it and its folder."""
+    trial, folder = study.ask(), trial_folder(project, 0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, epoch)
+        run(study, trial, folder)
+    return trial, folder
+
+
+def test_an_interrupted_trial_goes_on_and_comes_to_the_same(study, project, monkeypatch):
+    made = study()
+    trial, folder = interrupt(made, project, monkeypatch)
+    run(made, trial, folder)
+    again = trial_folder(project / "whole", 0)
+    run(made, trial, again)
+    kinds = [event["event"] for event in read(folder)[0]]
+    assert "anew" not in kinds and kinds.count("begin") == 2
+    assert history(folder) == history(again)
+    assert weights(folder) == weights(again)
+
+
+def test_with_other_threads_it_begins_anew_and_says_so(study, project, monkeypatch):
+    made = study()
+    trial, folder = interrupt(made, project, monkeypatch)
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")  # as the recipe sees it
+    run(made, trial, folder)
+    (anew,) = [event for event in read(folder)[0] if event["event"] == "anew"]
+    assert anew["reason"] == "threads was all, is 7"
+    steps = [event["step"] for event in read(folder)[0] if event["event"] == "metrics"]
+    assert steps == [1, 2, 1, 2, 3]
+    told = made.trials[0].intermediate_values
+    assert list(told.values()) == [metrics["val_accuracy"] for metrics in history(folder)]
+
+
+def test_without_its_checkpoint_it_begins_anew(study, project, monkeypatch):
+    made = study()
+    trial, folder = interrupt(made, project, monkeypatch)
+    (folder / CHECKPOINT_FILE).unlink()
+    run(made, trial, folder)
+    (anew,) = [event for event in read(folder)[0] if event["event"] == "anew"]
+    assert anew["reason"] == "its checkpoint is gone"
+
+
+def test_a_look_does_not_overwrite_the_trials_own_checkpoint(study, project, monkeypatch):
+    made = study("screen=Screen(epochs=1)")
+    look = made.ask()
+    run(made, look, trial_folder(project, 0))
+    made.tell(look, state=TrialState.PRUNED)
+    made.enqueue_trial(dict(made.trials[0].params), user_attrs={"in_full": 0})
+    trial, folder = made.ask(), trial_folder(project, 1)
+    stale = (trial_folder(project, 0) / CHECKPOINT_FILE).read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 2)
+        run(made, trial, folder)
+    (trial_folder(project, 0) / CHECKPOINT_FILE).write_bytes(stale)  # as an older copy brings back
+    run(made, trial, folder)
+    assert [event["step"] for event in read(folder)[0] if event["event"] == "metrics"] == [1, 2, 3]
+    assert "anew" not in [event["event"] for event in read(folder)[0]]
+
+
+def test_a_pruner_is_not_asked_again_for_epochs_that_were_decided(study, project, monkeypatch):
+    """Successive halving answers otherwise when it is asked a second time."""
+    made = study("pruner=partial(optuna.pruners.SuccessiveHalvingPruner, min_resource=1)")
+    made.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1)
+    for _ in range(4):  # whose first epoch is better than any network's
+        other = made.ask()
+        other.report(1.0, 1)
+        other.should_prune()  # which has the pruner note the value
+        made.tell(other, state=TrialState.PRUNED)
+    trial = made.ask()
+    folder = trial_folder(project, trial.number)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_after(patch, 1)
+        run(made, trial, folder)
+    (decided,) = Journal(folder).stops.values()
+    assert decided["kind"] == "pruned"
+    run(made, trial, folder)
+    end = Journal(folder).end
+    assert (end["tags"][tags.STATE], end["stop"]) == ("PRUNED", "pruned")
+    assert end["reason"] == decided["reason"] == "behind the others after epoch 1"
+
+
+def test_the_sampler_that_computes_constraints_is_asked_in_the_worker(study, project):
+    made = study(
+        "sampler=partial(optuna.samplers.TPESampler, constraints_func=lambda trial: "
+        "(trial.params['units'] - 5,))"
+    )
+    run(made, made.ask(), trial_folder(project, 0))
+    units = made.trials[0].params["units"]
+    assert made.trials[0].system_attrs["constraints"] == [units - 5]
+
+
+def history(folder):
+    """The metrics of each epoch since the training began anew, without seconds."""
+    found = {}
+    for event in read(folder)[0]:
+        if event["event"] == "anew":
+            found = {}
+        elif event["event"] == "metrics":
+            found[event["step"]] = {
+                name: value for name, value in event["metrics"].items() if name != "epoch_seconds"
+            }
+    return list(found.values())
+
+
+def weights(folder):
+    tagged = [event.get("tags", {}) for event in read(folder)[0]]
+    return [found[tags.WEIGHTS] for found in tagged if tags.WEIGHTS in found]
