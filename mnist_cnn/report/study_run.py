@@ -3,7 +3,6 @@
 `run_search` calls `begin` when a search starts, and the other functions when it ends.
 """
 
-import hashlib
 import json
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
+from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmation_table, result_names
 from mnist_cnn.report.description import configuration, description
@@ -141,8 +141,7 @@ def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candida
             f"the best trial's model, {_relative(winner.model)}, is gone; put it back, or search "
             "again in a new study"
         )
-    content = winner.model.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    content, digest = winner.model.read_bytes(), model_digest(winner.model)
     if _logged_digest(study) == digest:
         return
     replace_file(target, lambda path: path.write_bytes(content))

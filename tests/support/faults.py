@@ -239,8 +239,11 @@ def nothing_runs(root, name):
     assert stuck(study, runs) == 0
 
 
-def agrees(root, name, uri=None, storage=None):
-    """Assert that Optuna, MLflow and the files tell the same of a finished study."""
+def agrees(root, name, uri=None, storage=None, winners=1):
+    """Assert that Optuna, MLflow and the files tell the same of a finished study.
+
+    It has had at most so many winners, each of which is a model in MLflow.
+    """
     study, client, runs = found(root, name, uri, storage)
     assert losses(study, client, runs) == NOTHING_LOST
     (parent,) = (run for run in runs if run.data.tags["kind"] == "study")
@@ -265,7 +268,7 @@ def agrees(root, name, uri=None, storage=None):
     models = client.search_logged_models(
         [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
     )
-    assert len(models) <= 1 and all(model.status == "READY" for model in models)
+    assert len(models) <= winners and all(model.status == "READY" for model in models)
     return study, client, parent, runs
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from power import Disk
 
 from mnist_cnn.keras_file import model_digest
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
 from mnist_cnn.retrain import recorded
 from mnist_cnn.tracking.journal import Journal
 
@@ -72,5 +72,58 @@ def whole_ends(root, pattern):
     for journal in ended:
         assert model_digest(journal.folder / MODEL_FILE) == journal.end["model"]
         Image.open(journal.folder / "curves.png").load()
-        assert recorded(journal.folder).source  # the text of the space, by its digest
+        assert recorded(journal.folder).sources  # the modules, by their digests
     return len(ended)
+
+
+def test_a_damaged_model_is_trained_again_and_one_that_comes_out_otherwise_is_dropped(tmp_path):
+    root = make_project(
+        tmp_path,
+        steady="space=harmless, trials=3, epochs=2, "
+        "baseline=[{'rate': 0.03}, {'rate': 0.01}, {'rate': 0.001}], "
+        "confirm=Confirm(trials=2, seeds=1, max_seeds=1)",
+    )
+    code, _, err = Search(root, experiment="steady").finish()
+    assert code == 0, err
+    study, _, parent, _ = agrees(root, "steady-1")
+    best = int(parent.data.tags["best.trial"])
+    best_runs = journals(root, f"steady-1/*-{best:05d}*")
+    before = study.trials
+    for journal in best_runs:
+        os.truncate(journal.folder / MODEL_FILE, 0)
+    code, out, err = Search(
+        root, "--study", "steady-1", "--trials", "4", experiment="steady"
+    ).finish()
+    assert code == 0, err
+    for journal in best_runs:
+        line = f"{journal.folder.name}: its model is damaged, so it is trained again"
+        assert line in out
+        assert model_digest(journal.folder / MODEL_FILE) == journal.end["model"]
+    study, *found = agrees(root, "steady-1")
+    assert study.trials[:3] == before
+    best_model_scores_what_is_recorded(study, *found)
+    assert parent_of(found).data.tags["best.trial"] == str(best)
+
+    # What was trained on another seed comes out otherwise.
+    for journal in best_runs:
+        os.truncate(journal.folder / MODEL_FILE, 0)
+        file = journal.folder / "journal.jsonl"
+        seed = recorded(journal.folder).recipe["seed"]
+        file.write_text(file.read_text().replace(rf"\"seed\": {seed}", rf"\"seed\": {seed + 1}"))
+    code, out, err = Search(
+        root, "--study", "steady-1", "--trials", "5", experiment="steady"
+    ).finish()
+    assert code == 0, err
+    for journal in best_runs:
+        reason = "the training came out differently; it is no candidate any more"
+        assert f"{journal.folder.name}: {reason}" in out
+        assert (journal.folder / DROPPED_FILE).exists()
+    study, *found = agrees(root, "steady-1", winners=2)
+    assert study.trials[:3] == before
+    assert parent_of(found).data.tags["best.trial"] != str(best)
+    best_model_scores_what_is_recorded(study, *found)
+
+
+def parent_of(found):
+    _, parent, _ = found
+    return parent
