@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.urls import hide_passwords
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _complain(error: object, code: int) -> int:
-    print(f"mnist-cnn: {error}", file=sys.stderr)
+    print(f"mnist-cnn: {hide_passwords(str(error))}", file=sys.stderr)
     return code
 
 

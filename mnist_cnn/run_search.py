@@ -125,8 +125,8 @@ def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
         raise UserError(f"Keras did not say whether it can use a GPU: {error}") from None
     return [
         f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "
-        "`.venv/bin/uv pip install -e '.[gpu]'` for the libraries that it takes, or "
-        f"WORKERS={machine.default_cpu_workers()} for all of the CPU"
+        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` for the libraries that it "
+        f"takes, or WORKERS={machine.default_cpu_workers()} for all of the CPU"
     ]
 
 

@@ -7,6 +7,7 @@ import sys
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.urls import hide_passwords, sqlite_url
 
 
 def serve_ui(port: int) -> None:
@@ -16,7 +17,9 @@ def serve_ui(port: int) -> None:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
-        raise UserError(f"MLFLOW_TRACKING_URI names a server; open {uri} in a browser")
+        raise UserError(
+            f"MLFLOW_TRACKING_URI names a server; open {hide_passwords(uri)} in a browser"
+        )
     database = MLRUNS.absolute() / "mlflow.db"
     if not uri and not database.exists():
         raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
@@ -30,7 +33,7 @@ def serve_ui(port: int) -> None:
             ) from None
     print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", uri or f"sqlite:///{database}"]
+    command += ["--port", str(port), "--backend-store-uri", uri or sqlite_url(database)]
     command += ["--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
     # The job runner starts eight more processes, for features that have no use here.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

@@ -18,6 +18,7 @@ ORDER = (
     "files",
     "file_lock",
     "keras_file",
+    "urls",
     "mlruns",
     "datasets.naming",
     "datasets.roles",

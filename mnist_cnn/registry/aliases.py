@@ -23,7 +23,8 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.registry.store import REGISTERED_NAME, registered, sqlite_file, versions
+from mnist_cnn.registry.store import REGISTERED_NAME, registered, versions
+from mnist_cnn.urls import sqlite_file
 
 MOVE = "move"  # the tag of the registered model that describes an unfinished move
 

@@ -1,10 +1,8 @@
 """MLflow's registry: connecting to it, and the versions of the registered model."""
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
@@ -14,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.tracking import client as tracking
+from mnist_cnn.urls import hide_passwords, sqlite_file
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 
@@ -27,8 +26,8 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        place = re.sub(r"//[^/@]*@", "//", tracking.tracking_uri(MLRUNS))  # without a password
-        first_line = str(error).strip().split("\n")[0]
+        place = hide_passwords(tracking.tracking_uri(MLRUNS))
+        first_line = hide_passwords(str(error)).strip().split("\n")[0]
         if "Max retries exceeded" in first_line or "Connection" in first_line:
             raise UserError(
                 f"MLflow at {place} cannot be reached; start it, or set MLFLOW_TRACKING_URI"
@@ -127,8 +126,3 @@ def registered(client: MlflowClient) -> RegisteredModel | None:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-
-
-def sqlite_file(uri: str) -> Path | None:
-    """Return the database file of a store; None if the store is a server."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None

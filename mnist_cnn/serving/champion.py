@@ -27,6 +27,7 @@ from mnist_cnn.serving.answers import ModelInfo
 from mnist_cnn.serving.inference import Predictor
 from mnist_cnn.tracking.client import tracking_uri
 from mnist_cnn.training import saved_model
+from mnist_cnn.urls import sqlite_file
 
 SECONDS = 1.0  # between two looks into the registry
 # A version that could not be loaded is tried again after this; its files may be on their way.
@@ -77,7 +78,7 @@ class Watcher(threading.Thread):
             self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
 
     def _look(self) -> None:
-        database = store.sqlite_file(tracking_uri(MLRUNS))
+        database = sqlite_file(tracking_uri(MLRUNS))
         if database and not database.exists():  # MLflow would make an empty one
             self._client = None
             self.problem = f"there is no registry at {database}" if self.champion else None

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
-from mnist_cnn.study.storage import database_file
+from mnist_cnn.urls import sqlite_file
 
 # A machine that is gone cannot close its connection. The server asks it every 10 s, and after 3
 # questions without an answer gives the lock to others.
@@ -44,7 +44,7 @@ class StudyLock:
         self._connection: sqlalchemy.Connection | None = None
 
     def __enter__(self) -> Self:
-        file = database_file(self._storage)
+        file = sqlite_file(self._storage)
         if file is None:
             self._connect()
             return self

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import sqlalchemy
 from optuna.samplers import RandomSampler
 
 from mnist_cnn.errors import UsageError, UserError
@@ -20,6 +19,7 @@ from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import Study, make_study
 from mnist_cnn.tracking.journal import read
+from mnist_cnn.urls import hide_passwords
 
 CHANGED = "the space, the experiment, its data or mnist-cnn changed since"
 
@@ -158,7 +158,7 @@ def _sampled(folder: Path) -> dict[str, Any]:
 
 
 def _foreign(study: Study, difference: str) -> UserError:
-    url = sqlalchemy.make_url(study.storage).render_as_string(hide_password=True)
+    url = hide_passwords(study.storage)
     return UserError(
         f"the files in {study.folder} are not of the study {study.name} in {url}: {difference}; "
         "bring back the database that belongs to them, or move the folder away"

@@ -9,6 +9,7 @@ import sqlalchemy
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -27,8 +28,7 @@ TRIES, PAUSE_SECONDS = 5, 0.3
 
 def default_storage() -> str:
     """Return where Optuna keeps studies, unless another URL is given."""
-    url = sqlalchemy.URL.create("sqlite", database=str(MLRUNS.absolute() / "optuna.db"))
-    return url.render_as_string(hide_password=False)
+    return sqlite_url(MLRUNS / "optuna.db")
 
 
 def exists(url: str) -> bool:
@@ -60,19 +60,11 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 def storage_failed(error: optuna.exceptions.StorageInternalError) -> UserError:
     """Return the message for a storage that does not take or give what is asked of it."""
-    reason = str(error.__cause__ or error).splitlines()[0]
+    reason = hide_passwords(str(error.__cause__ or error).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; what is finished is safe, mend it (is the disk "
         "full?) and type the same command again"
     )
-
-
-def database_file(url: str) -> Path | None:
-    """Return the file of a SQLite database; None for another one."""
-    parts = sqlalchemy.make_url(url)
-    if parts.get_backend_name() != "sqlite" or not parts.database:
-        return None
-    return Path(parts.database).absolute()
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:
@@ -82,7 +74,7 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
     if backend == "postgresql":
         # A connection that its server dropped is replaced before it is used.
         return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-    file = database_file(url)
+    file = sqlite_file(url)
     if file is None:
         raise sqlalchemy.exc.ArgumentError("workers cannot share a database in memory")
     if (kind := disk_of(file, _mounts())) in NETWORK_DISKS:
@@ -102,8 +94,8 @@ def _cannot_open(url: str, error: Exception) -> UsageError:
     cause = error.__cause__ if isinstance(error, ImportError) else None
     reason = str(cause or error).splitlines()[0]
     return UsageError(
-        f"cannot open the storage {url!r}: {reason}; valid: a URL of SQLite or PostgreSQL as "
-        f"SQLAlchemy writes it, such as {default_storage()!r}"
+        f"cannot open the storage {hide_passwords(url)!r}: {hide_passwords(reason)}; valid: a URL "
+        f"of SQLite or PostgreSQL as SQLAlchemy writes it, such as {default_storage()!r}"
     )
 
 

@@ -1,6 +1,7 @@
 """Where MLflow is, and what it takes as names."""
 
 import getpass
+import hashlib
 import logging
 import os
 import posixpath
@@ -19,10 +20,12 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import sync_tree
+from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises them as well
@@ -31,14 +34,14 @@ logging.getLogger("alembic").setLevel(logging.ERROR)
 
 def tracking_uri(mlruns: Path) -> str:
     """Where MLflow keeps runs: $MLFLOW_TRACKING_URI, or the database in `mlruns`."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{mlruns.absolute()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(mlruns / "mlflow.db")
 
 
 def connect(mlruns: Path) -> MlflowClient:
     """A client of the tracking store and registry; the database is made if it is not there."""
     uri = tracking_uri(mlruns)
     mlflow.set_tracking_uri(uri)
-    path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    path = sqlite_file(uri)
     if path:
         _make_database(path)
     client = MlflowClient(uri)  # brings the tables of an older MLflow up to date
@@ -57,7 +60,7 @@ def _make_database(path: Path) -> None:
         if not path.exists():
             for left in path.parent.glob(f"{partly.name}*"):
                 left.unlink()  # by a kill
-            MlflowClient(f"sqlite:///{partly}")
+            MlflowClient(sqlite_url(partly))
             partly.rename(path)
 
 
@@ -67,9 +70,10 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     if found is not None and found.lifecycle_stage == "active":
         return str(found.experiment_id)
     if found is not None:
+        place = hide_passwords(tracking_uri(mlruns))
         raise UserError(
             f"MLflow's experiment {name!r} is deleted; type `mlflow experiments restore "
-            f"-x {found.experiment_id}` with MLFLOW_TRACKING_URI={tracking_uri(mlruns)}"
+            f"-x {found.experiment_id}` with MLFLOW_TRACKING_URI={place}"
         )
     # A server keeps artifacts in a place of its own; with a bare database it has to be said.
     local = not tracking_uri(mlruns).startswith("http")
@@ -89,9 +93,15 @@ def flush_artifacts(uri: str) -> None:
 
 
 def valid_name(name: str) -> str:
-    """A name as MLflow takes it: letters, digits and `_-. :/`, and like a relative path."""
+    """Return a name as MLflow takes it: letters, digits and `_-. :/`, and like a relative path.
+
+    Two names stay two: one that has to change ends with a digest of what it was.
+    """
     text = posixpath.normpath(re.sub(r"[^\w\-.: /]", "_", name)).lstrip("./")
-    return text or "_"
+    if text == name and len(name) <= MAX_ENTITY_KEY_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{text[: MAX_ENTITY_KEY_LENGTH - 9]}_{digest}"
 
 
 def user() -> str:

@@ -32,6 +32,7 @@ from mnist_cnn.files import replace_file
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
+from mnist_cnn.urls import hide_passwords
 
 DELIVERED_FILE = "delivered.json"
 
@@ -46,6 +47,7 @@ class Delivery:
         self.client = client
         self.experiment_id = experiment_id
         self.study_folder = study_folder
+        self._store = hide_passwords(client.tracking_uri)  # as the notes name it, for all to read
         self._open: set[Path] | None = None  # those that have not ended; None before the first look
         self.news: list[str] = []
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
@@ -134,11 +136,11 @@ class Delivery:
         """Return how far the journal in `folder` was delivered to this store."""
         try:
             note: dict[str, Any] = json.loads((folder / DELIVERED_FILE).read_text())
-            if note["store"] == self.client.tracking_uri:
+            if hide_passwords(note["store"]) == self._store:
                 return note
         except (FileNotFoundError, ValueError, KeyError):  # none yet, or torn by a power cut
             pass
-        return {"store": self.client.tracking_uri, "run": None, "offset": 0, "ended": False}
+        return {"store": self._store, "run": None, "offset": 0, "ended": False}
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
         """Deliver what is new in one journal; returns the run's id, None before its start."""
@@ -156,7 +158,7 @@ class Delivery:
             elif state["run"] and kind in self._handlers:
                 self._handle(kind, state["run"], folder, list(group))
         if events:
-            state |= {"offset": offset, "ended": events[-1]["event"] == "end"}
+            state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
             content = json.dumps(state)
             replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
         if state["ended"] and self._open:

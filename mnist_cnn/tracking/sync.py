@@ -1,6 +1,7 @@
 """When journals are delivered to MLflow: during a search in the background, or later by `sync`."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from textwrap import shorten
@@ -13,6 +14,7 @@ from mnist_cnn.tracking import journal
 from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
 from mnist_cnn.tracking.delivery import ABOUT_ONE_RUN, Delivery
 from mnist_cnn.tracking.experiment_lock import AlreadyRunning, lock_experiment
+from mnist_cnn.urls import hide_passwords
 
 
 class Deliverer(threading.Thread):
@@ -77,7 +79,7 @@ class Deliverer(threading.Thread):
         except Exception as error:
             # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
             # still has it, and the next try begins where this one stopped.
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
             if not self.problem:
                 self.news.put(
                     f"MLflow does not take everything ({shorten(reason, 150, placeholder='…')}); "
@@ -111,32 +113,45 @@ def _older_studies(study_folder: Path, experiment: str) -> list[Path]:
     ]
 
 
-def deliver_all(mlruns: Path) -> list[str]:
-    """Deliver every study's journals that MLflow does not have; a line for each study, and for each
-    thing that was mended.
+def deliver_all(mlruns: Path) -> Iterator[str]:
+    """Deliver every study's journals that MLflow does not have.
 
-    Raises UserError if MLflow cannot be reached or takes nothing.
+    Yields:
+        A line for each study, and for each thing that was mended.
+
+    Raises:
+        UserError: MLflow cannot be reached or takes nothing; or, at the end, it refused a run.
     """
     found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
     folders = [folder for folder in found if (folder / journal.FILE_NAME).exists()]
     if not folders:
-        return ["nothing to deliver; type `make search` first"]
+        yield "nothing to deliver; type `make search` first"
+        return
+    place, refused = hide_passwords(tracking_uri(mlruns)), []
     try:
         client = connect(mlruns)
-        return [line for folder in folders for line in _deliver_study(client, folder, mlruns)]
+        for folder in folders:
+            lines, refusal = _deliver_study(client, folder, mlruns)
+            yield from lines
+            if refusal:
+                refused.append(f"{folder.name}: MLflow refused a run of it: {refusal}")
     except UserError:
         raise
     except MlflowException as error:
-        raise UserError(f"MLflow at {tracking_uri(mlruns)} does not answer: {error}") from None
+        reason = hide_passwords(str(error))
+        raise UserError(f"MLflow at {place} does not answer: {reason}") from None
     except Exception as error:  # its database, or the server's store of files, raise their own
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
         raise full_disk(error) or UserError(
-            f"MLflow at {tracking_uri(mlruns)} did not take everything ({reason}); what is left "
-            "stays on disk, mend it and type the same command again"
+            f"MLflow at {place} did not take everything ({reason}); what is left stays on disk, "
+            "mend it and type the same command again"
         ) from error
+    if refused:
+        raise UserError("; ".join(refused))
 
 
-def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> list[str]:
+def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[list[str], str]:
+    """Deliver one study; returns lines about it, and why MLflow refused a run, "" if it did not."""
     experiment = folder.name.rpartition("-")[0]
     lines: list[str] = []
     try:
@@ -145,10 +160,12 @@ def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> list[str
             delivery = Delivery(client, number, folder)
             lines += delivery.reconcile()
             delivery.deliver()
+            lines += delivery.news
     except AlreadyRunning:
-        return [f"{folder.name}: a search of {experiment!r} is running and delivers it itself"]
+        line = f"{folder.name}: a search of {experiment!r} is running and delivers it itself"
+        return [line], ""
     except MlflowException as error:
         if error.error_code not in ABOUT_ONE_RUN:
             raise
-        return [*lines, f"{folder.name}: MLflow has it, but for a run that it refused: {error}"]
-    return [*lines, f"{folder.name}: MLflow has all of it"]
+        return lines, str(error).splitlines()[0]
+    return [*lines, f"{folder.name}: MLflow has all of it"], ""

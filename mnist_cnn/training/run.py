@@ -238,6 +238,14 @@ class Run:
             "batch_size": self.experiment.batch_size,
             "epoch_images": self.experiment.epoch_images or len(self.data.train),
         }
+        own: dict[str, Any] = {
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "precision": keras.config.dtype_policy().name,  # a space may set its own
+            "backend": keras.config.backend(),
+            **({} if has_own_fit(self.experiment.space) else batches),
+            **size,
+        }
         self.journal.write(
             "start",
             name=f"{self.title} · {words}",
@@ -245,15 +253,7 @@ class Run:
             values=values,
             sampled=self.sampled(),
             worker=os.environ.get(machine.WORKER, ""),
-            params={
-                "epochs": self.epochs,
-                "seed": self.seed,
-                "precision": keras.config.dtype_policy().name,  # a space may set its own
-                "backend": keras.config.backend(),
-                **({} if has_own_fit(self.experiment.space) else batches),
-                **size,
-                **values,
-            },
+            params=own | {f"hp.{n}" if n in own else n: value for n, value in values.items()},
         )
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(

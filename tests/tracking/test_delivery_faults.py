@@ -128,25 +128,26 @@ class Cut:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        with client, socket.create_connection(("127.0.0.1", self.port)) as server:
-            server.settimeout(30)
-            request = client.recv(2**16)
-            while request:
-                server.sendall(request)
-                answer = server.recv(2**16)
-                if b"/runs/create" in request and not self.lost:
+        server = socket.create_connection(("127.0.0.1", self.port))
+        creates = threading.Event()
+
+        def send():
+            with suppress(OSError):
+                while request := client.recv(2**16):
+                    if b"/runs/create" in request:
+                        creates.set()
+                    server.sendall(request)
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_WR)
+
+        threading.Thread(target=send, daemon=True).start()
+        with client, server, suppress(OSError):
+            while answer := server.recv(2**16):
+                if creates.is_set() and not self.lost:
                     self.lost += 1
+                    client.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(answer)
-                client.settimeout(0.3)
-                server.settimeout(0.3)
-                request = b""
-                with suppress(TimeoutError):  # what is left of either
-                    while more := server.recv(2**16):
-                        client.sendall(more)
-                with suppress(TimeoutError):
-                    request = client.recv(2**16)
-                server.settimeout(30)
 
 
 def test_a_run_whose_creation_was_not_answered_is_found_and_not_made_twice(tmp_path, monkeypatch):

@@ -411,7 +411,7 @@ def test_a_server_that_is_away_is_a_problem_and_a_later_delivery_has_it_all(
         assert "MLflow does not take everything" in deliverer.news.get_nowait()
         assert deliverer.news.empty()  # told once, however often it was tried
         with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 does not answer"):
-            deliver_all(mlruns)
+            list(deliver_all(mlruns))
     assert deliver()["trial-00000"].info.status == "FINISHED"
 
 
@@ -420,7 +420,7 @@ def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, mo
     for number in (1, 2):
         write_study(tmp_path / "checkpoints" / f"{name}-{number}")
     (tmp_path / "checkpoints" / "not-a-study-1").mkdir()
-    assert deliver_all(tmp_path) == [f"{name}-{n}: MLflow has all of it" for n in (1, 2)]
+    assert list(deliver_all(tmp_path)) == [f"{name}-{n}: MLflow has all of it" for n in (1, 2)]
     runs = runs_of(client, experiment_id(client, name, tmp_path), by="journal")
     assert len(runs) == 8
 
