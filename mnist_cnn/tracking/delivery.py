@@ -48,7 +48,8 @@ class Delivery:
         self.experiment_id = experiment_id
         self.study_folder = study_folder
         self._store = hide_passwords(client.tracking_uri)  # as the notes name it, for all to read
-        self._open: set[Path] | None = None  # those that have not ended; None before the first look
+        self._open: set[Path] = set()  # runs that have not ended, or that no worker came to yet
+        self._looked = False  # at all runs, once
         self.news: list[str] = []
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
             "params": self._params,
@@ -72,8 +73,9 @@ class Delivery:
         parent = self._deliver_folder(self.study_folder, None)
         if parent is None:
             return
-        if self._open is None:
-            self._open = {f for f in self._run_folders() if not self._note(f)["ended"]}
+        if not self._looked:
+            self._open |= {f for f in self._run_folders() if not self._note(f)["ended"]}
+            self._looked = True
         problem = None
         for folder in sorted(self._open):
             try:
@@ -87,8 +89,7 @@ class Delivery:
 
     def follow(self, folder: Path) -> None:
         """Deliver a run that begins, or goes on, from now on."""
-        if self._open is not None:
-            self._open.add(folder)
+        self._open.add(folder)
 
     def reconcile(self) -> list[str]:
         """Mend what others did to MLflow's runs or to the journals; returns a line for each.
@@ -161,7 +162,7 @@ class Delivery:
             state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
             content = json.dumps(state)
             replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
-        if state["ended"] and self._open:
+        if state["ended"]:
             self._open.discard(folder)
         run_id: str | None = state["run"]
         return run_id
