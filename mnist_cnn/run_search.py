@@ -216,10 +216,8 @@ class Search:
             with tempfile.TemporaryDirectory() as place:
                 problem = ""
                 try:
-                    now = retrain(self.study.plan.name, run, None, Path(place))
-                    if now.weights == run.weights:
-                        models.restore(folder, Path(place) / "run" / MODEL_FILE)
-                    else:
+                    retrain(self.study.plan.name, run, None, Path(place))
+                    if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
                         problem = "the training came out differently"
                 except UserError as error:
                     problem = str(error)

@@ -21,23 +21,32 @@ def damaged(study: Study) -> list[Path]:
     best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
     folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
-    return [folder for folder in folders if not _is_whole(folder)]
+    return [folder for folder in folders if not _is_whole(folder, folder / MODEL_FILE)]
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, model: Path) -> bool:
+    """Return whether a file holds the model of the run in `folder`."""
     end = Journal(folder).end
-    if end is None or "model" not in end or (folder / DROPPED_FILE).exists():
-        return True  # nothing says what it should be
+    digest: str | None = end.get("model") if end else None
+    if digest is None or (folder / DROPPED_FILE).exists():
+        return True  # it has none, or nothing says what it should be
     try:
-        return model_digest(folder / MODEL_FILE) == str(end["model"])
+        return model_digest(model) == digest
     except UserError:
         return False
 
 
-def restore(folder: Path, model: Path) -> None:
-    """Put the model that a repeated training saved in the place of a damaged one."""
+def restore(folder: Path, model: Path) -> bool:
+    """Put the model that a repeated training saved in the place of a damaged one.
+
+    Returns:
+        Whether it is the same model. If not, nothing is changed.
+    """
+    if not _is_whole(folder, model):
+        return False
     content = model.read_bytes()
     replace_file(folder / MODEL_FILE, lambda path: path.write_bytes(content))
+    return True
 
 
 def drop(folder: Path, reason: str) -> None:

@@ -1,8 +1,5 @@
 """A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,24 +9,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from projects import copy_project
-
-
-def clean_environment():
-    """Without the tracking URI that MLflow leaves in a process which used it."""
-    return {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-
-
-def command(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", *arguments],
-        cwd=cwd,
-        env=clean_environment() | environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+from projects import command, copy_project
 
 
 @pytest.fixture(scope="module")
