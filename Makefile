@@ -36,8 +36,8 @@ promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
-test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches: ten minutes
-	@$(VENV)/bin/pytest -n 2 -m slow tests/system/test_faults.py
+test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches
+	@$(VENV)/bin/pytest -n 2 -m slow tests/system
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .
@@ -48,9 +48,15 @@ bench: $(VENV)/.done ## measure beside KerasTuner, Optuna, Ray Tune: SECONDS= SE
 	@$(VENV)/bin/python benchmarks/bench.py $(if $(SECONDS),--seconds '$(SECONDS)') \
 		$(if $(SEEDS),--seeds '$(SEEDS)')
 
-lock: $(VENV)/.done ## refresh requirements.lock from pyproject.toml
-	@$(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-		--no-header --python-version 3.11 --extra dev --upgrade pyproject.toml -o requirements.lock
+UV_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes \
+	--no-emit-index-url --no-header --python-version 3.11 --upgrade pyproject.toml
+
+lock: $(VENV)/.done ## refresh requirements.lock, and those of the extras, from pyproject.toml
+	@$(UV_LOCK) --extra dev -o requirements.lock
+	@for extra in jax gpu; do \
+		$(UV_LOCK) --extra $$extra --no-annotate -c requirements.lock -o requirements-$$extra.lock \
+			$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock); \
+	done
 
 clean: ## remove .venv and caches; mlruns/ stays
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

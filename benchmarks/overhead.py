@@ -35,10 +35,11 @@ from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
+from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
 from mnist_cnn.plan import plan  # noqa: E402
 from mnist_cnn.study import confirmation, screening  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402
-from mnist_cnn.study.outcome import end, tell  # noqa: E402
+from mnist_cnn.study.outcome import write_end  # noqa: E402
 from mnist_cnn.study.storage import open_storage  # noqa: E402
 from mnist_cnn.tracking import journal  # noqa: E402
 from mnist_cnn.tracking.client import connect, experiment_id  # noqa: E402
@@ -145,32 +146,31 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
     (root / "mlruns").mkdir(parents=True)
     os.chdir(root)
     url = f"sqlite:///{root}/mlruns/optuna.db"
-    study, _ = open_study(plan("bench", experiment), url, None)
-    study.optuna_study.add_trials(past(number, template))
+    with open_study(plan("bench", experiment), url) as opened:
+        study = opened.study
+    asking = study.trials.optuna_study
+    asking.add_trials(past(number, template))
     client = connect(root / "mlruns")
     client_experiment = experiment_id(client, "bench", root / "mlruns")
     Journal(study.folder).write("start", name=study.name, tags={"kind": "study"}, params={})
     delivery = Delivery(client, client_experiment, study.folder)
     delivery.deliver()
+    seen = optuna.load_study(study_name=study.name, storage=open_storage(url))
     for place in range(repeat + 1):
         with timed("ask"):
-            screening.enqueue_next(study.optuna_study, study.plan.screen)
-            asked = study.optuna_study.ask()
+            screening.enqueue_next(asking, study.plan.screen)
+            asked = asking.ask()
             assert not asked.user_attrs, "nothing is sampled for what goes on"
         with timed("open"):
-            sampler = experiment.sampler(seed=place)
-            seen = optuna.load_study(
-                study_name=study.name,
-                storage=open_storage(url),
-                sampler=sampler,
-                pruner=experiment.pruner(),
-            )
-            trial = optuna.trial.Trial(seen, asked._trial_id)
+            seen.sampler, seen.pruner = experiment.sampler(seed=place), experiment.pruner()
+            number_in_storage = trial_id(open_storage(url), study.name, asked.number)
+            trial = adopt_trial(seen, number_in_storage)
         with timed("sample"):
             hp = TrialHyperParameters(trial)
             for declared in space:
                 hp._register(declared)
-        notes = Journal(study.trial_folder(asked.number))
+        notes = Journal(study.trials.folder(asked.number))
+        notes.write("begin", name="bench", tags={"kind": "trial"}, worker="1")
         notes.write("start", name="bench", tags={"kind": "trial"}, params=dict(hp.values))
         with timed("report"):
             for epoch in range(1, EPOCHS + 1):
@@ -179,12 +179,13 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
                 trial.report(0.9, epoch)
                 trial.should_prune()
         with timed("tell"):
-            end(notes, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
-            tell(seen, asked.number, notes)
+            write_end(notes, "COMPLETE", values=[0.9], summary={"best_val_accuracy": 0.9})
+            study.trials.tell(asked.number)
         with timed("rank"):
             study.remove_obsolete_files([asked.number])
             confirmation.expected_seconds(study, workers=2)
         with timed("deliver"):
+            delivery.follow(notes.folder)
             delivery.deliver()
     return {step: values[1:] for step, values in seconds.items()}  # the first one warms up
 

@@ -1,8 +1,8 @@
 """Requests per second and latency of `mnist-cnn serve` and of `mlflow models serve`.
 
-The same model, the same images as JSON arrays, one server after the other on loopback, loaded by
-wrk (Debian's package) for a fixed time. The model is a convolutional network of the size that a
-search finds; its weights are not trained, which costs and saves nothing here.
+Both serve the same model and get the same images as JSON arrays, one server after the other, on
+loopback, under load from wrk (Debian's package) for a fixed time. The model is a convolutional
+network of the size that a search finds. It is not trained, which does not change its speed.
 
     python benchmarks/serving.py [--seconds 15]
 """
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def network() -> keras.Model:
-    """32, 64 and 128 filters, as the facts in the design know it."""
+    """A CNN with 32, 64 and 128 filters."""
     net = [keras.Input((28, 28, 1))]
     for filters in (32, 64, 128):
         net += [layers.Conv2D(filters, 3, padding="same"), layers.MaxPooling2D(2)]

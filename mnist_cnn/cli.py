@@ -169,7 +169,7 @@ def _ui(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from mnist_cnn.serving.server import serve
 
-    serve(options.host, options.port)
+    serve(options.host, options.port, options.token)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -245,6 +245,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 for all the network (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--token",
+        metavar="TEXT",
+        help="ask clients for it; better set MNIST_CNN_TOKEN, as the process list shows arguments",
     )
     return parser
 

@@ -125,8 +125,8 @@ def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
         raise UserError(f"Keras did not say whether it can use a GPU: {error}") from None
     return [
         f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "
-        "`.venv/bin/uv pip install -e '.[gpu]'` for the libraries that it takes, or "
-        f"WORKERS={machine.default_cpu_workers()} for all of the CPU"
+        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` for the libraries that it "
+        f"takes, or WORKERS={machine.default_cpu_workers()} for all of the CPU"
     ]
 
 
@@ -216,10 +216,8 @@ class Search:
             with tempfile.TemporaryDirectory() as place:
                 problem = ""
                 try:
-                    now = retrain(self.study.plan.name, run, None, Path(place))
-                    if now.weights == run.weights:
-                        models.restore(folder, Path(place) / "run" / MODEL_FILE)
-                    else:
+                    retrain(self.study.plan.name, run, None, Path(place))
+                    if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
                         problem = "the training came out differently"
                 except UserError as error:
                     problem = str(error)
@@ -288,7 +286,7 @@ class Search:
         trials, number = work.trials, work.number
         if ended.refused:
             trials.pause(number)
-            raise UserError(ended.problem)
+            raise ended.refused(ended.problem)
         if not ended.problem:
             self.false_starts = 0
             trials.tell(number)

@@ -1,13 +1,23 @@
 """A .keras file from anybody is read in little memory, or refused in one line."""
 
 import hashlib
+import io
+import json
 import tracemalloc
 import zipfile
 
+import h5py
+import keras
 import pytest
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.keras_file import MAX_CONFIG_BYTES, is_model, model_digest, read_config
+from mnist_cnn.keras_file import (
+    MAX_CONFIG_BYTES,
+    check_weights,
+    is_model,
+    model_digest,
+    read_config,
+)
 
 MIB = 2**20
 WEIGHTS = "model.weights.h5"
@@ -54,6 +64,32 @@ def test_a_digest_is_of_all_but_the_date(tmp_path):
         assert model_digest(write_model(tmp_path / "c.keras", **{name: change})) != digest
 
 
+def test_a_digest_is_the_same_of_a_model_that_is_made_again(tmp_path):
+    """Though Keras writes the addresses in memory of what layers share."""
+    digests, contents = set(), set()
+    kept = []
+    for name in ("a", "b"):
+        keras.utils.set_random_seed(1)
+        keras.backend.clear_session()
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.ReLU()])
+        kept.append(model)  # so that the second is at another address
+        path = tmp_path / f"{name}.keras"
+        model.save(path)
+        digests.add(model_digest(path))
+        contents.add(json.dumps(read_config(path)))
+    assert len(contents) == 2
+    assert len(digests) == 1
+
+
+def test_a_digest_tells_which_layers_share_something(tmp_path):
+    config = '[{"shared_object_id": %d}, {"shared_object_id": %d}]'
+    digests = [
+        model_digest(write_model(tmp_path / "a.keras", config=config % numbers))
+        for numbers in ((7, 8), (8, 7), (70, 80), (7, 7))
+    ]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+
+
 def test_a_digest_of_before_0_3_0_was_of_the_weights(tmp_path):
     path = write_model(tmp_path / "a.keras")
     assert is_model(path, model_digest(path))
@@ -76,6 +112,24 @@ def test_a_decompression_bomb_is_refused(tmp_path, members, read):
     assert path.stat().st_size < MIB
     with pytest.raises(UserError, match=r"bomb\.keras would unpack to 16\d MiB"):
         read(path)
+
+
+def write_weights(path, shape, **options):
+    """A .keras file with one array of zeros."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as weights:
+        weights.create_dataset("layers/dense/vars/0", shape, "float32", **options)
+    return write_model(path, weights=content.getvalue())
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (1000, 1000), "compression": "gzip"}])
+def test_an_array_that_claims_gigabytes_is_refused(tmp_path, options):
+    """HDF5 need not store what is 0 or what it can compress, but Keras would allocate it."""
+    path = write_weights(tmp_path / "bomb.keras", (20_000, 20_000), **options)
+    assert path.stat().st_size < MIB
+    with pytest.raises(UserError, match=r"bomb\.keras would unpack to 1,526 MiB"):
+        check_weights(path)
+    check_weights(write_weights(tmp_path / "small.keras", (2000, 2000), **options))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

@@ -37,6 +37,32 @@ def check(
         _check_split(dataset, *split(train, validation_fraction, seed), batch_size)
 
 
+def checked_split(
+    dataset: Dataset, fraction: float, seed: int, batch_size: int
+) -> tuple[Images, Images]:
+    """Read and check what a search sees of a data set. The test images are not read.
+
+    Args:
+        dataset: The data set.
+        fraction: The share of the training images to validate on.
+        seed: Of the split.
+        batch_size: The number of images in a training step.
+
+    Returns:
+        The images to train on and those to validate on, with float32 pixels in [0, 1].
+
+    Raises:
+        UsageError: As `check` does.
+    """
+    _check_facts(dataset)
+    train = dataset.train()
+    check_images(dataset, train, "training")
+    _check_classes(dataset, train, "training", 2)
+    parts = split(train.scaled(), fraction, seed)
+    _check_split(dataset, *parts, batch_size)
+    return parts
+
+
 def check_parts(dataset: Dataset, train: Images, test: Images) -> None:
     """Check parts that have already been read, as `check` does without the split."""
     _check_facts(dataset)

@@ -1,6 +1,6 @@
 """Labelled images: pixels, labels, groups and names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ class Images:
     """Labelled images. They compare by identity, because arrays are too large to compare.
 
     Attributes:
-        x: float32 of shape (n, height, width, channels) in [0, 1].
+        x: float32 of shape (n, height, width, channels) in [0, 1], or uint8 from 0 to 255.
         y: Class indices in [0, classes), int32 of shape (n,), or one-hot labels, float32 of shape
             (n, classes). Indices of shape (n, 1) are flattened to (n,).
         groups: One value per image, of shape (n,), or None. Images with the same value, such as
@@ -36,6 +36,12 @@ class Images:
         """The class indices, int32 of shape (n,), however `y` stores them."""
         found = self.y.argmax(axis=1) if self.y.ndim == 2 else self.y
         return np.asarray(found, dtype=np.int32)
+
+    def scaled(self) -> "Images":
+        """Return the images with float32 pixels in [0, 1]; uint8 pixels are divided by 255."""
+        if self.x.dtype != np.uint8:
+            return self
+        return replace(self, x=self.x.astype(np.float32) / np.float32(255))
 
     def name(self, index: int) -> str:
         """What messages call the image at `index`."""

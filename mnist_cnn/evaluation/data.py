@@ -86,7 +86,9 @@ def find(data: str) -> Source:
 
 def _test_images(dataset: Dataset) -> Source:
     info = DataInfo(dataset.name, dataset.digest, is_test_set=True)
-    return Source(info, dataset.shape, dataset.classes, lambda shape, classes: dataset.test())
+    return Source(
+        info, dataset.shape, dataset.classes, lambda shape, classes: dataset.test().scaled()
+    )
 
 
 def _folder(path: Path) -> Source:

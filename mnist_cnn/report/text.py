@@ -27,8 +27,9 @@ def difference(value: float) -> str:
 
 
 def short(value: Any) -> str:
-    """Format the value of a hyperparameter."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Format the value of a hyperparameter, in 60 characters at most."""
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def fresh_seeds(count: int | str) -> str:

@@ -1,17 +1,21 @@
-"""The champion in a browser: a web app that reads MLflow's registry and nothing else.
+"""The web app: a page to draw digits on, and an API. It reads MLflow's registry and nothing else.
 
-A request's way, file by file:
+The modules in the order in which a request passes through them:
 
-    limits       hangs up on a client that does not say what it wants; reads bodies within bounds
-    guard        turns away other origins and foreign hosts, adds the security headers
-    app          the routes; `answers` are their shapes in the OpenAPI page
-    images       PNG and JPEG bytes to pixels      arrays   JSON to MNIST images, and no further
-    ink          pixels to ink on paper
-    segmentation ink to single digits
-    drawing      a digit's ink to the image that MNIST would hold of it
-    inference    images of many requests to few calls of the model
-    champion     which model that is, as the registry changes
-    reading      what it answers, digit by digit
+    connections   limits on time and number; lets a client read its refusal
+    bodies        reads the body of a request within limits
+    guard         refuses other web pages, adds security headers
+    login         asks for the token, if there is one
+    app           the routes; `schemas` describes them for the OpenAPI document
+    images        PNG and JPEG to pixels; `containers` drops their metadata first
+    arrays        JSON to MNIST images, which go to `inference` directly
+    ink           pixels to ink on paper
+    segmentation  ink to single digits
+    drawing       the ink of a digit to an MNIST image
+    inference     the images of many requests to few calls of the model
+    champion      the model itself, kept in step with the registry
+    reading       probabilities to the answer, digit by digit
 
-`server` starts it all. static/ holds the page: one HTML file, one style sheet, one script.
+A request that cannot be answered raises `refusal.Refusal`. `server` starts the app. static/ holds
+the page: HTML, a style sheet and scripts.
 """

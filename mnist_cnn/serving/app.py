@@ -1,4 +1,4 @@
-"""The routes of the web app: the page, the API, and what tells how it is doing."""
+"""The routes of the web app: the page, the API, and the health check."""
 
 import os
 from collections.abc import AsyncIterator
@@ -14,29 +14,33 @@ from fastapi.staticfiles import StaticFiles
 from pydantic_core import to_json
 from starlette.types import ASGIApp
 
-from mnist_cnn.serving import answers, arrays, images, reading
-from mnist_cnn.serving.answers import Answer, Health, ModelInfo, Problem
+from mnist_cnn.serving import arrays, images, reading, schemas
+from mnist_cnn.serving.bodies import Bodies
 from mnist_cnn.serving.champion import Champion, Watcher
 from mnist_cnn.serving.guard import Guard
 from mnist_cnn.serving.inference import Batcher
-from mnist_cnn.serving.limits import Bodies
+from mnist_cnn.serving.login import Login
 from mnist_cnn.serving.refusal import Refusal
+from mnist_cnn.serving.schemas import Answer, Health, ModelInfo, Problem
 
 STATIC = Path(__file__).parent / "static"
-# A picture of 16 megapixels takes 150 MB while it is decoded, however many cores there are.
+# Pictures decoded at once: each takes up to 300 MB, however many cores there are.
 MAX_DECODING = 4
-# Waiting for a place where pictures are decoded; each holds its body meanwhile.
+# Pictures in the queue for decoding; each keeps its body in memory.
 MAX_WAITING_PICTURES = 256
-# A JSON body smaller than this is parsed in less time than it takes to hand it to a thread.
+# A smaller JSON body is parsed on the event loop: handing it to a thread would take longer.
 SMALL_BYTES = 2**16
 _NO_CHAMPION = "there is no champion yet; type `make search`, then `make promote`"
+_WITHOUT_TOKEN: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "without the token, if the app was started with one"}
+}
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "damaged, or cut short"},
-    403: {"model": Problem, "description": "from another page, or by another host name"},
+    400: {"model": Problem, "description": "damaged or incomplete"},
+    403: {"model": Problem, "description": "from another web page, or for another host name"},
     408: {"model": Problem, "description": "too slow"},
     413: {"model": Problem, "description": "too large"},
     415: {"model": Problem, "description": "neither PNG nor JPEG nor JSON"},
-    422: {"model": Problem, "description": "readable, but no digits that can be read"},
+    422: {"model": Problem, "description": "well-formed, but not a valid image or line of digits"},
     429: {"model": Problem, "description": "too much at once; try again in a second"},
 }
 _WITHOUT_CHAMPION: dict[int | str, dict[str, Any]] = {
@@ -45,7 +49,7 @@ _WITHOUT_CHAMPION: dict[int | str, dict[str, Any]] = {
 
 
 class Service:
-    """What the routes share: the champion, the queue to it, and the bounds on what waits."""
+    """What the routes share: the champion, its queue, and the limits on what may wait."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -54,24 +58,29 @@ class Service:
         self._decoding = CapacityLimiter(min(os.cpu_count() or 1, MAX_DECODING))
 
     def champion(self) -> Champion:
-        """The champion of this moment; raises Refusal (503) if there is none."""
+        """The current champion.
+
+        Raises:
+            Refusal: 503 if there is none.
+        """
         if self.watcher.champion is None:
             raise Refusal(503, self.watcher.problem or _NO_CHAMPION)
         return self.watcher.champion
 
     async def read_picture(self, content: bytes) -> dict[str, Any]:
-        """An `Answer` for a PNG or JPEG."""
+        """Answer a PNG or JPEG file with a `schemas.Answer` as a dictionary."""
         champion = self.champion()
         if self._decoding.statistics().tasks_waiting >= MAX_WAITING_PICTURES:
             raise Refusal(429, "too many pictures are waiting; try again in a second")
-        seen = await to_thread.run_sync(reading.Seen, content, limiter=self._decoding)
-        if not len(seen.images):  # a blank sheet
-            return seen.answer(np.zeros((0, 10), np.float32), champion.info.version)
-        probabilities = await self._batcher.predict(champion.predictor, seen.images)
-        return seen.answer(probabilities, champion.info.version)
+        picture = await to_thread.run_sync(reading.ParsedPicture, content, limiter=self._decoding)
+        if len(picture.images):
+            probabilities = await self._batcher.predict(champion.predictor, picture.images)
+        else:  # a blank picture
+            probabilities = np.zeros((0, 10), np.float32)
+        return picture.answer(probabilities, champion.info.version)
 
     async def read_arrays(self, content: bytes) -> dict[str, Any]:
-        """An `Answer` for JSON."""
+        """Answer JSON with a `schemas.Answer` as a dictionary."""
         champion = self.champion()
         if len(content) < SMALL_BYTES:
             pixels = arrays.read_images(content)
@@ -82,43 +91,55 @@ class Service:
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Follow the registry as long as the app runs."""
+        """Follow the registry while the app runs."""
         self.watcher.start()
         yield
         self.watcher.close()
         self._batcher.close()
 
 
-def create_app(watcher: Watcher, host: str) -> ASGIApp:
-    """The web app. watcher: not started yet. host: the address that the app will listen on."""
+def create_app(watcher: Watcher, host: str, token: str | None) -> ASGIApp:
+    """Build the web app.
+
+    Args:
+        watcher: Finds the champion. The app starts and closes it.
+        host: The address that the app will listen on.
+        token: What clients must send; None admits everybody.
+
+    Returns:
+        The ASGI app.
+    """
     service = Service(watcher)
     app = FastAPI(
         title="MNIST digits",
-        summary="The champion of the registry reads digits.",
+        summary="Reads digits with the champion of the registry.",
         version="1",
-        docs_url=None,  # it would fetch its scripts from elsewhere
+        docs_url=None,  # FastAPI's page would load scripts from another server
         redoc_url=None,
         lifespan=service.lifespan,
     )
-    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(Refusal, _refusal_response)
     _add_api(app, service)
     _add_pages(app)
-    return Guard(app, host)
+    if token is None:
+        return Guard(app, host)
+    # A foreign page under any host name has no cookie. So the app may stand behind a proxy.
+    return Guard(Login(app, token), host=None)
 
 
 def _add_api(app: FastAPI, service: Service) -> None:
     @app.post(
         "/api/predict",
         response_model=Answer,
-        responses=_REFUSALS | _WITHOUT_CHAMPION,
-        openapi_extra={"requestBody": answers.PREDICT_BODY},
+        responses=_WITHOUT_TOKEN | _REFUSALS | _WITHOUT_CHAMPION,
+        openapi_extra={"requestBody": schemas.PREDICT_BODY},
     )
     async def predict(request: Request) -> Response:
-        """Read the digits of a picture, or of arrays of pixels.
+        """Read the digits in a picture or in arrays of pixels.
 
-        The body is a PNG or JPEG as it is, or JSON. A picture may show several digits in a line,
-        dark on light or light on dark; each goes through MNIST's own preparation. Arrays are taken
-        to be prepared already.
+        The body is a PNG or JPEG file, or JSON. A picture may show several digits in a line, dark
+        on light or light on dark; each digit is preprocessed as MNIST's were. Arrays are taken to
+        be preprocessed already.
         """
         async with service.bodies.read(request) as content:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -130,14 +151,17 @@ def _add_api(app: FastAPI, service: Service) -> None:
                 raise Refusal(415, "send a PNG or JPEG, or JSON as application/json")
         return Response(to_json(answer), media_type="application/json")
 
-    @app.get("/api/model", responses=_WITHOUT_CHAMPION)
+    @app.get("/api/model", responses=_WITHOUT_TOKEN | _WITHOUT_CHAMPION)
     async def model() -> ModelInfo:
-        """The champion: version, test figures, model card."""
+        """Describe the champion: version, test figures, model card."""
         return service.champion().info
 
-    @app.get("/healthz", responses={503: {"model": Health, "description": "no champion"}})
+    @app.get(
+        "/healthz",
+        responses=_WITHOUT_TOKEN | {503: {"model": Health, "description": "no champion"}},
+    )
     async def health(response: Response) -> Health:
-        """Whether predictions can be had, and from the registry's present champion."""
+        """Tell whether the app can predict, and whether with the registry's current champion."""
         champion, problem = service.watcher.champion, service.watcher.problem
         if champion is None:
             response.status_code = 503
@@ -158,7 +182,7 @@ def _add_pages(app: FastAPI) -> None:
         return FileResponse(STATIC / "docs.html")
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refusal_response(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, Refusal) else 400
     headers = {"retry-after": "1"} if status == 429 else None
     return JSONResponse({"detail": str(error)}, status, headers)

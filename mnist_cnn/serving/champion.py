@@ -1,8 +1,8 @@
-"""The registry's champion, ready to answer; a new one takes over while the app runs.
+"""The registry's champion, loaded and ready to predict; a new one replaces it without a restart.
 
-A new champion is made ready beside the old one. Requests take the champion once, at their
-beginning, and keep it; so none ever sees a change. If the registry cannot be reached, or a new
-champion cannot be loaded, the last good one goes on.
+A new champion is loaded while the old one still serves. A request picks its champion once, at the
+start, so it never sees a change. If the registry cannot be reached, or a new champion cannot be
+loaded, the last good one stays in service.
 """
 
 import sqlite3
@@ -23,30 +23,36 @@ from mnist_cnn import datasets
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.registry import models, store
-from mnist_cnn.serving.answers import ModelInfo
 from mnist_cnn.serving.inference import Predictor
+from mnist_cnn.serving.schemas import ModelInfo
 from mnist_cnn.tracking.client import tracking_uri
 from mnist_cnn.training import saved_model
-from mnist_cnn.urls import sqlite_file
+from mnist_cnn.urls import hide_passwords, sqlite_file
 
-SECONDS = 1.0  # between two looks into the registry
-# A version that could not be loaded is tried again after this; its files may be on their way.
-PATIENCE_SECONDS = 15.0
+POLL_SECONDS = 1.0
+# Before a version that failed to load is tried again: its files may still be on their way.
+RETRY_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A version of the model with its figures; it never changes, another one replaces it."""
+    """A version of the model and what is known about it. Immutable: a new champion is a new one.
+
+    Attributes:
+        info: What the API says about it.
+        predictor: The model, compiled and warm.
+    """
 
     info: ModelInfo
     predictor: Predictor
 
 
 class Watcher(threading.Thread):
-    """Keeps `champion` up to date, from `start` until `close`.
+    """A thread that keeps `champion` in step with the registry, from `start` to `close`.
 
-    champion: the last good one; None if there never was one.
-    problem: one line on why that may not be the registry's; None if it is.
+    Attributes:
+        champion: The last good champion; None if there was none so far.
+        problem: Why `champion` may differ from the registry's, in one line; None if it does not.
     """
 
     def __init__(self) -> None:
@@ -60,41 +66,44 @@ class Watcher(threading.Thread):
         self._closing = threading.Event()
 
     def run(self) -> None:
-        while not self._closing.wait(SECONDS):
+        while not self._closing.wait(POLL_SECONDS):
             self.look()
 
     def close(self) -> None:
-        """End after the look under way, without waiting for it."""
+        """Stop polling. Does not wait for a check that is under way."""
         self._closing.set()
 
     def look(self) -> None:
-        """Look into the registry once, and load its champion if that is another one."""
+        """Check the registry once, and load its champion if that has changed."""
         try:
             with store.answering():
                 self._look()
         except UserError as error:
             self.problem = str(error).splitlines()[0]
-        except Exception as error:  # MLflow's stores raise their own; the last good one goes on
-            self.problem = f"{type(error).__name__}: {error}".splitlines()[0]
+        except Exception as error:  # whatever MLflow's stores raise; the last good one stays
+            first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.problem = hide_passwords(first_line)
 
     def _look(self) -> None:
         database = sqlite_file(tracking_uri(MLRUNS))
-        if database and not database.exists():  # MLflow would make an empty one
+        if database and not database.exists():  # MLflow would create an empty one
             self._client = None
-            self.problem = f"there is no registry at {database}" if self.champion else None
+            self._without_champion(f"there is no registry at {database}")
             return
-        version = None
-        if not database or _has_champion(database):
-            self._client = self._client or store.connect()
-            version = _find(self._client)
-        if version is None or self._client is None:
-            self.problem = "the registry has no champion any more" if self.champion else None
+        if database and not _has_champion(database):
+            self._without_champion("the registry has no champion any more")
             return
-        # A number alone can come back, in a registry that was made anew.
+        if self._client is None:
+            self._client = store.connect()
+        version = _find(self._client)
+        if version is None:
+            self._without_champion("the registry has no champion any more")
+            return
+        # The number alone is not enough: a registry that was made anew counts from 1 again.
         identity = (version.version, version.creation_timestamp, version.source)
         if identity == self._served:
             self.problem = None
-        elif identity != self._failed or time.monotonic() > self._failed_at + PATIENCE_SECONDS:
+        elif identity != self._failed or time.monotonic() > self._failed_at + RETRY_SECONDS:
             self._failed, self._failed_at = identity, time.monotonic()
             try:
                 self.champion = _load(self._client, version)
@@ -102,19 +111,24 @@ class Watcher(threading.Thread):
                 raise UserError(f"version {version.version} cannot be served: {error}") from None
             self._served, self._failed, self.problem = identity, None, None
 
+    def _without_champion(self, problem: str) -> None:
+        """Keep the last champion and say why. Before the first one there is nothing to say."""
+        self.problem = problem if self.champion else None
+
 
 def _find(client: MlflowClient) -> ModelVersion | None:
-    """The version that is champion now; None before the first promotion."""
-    found = store.registered(client)
-    number = found.aliases.get("champion") if found else None
-    return client.get_model_version(store.REGISTERED_NAME, str(number)) if number else None
+    """The version with the alias `champion`; None before the first promotion."""
+    model = store.registered(client)
+    if model is None or "champion" not in model.aliases:
+        return None
+    return client.get_model_version(store.REGISTERED_NAME, str(model.aliases["champion"]))
 
 
 def _has_champion(database: Path) -> bool:
-    """Whether a registry in a file has a champion, asked of the file itself.
+    """Whether the registry in a SQLite file has a champion, read without MLflow.
 
-    MLflow makes and alters tables as soon as it connects. A search that is just making them in
-    another process would be disturbed; so MLflow is asked only once there is something to find.
+    MLflow creates and migrates tables as soon as it connects, which would disturb a search that is
+    creating them in another process. So MLflow connects only once there is a champion to load.
     """
     file = f"{database.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(file, uri=True)) as connection:
@@ -126,19 +140,20 @@ def _has_champion(database: Path) -> bool:
 
 
 def _load(client: MlflowClient, version: ModelVersion) -> Champion:
-    """Fetch the version's model, compile it and warm it up; takes a few seconds.
+    """Download the version's model, compile it and warm it up; takes a few seconds.
 
-    Raises UserError if its files are gone or damaged, or if it reads no MNIST digits.
+    Raises:
+        UserError: Its files are gone or damaged, or it does not classify MNIST images.
     """
     with tempfile.TemporaryDirectory() as folder:
         model = saved_model.load(models.from_version(client, version, Path(folder)).file)
     mnist = datasets.mnist()
     saved_model.check_fits(model, "this page", mnist.shape, mnist.classes)
     predictor = Predictor(model)
-    answer = predictor(np.zeros((1, *mnist.shape), np.float32))
-    if not np.isclose(answer.sum(), 1, atol=1e-2):  # false for NaN
-        raise UserError("its outputs are no probabilities")
-    figures = _test_figures(client, version)
+    probabilities = predictor(np.zeros((1, *mnist.shape), np.float32))
+    if not np.isclose(probabilities.sum(), 1, atol=1e-2):  # False for NaN
+        raise UserError("its outputs are not probabilities")
+    metrics = _test_metrics(client, version)
     info = ModelInfo(
         name=store.REGISTERED_NAME,
         version=str(version.version),
@@ -147,18 +162,20 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
         parameters=model.count_params(),
         input_shape=list(mnist.shape),
         classes=mnist.classes,
-        test_accuracy=figures.get("test_accuracy"),
-        test_accuracy_low=figures.get("test_accuracy_low"),
-        test_accuracy_high=figures.get("test_accuracy_high"),
-        test_loss=figures.get("test_loss"),
+        test_accuracy=metrics.get("test_accuracy"),
+        test_accuracy_low=metrics.get("test_accuracy_low"),
+        test_accuracy_high=metrics.get("test_accuracy_high"),
+        test_loss=metrics.get("test_loss"),
         card=version.description or "",
     )
     return Champion(info, predictor)
 
 
-def _test_figures(client: MlflowClient, version: ModelVersion) -> dict[str, float]:
-    """What promotion measured, by the names of the run's metrics; empty if the run is gone."""
+def _test_metrics(client: MlflowClient, version: ModelVersion) -> dict[str, float]:
+    """The metrics of the version's run, where promotion logs its test; empty if the run is gone."""
+    if not version.run_id:
+        return {}
     try:
-        return dict(client.get_run(version.run_id).data.metrics) if version.run_id else {}
+        return dict(client.get_run(version.run_id).data.metrics)
     except MlflowException:
         return {}

@@ -1,7 +1,8 @@
-"""The door: who may come in, what every answer carries, and how long a request may take.
+"""Middleware around the app: refuses foreign pages, adds security headers, limits the time.
 
-The app answers on this machine, and any page in its browser can send requests there. Such a page
-has another origin, or, if its owner lets its name point here ("DNS rebinding"), another host name.
+Any web page that is open in a browser on this machine can send requests to the app. Such a page has
+another origin. If its owner lets its host name point to this machine ("DNS rebinding"), the origin
+matches, but the host name is not the app's.
 """
 
 import asyncio
@@ -15,18 +16,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mnist_cnn.serving.refusal import Refusal
 
-SECONDS = 30.0  # for all of a request, its answer included
+REQUEST_SECONDS = 30.0  # from the end of the head to the end of the response
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SAFE = ("GET", "HEAD", "OPTIONS")
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _HEADERS = {
-    "cache-control": "no-cache",  # asked again each time: after an update the page is the new one
+    "cache-control": "no-cache",  # revalidate, so that an updated page shows at once
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none, a browser would send a form without its origin
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
@@ -34,48 +35,69 @@ _RAW_HEADERS = [(name.encode(), text.encode()) for name, text in _HEADERS.items(
 
 
 class Guard:
-    """ASGI middleware around the whole app.
+    """ASGI middleware around the whole app."""
 
-    host: the address that the app listens on. On a loopback address it is called by a loopback
-        name; on another one by any address, or by the name that was given.
-    """
+    def __init__(self, app: ASGIApp, host: str | None) -> None:
+        """Wrap an app.
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        self._app, self._host = app, host.lower()
+        Args:
+            app: The app.
+            host: The address that it listens on. On a loopback address, requests must name a
+                loopback host; on any other, an IP address, localhost, or `host` itself. None allows
+                any name; then the app must protect itself.
+        """
+        self._app = app
+        self._host = host.lower() if host is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
+        unread = _has_body(scope)
 
-        async def secured(message: Message) -> None:
-            nonlocal begun
+        async def receive_watched() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = bool(message.get("more_body"))
+            return message
+
+        async def send_secured(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
-                message = {**message, "headers": [*message.get("headers", []), *_RAW_HEADERS]}
+                started = True
+                headers = [*message.get("headers", []), *_RAW_HEADERS]
+                if unread:  # the client must not send the next request after this one's body
+                    headers.append((b"connection", b"close"))
+                message = {**message, "headers": headers}
             await send(message)
 
+        if scope["method"] == "HEAD":  # uvicorn leaves out the body
+            scope = {**scope, "method": "GET"}
         try:
             self._check(scope)
-            async with asyncio.timeout(SECONDS):
-                await self._app(scope, receive, secured)
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await self._app(scope, receive_watched, send_secured)
         except Refusal as refusal:
-            await _answer(secured, refusal)
+            await _send_refusal(send_secured, refusal)
         except TimeoutError:
-            if not begun:
-                await _answer(secured, Refusal(408, f"this took longer than {SECONDS:.0f} seconds"))
+            if not started:
+                message = f"the request took longer than {REQUEST_SECONDS:.0f} seconds"
+                await _send_refusal(send_secured, Refusal(408, message))
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._is_ours(host):
+        if not self._is_own_host(host):
             raise Refusal(403, f"the host name {host[:80]!a} is not this app's")
-        # Tools send no Origin; browsers send it with whatever is more than a look.
-        if origin is not None and scope["method"] not in _SAFE and _netloc(origin) != host:
-            raise Refusal(403, "requests from other pages are not answered")
+        if origin is None or scope["method"] in _SAFE_METHODS:  # command-line tools send no Origin
+            return
+        if _netloc(origin) != host:
+            raise Refusal(403, "requests from other web pages are refused")
 
-    def _is_ours(self, header: str) -> bool:
+    def _is_own_host(self, header: str) -> bool:
+        if self._host is None:
+            return True
         try:
             name = urlsplit(f"//{header}").hostname or ""
         except ValueError:
@@ -83,6 +105,11 @@ class Guard:
         if self._host in LOOPBACK:
             return name in LOOPBACK
         return name in ("localhost", self._host) or _is_address(name)
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _netloc(origin: str) -> str:
@@ -93,7 +120,7 @@ def _netloc(origin: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """Whether it is an IP address, which nobody can let point elsewhere."""
+    """Whether `name` is an IP address; unlike a host name, nobody can let it point elsewhere."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -101,7 +128,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def _answer(send: Send, refusal: Refusal) -> None:
+async def _send_refusal(send: Send, refusal: Refusal) -> None:
     body = json.dumps({"detail": str(refusal)}).encode()
     headers: Iterable[tuple[bytes, bytes]] = [
         (b"content-type", b"application/json"),

@@ -1,7 +1,7 @@
-"""Pictures from strangers: PNG and JPEG bytes to upright RGB pixels, within bounds.
+"""Untrusted PNG and JPEG files to upright RGB pixels, within limits.
 
-What a picture claims to be is looked at in its header, before anything is decoded: a PNG of a few
-kilobytes can hold gigapixels.
+The size in the header is checked before anything is decoded: a PNG of a few kilobytes can hold
+gigapixels.
 """
 
 import io
@@ -9,23 +9,34 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mnist_cnn.serving import containers
 from mnist_cnn.serving.refusal import Refusal
 
 MAX_PIXELS = 16_000_000
-# A line of digits is read as well from this many pixels as from more of them.
+# Larger pictures are shrunk to this; more pixels do not help to read a line of digits.
 WORKING_SIDE = 1024
-_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-_ORIENTATION = 0x0112  # in EXIF; from 5 on the picture lies on its side
+# What makes a picture upright, by its EXIF orientation.
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture.
+    """A decoded picture, rotated as its EXIF data says.
 
-    rgb: uint8 of shape (height, width, 3), upright, at most 1,024 pixels a side.
-    width, height: in pixels as it was sent, upright.
+    Attributes:
+        rgb: uint8 of shape (height, width, 3), at most 1,024 pixels a side.
+        width: Of the uploaded picture, in pixels.
+        height: Of the uploaded picture, in pixels.
     """
 
     rgb: NDArray[np.uint8]
@@ -34,39 +45,47 @@ class Picture:
 
 
 def is_picture(content: bytes) -> bool:
-    """Whether `content` begins as PNG or JPEG do; what the client calls it counts for nothing."""
-    return content.startswith(_BEGINNINGS)
+    """Whether `content` starts like a PNG or JPEG file; the client's Content-Type is ignored."""
+    return content.startswith((containers.PNG_SIGNATURE, containers.JPEG_SIGNATURE))
 
 
 def decode(content: bytes) -> Picture:
-    """Decode a PNG or JPEG; transparent parts become paper, a photo is turned upright.
+    """Decode a PNG or JPEG file, fill its transparent parts, and rotate it as EXIF says.
 
-    Raises Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 400 if it is damaged.
+    Args:
+        content: The file.
+
+    Returns:
+        The picture.
+
+    Raises:
+        Refusal: 413 for more than 16,000,000 pixels, 415 for an animation, 422 for more parts than
+            a picture needs, 400 for a damaged file.
     """
+    stripped = containers.strip(content)
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            return _decode(image)
+        with Image.open(io.BytesIO(stripped.content), formats=("PNG", "JPEG")) as image:
+            return _decode(image, stripped.orientation)
     except Refusal:
         raise
     except Image.DecompressionBombError:
         raise _too_many_pixels() from None
-    except Exception:  # the decoders raise whatever the damage leads them to
-        raise Refusal(400, "the picture is damaged or cut short; send a whole one") from None
+    except Exception:  # Pillow's decoders raise many types for damaged files
+        raise Refusal(400, "the picture is damaged or incomplete; send the whole file") from None
 
 
-def _decode(image: Image.Image) -> Picture:
+def _decode(image: Image.Image, orientation: int) -> Picture:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
-    # A phone's JPEG may have a second picture behind the first, for depth; that is no animation.
-    if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-        raise Refusal(415, "the picture is an animation; send a single picture")
-    image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decoded at half, a quarter, an eighth
+    image.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # JPEG: decode at 1/2, 1/4 or 1/8
     image.load()
-    if image.getexif().get(_ORIENTATION, 1) >= 5:
-        width, height = height, width
     small = _opaque(image)
-    return Picture(np.asarray(ImageOps.exif_transpose(small)), width, height)
+    if orientation in _TRANSPOSE:
+        small = small.transpose(_TRANSPOSE[orientation])
+    if orientation >= 5:
+        width, height = height, width
+    return Picture(np.asarray(small), width, height)
 
 
 def _too_many_pixels() -> Refusal:
@@ -74,8 +93,8 @@ def _too_many_pixels() -> Refusal:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """The picture in 8-bit RGB on paper, whatever its mode, shrunk; EXIF stays with it."""
-    if image.mode.startswith("I"):  # 16 bits a pixel, which `convert` would clip at 255
+    """Convert any mode to 8-bit RGB on paper, shrunk."""
+    if image.mode.startswith("I"):  # 16 bits a pixel; `convert` would clip at 255
         grey = Image.fromarray(np.clip(np.asarray(image) // 257, 0, 255).astype(np.uint8))
         grey.info = image.info
         image = grey
@@ -85,20 +104,20 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    """At most 1,024 pixels a side; transparent pixels lend no colour to their neighbours."""
+    """Shrink to at most 1,024 pixels a side. The colour of transparent pixels does not bleed."""
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
     return image
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """Fill what is transparent with the paper that the opaque part leaves to be guessed."""
+    """Fill the transparent parts with the colour of the paper, guessed from the opaque parts."""
     rgba = np.asarray(image)
     solid = rgba[rgba[..., 3] > 127]
     if 2 * len(solid) > rgba.shape[0] * rgba.shape[1]:
-        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or with round corners
-    else:  # ink on nothing: paper is what it stands out from
-        paper = np.full(3, 255.0 if not len(solid) or solid[:, :3].mean() < 128 else 0.0)
+        paper = np.median(solid[:, :3], axis=0)  # a page with a hole or round corners
+    elif len(solid) and solid[:, :3].mean() >= 128:  # light ink alone: dark paper
+        paper = np.zeros(3)
+    else:
+        paper = np.full(3, 255.0)
     canvas = Image.new("RGBA", image.size, (*(int(level) for level in paper), 255))
-    result = Image.alpha_composite(canvas, image).convert("RGB")
-    result.info = image.info
-    return result
+    return Image.alpha_composite(canvas, image).convert("RGB")

@@ -1,7 +1,7 @@
-"""The images of many requests, answered by few calls of the model.
+"""Dynamic batching: the images of many requests share few calls of the model.
 
-Nothing waits for a batch to fill: the model is called as soon as it is free, with whatever came
-while it was busy. So a single request is answered at once, and many at once share their calls.
+No request waits for a batch to fill. As soon as the model is free, it is called with whatever
+arrived in the meantime. So a single request is answered at once, and simultaneous ones share calls.
 """
 
 import asyncio
@@ -21,20 +21,25 @@ Images = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
 BATCH = 128
-# Of 3 kB each; a machine that answers 1,000 a second has caught up in seconds.
+# Images in the queue, 3 kB each. At 1,000 images/s that is a wait of eight seconds.
 MAX_WAITING = 8192
 
 
 class Predictor:
-    """A Keras model, compiled for batches of fixed sizes; any thread may call it.
+    """A Keras model, compiled for a few batch sizes. It is safe to call from any thread.
 
-    `model.predict` sets up a data pipeline at each call, for tens of milliseconds, and a function
-    that takes any batch size is traced anew for each. So there is one traced function for each
-    power of two, and a batch is padded up to the next: at most twice the work, and no tracing after
-    the start. Building it runs it once for every size.
+    `model.predict` spends tens of milliseconds per call on a data pipeline, and a `tf.function`
+    that accepts any batch size is retraced for each. So there is one traced function per power of
+    two, and a batch is padded to the next one. That costs at most twice the work, and nothing is
+    traced after the start.
     """
 
     def __init__(self, model: Model) -> None:
+        """Trace the model for each batch size, and run each once to warm up.
+
+        Args:
+            model: Maps (n, height, width, channels) to (n, classes).
+        """
         self._shape = tuple(model.input_shape[1:])
         function = tf.function(lambda images: model(images, training=False), autograph=False)
         self._functions = {
@@ -45,7 +50,14 @@ class Predictor:
             self(np.zeros((size, *self._shape), np.float32))
 
     def __call__(self, images: Images) -> Probabilities:
-        """Probabilities of shape (n, classes) for images of shape (n, height, width, channels)."""
+        """Classify images.
+
+        Args:
+            images: float32 of shape (n, height, width, channels), n at least 1.
+
+        Returns:
+            The probabilities: float32 of shape (n, classes).
+        """
         chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([self._call(chunk) for chunk in chunks])
 
@@ -63,19 +75,19 @@ def _powers_of_two(largest: int) -> list[int]:
 
 
 @dataclass
-class _Ticket:
-    """A request's images, and where their answer goes."""
+class _Pending:
+    """The images of one request, and the future that takes their probabilities."""
 
     predictor: Callable[[Images], Probabilities]
     images: Images
-    answer: "asyncio.Future[Probabilities]"
+    result: "asyncio.Future[Probabilities]"
 
 
 class Batcher:
-    """Calls a model for many requests; belongs to one event loop."""
+    """A queue of requests for the model. Use it from one event loop only."""
 
     def __init__(self) -> None:
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[_Pending] = deque()
         self._images = 0
         self._running: asyncio.Task[None] | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
@@ -83,53 +95,61 @@ class Batcher:
     async def predict(
         self, predictor: Callable[[Images], Probabilities], images: Images
     ) -> Probabilities:
-        """What `predictor` answers for the images: probabilities of shape (n, classes).
+        """Queue the images and wait for their probabilities.
 
-        Raises Refusal (429) if too many images wait already.
+        Args:
+            predictor: The model to call. Only requests for the same one share a batch.
+            images: float32 of shape (n, height, width, channels), n at least 1.
+
+        Returns:
+            The probabilities: float32 of shape (n, classes).
+
+        Raises:
+            Refusal: 429 if too many images are waiting already.
         """
         if self._images + len(images) > MAX_WAITING:
             raise Refusal(429, "too many images are waiting; try again in a second")
-        ticket = _Ticket(predictor, images, asyncio.get_running_loop().create_future())
-        self._waiting.append(ticket)
+        pending = _Pending(predictor, images, asyncio.get_running_loop().create_future())
+        self._waiting.append(pending)
         self._images += len(images)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await ticket.answer
+        return await pending.result
 
     def close(self) -> None:
-        """Let the model's thread end."""
+        """Stop the model's thread after the current call, without waiting for it."""
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while batch := self._take():
-            images = np.concatenate([ticket.images for ticket in batch])
+            images = np.concatenate([pending.images for pending in batch])
             try:
-                answer = await loop.run_in_executor(self._executor, batch[0].predictor, images)
-            except Exception as error:  # the model's own: each request of the batch fails with it
-                for ticket in batch:
-                    if not ticket.answer.done():
-                        ticket.answer.set_exception(error)
+                results = await loop.run_in_executor(self._executor, batch[0].predictor, images)
+            except Exception as error:  # the model failed, and so does every request of the batch
+                for pending in batch:
+                    if not pending.result.done():
+                        pending.result.set_exception(error)
                 continue
             start = 0
-            for ticket in batch:
-                end = start + len(ticket.images)
-                if not ticket.answer.done():  # its client is gone
-                    ticket.answer.set_result(answer[start:end])
+            for pending in batch:
+                end = start + len(pending.images)
+                if not pending.result.done():  # cancelled if its client has gone
+                    pending.result.set_result(results[start:end])
                 start = end
         self._running = None
 
-    def _take(self) -> list[_Ticket]:
-        """The next requests of the same model, as many as fit one batch, and at least one."""
-        batch: list[_Ticket] = []
+    def _take(self) -> list[_Pending]:
+        """Take the next requests for one model, as many as fit into a batch but at least one."""
+        batch: list[_Pending] = []
         count = 0
         while self._waiting:
-            ticket = self._waiting[0]
-            if batch and (
-                ticket.predictor is not batch[0].predictor or count + len(ticket.images) > BATCH
-            ):
+            pending = self._waiting[0]
+            other_model = bool(batch) and pending.predictor is not batch[0].predictor
+            full = bool(batch) and count + len(pending.images) > BATCH
+            if other_model or full:
                 break
             batch.append(self._waiting.popleft())
-            count += len(ticket.images)
+            count += len(pending.images)
         self._images -= count
         return batch

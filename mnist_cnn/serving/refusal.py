@@ -1,10 +1,14 @@
-"""A request that is turned down: one line for whoever sent it, and an HTTP status."""
+"""A request that the app refuses."""
 
 from mnist_cnn.errors import UserError
 
 
 class Refusal(UserError):
-    """The request cannot be answered. status: 4xx, or 503 while there is no champion."""
+    """The app cannot answer a request; the message tells the client why, in one line.
+
+    Attributes:
+        status: The HTTP status: 4xx, or 503 while there is no champion.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

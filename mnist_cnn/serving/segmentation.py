@@ -1,10 +1,10 @@
-"""Ink becomes single digits, read from left to right.
+"""Splits a line of ink into single digits, from left to right.
 
-Strokes that hang together are one piece (`scipy.ndimage.label`, eight neighbours). Pieces above
-each other, as the halves of a broken 8, are one digit, and pieces beside each other are two; but a
-piece that is much shorter than the line belongs to the digit next to it, and so does one that is
-shorter and higher or lower, as the long bar of a 5. Digits that touch are one piece and come out as
-one digit; `Digit.doubtful` shows where that must be so.
+Connected strokes are one piece (`scipy.ndimage.label`, eight neighbours). Pieces above each other
+are one digit, such as the halves of a broken 8; pieces side by side are two. But a piece that is
+much shorter than the line belongs to the digit next to it. So does a piece that is somewhat shorter
+and sits higher or lower, such as the long bar of a 5. Digits that touch are one piece and come out
+as one digit; `Digit.doubtful` marks the likely cases.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from scipy import ndimage
 from mnist_cnn.serving.refusal import Refusal
 
 MAX_DIGITS = 32
-INKED = 0.3  # ink above this holds strokes together
-# Shares of the tallest piece's height: shorter than SHORT is a part of a digit, if one is within
-# NEAR of it; so is shorter than SHIFTED, if less than half of it is at that one's height. Shorter
-# than SPECK is dirt otherwise. In 5,000 MNIST digits no whole one is shorter than SHORT.
+INKED = 0.3  # ink above this connects strokes
+# Shares of the height of the tallest piece. A piece shorter than SHORT is part of a digit within
+# the distance NEAR. So is a piece shorter than SHIFTED that overlaps the digit vertically by less
+# than half. Any other piece shorter than SPECK is dirt. None of 5,000 MNIST digits is shorter than
+# SHORT.
 SHORT, SHIFTED, NEAR, SPECK = 0.45, 0.75, 0.3, 0.2
-# Of a digit's height: blur around a stroke that is still the stroke's. At least 2 pixels.
+# The blurred rim that belongs to a stroke, as a share of the digit's height; at least 2 pixels.
 _RIM = 0.05
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
@@ -31,10 +32,12 @@ _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 class Digit:
     """One digit in a picture.
 
-    ink: (height + rim, width + rim) in [0, 1], the box's ink without that of other digits.
-    left, top, width, height: the box in pixels.
-    doubtful: whether it is probably more than one: wider than a digit can be, so that two must
-        touch, or made of two whole pieces above each other.
+    Attributes:
+        ink: The ink within the box and a rim around it, without that of other digits: float32 of
+            shape (height + rim, width + rim) in [0, 1].
+        left: Of the box, in pixels; so are `top`, `width` and `height`.
+        doubtful: Whether this is probably more than one digit: too wide for one, so that two must
+            touch, or two whole pieces above each other.
     """
 
     ink: NDArray[np.float32]
@@ -47,7 +50,7 @@ class Digit:
 
 @dataclass
 class _Piece:
-    """Connected strokes: their labels, and the box around them; ends are exclusive."""
+    """One or several groups of connected strokes: their labels and bounding box, ends exclusive."""
 
     top: int
     bottom: int
@@ -65,7 +68,7 @@ class _Piece:
         return self.right - self.left
 
     def gap(self, other: "_Piece") -> int:
-        """Columns between the two; below 0 the columns that they share."""
+        """The number of columns between the two pieces; negative if they overlap."""
         return max(self.left, other.left) - min(self.right, other.right)
 
     def add(self, other: "_Piece") -> None:
@@ -75,11 +78,16 @@ class _Piece:
 
 
 def find_digits(ink: NDArray[np.float32]) -> list[Digit]:
-    """The digits of a line, from left to right; none if there is no ink.
+    """Find the digits of a line.
 
-    ink: (height, width) in [0, 1], 1 is ink.
+    Args:
+        ink: (height, width) in [0, 1], 1 is ink.
 
-    Raises Refusal (422) if there are more than 32.
+    Returns:
+        The digits from left to right; empty for a blank picture.
+
+    Raises:
+        Refusal: 422 for more than 32 digits, or for ink in too many pieces.
     """
     labels, _ = ndimage.label(ink > INKED, structure=_EIGHT_NEIGHBOURS)
     pieces = _pieces(labels)
@@ -90,18 +98,18 @@ def find_digits(ink: NDArray[np.float32]) -> list[Digit]:
     for piece in sorted(pieces, key=lambda piece: (piece.height < SHORT * tallest, piece.left)):
         _place(piece, digits, tallest)
     if len(digits) > MAX_DIGITS:
-        raise Refusal(422, f"there are more than {MAX_DIGITS} digits; send one line of them")
+        raise Refusal(422, f"more than {MAX_DIGITS} digits; send a single line of digits")
     return [_cut(ink, labels, digit) for digit in sorted(digits, key=lambda digit: digit.left)]
 
 
 def _pieces(labels: NDArray[np.int32]) -> list[_Piece]:
-    """The connected pieces that are no specks."""
+    """The connected pieces, without specks."""
     areas = np.bincount(labels.ravel())
     areas[0] = 0
-    # Grain gives thousands of specks: they are dropped before anything is done for each.
+    # Grain gives thousands of specks. They are dropped here, before there is any work per piece.
     large = np.flatnonzero(areas > max(2, 0.01 * areas.max()))
     if len(large) > 8 * MAX_DIGITS:
-        raise Refusal(422, "there are more pieces of ink than a line of digits has")
+        raise Refusal(422, "more pieces of ink than a line of digits can have")
     kept = np.zeros(len(areas), dtype=labels.dtype)
     kept[large] = np.arange(1, len(large) + 1)
     boxes = ndimage.find_objects(kept[labels])
@@ -112,7 +120,7 @@ def _pieces(labels: NDArray[np.int32]) -> list[_Piece]:
 
 
 def _place(piece: _Piece, digits: list[_Piece], tallest: int) -> None:
-    """Add the piece to the digit that it belongs to, or to the digits. The tall ones come first."""
+    """Add the piece to the digit that it is part of, or make it a digit. Tall pieces come first."""
     nearest = min(digits, key=piece.gap, default=None)
     if nearest is None:
         digits.append(piece)
@@ -129,7 +137,7 @@ def _place(piece: _Piece, digits: list[_Piece], tallest: int) -> None:
 
 
 def _cut(ink: NDArray[np.float32], labels: NDArray[np.int32], piece: _Piece) -> Digit:
-    """The piece's ink with the blurred rim that lies below the threshold."""
+    """Cut out the piece's ink, with the blurred rim that is below the threshold."""
     rim = max(2, round(_RIM * piece.height))
     rows = slice(max(0, piece.top - rim), piece.bottom + rim)
     columns = slice(max(0, piece.left - rim), piece.right + rim)

@@ -1,5 +1,7 @@
-"""Starts the web app: a port, the champion, and uvicorn."""
+"""Starts the web app: takes the port, loads the champion, runs uvicorn."""
 
+import errno
+import ipaddress
 import os
 import resource
 import socket
@@ -11,48 +13,77 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
-from PIL import Image
 
-from mnist_cnn.errors import UserError
-from mnist_cnn.serving.limits import ImpatientProtocol
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.serving.connections import Connection
 
-if TYPE_CHECKING:  # TensorFlow comes with it, and is imported when the port is ours
+if TYPE_CHECKING:  # it imports TensorFlow, which waits until the port is taken
     from mnist_cnn.serving.champion import Champion
 
+TOKEN_VARIABLE = "MNIST_CNN_TOKEN"
 MAX_CONNECTIONS = 2048
+BACKLOG = 2048  # connections that wait in the kernel
+# asyncio accepts so many connections before it runs anything else. A connection over the limit is
+# closed four rounds later.
+ACCEPTED_AT_ONCE = 16
+OTHER_FILES = 96 + 5 * ACCEPTED_AT_ONCE  # the registry, static files, connections over the limit
+BUFFER_BYTES = 2**16
+UNDELIVERED_SECONDS = 20.0
 
 
-def serve(host: str, port: int) -> None:
-    """Serve the registry's champion on http://`host`:`port` until Ctrl-C.
+def serve(host: str, port: int, token: str | None = None) -> None:
+    """Serve the registry's champion until Ctrl-C.
 
-    Without a champion the page says what to type, and takes the first one over when it is there.
+    Without a champion, the page says what to type, and the first champion is picked up as soon as
+    it is promoted.
 
-    Raises UserError if the address cannot be listened on.
+    Args:
+        host: The address to listen on: a host name or an IP address.
+        port: 1 to 65535.
+        token: What clients must send; None takes the environment variable MNIST_CNN_TOKEN, and
+            without it admits everybody.
+
+    Raises:
+        UsageError: The token is empty or cannot be sent in a header.
+        UserError: The app cannot listen on that address.
     """
-    # Refused by its size later on; Pillow would also warn on the terminal.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    allow_files(MAX_CONNECTIONS + 256)
+    token = _checked_token(token)
+    # Pillow would print a line for each oddity of a picture. The client gets the one that matters.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
+    connections = min(MAX_CONNECTIONS, max(16, files - OTHER_FILES))
     with _listening(host, port) as listening:
-        with _quiet():
+        with _silenced_stderr():
             from mnist_cnn.serving.app import create_app
             from mnist_cnn.serving.champion import Watcher
 
             watcher = Watcher()
             watcher.look()
         print(_welcome(watcher.champion, watcher.problem), flush=True)
+        for line in _access(listening, token):
+            print(line, flush=True)
         shown = f"[{host}]" if ":" in host else host
         print(f"draw a digit on http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
         config = uvicorn.Config(
-            create_app(watcher, host),
-            http=ImpatientProtocol,
+            create_app(watcher, host, token),
+            http=Connection,
             ws="none",
+            loop="asyncio",  # `Connection` is not tested with another one
             log_level="error",
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=connections,
+            backlog=ACCEPTED_AT_ONCE,
             timeout_graceful_shutdown=3,
         )
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(BACKLOG)  # asyncio has set it to ACCEPTED_AT_ONCE
 
 
 def _welcome(champion: "Champion | None", problem: str | None) -> str:
@@ -61,9 +92,41 @@ def _welcome(champion: "Champion | None", problem: str | None) -> str:
     return problem or "no champion yet; type `make search` and `make promote` elsewhere"
 
 
+def _checked_token(option: str | None) -> str | None:
+    """The token of the option or the environment. Messages name the place, never the token."""
+    place, token = "--token", option
+    if token is None:
+        place, token = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
+    if token is None:
+        return None
+    if not token:
+        raise UsageError(
+            f"{place} is empty; set it to a text that is hard to guess, or leave it out"
+        )
+    if not all("!" <= character <= "~" for character in token):
+        raise UsageError(f"{place} may only have ASCII letters, digits and punctuation, no spaces")
+    return token
+
+
+def _access(listening: socket.socket, token: str | None) -> list[str]:
+    """What the user should know about who can reach the app."""
+    is_local = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+    lines = []
+    if token is not None:
+        lines.append("a browser asks for the token; programs send `Authorization: Bearer TOKEN`")
+    if not is_local and token is None:
+        lines.append(
+            "warning: everybody in the network can use this app, without login or encryption; "
+            f"set {TOKEN_VARIABLE} or --token to ask for a token"
+        )
+    if not is_local and token is not None:
+        lines.append("warning: there is no encryption; others in the network may read the token")
+    return lines
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the start-up messages that TensorFlow writes past Python, which are not for users."""
+def _silenced_stderr() -> Iterator[None]:
+    """Hide the start-up messages that TensorFlow writes to the file descriptor, past Python."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
@@ -76,26 +139,51 @@ def _quiet() -> Iterator[None]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """The port, taken before the model is loaded, so that the user knows at once if it is not."""
+    """Take the port before the model is loaded, so that the user learns at once if it is in use."""
+    if not host:  # the system would take it for 0.0.0.0
+        raise UsageError("--host is empty; choose 127.0.0.1, or 0.0.0.0 for all the network")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio sends at once; else a client that keeps its connection would
-    # wait 40 ms for each answer's body (Nagle's algorithm and delayed acknowledgements).
+    # asyncio turns off Nagle's algorithm only if the protocol is named. Otherwise a keep-alive
+    # client would wait 40 ms for each response body (Nagle and delayed acknowledgements).
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit these. By default a client that does not read would hold megabytes in the
+    # kernel, and for ever: closing the connection does not end the attempts to deliver them.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        milliseconds = int(1000 * UNDELIVERED_SECONDS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     try:
         listening.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: for what can be no host name
         listening.close()
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
         raise UserError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port, as "
-            f"`make serve PORT={port + 1}`"
+            f"cannot listen on {host}:{port}: {reason}; {_advice(error, port)}"
         ) from None
     return listening
 
 
-def allow_files(wanted: int) -> None:
-    """Let the process have that many files and connections open, as far as the system permits."""
+def _advice(error: Exception, port: int) -> str:
+    """What to type instead of an address on which the app cannot listen."""
+    if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
+        other = port + 1 if 1024 <= port < 65535 else 8000
+        return f"choose another port, as `make serve PORT={other}`"
+    return "choose an address of this machine, as `--host 127.0.0.1` or `--host 0.0.0.0`"
+
+
+def allow_files(wanted: int) -> int:
+    """Raise the limit on open files and sockets, as far as the system permits.
+
+    Args:
+        wanted: The number of files to allow.
+
+    Returns:
+        The number that is allowed now.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > soft:
         allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -15,7 +15,7 @@ from statistics import fmean, median, stdev, variance
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
-from mnist_cnn.study.study import OF, SEED, Study
+from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.tracking.journal import read, values_of
 
 # The time of an epoch varies by a few per cent, and building, scoring and saving take time too. If
@@ -121,7 +121,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
     if not wanted:
         return None
     item = next(iter(wanted.values()))
-    values = values_of(read(study.trials.folder(item.trial.number))[0])
+    values = values_of(read(study.trials.folder_of(item.trial))[0])
     attributes = {OF: item.trial.number, SEED: item.seed}
     confirmations.optuna_study.enqueue_trial(values, user_attrs=attributes)
     return confirmations.optuna_study.ask().number
@@ -137,7 +137,7 @@ def expected_seconds(study: Study, workers: int) -> float:
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
     """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
-    events, _ = read(study.trials.folder(confirmation.trial.number))
+    events, _ = read(study.trials.folder_of(confirmation.trial))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
     return epochs(study) * median(seconds) if seconds else 0.0
 
@@ -163,14 +163,15 @@ def candidates(study: Study) -> list[Candidate]:
     the seeds that both have. An unconfirmed trial whose model is lost is left out.
     """
     results = _results(study)
+    kept = max(MODELS_KEPT, study.plan.confirm.trials)
     found = []
-    for trial in study.ranking():
+    for place, trial in enumerate(study.ranking()):
         scores = {seed: score for seed, (score, _) in results.get(trial.number, {}).items()}
-        model = study.trials.folder(trial.number) / MODEL_FILE
+        model = study.trials.folder_of(trial) / MODEL_FILE
         if scores:
             best = min(scores, key=lambda seed: study.objective.rank_key(scores[seed]))
             model = results[trial.number][best][1]
-        elif (model.parent / DROPPED_FILE).exists():
+        elif place < kept and (model.parent / DROPPED_FILE).exists():
             continue
         found.append(Candidate(trial, scores, model))
     confirmed = [candidate for candidate in found if candidate.scores]
@@ -221,7 +222,7 @@ def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:
     found: dict[int, dict[int, tuple[float, Path]]] = {}
     for trial in study.confirmations.all(TrialState.COMPLETE):
         number, seed = _key(trial)
-        folder = study.confirmations.folder(trial.number)
+        folder = study.confirmations.folder_of(trial)
         if not (folder / DROPPED_FILE).exists():
             found.setdefault(number, {})[seed] = (float(trial.values[0]), folder / MODEL_FILE)
     return found

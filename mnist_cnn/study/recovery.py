@@ -40,7 +40,7 @@ def recover(study: Study) -> list[str]:
     for number in study.remove_obsolete_files(trial.number for trial in study.trials.finished()):
         lines.append(f"trial {number} is finished; removed files that it no longer needs")
     for trial in study.confirmations.finished():
-        (study.confirmations.folder(trial.number) / CHECKPOINT_FILE).unlink(missing_ok=True)
+        (study.confirmations.folder_of(trial) / CHECKPOINT_FILE).unlink(missing_ok=True)
     return lines
 
 
@@ -86,7 +86,8 @@ def _close(study: Study) -> bool:
 
 def _mend(trials: Trials, trial: FrozenTrial) -> Iterator[str]:
     number = trial.number
-    name = trials.folder(number).name
+    folder = trials.folder_of(trial)
+    name = folder.name
     if trial.state == TrialState.RUNNING:
         trials.wait_for_worker(number, WORKER_SECONDS)
         journal = trials.journal(number)
@@ -96,7 +97,7 @@ def _mend(trials: Trials, trial: FrozenTrial) -> Iterator[str]:
         else:
             yield f"{name} was interrupted (epochs done: {journal.last_step}); queued to resume"
         return
-    journal = trials.journal(number)
+    journal = Journal(folder)
     if not journal.interrupted:
         return
     if trial.state == TrialState.WAITING:

@@ -8,6 +8,8 @@ import posixpath
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # `sync` retries an unreachable server every few seconds. MLflow's own retries would block for
@@ -22,6 +24,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import sync_tree
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -87,6 +90,17 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     local = not tracking_uri(mlruns).startswith("http")
     location = (mlruns.absolute() / "artifacts" / name).as_uri() if local else None
     return str(client.create_experiment(name, artifact_location=location))
+
+
+def flush_artifacts(uri: str) -> None:
+    """Flush artifacts that MLflow has copied to this machine's disk. A server flushes its own.
+
+    Args:
+        uri: The URI of the artifacts of a run or of a logged model.
+    """
+    if uri.startswith("file:"):
+        # MLflow creates the folder and its parent.
+        sync_tree(Path(url2pathname(urlsplit(uri).path)).parent)
 
 
 def valid_name(name: str) -> str:

@@ -30,7 +30,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.tracking import journal, tags
-from mnist_cnn.tracking.client import user, valid_name
+from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
 
@@ -57,7 +57,8 @@ class Delivery:
         self.experiment_id = experiment_id
         self.study_folder = study_folder
         self._store = hide_passwords(client.tracking_uri)  # the notes are readable by everybody
-        self._open: set[Path] | None = None  # runs that have not ended; None if not known yet
+        self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
+        self._looked = False  # whether `_open` has the runs that were there at the start
         self.news: list[str] = []
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
             "params": self._params,
@@ -82,8 +83,9 @@ class Delivery:
         parent = self._deliver_folder(self.study_folder, None)
         if parent is None:
             return
-        if self._open is None:
-            self._open = {f for f in self._run_folders() if not self._note(f)["ended"]}
+        if not self._looked:
+            self._open |= {f for f in self._run_folders() if not self._note(f)["ended"]}
+            self._looked = True
         problem = None
         for folder in sorted(self._open):
             try:
@@ -97,8 +99,7 @@ class Delivery:
 
     def follow(self, folder: Path) -> None:
         """Include a run that begins, or is resumed, in later deliveries."""
-        if self._open is not None:
-            self._open.add(folder)
+        self._open.add(folder)
 
     def reconcile(self) -> list[str]:
         """Mend what others did to the runs in MLflow or to the journals.
@@ -174,7 +175,7 @@ class Delivery:
             state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
             content = json.dumps(state)
             replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
-        if state["ended"] and self._open:
+        if state["ended"]:
             self._open.discard(folder)
         run_id: str | None = state["run"]
         return run_id
@@ -278,9 +279,12 @@ class Delivery:
             self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
     def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        for path in dict.fromkeys(event["path"] for event in events):
-            if (folder / path).exists():  # it is gone if a later event has replaced it
-                self.client.log_artifact(run_id, str(folder / path))
+        paths = [folder / path for path in dict.fromkeys(event["path"] for event in events)]
+        found = [path for path in paths if path.exists()]  # a later event may have replaced it
+        for path in found:
+            self.client.log_artifact(run_id, str(path))
+        if found:
+            flush_artifacts(self.client.get_run(run_id).info.artifact_uri)
 
     def _model(self, run_id: str, folder: Path, events: list[Event]) -> None:
         event = events[-1]
@@ -301,6 +305,7 @@ class Delivery:
         if model.status == "READY":
             return  # already delivered before a kill
         self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
+        flush_artifacts(model.artifact_location)
         self.client.finalize_logged_model(model.model_id, "READY")
 
     def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:

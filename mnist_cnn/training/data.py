@@ -3,7 +3,8 @@
 import functools
 from dataclasses import dataclass
 
-from mnist_cnn.datasets import Dataset, Images, split
+from mnist_cnn.datasets import Dataset, Images
+from mnist_cnn.datasets.check import checked_split
 from mnist_cnn.project import load_experiment
 
 
@@ -24,7 +25,12 @@ class Data:
 
 @functools.cache  # read once for all runs of a worker
 def load_data(experiment_name: str) -> Data:
-    """Return the images that the experiment's trials train and validate on."""
+    """Return the images that the experiment's trials train and validate on.
+
+    Raises:
+        UsageError: The data set is not consistent, or too small.
+    """
     experiment = load_experiment(experiment_name)
     dataset = experiment.dataset()
-    return Data(dataset, *split(dataset.train(), experiment.validation_fraction, experiment.seed))
+    fraction, seed = experiment.validation_fraction, experiment.seed
+    return Data(dataset, *checked_split(dataset, fraction, seed, experiment.batch_size))

@@ -10,6 +10,8 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from mnist_cnn.files import sync_folder, sync_tree
+
 REQUIREMENTS = ("keras", "numpy", "tensorflow")
 
 
@@ -40,5 +42,7 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
     # MLflow has saved the model again. Replace that by the file that was tested, so that both have
     # the same digest.
     shutil.copyfile(model_file, partly / "data" / "model.keras")
+    sync_tree(partly)
     shutil.rmtree(folder, ignore_errors=True)
     partly.replace(folder)
+    sync_folder(folder.parent)

@@ -11,7 +11,7 @@ import keras_tuner
 import numpy as np
 import optuna
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.plan import Plan, baselines, plan
@@ -44,6 +44,8 @@ def check(experiment_name: str) -> Plan:
     experiment = load_experiment(experiment_name)
     try:
         return _check(experiment_name, experiment)
+    except UsageError:
+        raise
     except UserError as error:
         raise UserError(f"experiment {experiment_name!r}: {error}") from error
 

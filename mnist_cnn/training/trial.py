@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.file_lock import file_lock
-from mnist_cnn.files import make_folder
+from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
@@ -156,7 +156,8 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         # A space or a training may fail in any way. It fails its trial, and the search goes on.
         if not run.journal.started:
             run.start(hp.values, "not built", {})
-        (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
+        details = traceback.format_exc()
+        replace_file(run.journal.folder / "failure.txt", lambda path: path.write_text(details))
         run.journal.write("artifact", path="failure.txt")
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:

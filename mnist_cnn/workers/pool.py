@@ -23,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.signals import STOPPING
 
@@ -50,13 +50,13 @@ class Answer:
     Attributes:
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
-        refused: Whether the same call would fail in any process: it raised UserError, or the disk
-            is full.
+        refused: The type of error if the same call would fail in any process: it raised UserError,
+            or the disk is full. None otherwise.
     """
 
     value: Any = None
     problem: str = ""
-    refused: bool = False
+    refused: type[UserError] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Ended:
         key: The key that the call was submitted with.
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
-        refused: Whether the same call would fail in any process.
+        refused: The type of error if the same call would fail in any process; None otherwise.
         overdue: Whether the call was killed at its time limit.
     """
 
     key: Any
     value: Any = None
     problem: str = ""
-    refused: bool = False
+    refused: type[UserError] | None = None
     overdue: bool = False
 
 
@@ -182,7 +182,7 @@ class Workers:
             limit_seconds: As in `submit`.
 
         Raises:
-            UserError: The call raised UserError, or the disk is full.
+            UserError: The call raised UserError, or the disk is full. UsageError stays UsageError.
             CallLost: The call raised another exception, took longer than `limit_seconds`, or lost
                 its process.
         """
@@ -191,7 +191,7 @@ class Workers:
             pass
         (one,) = ended
         if one.problem:
-            raise UserError(one.problem) if one.refused else CallLost(one.problem)
+            raise (one.refused or CallLost)(one.problem)
         return one.value
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -343,10 +343,11 @@ def _work(
         try:
             answer = Answer(call())
         except UserError as error:
-            answer = Answer(problem=str(error), refused=True)
+            kind = UsageError if isinstance(error, UsageError) else UserError
+            answer = Answer(problem=str(error), refused=kind)
         except Exception as error:
             if full := full_disk(error):
-                answer = Answer(problem=str(full), refused=True)
+                answer = Answer(problem=str(full), refused=UserError)
             else:
                 answer = Answer(problem=f"{type(error).__name__}: {error}")
         pipe.send(answer)

@@ -2,19 +2,21 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
+import zipfile
 
 import httpx
 import numpy as np
 import pytest
 from faults import Server
 from PIL import Image
-from serving_project import Project, draw, free_port, png, wait_for
+from serving_project import Project, draw, free_port, png, resident_bytes, wait_for
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.serving.champion import Watcher
@@ -38,7 +40,7 @@ def levels(images):
     return np.rint(255 * images[..., 0]).astype(int).tolist()
 
 
-def test_a_batch_of_arrays_is_read(served, few):
+def test_a_batch_of_arrays_is_classified(served, few):
     answer = predict(served, {"images": levels(few.x)}).json()
     read = [one["digit"] for one in answer["predictions"]]
     assert np.mean(np.array(read) == few.y) > 0.9
@@ -49,7 +51,7 @@ def test_a_batch_of_arrays_is_read(served, few):
     assert answer["number"] is None and answer["version"] == "1"
 
 
-def test_one_array_reads_as_in_a_batch_and_in_either_range(served, few):
+def test_a_single_array_gives_the_same_as_in_a_batch_and_in_either_range(served, few):
     batch = predict(served, {"images": levels(few.x[:9])}).json()["predictions"]
     single = predict(served, {"image": levels(few.x[4:5])[0]}).json()["predictions"]
     shares = predict(served, {"image": few.x[4, ..., 0].tolist(), "maximum": 1}).json()
@@ -67,7 +69,7 @@ def test_a_picture_of_several_digits_is_read_as_a_number(served, few):
     assert right >= 5
     lefts = [one["box"]["left"] for one in answer["predictions"]]
     assert lefts == sorted(lefts) and all(0 <= left < picture.width for left in lefts)
-    # What it saw can be sent back as an array, and is read the same.
+    # The model's input can be sent back as an array, with the same result.
     first = answer["predictions"][0]
     again = predict(served, {"image": first["pixels"]}).json()["predictions"][0]
     assert again["probabilities"] == pytest.approx(first["probabilities"], abs=2e-2)
@@ -94,21 +96,21 @@ def test_the_model_is_described_with_its_test_figures(served):
     assert served.health() == {"status": "ok", "version": "1", "problem": None}
 
 
-def test_pages_fetch_nothing_from_elsewhere(served):
+def test_pages_load_nothing_from_other_servers(served):
     for path in ("/", "/docs"):
         page = httpx.get(served.address + path)
         assert page.status_code == 200
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert "access-control-allow-origin" not in page.headers
-        assert page.headers["cache-control"] == "no-cache"  # an update is seen at once
+        assert page.headers["cache-control"] == "no-cache"  # an update shows at once
         assert "http://" not in page.text.replace("http://<span", "")
         assert "https://" not in page.text and "<script>" not in page.text
     assert "/api/predict" in httpx.get(f"{served.address}/openapi.json").json()["paths"]
 
 
 @contextlib.contextmanager
-def asked_all_the_while(app, few):
-    """Four clients ask again and again; gives the versions that answered, fails if one did not."""
+def constant_load(app, few):
+    """Four clients keep sending requests. Yields the versions that answered; fails on an error."""
     body, problems, seen = json.dumps({"image": levels(few.x[:1])[0]}), [], []
     stop = threading.Event()
 
@@ -133,10 +135,10 @@ def asked_all_the_while(app, few):
 
 
 def test_the_app_follows_the_registry(tmp_path, digit_model, few):
-    """No champion, the first one, a second one under load, back, a damaged one, no registry."""
+    """No champion, a first one, a second under load, a rollback, a damaged one, no registry."""
     project = Project(tmp_path)
     with project.served() as app:
-        assert not project.database.exists()  # looking makes no registry
+        assert not project.database.exists()  # checking for a champion creates no registry
         answer = predict(app, {"image": np.zeros((28, 28)).tolist()})
         assert answer.status_code == 503
         assert "make search" in answer.json()["detail"] and "make promote" in answer.text
@@ -146,17 +148,17 @@ def test_the_app_follows_the_registry(tmp_path, digit_model, few):
         project.promote(digit_model)
         wait_for(lambda: app.health()["status"] == "ok", 60)
 
-        with asked_all_the_while(app, few) as seen:
+        with constant_load(app, few) as seen:
             project.promote(digit_model)
             wait_for(lambda: seen and seen[-1] == "2", 60)
         assert set(seen) == {"1", "2"}
         assert httpx.get(f"{app.address}/api/model").json()["version"] == "2"
 
-        # Back to the first, as `mnist-cnn rollback` does.
+        # Back to the first one, as `mnist-cnn rollback` does.
         project.set_champion("1")
         wait_for(lambda: app.health() == {"status": "ok", "version": "1", "problem": None}, 60)
 
-        project.promote(digit_model, damaged=True)
+        project.promote(digit_model, file=digit_model.read_bytes()[:1000])
         wait_for(lambda: app.health()["status"] == "degraded", 60)
         assert "version 3 cannot be served" in app.health()["problem"]
         assert app.health()["version"] == "1"
@@ -175,8 +177,35 @@ def test_the_app_follows_the_registry(tmp_path, digit_model, few):
     assert "Traceback" not in project.log()
 
 
+def bomb(model):
+    """The model's file with weights that unpack to 2 GiB."""
+    file = io.BytesIO()
+    with (
+        zipfile.ZipFile(model) as whole,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        for name in ("metadata.json", "config.json"):
+            archive.writestr(name, whole.read(name))
+        with archive.open("model.weights.h5", "w", force_zip64=True) as weights:
+            for _ in range(2048):
+                weights.write(bytes(2**20))
+    return file.getvalue()
+
+
+def test_a_champion_that_unpacks_to_gigabytes_is_not_loaded(tmp_path, digit_model, few):
+    project = Project(tmp_path)
+    project.promote(digit_model)
+    with project.served() as app:
+        before = resident_bytes(app.process)
+        project.promote(digit_model, file=bomb(digit_model))
+        wait_for(lambda: app.health()["status"] == "degraded", 60)
+        assert "version 2 cannot be served" in app.health()["problem"]
+        assert resident_bytes(app.process) - before < 200 * 2**20
+        assert predict(app, {"image": levels(few.x[:1])[0]}).json()["version"] == "1"
+
+
 @pytest.mark.slow
-def test_a_registry_that_is_a_server_may_go_away_and_come_back(tmp_path, digit_model, few):
+def test_a_registry_on_a_server_may_go_away_and_come_back(tmp_path, digit_model, few):
     project = Project(tmp_path)
     project.promote(digit_model)
     (tmp_path / "server.db").symlink_to(project.database)
@@ -185,7 +214,7 @@ def test_a_registry_that_is_a_server_may_go_away_and_come_back(tmp_path, digit_m
     try:
         with project.served(MLFLOW_TRACKING_URI=server.uri) as app:
             assert app.health() == {"status": "ok", "version": "1", "problem": None}
-            with asked_all_the_while(app, few) as seen:
+            with constant_load(app, few) as seen:
                 server.kill()
                 wait_for(lambda: app.health()["status"] == "degraded", 60)
             assert f"MLflow at {server.uri} cannot be reached" in app.health()["problem"]
@@ -199,8 +228,8 @@ def test_a_registry_that_is_a_server_may_go_away_and_come_back(tmp_path, digit_m
     assert "Traceback" not in project.log()
 
 
-def test_a_database_that_is_just_being_made_is_left_alone(tmp_path, monkeypatch):
-    """MLflow on connecting would make its tables, under the hands of the search that makes them."""
+def test_a_database_that_a_search_is_creating_is_left_alone(tmp_path, monkeypatch):
+    """MLflow creates its tables when it connects, which would disturb the search."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     database = tmp_path / "mlruns" / "mlflow.db"
@@ -235,8 +264,8 @@ def test_a_port_in_use_is_one_line(tmp_path):
     assert str(port) in line and f"PORT={port + 1}" in line
 
 
-def test_a_thousand_requests_at_once_are_answered_each_with_its_own(served, few):
-    """1,000 connections, each with its request before the first answer is read."""
+def test_a_thousand_simultaneous_requests_each_get_their_own_answer(served, few):
+    """1,000 connections; all send their request before the first answer is read."""
     allow_files(2048)
     bodies = [json.dumps({"image": one}).encode() for one in levels(few.x)]
     expected = predict(served, {"images": levels(few.x)}).json()["predictions"]

@@ -1,8 +1,11 @@
 """The page in a real browser: Debian's Chromium, driven by playwright."""
 
+import functools
+import http.server
 import math
 import re
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -35,7 +38,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, served):
-    """Opens the app's page; fails the test if it complains or asks another server for anything."""
+    """Opens the app's page. Fails the test on a console error or a request to another server."""
     complaints, contexts = [], []
 
     def open_page(address=served.address, **options):
@@ -63,7 +66,7 @@ def opened(browser, served):
 
 
 def stroke(page, points, left=0.3, width=0.35):
-    """Draw a line with the mouse; points in a field of the sheet, from its left side."""
+    """Draw a line with the mouse; points are shares of the field that starts at `left`."""
     box = page.locator("#ink").bounding_box()
     at = [
         (box["x"] + (left + x * width) * box["width"], box["y"] + (0.05 + 0.9 * y) * box["height"])
@@ -132,17 +135,17 @@ def test_digits_that_touch_are_shown_as_doubtful(opened):
         {"viewport": {"width": 320, "height": 600}, "color_scheme": "dark"},
     ],
 )
-def test_on_a_phone_nothing_sticks_out(opened, options):
+def test_the_page_fits_on_a_phone(opened, options):
     page = opened(**options)
     stroke(page, THREE)
     expect(page, "3")
     wide = page.evaluate("document.documentElement.scrollWidth")
     assert wide <= options["viewport"]["width"]
     for button in page.locator("#tools button").all():
-        assert button.bounding_box()["height"] >= 40  # a finger finds it
+        assert button.bounding_box()["height"] >= 40  # large enough for a finger
 
 
-def test_a_window_that_becomes_a_phone_keeps_the_drawing(opened):
+def test_resizing_to_a_phone_keeps_the_drawing(opened):
     page = opened()
     stroke(page, THREE)
     expect(page, "3")
@@ -151,7 +154,7 @@ def test_a_window_that_becomes_a_phone_keeps_the_drawing(opened):
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
 
 
-def test_a_finger_draws(opened):
+def test_drawing_with_a_finger(opened):
     page = opened(viewport={"width": 375, "height": 740}, has_touch=True, is_mobile=True)
     box = page.locator("#ink").bounding_box()
     touch = page.context.new_cdp_session(page)
@@ -168,7 +171,7 @@ def test_a_finger_draws(opened):
     assert page.evaluate("window.scrollY") == 0
 
 
-def test_the_keyboard_draws(opened):
+def test_drawing_with_the_keyboard(opened):
     page = opened()
     page.locator("#ink").focus()
     for key in ["ArrowUp"] * 9 + [" "] + ["ArrowDown"] * 18 + [" "]:
@@ -207,7 +210,7 @@ def test_a_picture_is_chosen_or_pasted(opened):
     playwright.expect(page.get_by_role("alert")).to_contain_text("no picture")
 
 
-def test_everything_has_a_name_for_a_screen_reader(opened):
+def test_every_control_has_a_name_for_screen_readers(opened):
     page = opened()
     stroke(page, THREE)
     expect(page, "3")
@@ -242,8 +245,8 @@ CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_in_light_and_in_dark(opened, scheme):
-    """By 4.5 to 1, as WCAG 2 asks."""
+def test_text_has_enough_contrast_in_light_and_dark(opened, scheme):
+    """At least 4.5 to 1, as WCAG 2 requires."""
     page = opened(color_scheme=scheme)
     stroke(page, THREE)
     expect(page, "3")
@@ -255,7 +258,7 @@ def test_text_stands_out_in_light_and_in_dark(opened, scheme):
     assert (int(paper[4:].split(",")[0]) > 128) == (scheme == "light")
 
 
-def test_a_page_from_elsewhere_gets_no_answer(opened, served):
+def test_a_foreign_page_gets_no_answer(opened, served):
     page = opened()
     page.goto("data:text/html,elsewhere")
     answer = page.evaluate(
@@ -274,7 +277,7 @@ def test_the_api_page_shows_every_route(opened):
     playwright.expect(page.locator("body")).to_contain_text("POST /api/predict")
 
 
-def test_without_a_champion_and_when_one_comes_the_page_follows(opened, tmp_path, digit_model):
+def test_the_page_follows_the_registry(opened, tmp_path, digit_model):
     project = Project(tmp_path)
     with project.served() as app:
         page = opened(app.address)
@@ -290,3 +293,68 @@ def test_without_a_champion_and_when_one_comes_the_page_follows(opened, tmp_path
         expect(page, "3")
     opened.complaints[:] = [text for text in opened.complaints if "503" not in text]
     opened.complaints[:] = [text for text in opened.complaints if "ERR_CONNECTION" not in text]
+
+
+def forgive(complaints, *texts):
+    """Drop the complaints that a test has caused itself."""
+    complaints[:] = [line for line in complaints if not any(text in line for text in texts)]
+
+
+def signed_in(page):
+    """The page itself is open, and gets its answers by the cookie."""
+    playwright.expect(page.locator("#champion")).to_have_text("No champion yet")
+    playwright.expect(page.get_by_role("alert")).to_contain_text("make promote")
+    assert page.url.endswith("/") and "token" not in page.url
+    (cookie,) = page.context.cookies()
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_the_form_asks_for_the_token(opened, tmp_path):
+    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
+        page = opened(app.address)
+        field = page.get_by_label("Token")
+        playwright.expect(field).to_be_focused()
+        assert page.evaluate("getComputedStyle(document.forms[0]).display") == "grid"
+        field.fill("wrong")
+        page.get_by_role("button", name="Open").click()
+        playwright.expect(page.get_by_role("alert")).to_contain_text("not the app's token")
+        field.fill("sesame+1")
+        field.press("Enter")
+        signed_in(page)
+        page.get_by_role("link", name="API").click()
+        playwright.expect(page.locator("h2")).to_have_count(3)
+        page.get_by_role("link", name="Draw a number").click()
+        signed_in(page)
+        page.context.clear_cookies()  # as when the app was started again
+        playwright.expect(page.get_by_role("alert")).to_contain_text("Reload the page")
+        page.reload()
+        playwright.expect(page.get_by_label("Token")).to_be_visible()
+    forgive(opened.complaints, "401", "503")
+
+
+@pytest.fixture
+def other_site(tmp_path):
+    """The address of a folder of pages on another site than the app's."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield folder, f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_link_with_the_token_opens_the_page(opened, tmp_path, other_site):
+    folder, other = other_site
+    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
+        link = f"{app.address}/?token=sesame%2B1"
+        signed_in(opened(link))
+        # From another site, too. There, a redirect would not carry the strict cookie.
+        (folder / "page.html").write_text(f'<a href="{link}">the app</a>')
+        page = opened(f"{other}/page.html")
+        page.get_by_role("link", name="the app").click()
+        signed_in(page)
+        page.go_back()
+        assert page.url == f"{other}/page.html"  # no step back to the link
+    forgive(opened.complaints, "401", "503", "404", app.address, "favicon")

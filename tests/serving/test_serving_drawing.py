@@ -1,4 +1,4 @@
-"""What is drawn becomes what MNIST holds: test images drawn anew, segments, ink and paper."""
+"""From a picture to MNIST images: redrawn test images, segmentation, ink and paper."""
 
 import io
 
@@ -26,7 +26,7 @@ def digits():
 
 
 def read(rgb):
-    """The images that a model would see of a picture."""
+    """The model's inputs for a picture."""
     return [mnist_image(digit.ink) for digit in find_digits(find_ink(rgb))]
 
 
@@ -35,13 +35,15 @@ def grey(levels):
 
 
 def unlike(one, other):
-    """Mean difference of pixels, after a shift by one: a centre between two pixels may go to
-    either."""
+    """The mean difference of pixels, at the best shift by up to one pixel.
+
+    A centre between two pixels may be rounded either way.
+    """
     shifts = [np.roll(one, (y, x), (0, 1)) for y in (-1, 0, 1) for x in (-1, 0, 1)]
     return min(np.abs(shift - other).mean() for shift in shifts)
 
 
-def test_an_image_of_mnist_comes_out_as_it_went_in(digits):
+def test_an_mnist_image_stays_as_it_is(digits):
     for image in digits[0][:50]:
         again = mnist_image(image)
         assert again.shape == (28, 28) and again.dtype == np.float32
@@ -67,7 +69,7 @@ def test_the_same_drawing_at_any_size_and_place_is_the_same_image(digits):
 
 
 @pytest.mark.parametrize("pen", [1, 3, 60])
-def test_a_fine_pen_and_a_broad_one_give_strokes_like_mnists(pen):
+def test_fine_and_broad_pens_give_strokes_like_mnists(pen):
     field = np.ones((320, 320), bool)
     field[160, 60:260] = field[60:260, 160] = False  # a cross, 200 pixels large
     distance = ndimage.distance_transform_edt(field)
@@ -92,7 +94,7 @@ def test_ink_is_found_in_any_colours(digits, kind):
     assert unlike(image, expected) < 0.01
 
 
-DRAWINGS = [  # the digit's size in pixels, how much strokes grow (see `draw`), the sheet
+DRAWINGS = [  # the digit's size in pixels, the growth of strokes (see `draw`), the sheet's size
     (84, 0, (112, 112)),
     (200, -0.15, (240, 240)),
     (112, 0.4, (150, 300)),
@@ -101,7 +103,7 @@ DRAWINGS = [  # the digit's size in pixels, how much strokes grow (see `draw`), 
 
 
 def right(net, images, labels, side, pen, sheet):
-    """Which images the net reads rightly, directly and drawn anew: two arrays of bool."""
+    """Which images the net classifies correctly as they are and redrawn: two arrays of bool."""
     random = np.random.default_rng(0)
     seen = [read(draw(image, side, pen, random, sheet)) for image in images[..., 0]]
     alone = np.array([len(digits) == 1 for digits in seen])
@@ -112,7 +114,7 @@ def right(net, images, labels, side, pen, sheet):
 
 @pytest.mark.parametrize(("side", "pen", "sheet"), DRAWINGS)
 def test_a_drawing_is_read_as_well_as_the_image(digit_model, side, pen, sheet):
-    """Of 800 test images no more are lost than 0.3 points, and what chance may take of so few."""
+    """On 800 test images the accuracy drops by at most 0.3 points, plus two standard errors."""
     test = mnist().test()
     some = np.random.default_rng(0).permutation(len(test.x))[:800]
     net = Predictor(keras.models.load_model(digit_model))
@@ -124,7 +126,7 @@ def test_a_drawing_is_read_as_well_as_the_image(digit_model, side, pen, sheet):
 
 @pytest.fixture(scope="module")
 def good_net(tmp_path_factory):
-    """A network as the default search finds them, which were trained on distorted digits."""
+    """A network like those of the default search, trained on distorted digits."""
     path = tmp_path_factory.mktemp("model") / "good.keras"
     train(path, filters=(24, 48, 64), epochs=8, distorted=True)
     return Predictor(keras.models.load_model(path))
@@ -132,7 +134,9 @@ def good_net(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "pen", "sheet"), [*DRAWINGS, (112, -0.25, (150, 150))])
-def test_all_test_images_drawn_are_read_within_three_tenths_of_a_point(good_net, side, pen, sheet):
+def test_redrawing_all_test_images_costs_at_most_three_tenths_of_a_point(
+    good_net, side, pen, sheet
+):
     test = mnist().test()
     direct, drawn = right(good_net, test.x, test.y, side, pen, sheet)
     print(f"size {side}, pen {pen:+}: {direct.mean():.2%} directly, {drawn.mean():.2%} drawn")
@@ -149,7 +153,7 @@ def test_several_digits_are_read_from_left_to_right(digits):
     assert all(np.abs(a - b).max() < 0.01 for a, b in zip(alone, together, strict=True))
 
 
-def test_a_photo_with_a_shadow_reads_as_the_drawing_does(digits):
+def test_a_photo_with_a_shadow_gives_the_same_images_as_the_drawing(digits):
     random = np.random.default_rng(4)
     line = np.concatenate([draw(i, 120, 0.3, random, (220, 170)) for i in digits[0][5:9]], axis=1)
     photo = as_photo(line, random)
@@ -175,7 +179,7 @@ def as_photo(line, random):
 def test_the_detached_bar_of_a_five_stays_with_it():
     sheet = np.full((200, 300), 255)
     sheet[60:160, 60:80] = 0
-    sheet[40:52, 90:150] = 0  # the bar: beside the body, and much shorter
+    sheet[40:52, 90:150] = 0  # the bar: next to the body, much shorter
     sheet[40:160, 220:236] = 0  # a digit of its own
     assert [digit.width for digit in find_digits(find_ink(grey(sheet)))] == [90, 16]
 
@@ -183,7 +187,7 @@ def test_the_detached_bar_of_a_five_stays_with_it():
 def test_the_long_bar_of_a_five_stays_with_it_and_a_slanting_line_is_two_digits():
     sheet = np.full((200, 300), 255)
     sheet[80:180, 40:80] = 0
-    sheet[20:72, 70:150] = 0  # the bar: half as high as the body, above it, hardly over it
+    sheet[20:72, 70:150] = 0  # the bar: half the body's height, above it, with little overlap
     assert [digit.width for digit in find_digits(find_ink(grey(sheet)))] == [110]
     sheet[:] = 255
     sheet[90:190, 40:80] = sheet[10:110, 90:130] = 0
@@ -221,9 +225,9 @@ def test_grain_and_too_many_digits_are_refused():
         read(grey(sheet))
 
 
-def test_pictures_of_every_kind_are_decoded_alike(digits):
+def test_pictures_of_every_mode_are_decoded_alike(digits):
     drawn = draw(digits[0][1], 200, 0.3, np.random.default_rng(7))
-    drawn = np.where(drawn < 128, 0, 255).astype(np.uint8)  # as one bit has it
+    drawn = np.where(drawn < 128, 0, 255).astype(np.uint8)  # one bit can hold only these
     picture = Image.fromarray(drawn)
     level = np.asarray(picture.convert("L"))
     clear = Image.fromarray(np.zeros_like(drawn)).convert("RGBA")
@@ -241,10 +245,10 @@ def test_pictures_of_every_kind_are_decoded_alike(digits):
         assert unlike(image, expected) < 0.01, name
 
 
-def test_a_photo_that_lies_on_its_side_is_turned_upright(digits):
+def test_a_photo_is_rotated_as_exif_says(digits):
     drawn = Image.fromarray(draw(digits[0][2], 200, 0.3, np.random.default_rng(8)))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise
     file = io.BytesIO()
     drawn.rotate(90, expand=True).save(file, "JPEG", quality=95, exif=exif)
     picture = decode(file.getvalue())

@@ -1,4 +1,4 @@
-"""A project with a registry and a champion, and the real web app on it: for tests of serving."""
+"""For tests of serving: a project with a registry and a champion, and the real web app."""
 
 import contextlib
 import functools
@@ -28,9 +28,9 @@ NAME = "digit_recog_mnist_cnn"
 
 
 def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
-    """A saved CNN; as it is, a small one that is right on 99 of 100 digits after ten seconds.
+    """Train and save a CNN; by default a small one with 99 % accuracy after ten seconds.
 
-    distorted: trained on digits that are shifted and rotated a little.
+    distorted: Shift and rotate the training digits a little.
     """
     keras.utils.set_random_seed(1)
     data = mnist().train()
@@ -53,9 +53,9 @@ def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
 
 @functools.cache
 def empty_registry() -> tempfile.TemporaryDirectory[str]:
-    """A folder with MLflow's database without an entry, as its migrations take seconds.
+    """A folder with an empty MLflow database, cached because its migrations take seconds.
 
-    It stays until the tests end: MLflow keeps the database open.
+    It exists until the tests end, since MLflow keeps the database open.
     """
     folder = tempfile.TemporaryDirectory()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -64,7 +64,7 @@ def empty_registry() -> tempfile.TemporaryDirectory[str]:
 
 
 class Project:
-    """A folder with an mlruns/ whose registry has as many versions as were promoted."""
+    """A project folder whose registry has one version per call of `promote`."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.mlruns = root, root / "mlruns"
@@ -78,10 +78,10 @@ class Project:
         connect(self.mlruns)
         return MlflowClient(f"sqlite:///{self.database}")
 
-    def promote(self, model: Path, damaged: bool = False, **metrics: float) -> str:
-        """Log the model as a search does and make it the champion; the new version's number.
+    def promote(self, model: Path, file: bytes | None = None, **metrics: float) -> str:
+        """Log the model as a search does, make it the champion, and return the version's number.
 
-        damaged: cut its file short before.
+        file: What its file is replaced by.
         """
         client = self.client()
         experiment = experiment_id(client, "mnist", self.mlruns)
@@ -90,9 +90,8 @@ class Project:
             client.log_metric(run_id, name, value)
         folder = self.root / "model"
         write_mlflow_model(model, folder)
-        if damaged:
-            file = folder / "data" / "model.keras"
-            file.write_bytes(file.read_bytes()[:1000])
+        if file is not None:
+            (folder / "data" / "model.keras").write_bytes(file)
         logged = client.create_logged_model(experiment, NAME, source_run_id=run_id)
         client.log_model_artifacts(logged.model_id, str(folder))
         client.finalize_logged_model(logged.model_id, "READY")
@@ -109,11 +108,17 @@ class Project:
         self.client().set_registered_model_alias(NAME, "champion", version)
 
     @contextlib.contextmanager
-    def served(self, *options: str, **environment: str):
-        """The app in a process of its own, by the command; gives its address once it answers."""
+    def served(self, *options: str, files: int | None = None, **environment: str):
+        """Run `mnist-cnn serve` in a process of its own; yields once it answers.
+
+        files: The limit on open files; default: the system's.
+        """
         port = free_port()
-        variables = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+        users = ("MLFLOW_TRACKING_URI", "MNIST_CNN_TOKEN")
+        variables = {k: v for k, v in os.environ.items() if k not in users}
         command = [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(port), *options]
+        if files is not None:
+            command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
         with (self.root / "serve.log").open("ab") as log:
             process = subprocess.Popen(
                 command, cwd=self.root, env=variables | environment, stdout=log, stderr=log
@@ -122,33 +127,44 @@ class Project:
             address = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(address) or process.poll() is not None, 120)
             assert process.poll() is None, (self.root / "serve.log").read_text()
-            yield Served(address, process)
+            yield Served(address, process, self.root / "serve.log")
         finally:
             process.terminate()
             process.wait(20)
 
     def log(self) -> str:
+        """What all the commands have printed."""
         return (self.root / "serve.log").read_text()
 
 
 class Served:
-    def __init__(self, address: str, process: "subprocess.Popen[bytes]") -> None:
-        self.address, self.process = address, process
+    def __init__(self, address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.address, self.process, self._log = address, process, log
         self.port = int(address.rpartition(":")[2])
+
+    def log(self) -> str:
+        """What the command has printed."""
+        return self._log.read_text()
 
     def health(self):
         return httpx.get(f"{self.address}/healthz", timeout=60).json()
 
 
+def resident_bytes(process: "subprocess.Popen[bytes]") -> int:
+    """The resident memory of the process."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
 def answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/healthz", timeout=60).status_code in (200, 503)
+        return httpx.get(f"{address}/healthz", timeout=60).status_code in (200, 401, 503)
     except httpx.TransportError:
         return False
 
 
 def wait_for(condition, seconds: float) -> None:
-    """Look again and again until the condition holds; fails after `seconds`."""
+    """Poll until the condition holds; fails after `seconds`."""
     limit = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < limit, f"not within {seconds} seconds"
@@ -162,10 +178,10 @@ def free_port() -> int:
 
 
 def draw(image, side, pen, random, sheet=(320, 320)):
-    """A digit drawn large with another pen, black on white: uint8 of shape (*sheet, 3).
+    """Redraw a digit in black on white, larger and with another pen: uint8 of shape (*sheet, 3).
 
-    image: (28, 28) in [0, 1]. side: pixels that its 28 become. pen: by how much strokes grow on
-    both sides, in pixels of the image. It is put at random on the sheet (height, width).
+    image: (28, 28) in [0, 1]. side: The new size of its 28 pixels. pen: How much strokes grow on
+    both sides, in pixels of the image. sheet: (height, width); the position is random.
     """
     large = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
     ink = np.clip(large, 0, 1)

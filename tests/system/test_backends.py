@@ -22,7 +22,8 @@ experiment = replace(smoke, trials=1, confirm=Confirm(trials=0))
 
 
 @pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="no JAX: pip install -e '.[jax]'"
+    importlib.util.find_spec("jax") is None,
+    reason="no JAX: type `.venv/bin/uv pip install --no-deps -r requirements-jax.lock`",
 )
 def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process

@@ -18,7 +18,6 @@ from faults import (
     best_model_scores_what_is_recorded,
     epochs,
     load_study,
-    losses,
     make_project,
     nothing_runs,
 )
@@ -31,18 +30,6 @@ from mnist_cnn.tracking.journal import read
 pytestmark = pytest.mark.slow
 
 FINE = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@pytest.fixture
-def note(record_property):
-    """Note what a fault came to, for the table that benchmarks/faults.py prints."""
-
-    def note(fault, times, study, client, runs, recovery):
-        facts = {"fault": fault, "times": times, **losses(study, client, runs)}
-        for name, value in (facts | {"recovery": recovery}).items():
-            record_property(name, value)
-
-    return note
 
 
 def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, note):

@@ -112,6 +112,16 @@ def test_only_runs_that_have_not_ended_are_looked_at_again(delivery):
     assert "trial-00001" in runs_of(delivery)
 
 
+def test_a_run_whose_worker_comes_to_it_after_the_first_look_is_not_missed(delivery):
+    """As the second worker, which starts with the search."""
+    folder = delivery.study_folder / "trial-00000"
+    delivery.follow(folder)
+    delivery.deliver()
+    end(begin(folder, "trial"))
+    delivery.deliver()
+    assert runs_of(delivery)["trial-00000"].info.status == "FINISHED"
+
+
 class Cut:
     """A proxy before MLflow's server that loses the answer to the first creation of a run."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import worker_calls
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.workers.pool import CallLost, Ended, Workers
 from mnist_cnn.workers.signals import STOPPING
 
@@ -133,17 +133,18 @@ def test_a_process_takes_one_call_after_another(workers):
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "words", "kind"),
     [
-        (worker_calls.refuse, "no trial could succeed"),
-        (worker_calls.refuse_usage, "no such experiment"),
+        (worker_calls.refuse, "no trial could succeed", UserError),
+        (worker_calls.refuse_usage, "no such experiment", UsageError),
     ],
 )
-def test_a_users_mistake_is_refused_in_its_own_words(workers, call, words):
+def test_a_users_mistake_is_refused_in_its_own_words_and_kind(workers, call, words, kind):
     workers.submit("a", call)
-    assert next_ended(workers) == [Ended("a", problem=words, refused=True)]
-    with pytest.raises(UserError, match=f"^{words}$"):
+    assert next_ended(workers) == [Ended("a", problem=words, refused=kind)]
+    with pytest.raises(UserError, match=f"^{words}$") as refusal:
         workers.call(call)
+    assert type(refusal.value) is kind
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
@@ -157,7 +158,7 @@ def test_any_other_exception_is_a_problem_and_the_process_goes_on(workers):
     before = workers.call(worker_calls.process_id)
     workers.submit("a", worker_calls.divide_by_zero)
     (ended,) = next_ended(workers)
-    assert (ended.key, ended.refused) == ("a", False)
+    assert (ended.key, ended.refused) == ("a", None)
     assert ended.problem.startswith("ZeroDivisionError: ")
     assert workers.call(worker_calls.process_id) == before
     with pytest.raises(UserError, match=r"^ZeroDivisionError: "):
@@ -178,7 +179,7 @@ DEATHS = {
 def test_a_process_that_dies_is_reported_and_replaced(workers, call, words):
     workers.submit("a", call)
     (ended,) = next_ended(workers)
-    assert (ended.key, ended.value, ended.refused) == ("a", None, False)
+    assert (ended.key, ended.value, ended.refused) == ("a", None, None)
     assert words in ended.problem
     assert workers.idle == 2
     for key in ("b", "c"):

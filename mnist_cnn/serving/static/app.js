@@ -1,9 +1,9 @@
 "use strict";
-/* The page: strokes on a sheet, sent as a picture while they are drawn, and what comes back.
-   State is one object; every change of it ends in `changed`, which redraws and asks anew. */
+/* The page: sends the strokes as a picture while they are drawn, and shows the answer.
+   All state is in one object; every change ends in `changed`, which redraws and asks again. */
 
 const UNITS = 800;           // the sheet's width, in which strokes are kept
-const SENT_WIDTH = 640;      // pixels of the drawing that is sent
+const SENT_WIDTH = 640;      // the width of the picture that is sent, in pixels
 const PICTURE_SIDE = 1024;   // a photo is shrunk to this before it is sent
 const POLL_MILLISECONDS = 2000;
 
@@ -12,11 +12,11 @@ const ink = $("ink"), marks = $("marks");
 const state = {
   strokes: [],       // each {width, points: [[x, y], …]}, in units
   picture: null,     // {bitmap, blob}, instead of strokes
-  cleared: null,     // what the last `clear` or picture took away, for undo
+  cleared: null,     // what the last `clear` or picture replaced, for undo
   answer: null,
   selected: 0,
   pen: { x: UNITS / 2, y: UNITS / 4, down: false, seen: false },
-  version: null,
+  version: undefined,   // of the champion; null if there is none
 };
 
 /* ---- the sheet ---- */
@@ -34,13 +34,13 @@ function paintStrokes(context, scale, style) {
       if (i === 0) context.moveTo(x * scale, y * scale);
       else context.lineTo(x * scale, y * scale);
     });
-    // A line without length is not painted by every browser; a dot is.
+    // Not every browser paints a line of length 0, so a dot is a very short line.
     if (points.length === 1) context.lineTo(points[0][0] * scale + 0.01, points[0][1] * scale);
     context.stroke();
   }
 }
 
-/* Where the picture lies on the sheet, in units: as large as fits, centred. */
+/* The picture's place on the sheet, in units: as large as fits, centred. */
 function frame() {
   const { width, height: tall } = state.picture.bitmap;
   const scale = Math.min(UNITS / width, height() / tall);
@@ -67,7 +67,7 @@ function paint() {
   $("undo").disabled = empty && !state.cleared;
 }
 
-/* Boxes around the digits, so that a wrong separation is seen, and the keyboard's pen. */
+/* Boxes around the digits, so that a wrong split shows, and the keyboard's pen. */
 function paintMarks(scale) {
   const context = marks.getContext("2d");
   const digits = state.answer ? state.answer.predictions : [];
@@ -123,7 +123,7 @@ function extend(points) {
   changed();
 }
 
-let drawing = null;   // the pointer that draws; a second finger does not
+let drawing = null;   // the pointer that draws; a second finger is ignored
 ink.addEventListener("pointerdown", (event) => {
   if (drawing !== null || event.button !== 0) return;
   drawing = event.pointerId;
@@ -221,7 +221,7 @@ document.addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) usePicture(event.dataTransfer.files[0]);
 });
 
-/* ---- asking: one request at a time; what changed meanwhile is asked next ---- */
+/* ---- asking: one request at a time; a change in the meantime makes the next one ---- */
 
 let asking = false, again = false;
 
@@ -247,6 +247,7 @@ async function ask() {
       const response = await fetch("/api/predict", { method: "POST", body: await drawn() });
       const answer = await response.json();
       if (response.status === 429) { await pause(1000); again = true; }
+      else if (response.status === 401) { await look(); }
       else if (!response.ok) { notify(answer.detail); if (!again) show(null); }
       else if (!isEmpty()) { notify(trouble); show(answer); if (answer.version !== state.version) look(); }
     } catch {
@@ -352,7 +353,7 @@ function showDoubt(digits) {
   }
 }
 
-/* A screen reader hears the number once it stands still, not at every stroke. */
+/* A screen reader announces the number once it is stable, not at every stroke. */
 let speaking;
 function speak(digits) {
   clearTimeout(speaking);
@@ -370,7 +371,7 @@ let trouble = "";
 
 function notify(text) {
   $("notice").hidden = !text;
-  // `make …` in the app's own messages is something to type.
+  // The app's messages put what the user can type in backquotes.
   $("notice").replaceChildren(...text.split("`").map((part, i) => {
     const element = document.createElement(i % 2 ? "code" : "span");
     element.textContent = part;
@@ -380,9 +381,13 @@ function notify(text) {
 
 async function look() {
   try {
-    const health = await (await fetch("/healthz")).json();
+    const response = await fetch("/healthz"), health = await response.json();
+    if (response.status === 401) {
+      notify(trouble = "The app asks for its token again. Reload the page.");
+      return;
+    }
     if (health.version !== state.version) await welcome(health.version);
-    const still = health.version === null ? "" : `; version ${health.version} goes on reading`;
+    const still = health.version === null ? "" : `; version ${health.version} stays in use`;
     const problem = health.problem ? health.problem + still : "";
     if (problem !== trouble) notify(trouble = problem);
   } catch {
@@ -394,6 +399,7 @@ async function look() {
 async function welcome(version) {
   if (version === null) {
     $("champion").textContent = "No champion yet";
+    state.version = null;
     return;
   }
   const info = await (await fetch("/api/model")).json();

@@ -1,5 +1,5 @@
 "use strict";
-/* Shows openapi.json as a page. Swagger's own page would fetch its scripts from elsewhere. */
+/* Shows openapi.json as a page. Swagger's page would load its scripts from another server. */
 
 const make = (name, text, ...children) => {
   const element = document.createElement(name);

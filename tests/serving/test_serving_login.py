@@ -1,0 +1,227 @@
+"""Access by token: programs, the form, links, and what the command says about access."""
+
+import concurrent.futures
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+from serving_project import Project, free_port, wait_for
+
+TOKEN = "Open+Sesame/7~=&%"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+PATHS = ["/", "/docs", "/openapi.json", "/healthz", "/api/model", "/static/app.js", "/nothing"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("token"))
+
+
+@pytest.fixture(scope="module")
+def guarded(project):
+    """The app with a token, without a champion."""
+    with project.served(MNIST_CNN_TOKEN=TOKEN) as app:
+        yield app
+
+
+def get(app, path="/healthz", **options):
+    return httpx.get(app.address + path, timeout=60, **options)
+
+
+def refused(answer):
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "set-cookie" not in answer.headers
+    assert TOKEN not in answer.text
+    return answer
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_is_shown_without_the_token(guarded, path):
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
+        answer = refused(httpx.request(method, guarded.address + path, timeout=60))
+        if method != "HEAD":
+            assert answer.json().keys() == {"detail"}
+    assert get(guarded, path, headers=BEARER).status_code in (200, 404, 503)
+
+
+def test_predictions_need_the_token(guarded):
+    url = f"{guarded.address}/api/predict"
+    refused(httpx.post(url, content=b"{}"))
+    refused(httpx.post(url, content=bytes(50 * 2**20), timeout=60))  # not read
+    assert httpx.post(url, json={"image": []}, headers=BEARER).status_code == 503  # no champion
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN.lower()}",
+        f"Bearer {TOKEN} {TOKEN}",
+        f"Basic {TOKEN}",
+        TOKEN,
+        "Bearer Gr\u00f6\u00dfe".encode(),
+        b"Bearer \xff\xfe",
+    ],
+)
+def test_a_wrong_token_is_refused(guarded, authorization):
+    refused(get(guarded, headers={"authorization": authorization}))
+
+
+def test_the_scheme_may_be_in_any_case(guarded):
+    for scheme in ("bearer", "BEARER"):
+        headers = {"authorization": f"{scheme}  {TOKEN}"}
+        assert get(guarded, headers=headers).status_code == 503
+
+
+def test_the_form_and_the_link_give_a_cookie(guarded):
+    for enter in (
+        lambda client: client.post("/", data={"token": TOKEN}, headers=BROWSER),
+        lambda client: client.get("/", params={"token": TOKEN}, headers=BROWSER),
+    ):
+        with httpx.Client(base_url=guarded.address, timeout=60) as client:
+            form = refused(client.get("/", headers=BROWSER))
+            assert '<form method="post" action="/">' in form.text
+            assert 'role="alert"' not in form.text
+            answer = enter(client)
+            assert answer.status_code in (200, 303)
+            cookie = answer.headers["set-cookie"]
+            assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "Path=/" in cookie
+            assert TOKEN not in cookie and TOKEN not in answer.text
+            assert client.get("/healthz").status_code == 503  # in, but no champion
+            assert "<title>Draw a number" in client.get("/", headers=BROWSER).text
+
+
+def test_a_wrong_form_or_link_shows_the_form_again(guarded):
+    for answer in (
+        httpx.post(guarded.address, data={"token": "wrong"}, headers=BROWSER),
+        httpx.post(guarded.address, data={"other": TOKEN}, headers=BROWSER),
+        httpx.post(guarded.address, content=b"\xff\xfe", headers=BROWSER),
+        httpx.post(guarded.address, content=b"a=&" * 100, headers=BROWSER),
+        get(guarded, "/", params={"token": "wrong"}, headers=BROWSER),
+        get(guarded, "/", params={"token": ""}, headers=BROWSER),
+    ):
+        assert '<p role="alert">' in refused(answer).text
+    answer = httpx.post(guarded.address, content=b"token=" + bytes(5000))
+    assert answer.status_code == 413
+    refused(get(guarded, "/docs", params={"token": TOKEN}))  # only the page itself takes it
+
+
+def test_cookies_are_of_this_process_only(project, guarded):
+    def cookie(app):
+        return httpx.post(app.address, data={"token": TOKEN}).cookies["mnist_cnn"]
+
+    first = cookie(guarded)
+    assert first == cookie(guarded) and len(first) == 64
+    with project.served("--token", TOKEN) as app:
+        assert cookie(app) != first
+        assert get(app, cookies={"mnist_cnn": cookie(app)}).status_code == 503
+        refused(get(app, cookies={"mnist_cnn": first}))
+    refused(get(guarded, cookies={"mnist_cnn": TOKEN}))
+    refused(get(guarded, cookies={"mnist_cnn": ""}))
+
+
+def test_foreign_pages_gain_nothing(guarded):
+    """Neither by a form of theirs nor by a host name that points here."""
+    foreign = {"origin": "http://evil.example"}
+    answer = httpx.post(guarded.address, data={"token": TOKEN}, headers=foreign)
+    assert answer.status_code == 403
+    rebound = {"host": "evil.example", "origin": "http://evil.example"}
+    refused(get(guarded, headers=rebound))
+    # With the token any name is fine, as that of a proxy.
+    assert get(guarded, headers=rebound | BEARER).status_code == 503
+
+
+def test_guessing_is_slow_and_delays_nobody_else(guarded):
+    """32 guesses a second: of 200 at once, most are not even compared."""
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        wrong = {"authorization": "Bearer guess"}
+        guesses = [pool.submit(get, guarded, headers=wrong) for _ in range(200)]
+        assert get(guarded, headers=BEARER).status_code == 503
+        statuses = [guess.result().status_code for guess in guesses]
+    assert set(statuses) == {401, 429}
+
+
+def test_the_token_is_in_no_output(project, guarded):
+    """Whatever was asked before, by all the tests of this file."""
+    get(guarded, f"/{TOKEN}", headers=BEARER)
+    httpx.post(f"{guarded.address}/api/predict", content=TOKEN, headers=BEARER)
+    assert TOKEN not in project.log()
+    assert "Traceback" not in project.log()
+
+
+def command(tmp_path, *options, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(free_port()), *options],
+        cwd=tmp_path,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("token", ["", " ", "two words", "Gr\u00f6\u00dfe", "line\nbreak"])
+def test_a_token_that_cannot_be_used_is_one_line(tmp_path, token):
+    for done, place in (
+        (command(tmp_path, "--token", token), "--token"),
+        (command(tmp_path, MNIST_CNN_TOKEN=token), "MNIST_CNN_TOKEN"),
+    ):
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.strip().splitlines()
+        assert line.startswith(f"mnist-cnn: {place} ")
+        assert not token.strip() or token not in line
+
+
+@pytest.mark.parametrize(
+    "host", ["", "[::1]", "nothing.invalid", "203.0.113.5", "a" * 300, "300.1.1.1"]
+)
+def test_a_host_that_cannot_be_used_is_one_line(tmp_path, host):
+    done = command(tmp_path, "--host", host)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert "127.0.0.1" in line and "0.0.0.0" in line
+
+
+def first_lines(project, *options, **environment):
+    """What the command prints at its start."""
+    (project.root / "serve.log").unlink(missing_ok=True)
+    with project.served(*options, **environment) as app:
+        app.process.send_signal(signal.SIGINT)
+        assert app.process.wait(20) == 130
+    return project.log()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_open_app_says_so(tmp_path, host):
+    project = Project(tmp_path)
+    if host == "::" and not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    (line,) = re.findall("warning: .*", first_lines(project, "--host", host))
+    assert "without login or encryption" in line and "--token" in line
+    lines = first_lines(project, "--host", host, "--token", "secret-1")
+    (line,) = re.findall("warning: .*", lines)
+    assert "no encryption" in line and "secret-1" not in lines
+
+
+def test_a_local_app_warns_of_nothing(tmp_path):
+    assert "warning" not in first_lines(Project(tmp_path))
+
+
+def test_the_option_wins_over_the_variable(tmp_path):
+    project = Project(tmp_path)
+    with project.served("--token", "one", MNIST_CNN_TOKEN="two") as app:
+        wait_for(lambda: get(app).status_code == 401, 60)
+        assert get(app, headers={"authorization": "Bearer one"}).status_code == 503
+        refused(get(app, headers={"authorization": "Bearer two"}))
