@@ -1,8 +1,8 @@
-"""The project's code that trainings depend on: kept with each run, and brought back for a replay.
+"""The project's code that a training depends on: stored with each run, and restored for a replay.
 
-It is what defines the search space and the data set: their files and every file of the project that
-these import. Of a file in experiments/ only the functions and classes that they use count, since an
-experiment's fields are compared as values. Comments and docstrings never count.
+It consists of the files that define the search space and the data set, and of every file of the
+project that these import. In experiments/ only the functions and classes that are used count,
+because an experiment's fields are compared as values. Comments and docstrings never count.
 """
 
 import ast
@@ -28,8 +28,8 @@ class Source:
     """A module of the project.
 
     Attributes:
-        text: Of its file, as it was when the module was imported.
-        is_package: Whether the file is a folder's __init__.py.
+        text: The text of its file when the module was imported.
+        is_package: Whether the file is the __init__.py of a folder.
     """
 
     text: str
@@ -37,23 +37,23 @@ class Source:
 
 
 def sources_of(*definitions: Any) -> dict[str, Source]:
-    """Return the project's modules that functions, classes or objects depend on, by name."""
+    """Return the project's modules, by name, on which functions, classes or objects depend."""
     return {name: found for name, (found, _) in _reached(definitions).items()}
 
 
 def normalized(*definitions: Any) -> dict[str, str]:
-    """Return the code of those modules that counts, without comments and docstrings, by name."""
+    """Return the code of the same modules that counts, by name, without comments and docstrings."""
     return {name: code for name, (_, code) in _reached(definitions).items()}
 
 
 def module_of(definition: Any) -> str:
-    """Return the name of the module that defines a function, a class or an object's class."""
+    """Return the name of the module that defines a function, a class, or the class of an object."""
     return str(next(_definitions(definition)).__module__)
 
 
 def current(name: str) -> Source | None:
-    """Return a module of the project as its file is now; None if it has none."""
-    if name.partition(".")[0] == __package__:  # whose version counts
+    """Return a module of the project as its file is now; None if there is no file."""
+    if name.partition(".")[0] == __package__:  # this package counts by its version
         return None
     place = Path.cwd().joinpath(*name.split("."))
     for file, is_package in (
@@ -66,13 +66,13 @@ def current(name: str) -> Source | None:
 
 
 def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
-    """Have this process import these texts, whatever the modules' own files say by now.
+    """Make this process import modules from these texts instead of their files.
 
-    For a process in which nothing has imported one of them yet.
+    Nothing in the process may have imported one of them yet.
 
     Args:
-        modules: By name.
-        folder: Takes a file for each; it must stay.
+        modules: The modules by name.
+        folder: A folder for their files. It must remain while the process runs.
     """
     files = {}
     for name, source in modules.items():
@@ -84,7 +84,7 @@ def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
 
 def is_hyper_model(space: Any) -> bool:
     """Return whether `space` is a KerasTuner HyperModel, not a function."""
-    keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
+    keras_tuner = sys.modules.get("keras_tuner")  # without it there cannot be a HyperModel
     return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
 
 
@@ -93,7 +93,7 @@ _as_imported: WeakKeyDictionary[ModuleType, Source | None] = WeakKeyDictionary()
 
 
 class _Recorded(MetaPathFinder):
-    """Finds modules in files that are not their own."""
+    """Imports modules from stored files instead of their own."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
@@ -110,7 +110,10 @@ class _Recorded(MetaPathFinder):
 
 
 def _definitions(value: Any) -> Iterator[Any]:
-    """Yield the functions and classes in a value: of a partial, an object's class and settings."""
+    """Yield the functions and classes in a value.
+
+    A partial has its function and arguments, a HyperModel its class and attributes.
+    """
     if isinstance(value, partial):
         yield from _definitions([value.func, *value.args, *value.keywords.values()])
     elif is_hyper_model(value):
@@ -121,13 +124,13 @@ def _definitions(value: Any) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _definitions(part)
-    # A HyperModel holds its own `build`, which KerasTuner wraps.
+    # KerasTuner stores a wrapper of a HyperModel's `build` on the object itself.
     elif hasattr(value, "__qualname__") and not is_hyper_model(getattr(value, "__self__", None)):
         yield getattr(value, "__func__", value)
 
 
 def _name_of(definition: Any) -> str:
-    """Return the name by which a module binds a definition; of a lambda its line."""
+    """Return the name that a module gives a definition. A lambda is identified by its line."""
     name = str(definition.__qualname__)
     if name == LAMBDA:
         return f"{LAMBDA}{definition.__code__.co_firstlineno}"
@@ -135,8 +138,8 @@ def _name_of(definition: Any) -> str:
 
 
 def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
-    """Return each module that is reached, with its text and the code of it that counts."""
-    wanted: dict[str, set[str]] = {}  # of modules in experiments/, which definitions
+    """Return each module that is reached, with its text and the part of its code that counts."""
+    wanted: dict[str, set[str]] = {}  # the definitions that count in modules of experiments/
     pending = []
     for definition in _definitions(definitions):
         if definition.__module__ and _read(definition.__module__):
@@ -159,22 +162,21 @@ def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
 
 
 def _read(name: str) -> Source | None:
-    """Return a module's source as it was imported; None if it is not of the project."""
+    """Return a module's source as it was imported; None if it is not part of the project."""
     if name in _brought_back:
         return _brought_back[name]
     module = sys.modules.get(name)
     if module is None:
         return current(name)
-    if module not in _as_imported:  # the file may be edited while a search goes on
+    if module not in _as_imported:  # the file may be edited while a search is running
         _as_imported[module] = current(name)
     return _as_imported[module]
 
 
 def _used(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
-    """Return the statements of a module on which the definitions `names` depend.
+    """Return the statements of a module on which the definitions `names` depend, in their order.
 
-    They are functions, classes, constants and imports, in their order. "" stands for all functions
-    and classes.
+    They are functions, classes, constants and imports. The name "" means all functions and classes.
     """
     statements = {name: node for node in tree.body for name in _bound(node)}
     for node in ast.walk(tree):
@@ -210,7 +212,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 def _imported(
     body: Sequence[ast.stmt], importer: str, is_package: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield each module that statements may import, and which of its definitions."""
+    """Yield each module that statements may import, and the name of the imported definition."""
     package = (importer if is_package else importer.rpartition(".")[0]).split(".")
     for statement in body:
         for node in ast.walk(statement):
@@ -232,7 +234,7 @@ def _with_parents(name: str) -> list[str]:
 
 
 def _code(body: Sequence[ast.stmt]) -> str:
-    """Return statements as text, without comments, docstrings and the way they are laid out."""
+    """Return statements as text, without comments, docstrings and formatting."""
     module = ast.Module(body=[_without_docstrings(node) for node in body], type_ignores=[])
     return ast.unparse(ast.fix_missing_locations(module))
 
