@@ -5,6 +5,7 @@ nothing here unpacks more than the file's size justifies, and weights are read i
 """
 
 import hashlib
+import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -78,6 +79,29 @@ def read_config(path: Path) -> Any:
         return json.loads(archive.read("config.json"))
 
 
+def check_weights(path: Path) -> None:
+    """Check that the arrays in a .keras file are no larger than the file's size justifies.
+
+    HDF5 has a compression of its own: an array may claim gigabytes, which Keras would allocate.
+
+    Raises:
+        UsageError: There is no such file.
+        UserError: The file is damaged, or a decompression bomb.
+    """
+    import h5py  # type: ignore[import-untyped]  # comes with Keras, and is slow to import
+
+    sizes = []
+
+    def add(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.nbytes)
+
+    with _open(path) as archive:
+        with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as weights:
+            weights.visititems(add)
+        _refuse_expansion(path, sum(sizes))
+
+
 def _content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     """Yield what a member holds; of the metadata all but the date, in one order."""
     with archive.open(name) as file:
@@ -107,15 +131,18 @@ def _open(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _refuse_bomb(path: Path, archive: zipfile.ZipFile) -> None:
     # Python never unpacks more of a member than the size that is declared here.
-    unpacked = sum(member.file_size for member in archive.infolist())
+    _refuse_expansion(path, sum(member.file_size for member in archive.infolist()))
+    if any(member.compress_type not in METHODS for member in archive.infolist()):
+        raise UserError(
+            f"the model {path} has an unusual compression; save it with Keras's `model.save`"
+        )
+
+
+def _refuse_expansion(path: Path, unpacked: int) -> None:
     if unpacked > max(SMALL_BYTES, MAX_EXPANSION * path.stat().st_size):
         raise UserError(
             f"the model {path} would unpack to {_mib(unpacked)}, more than {MAX_EXPANSION} times "
             "its size; it is not read"
-        )
-    if any(member.compress_type not in METHODS for member in archive.infolist()):
-        raise UserError(
-            f"the model {path} has an unusual compression; save it with Keras's `model.save`"
         )
 
 

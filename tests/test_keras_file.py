@@ -1,13 +1,21 @@
 """A .keras file from anybody is read in little memory, or refused in one line."""
 
 import hashlib
+import io
 import tracemalloc
 import zipfile
 
+import h5py
 import pytest
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.keras_file import MAX_CONFIG_BYTES, is_model, model_digest, read_config
+from mnist_cnn.keras_file import (
+    MAX_CONFIG_BYTES,
+    check_weights,
+    is_model,
+    model_digest,
+    read_config,
+)
 
 MIB = 2**20
 WEIGHTS = "model.weights.h5"
@@ -76,6 +84,24 @@ def test_a_decompression_bomb_is_refused(tmp_path, members, read):
     assert path.stat().st_size < MIB
     with pytest.raises(UserError, match=r"bomb\.keras would unpack to 16\d MiB"):
         read(path)
+
+
+def write_weights(path, shape, **options):
+    """A .keras file with one array of zeros."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as weights:
+        weights.create_dataset("layers/dense/vars/0", shape, "float32", **options)
+    return write_model(path, weights=content.getvalue())
+
+
+@pytest.mark.parametrize("options", [{}, {"chunks": (1000, 1000), "compression": "gzip"}])
+def test_an_array_that_claims_gigabytes_is_refused(tmp_path, options):
+    """HDF5 need not store what is 0 or what it can compress, but Keras would allocate it."""
+    path = write_weights(tmp_path / "bomb.keras", (20_000, 20_000), **options)
+    assert path.stat().st_size < MIB
+    with pytest.raises(UserError, match=r"bomb\.keras would unpack to 1,526 MiB"):
+        check_weights(path)
+    check_weights(write_weights(tmp_path / "small.keras", (2000, 2000), **options))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

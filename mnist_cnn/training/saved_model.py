@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.keras_file import read_config
+from mnist_cnn.keras_file import check_weights, read_config
 from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
 
 Shape = tuple[int, int, int]  # (height, width, channels)
@@ -38,6 +38,7 @@ def load(path: Path) -> keras.Model:
             classes.
     """
     _refuse_code(path)
+    check_weights(path)
     try:
         with _only_keras():
             model = keras.models.load_model(path, safe_mode=True)
