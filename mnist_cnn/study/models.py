@@ -1,6 +1,6 @@
-"""The models that a study keeps are looked at when a search goes on, and damaged ones made again.
+"""The models that a study keeps: checked when a search continues, and replaced if damaged.
 
-A power cut may leave a file without its content, though what was flushed is safe.
+After a power cut a file may be empty, unless it was flushed to the disk.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from mnist_cnn.tracking.journal import Journal
 
 
 def damaged(study: Study) -> list[Path]:
-    """Return the folders of the runs whose kept model is not what their journal's end names."""
+    """Return the folders of runs whose kept model does not match the digest in their journal."""
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
     best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
@@ -50,5 +50,5 @@ def restore(folder: Path, model: Path) -> bool:
 
 
 def drop(folder: Path, reason: str) -> None:
-    """Make a run no candidate any more."""
+    """Exclude a run from the candidates, and record the reason in its folder."""
     replace_file(folder / DROPPED_FILE, lambda path: path.write_text(f"{reason}\n"))

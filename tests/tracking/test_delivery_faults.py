@@ -67,7 +67,7 @@ def test_a_study_run_that_somebody_deletes_is_restored_and_not_doubled(delivery)
     runs = runs_of(delivery)
     assert runs[delivery.study_folder.name].info.run_id == study
     assert runs["trial-00000"].info.status == "FINISHED"
-    assert any("it is restored" in line for line in delivery.news)
+    assert any("restored it" in line for line in delivery.news)
 
 
 def test_a_study_whose_deleted_run_begins_again_has_one_run(delivery, mlruns):
