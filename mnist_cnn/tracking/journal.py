@@ -8,7 +8,7 @@ One JSON object a line; `event` says which:
 
     begin     name, tags, params          a worker took the run; its trial's parameters so far
     start     name, tags, params          the model is built; again after an interruption
-    params    params                      those that were not known at the start
+    params    params, values              those that were not known at the start
     metrics   step, metrics, stop         of one epoch; why the training stops after it, or null
     tags      tags
     dataset   name, digest, images, context
@@ -168,5 +168,5 @@ def values_of(events: Iterable[Event]) -> dict[str, Any]:
         if event["event"] == "start":
             found |= event.get("values") or {}
         elif event["event"] == "params":
-            found |= event["params"]
+            found |= event.get("values") or event["params"]  # an older journal has no values
     return found
