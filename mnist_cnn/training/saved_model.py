@@ -40,7 +40,7 @@ def load(path: Path) -> keras.Model:
     _refuse_code(path)
     check_weights(path)
     try:
-        with _only_keras():
+        with only_keras():
             model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise their own
         # Keras writes which object failed first, pages of its configuration, and why at the end.
@@ -61,7 +61,7 @@ def load(path: Path) -> keras.Model:
 
 
 @contextmanager
-def _only_keras() -> Iterator[None]:
+def only_keras() -> Iterator[None]:
     """Hide what was registered with `register_keras_serializable`."""
     registered = keras.saving.get_custom_objects()
     hidden = dict(registered)

@@ -48,8 +48,10 @@ def save_scored(
     # A plain copy of `hp` has the same values and asks no trial.
     model = build(experiment, data.dataset, hp.copy())
     compute_in_float32(model)
-    model.set_weights(weights)
     scores: EpochMetrics = {}
+    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+        return scores  # a `fit` of the space's own made the model that it trained
+    model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
         build_metrics(model, data.validation)
@@ -82,11 +84,12 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 
 def compute_in_float32(model: keras.Model) -> None:
-    """Have every layer compute in float32, also where the space says otherwise."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            compute_in_float32(layer)
-        elif layer.dtype_policy.name != "float32":
+    """Have the model and every layer, also those inside of others, compute in float32.
+
+    It is for spaces that say otherwise.
+    """
+    for layer in model._flatten_layers():  # `layers` leaves out what layers are made of
+        if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 
 
