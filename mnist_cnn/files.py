@@ -40,7 +40,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Flush a folder that somebody else wrote, with all that is in it and its own entry."""
+    """Flush a folder that another library wrote: its files, its sub-folders, and its own entry."""
     for each in (path.parent, path, *path.rglob("*")):
         _flush(each)
 

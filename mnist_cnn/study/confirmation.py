@@ -136,7 +136,7 @@ def expected_seconds(study: Study, workers: int) -> float:
 
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
-    """Return how long a confirmation will take, judged by its trial's own epochs."""
+    """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
     events, _ = read(study.trials.folder_of(confirmation.trial))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
     return epochs(study) * median(seconds) if seconds else 0.0

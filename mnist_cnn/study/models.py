@@ -25,11 +25,11 @@ def damaged(study: Study) -> list[Path]:
 
 
 def _is_whole(folder: Path, model: Path) -> bool:
-    """Return whether a file holds the model of the run in `folder`."""
+    """Return whether a file has the digest that the journal in `folder` records."""
     end = Journal(folder).end
     digest: str | None = end.get("model") if end else None
     if digest is None or (folder / DROPPED_FILE).exists():
-        return True  # it has none, or nothing says what it should be
+        return True  # the run has no model, or its digest is unknown
     try:
         return model_digest(model) == digest
     except UserError:
@@ -37,7 +37,11 @@ def _is_whole(folder: Path, model: Path) -> bool:
 
 
 def restore(folder: Path, model: Path) -> bool:
-    """Put the model that a repeated training saved in the place of a damaged one.
+    """Replace a damaged model by the one that a repeated training saved, if both are the same.
+
+    Args:
+        folder: The folder of the run.
+        model: The model file of the repeated training.
 
     Returns:
         Whether it is the same model. If not, nothing is changed.

@@ -93,13 +93,13 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
 
 
 def flush_artifacts(uri: str) -> None:
-    """Flush what MLflow has copied to this machine's disk; a server sees to its own.
+    """Flush artifacts that MLflow has copied to this machine's disk. A server flushes its own.
 
     Args:
-        uri: Of the artifacts of a run or of a logged model.
+        uri: The URI of the artifacts of a run or of a logged model.
     """
     if uri.startswith("file:"):
-        # MLflow makes the folder and the one above it.
+        # MLflow creates the folder and its parent.
         sync_tree(Path(url2pathname(urlsplit(uri).path)).parent)
 
 

@@ -56,9 +56,9 @@ class Delivery:
         self.client = client
         self.experiment_id = experiment_id
         self.study_folder = study_folder
-        self._store = hide_passwords(client.tracking_uri)  # as the notes name it, for all to read
-        self._open: set[Path] = set()  # runs that have not ended, or that no worker came to yet
-        self._looked = False  # at all runs, once
+        self._store = hide_passwords(client.tracking_uri)  # the notes are readable by everybody
+        self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
+        self._looked = False  # whether `_open` has the runs that were there at the start
         self.news: list[str] = []
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
             "params": self._params,
@@ -98,7 +98,7 @@ class Delivery:
             raise problem
 
     def follow(self, folder: Path) -> None:
-        """Deliver a run that begins, or goes on, from now on."""
+        """Include a run that begins, or is resumed, in later deliveries."""
         self._open.add(folder)
 
     def reconcile(self) -> list[str]:
@@ -280,7 +280,7 @@ class Delivery:
 
     def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
         paths = [folder / path for path in dict.fromkeys(event["path"] for event in events)]
-        found = [path for path in paths if path.exists()]  # a later event replaced it otherwise
+        found = [path for path in paths if path.exists()]  # a later event may have replaced it
         for path in found:
             self.client.log_artifact(run_id, str(path))
         if found:

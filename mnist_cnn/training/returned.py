@@ -1,4 +1,4 @@
-"""What a HyperModel's own `fit` returns: in KerasTuner that is the trial's score."""
+"""The return value of a HyperModel's own `fit`, which KerasTuner takes as the trial's score."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -20,11 +20,10 @@ def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, floa
         objectives: Of the experiment. The first is what must be there.
 
     Returns:
-        Metrics by name. They are empty if the `fit` returned None, or a History without the
-        objective.
+        Metrics by name. Empty if `fit` returned None, or a History without the objective.
 
     Raises:
-        UserError: It is anything else, or metrics without the objective.
+        UserError: `fit` returned anything else, or metrics without the objective.
     """
     metric = objectives[0].metric
     if returned is None:

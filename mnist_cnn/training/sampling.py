@@ -1,4 +1,4 @@
-"""A trial's sampler and pruner in its worker: which seed the sampler has, and what it needs."""
+"""The sampler and the pruner of a trial, in its worker: their seeds and the packages they need."""
 
 import importlib.util
 from math import prod
@@ -13,15 +13,15 @@ from mnist_cnn.optuna_internals import innermost, sample_outside_with
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
-# They import these when they first sample, which may be many trials after the start.
+# These samplers import their package when they first sample, perhaps many trials after the start.
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}
 
 
 def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     """Return the sampler for trial `number`.
 
-    It is seeded by the trial, so that it does not matter which worker takes it. A sampler whose
-    points are one sequence over all trials has the study's seed instead.
+    Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
+    goes through one sequence over all trials gets the same seed in all of them.
     """
     own = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
     if not isinstance(innermost(own), GridSampler | QMCSampler):
@@ -34,10 +34,10 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
 
 
 def check_sampling(experiment: Experiment) -> None:
-    """Check that the sampler and the pruner can be made and have the packages that they need.
+    """Check that the sampler and the pruner can be created and have the packages that they need.
 
     Raises:
-        UserError: One of them cannot; the message says what is valid, or what to install.
+        UserError: One of them cannot be created, or a package is missing.
     """
     for name, make, kind in (
         ("sampler", lambda: experiment.sampler(seed=0), optuna.samplers.BaseSampler),
@@ -47,12 +47,12 @@ def check_sampling(experiment: Experiment) -> None:
             made = make()
         except Exception as error:
             raise UserError(
-                f"its {name} cannot be made: {one_line(error)}; valid: a class, or "
+                f"its {name} cannot be created: {one_line(error)}; valid: a class, or "
                 "functools.partial(CLASS, ...)"
             ) from error
         if not isinstance(made, kind):
             raise UserError(
-                f"its {name} gives {type(made).__name__}; valid: an Optuna {kind.__name__}"
+                f"its {name} is {type(made).__name__}; valid: an Optuna {kind.__name__}"
             )
         if isinstance(made, BaseSampler):
             _check_packages(innermost(made))
@@ -98,15 +98,20 @@ def _points(trial: optuna.Trial) -> dict[int, int]:
 
 
 def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> bool:
-    """Tell the trial's sampler how it ended: some compute constraints then, or ask to stop.
+    """Tell the sampler how its trial ended. Some samplers then compute constraints, or stop.
 
-    The search process tells Optuna with a sampler that knows nothing of this one.
+    The search process cannot do this: its study has a trivial sampler.
+
+    Args:
+        trial: The trial.
+        state: How it ended.
+        values: The values of the objectives, or None.
 
     Returns:
         Whether the sampler has nothing left to try.
 
     Raises:
-        UserError: The sampler failed, as in a function of the user's.
+        UserError: The sampler failed, such as in a user's function for constraints.
     """
     study, frozen = trial.study, trial.study.get_trials()[trial.number]
     in_grid = "grid_id" in frozen.system_attrs
@@ -115,7 +120,7 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     try:
         study.sampler.after_trial(study, frozen, state, values)
     except Exception as error:
-        # `Study.stop` only works inside of `Study.optimize`.
+        # To stop, the sampler calls `Study.stop`, which only works inside `Study.optimize`.
         if isinstance(error, RuntimeError) and "Study.stop" in str(error):
             return True
         raise UserError(f"the sampler failed after a trial: {one_line(error)}") from error

@@ -183,7 +183,7 @@ class Workers:
             limit_seconds: As in `submit`.
 
         Raises:
-            UserError: The call raised UserError, or the disk is full.
+            UserError: The call raised UserError, or the disk is full. UsageError stays UsageError.
             CallLost: The call raised another exception, took longer than `limit_seconds`, or lost
                 its process.
         """

@@ -286,7 +286,7 @@ def test_a_space_that_is_edited_while_its_search_runs_never_reaches_its_study(tm
     os.kill(int((root / "dawdler").read_text()), signal.SIGKILL)  # the next worker reads the edit
     code, _, err = search.finish()
     assert code == 1
-    assert "changed while the search was going on" in err and len(err.splitlines()) == 1
+    assert "changed while the search was running" in err and len(err.splitlines()) == 1
     kept = root / "mlruns/checkpoints/slow-1/trial-00000/sources.json"
     assert "[4, 7, 14]" not in kept.read_text()
     assert load_study(root, "slow-1").trials[0].state == TrialState.WAITING

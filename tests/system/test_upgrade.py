@@ -99,7 +99,7 @@ def test_its_killed_study_is_closed_with_a_line_and_a_new_one_is_searched(old, c
     text = experiment.read_text().replace("trials=6", "trials=1").replace("epochs=200", "epochs=2")
     experiment.write_text(text)
     lines = done("search", "--experiment", "begun", "--workers", "1", cwd=old).splitlines()
-    assert "begun-1: it was interrupted; its run is closed" in lines
+    assert "begun-1 was interrupted; closed its runs" in lines
     assert "new study begun-2" in lines
     storage = f"sqlite:///{old}/mlruns/optuna.db"
     left = optuna.load_study(study_name="begun-1", storage=storage)
@@ -110,9 +110,9 @@ def test_its_killed_study_is_closed_with_a_line_and_a_new_one_is_searched(old, c
     assert sorted(by_study["begun-1"]) == ["FINISHED"] * 2 + ["KILLED"] * 3
     assert by_study["begun-2"] == ["FINISHED"] * 4  # the study's, a trial's, two confirmations'
     assert done("sync", cwd=old).splitlines() == [
-        "begun-1: MLflow has all of it",
-        "begun-2: MLflow has all of it",
-        "tiny-1: MLflow has all of it",
+        "begun-1: everything is in MLflow",
+        "begun-2: everything is in MLflow",
+        "tiny-1: everything is in MLflow",
     ]
     assert len(runs(client, "begun")) == 9
     assert "begun-2" in done("trials", "--experiment", "begun", cwd=old)

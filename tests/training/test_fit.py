@@ -130,7 +130,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told_and_the_training_begin
     if spoil == "another recipe":
         assert told == ["threads was 1, is 2"]
     else:
-        assert told == ["its checkpoint cannot be read"]
+        assert told == ["its checkpoint is damaged"]
     fit(convolutional(seed=1), images, whole, epochs=2)
     assert_same_arrays(again.kept_weights, whole.kept_weights)
     assert len(again.history) == 2
@@ -306,7 +306,7 @@ def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images
 
 
 def test_fewer_images_than_a_batch_fail_the_training(images, tmp_path):
-    with pytest.raises(TrainingFailed, match="images do not fill a batch of 10"):
+    with pytest.raises(TrainingFailed, match="images of an epoch do not fill a batch of 10"):
         fit(dense(), images[slice(9)], checkpoint(tmp_path / "a.npz"), epochs=1)
 
 
