@@ -108,29 +108,6 @@ def check_weights(path: Path) -> None:
         _refuse_expansion(path, sum(sizes))
 
 
-def check_weights(path: Path) -> None:
-    """Check that the arrays in a .keras file are no larger than the file's size justifies.
-
-    HDF5 has a compression of its own: an array may claim gigabytes, which Keras would allocate.
-
-    Raises:
-        UsageError: There is no such file.
-        UserError: The file is damaged, or a decompression bomb.
-    """
-    import h5py  # type: ignore[import-untyped]  # comes with Keras, and is slow to import
-
-    sizes = []
-
-    def add(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
-
-    with _open(path) as archive:
-        with h5py.File(io.BytesIO(archive.read(WEIGHTS)), "r") as weights:
-            weights.visititems(add)
-        _refuse_expansion(path, sum(sizes))
-
-
 def _content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     """Yield what a member holds, without what differs each time that a model is saved."""
     with archive.open(name) as file:
