@@ -24,6 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the tests' helpers import 
 from mnist_cnn.tracking import journal  # noqa: E402
 from mnist_cnn.workers.machine import memory_of  # noqa: E402
 
+TESTS = ("tests/system/test_faults.py", "tests/system/test_faults_study.py")
 COLUMNS = ("fault", "times", "lost_trials", "lost_metrics", "stuck_runs", "recovery")
 
 FEW_IMAGES = """
@@ -69,15 +70,7 @@ def main() -> None:
 def table() -> None:
     """Run the tests and print what each noted."""
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
-        command = [
-            "-m",
-            "pytest",
-            "-m",
-            "slow",
-            "tests/system/test_faults.py",
-            "--junitxml",
-            file.name,
-        ]
+        command = ["-m", "pytest", "-m", "slow", *TESTS, "--junitxml", file.name]
         command += ["-o", "junit_family=xunit1"]
         done = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
         cases = list(ElementTree.parse(file.name).iter("testcase"))

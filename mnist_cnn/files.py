@@ -39,8 +39,18 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def sync_tree(path: Path) -> None:
+    """Flush a folder that another library wrote: its files, its sub-folders, and its own entry."""
+    for each in (path.parent, path, *path.rglob("*")):
+        _flush(each)
+
+
 def sync_folder(path: Path) -> None:
     """Flush the entries of a folder."""
+    _flush(path)
+
+
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,6 +7,7 @@ nothing here unpacks more than the file's size justifies, and weights are read i
 import hashlib
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,14 +21,19 @@ MAX_EXPANSION = 100  # times the file's size; Keras, too, refuses to load what e
 SMALL_BYTES = 64 * MIB  # may be unpacked whatever the file's size
 MAX_CONFIG_BYTES = 16 * MIB
 CHUNK_BYTES = MIB
-METADATA, WEIGHTS = "metadata.json", "model.weights.h5"
+METADATA, CONFIG, WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
+
+SHARED_OBJECT = re.compile(rb'"shared_object_id": (\d+)')
 
 # Python unpacks a whole block of the other methods at once, which may be gigabytes.
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def model_digest(path: Path) -> str:
-    """Return the SHA-256 over all that a .keras file holds but the date, in hexadecimal.
+    """Return the SHA-256 over all that a .keras file holds, in hexadecimal.
+
+    All but the date, and the addresses in memory by which Keras names what layers share: a model
+    that is made again has the same digest.
 
     Raises:
         UsageError: There is no such file.
@@ -70,13 +76,13 @@ def read_config(path: Path) -> Any:
         UserError: The file is damaged, or a decompression bomb, or the configuration is too large.
     """
     with _open(path) as archive:
-        size = archive.getinfo("config.json").file_size
+        size = archive.getinfo(CONFIG).file_size
         if size > MAX_CONFIG_BYTES:
             raise UserError(
                 f"the model {path} has a configuration of {_mib(size)}, at most "
                 f"{_mib(MAX_CONFIG_BYTES)} are read"
             )
-        return json.loads(archive.read("config.json"))
+        return json.loads(archive.read(CONFIG))
 
 
 def check_weights(path: Path) -> None:
@@ -103,15 +109,27 @@ def check_weights(path: Path) -> None:
 
 
 def _content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """Yield what a member holds; of the metadata all but the date, in one order."""
+    """Yield what a member holds, without what differs each time that a model is saved."""
     with archive.open(name) as file:
         if name == METADATA:
             facts = json.loads(file.read(MAX_CONFIG_BYTES))
             facts.pop("date_saved", None)
             yield json.dumps(facts, sort_keys=True).encode()
             return
+        if name == CONFIG:
+            yield _renumbered(file.read(MAX_CONFIG_BYTES))
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
+
+
+def _renumbered(config: bytes) -> bytes:
+    """Return a configuration in which shared objects are numbered in the order that they come."""
+    numbers: dict[bytes, int] = {}
+
+    def number(found: re.Match[bytes]) -> bytes:
+        return b'"shared_object_id": %d' % numbers.setdefault(found[1], len(numbers))
+
+    return SHARED_OBJECT.sub(number, config)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             for line in lines:
                 console.print(line, highlight=False)
             if plan.unserved:
-                line = f"search only: promote and serve will refuse its models, {plan.unserved}"
+                line = f"search only: promote and serve will refuse its models: {plan.unserved}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             opened.study.enqueue_baselines()
             Search(opened, request, workers, console).run()
@@ -216,10 +216,8 @@ class Search:
             with tempfile.TemporaryDirectory() as place:
                 problem = ""
                 try:
-                    now = retrain(self.study.plan.name, run, None, Path(place))
-                    if now.weights == run.weights:
-                        models.restore(folder, Path(place) / "run" / MODEL_FILE)
-                    else:
+                    retrain(self.study.plan.name, run, None, Path(place))
+                    if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
                         problem = "the training came out differently"
                 except UserError as error:
                     problem = str(error)

@@ -2,10 +2,12 @@
 
 import hashlib
 import io
+import json
 import tracemalloc
 import zipfile
 
 import h5py
+import keras
 import pytest
 
 from mnist_cnn.errors import UsageError, UserError
@@ -60,6 +62,32 @@ def test_a_digest_is_of_all_but_the_date(tmp_path):
     assert model_digest(write_model(tmp_path / "b.keras", date="2026-11-28@11:00:00")) == digest
     for name, change in (("config", '{"pooling": "average"}'), ("weights", b"others")):
         assert model_digest(write_model(tmp_path / "c.keras", **{name: change})) != digest
+
+
+def test_a_digest_is_the_same_of_a_model_that_is_made_again(tmp_path):
+    """Though Keras writes the addresses in memory of what layers share."""
+    digests, contents = set(), set()
+    kept = []
+    for name in ("a", "b"):
+        keras.utils.set_random_seed(1)
+        keras.backend.clear_session()
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.ReLU()])
+        kept.append(model)  # so that the second is at another address
+        path = tmp_path / f"{name}.keras"
+        model.save(path)
+        digests.add(model_digest(path))
+        contents.add(json.dumps(read_config(path)))
+    assert len(contents) == 2
+    assert len(digests) == 1
+
+
+def test_a_digest_tells_which_layers_share_something(tmp_path):
+    config = '[{"shared_object_id": %d}, {"shared_object_id": %d}]'
+    digests = [
+        model_digest(write_model(tmp_path / "a.keras", config=config % numbers))
+        for numbers in ((7, 8), (8, 7), (70, 80), (7, 7))
+    ]
+    assert digests[0] == digests[1] == digests[2] != digests[3]
 
 
 def test_a_digest_of_before_0_3_0_was_of_the_weights(tmp_path):

@@ -26,7 +26,7 @@ from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
 from mnist_cnn.registry.store import REGISTERED_NAME
-from mnist_cnn.tracking.client import user
+from mnist_cnn.tracking.client import flush_artifacts, user
 
 ATTEMPTS = 5  # if the champion changes while the new model is compared with it
 
@@ -223,6 +223,7 @@ class Promotion:
         file, folder = self.folder / MODEL_FILE, self.folder / "model"
         shutil.copyfile(self.candidate.model.file, file)
         client.log_artifact(run.info.run_id, str(file))
+        flush_artifacts(run.info.artifact_uri)
         self.worker.export(file, folder)
         logged = client.create_logged_model(
             run.info.experiment_id,
@@ -232,6 +233,7 @@ class Promotion:
             model_type="classifier",
         )
         client.log_model_artifacts(logged.model_id, str(folder))
+        flush_artifacts(logged.artifact_location)
         client.finalize_logged_model(logged.model_id, "READY")
         return str(logged.model_id)
 

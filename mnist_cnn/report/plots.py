@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import MAX_PARAMETERS, SCORED, has_value
+from mnist_cnn.files import replace_file
 from mnist_cnn.report import history, trial_plots
 from mnist_cnn.report.history import RunHistory
 from mnist_cnn.report.parallel_coordinates import parallel_coordinates
@@ -65,7 +67,7 @@ def draw_plots(
     for title, caption, draw in _drafts(study, ranked, histories):
         path, problem = study.folder / f"{title.lower().replace(' ', '_')}.png", ""
         try:
-            style.save(draw(), path)
+            replace_file(path, partial(style.save, draw()))
         except Exception as error:
             # No plot is worth the loss of the search: the winner is published without it.
             problem = f"{type(error).__name__}: {error}"

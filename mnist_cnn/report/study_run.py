@@ -3,7 +3,6 @@
 `run_search` calls `begin` when a search starts, and the other functions when it ends.
 """
 
-import hashlib
 import json
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
+from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmation_table, result_names
 from mnist_cnn.report.description import configuration, description
@@ -34,7 +34,7 @@ from mnist_cnn.workers.pool import CallLost, Workers
 REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
-NO_MODEL = "none: the models of its space cannot be saved, or its fit trained none that is kept"
+NO_MODEL = "the models of its space cannot be saved, or its fit trained none that is kept"
 LINE_WIDTH = 90  # characters, of sentences in the terminal
 
 
@@ -87,7 +87,7 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
     values = configuration(study, ranked[0]) if ranked else {}
     run_id = _run_id(ranked[0].model.parent) if ranked else None
     page = report_page(study, ranked, histories, plots, values, run_id)
-    (study.folder / REPORT_FILE).write_text(page, encoding="utf-8")
+    replace_file(study.folder / REPORT_FILE, lambda path: path.write_text(page, "utf-8"))
     for plot in plots:
         if not plot.problem:
             journal.write("artifact", path=plot.path.name)
@@ -114,7 +114,8 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
     journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
-    (study.folder / PARAMETERS_FILE).write_text(json.dumps(values, indent=2) + "\n")
+    text = json.dumps(values, indent=2) + "\n"
+    replace_file(study.folder / PARAMETERS_FILE, lambda path: path.write_text(text))
     journal.write("artifact", path=PARAMETERS_FILE)
 
 
@@ -140,8 +141,7 @@ def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candida
             f"the best trial's model, {_relative(winner.model)}, is gone; put it back, or search "
             "again in a new study"
         )
-    content = winner.model.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    content, digest = winner.model.read_bytes(), model_digest(winner.model)
     if _logged_digest(study) == digest:
         return
     replace_file(target, lambda path: path.write_bytes(content))
@@ -193,7 +193,8 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     lines = ["", *_confirmations(study, ranked)]
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
     lines += _aligned(configuration(study, winner))
-    model = NO_MODEL if _has_no_model(winner) else _relative(study.folder / MODEL_FILE)
+    no_model = _has_no_model(winner)
+    model = f"none: {NO_MODEL}" if no_model else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
     lines.append(f"report {_relative(study.folder / REPORT_FILE)}")
     if deliverer.problem:
@@ -204,7 +205,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    if not study.plan.unserved:
+    if not study.plan.unserved and not no_model:
         lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
 

@@ -1,1 +1,21 @@
-"""Optuna's state, and what decides on it."""
+"""Optuna's state, and every decision that is made from it.
+
+In reading order:
+
+    storage       opens Optuna's storage: a SQLite file or a PostgreSQL database
+    lock          lets one search at a time hold a study
+    opening       chooses the study to continue, locks it, and checks that its files are its own
+    study         a study: its ranking, its confirmations, the files that it keeps
+    trials        the trials of one Optuna study: how each is interrupted, ended and told
+    screening     which configurations are trained in full after a brief look
+    confirmation  trains the best trials again on fresh seeds, and ranks them
+    recovery      mends what a killed search left behind
+    models        finds damaged models and replaces them
+    budget        divides a search's time between trials, confirmations and the end
+    outcome       how a trial's end is written to its journal
+
+`run_search` calls `opening` and `recovery` first, then `screening` and `confirmation` whenever a
+worker is idle, and `trials` whenever a worker is done. Only the search process creates, enqueues,
+asks and tells. `training.trial` runs in a worker: it reads this state, and writes a trial's
+parameters and reports to `storage`. `report` reads it all.
+"""

@@ -1,4 +1,4 @@
-"""How much time a search has, and how it is divided between trials, confirmations and the end."""
+"""A search's time, divided between trials, confirmations and the end."""
 
 import math
 import time
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from mnist_cnn.study.study import Study
 
-# The confirmations have the time that they take, but never more than this share of the search.
+# Confirmations get the time that they need, but at most this share of the search.
 MOST_FOR_CONFIRMATIONS = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The time of one search. Moments are on `time.monotonic`'s clock.
+    """The time of one search, in seconds. Moments are on the clock of `time.monotonic`.
 
     Attributes:
         started: When the command began.
-        spent: Seconds that earlier commands of the study took, which count.
-        deadline: When the last confirmation must end; infinite without a limit.
-        end: When everything must end, the report included.
+        spent: How long earlier commands of the same study took. It counts against the limit.
+        deadline: When the last confirmation must end. Infinite if there is no limit.
+        end: When everything must end, including the report.
     """
 
     started: float
@@ -27,33 +27,37 @@ class Budget:
     end: float
 
     def trials_deadline(self, confirmation_seconds: float) -> float:
-        """Return when the last trial must end, so that the confirmations have their time."""
+        """Return when the last trial must end.
+
+        Args:
+            confirmation_seconds: The time to leave for confirmations.
+        """
         if math.isinf(self.deadline):
             return self.deadline
         most = (self.deadline - self.started) * MOST_FOR_CONFIRMATIONS
         return self.deadline - min(confirmation_seconds, most)
 
     def seconds(self) -> float:
-        """Return what the study has taken so far."""
+        """Return how long the study has taken so far, including earlier commands."""
         return self.spent + time.monotonic() - self.started
 
 
 def budget_of(study: Study, asked_seconds: float | None, started: float) -> Budget:
     """Return the budget of a search that begins now.
 
-    An unfinished study has what is left of its time; with a time of the command's own, all of that.
+    Without `asked_seconds`, an unfinished study gets what is left of the experiment's time limit.
 
     Args:
         study: The study.
-        asked_seconds: What the command asked for; None leaves it to the experiment.
-        started: When the command began.
+        asked_seconds: The time limit of this command alone. None uses the experiment's.
+        started: When the command began, on the clock of `time.monotonic`.
     """
     timeout = asked_seconds or study.plan.timeout_seconds or math.inf
     spent = 0.0
     if asked_seconds is None and not study.attributes.get("finished"):
         spent = float(study.trials.optuna_study.user_attrs.get("seconds", 0.0))
     end = started + max(0.0, timeout - spent)
-    # The model is exported in a new process. That and the pictures take about as long as it took
-    # to come here.
+    # The model is exported in a new process. The export and the plots take about as long as the
+    # start of the command took.
     closing = min(time.monotonic() - started, timeout / 4)
     return Budget(started=started, spent=spent, deadline=end - closing, end=end)

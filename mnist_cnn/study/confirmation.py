@@ -1,8 +1,8 @@
 """Confirmation: the best trials are trained again on fresh seeds before one is called the best.
 
-The best of many noisy scores is partly luck. Scores on seeds of their own are not chosen, so their
-mean does not flatter. Seed i is the same for all candidates, and two candidates are compared on the
-seeds that both have. A confirmation is a trial of a study of its own, `<study>.confirm`.
+The best of many noisy scores is partly luck. Scores on fresh seeds were not selected, so their mean
+is not biased upwards. Seed i is the same for all candidates, and two candidates are compared on the
+seeds that both have. A confirmation is a trial of a separate Optuna study, `<study>.confirm`.
 """
 
 import heapq
@@ -15,11 +15,11 @@ from statistics import fmean, median, stdev, variance
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
-from mnist_cnn.study.study import OF, SEED, Study
+from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.tracking.journal import read, values_of
 
-# Epochs vary by some per cent, and a confirmation is also built, scored and saved. Where too little
-# time is kept, a candidate goes without its last seed.
+# The time of an epoch varies by a few per cent, and building, scoring and saving take time too. If
+# too little time is reserved, a candidate loses its last seed.
 MARGIN = 1.1
 
 
@@ -28,8 +28,8 @@ class Confirmation:
     """One training of a trial's configuration on a fresh seed.
 
     Attributes:
-        trial: The trial.
-        seed: Which fresh seed, from 0.
+        trial: The trial that is confirmed.
+        seed: The index of the fresh seed, from 0.
     """
 
     trial: FrozenTrial
@@ -37,18 +37,19 @@ class Confirmation:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What identifies it: the trial's number and the seed."""
+        """The trial's number and the index of the seed, which identify the confirmation."""
         return self.trial.number, self.seed
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial and what its configuration came to on fresh seeds.
+    """A trial and the scores of its configuration on fresh seeds.
 
     Attributes:
         trial: The trial.
-        by_seed: The first objective of each confirmation, by its seed; empty where none was made.
-        model: The file of the best of its confirmations, or of the trial itself.
+        by_seed: The first objective of each complete confirmation, by the index of its seed. Empty
+            if there is none.
+        model: The model file of its best confirmation. Without confirmations, that of the trial.
     """
 
     trial: FrozenTrial
@@ -57,27 +58,27 @@ class Candidate:
 
     @property
     def scores(self) -> tuple[float, ...]:
-        """The first objective of each confirmation."""
+        """The first objective of each complete confirmation."""
         return tuple(self.by_seed.values())
 
     @property
     def first(self) -> float:
-        """The trial's own value, by which it was chosen."""
+        """The trial's own first objective, by which it was selected."""
         return float(self.trial.values[0])
 
     @property
     def score(self) -> float:
-        """The mean over the fresh seeds, or else the trial's own value."""
+        """The mean over the fresh seeds. Without confirmations, the trial's own value."""
         return fmean(self.scores) if self.scores else self.first
 
     @property
     def deviation(self) -> float | None:
-        """The standard deviation over the fresh seeds; None of fewer than two."""
+        """The standard deviation over the fresh seeds. None if there are fewer than two."""
         return stdev(self.scores) if len(self.scores) > 1 else None
 
 
 def outstanding(study: Study) -> list[Confirmation]:
-    """Return the confirmations that have not ended: the planned ones, then tie breaks."""
+    """Return the confirmations that have not ended: the planned ones first, then tie-breaks."""
     plan = study.plan.confirm
     ended = {_key(trial) for trial in study.confirmations.finished()}
     best = study.ranking()[: plan.trials]
@@ -87,15 +88,19 @@ def outstanding(study: Study) -> list[Confirmation]:
 
 
 def next_confirmation(study: Study, seconds_left: float) -> int | None:
-    """Ask for the confirmation to make next; returns its number, None if there is none.
+    """Ask Optuna for the next confirmation.
 
-    One is enqueued for an idle worker only, since Optuna hands out the lowest one that waits. One
-    that waits since an interruption and is no longer wanted is failed.
+    A confirmation is enqueued only when a worker is idle, because Optuna hands out the waiting
+    trial with the lowest number. A confirmation that has waited since an interruption and is no
+    longer wanted is failed.
 
     Args:
         study: The study whose trials are confirmed.
-        seconds_left: The first seed of each candidate is always tried, the others only if they
-            will be done in this time.
+        seconds_left: The time for confirmations. The first seed of each candidate is always
+            trained, the others only if they are expected to fit.
+
+    Returns:
+        The number of the trial in `study.confirmations`, or None if there is nothing to confirm.
     """
     confirmations = study.confirmations
     placed = {_key(trial) for trial in confirmations.all(TrialState.RUNNING)}
@@ -112,18 +117,18 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
         elif _key(trial) in wanted:
             return confirmations.optuna_study.ask().number
         else:
-            return None  # there is no time for it
+            return None  # there is not enough time for it
     if not wanted:
         return None
     item = next(iter(wanted.values()))
-    values = values_of(read(study.trials.folder(item.trial.number))[0])
+    values = values_of(read(study.trials.folder_of(item.trial))[0])
     attributes = {OF: item.trial.number, SEED: item.seed}
     confirmations.optuna_study.enqueue_trial(values, user_attrs=attributes)
     return confirmations.optuna_study.ask().number
 
 
 def expected_seconds(study: Study, workers: int) -> float:
-    """Return how long all outstanding confirmations will take, on workers as they become free."""
+    """Return how many seconds all outstanding confirmations will take on `workers` workers."""
     free = [0.0] * workers
     for confirmation in outstanding(study):
         heapq.heapreplace(free, free[0] + seconds_of(study, confirmation))
@@ -131,19 +136,19 @@ def expected_seconds(study: Study, workers: int) -> float:
 
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
-    """Return how long a confirmation will take, judged by its trial's own epochs."""
-    events, _ = read(study.trials.folder(confirmation.trial.number))
+    """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
+    events, _ = read(study.trials.folder_of(confirmation.trial))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
     return epochs(study) * median(seconds) if seconds else 0.0
 
 
 def epochs(study: Study) -> int:
-    """Return how many epochs a confirmation has."""
+    """Return the number of epochs of a confirmation."""
     return study.plan.confirm.epochs or study.plan.epochs
 
 
 def limit_seconds(study: Study) -> float | None:
-    """Return the time limit of a confirmation: a trial's, in proportion to the epochs."""
+    """Return the time limit of a confirmation: that of a trial, scaled by the number of epochs."""
     limit = study.plan.trial_timeout_seconds
     if limit is None:
         return None
@@ -151,21 +156,22 @@ def limit_seconds(study: Study) -> float | None:
 
 
 def candidates(study: Study) -> list[Candidate]:
-    """Return the complete trials with what their confirmations gave, best first.
+    """Return the complete trials with the scores of their confirmations, best first.
 
-    Confirmed trials come before unconfirmed ones: their scores are of another kind. They are
-    ranked on the seeds that all of them have, and the best two on those that both have. A trial
-    whose model is lost is left out.
+    Confirmed trials come before unconfirmed ones, because the two kinds of score cannot be
+    compared. Confirmed trials are ranked on the seeds that all of them have, then the best two on
+    the seeds that both have. An unconfirmed trial whose model is lost is left out.
     """
     results = _results(study)
+    kept = max(MODELS_KEPT, study.plan.confirm.trials)
     found = []
-    for trial in study.ranking():
+    for place, trial in enumerate(study.ranking()):
         scores = {seed: score for seed, (score, _) in results.get(trial.number, {}).items()}
-        model = study.trials.folder(trial.number) / MODEL_FILE
+        model = study.trials.folder_of(trial) / MODEL_FILE
         if scores:
             best = min(scores, key=lambda seed: study.objective.rank_key(scores[seed]))
             model = results[trial.number][best][1]
-        elif (model.parent / DROPPED_FILE).exists():
+        elif place < kept and (model.parent / DROPPED_FILE).exists():
             continue
         found.append(Candidate(trial, scores, model))
     confirmed = [candidate for candidate in found if candidate.scores]
@@ -175,7 +181,7 @@ def candidates(study: Study) -> list[Candidate]:
 
 
 def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate]:
-    """Sort by the mean over the seeds that all have, or over each one's own if there is none."""
+    """Sort by the mean over the common seeds; without common seeds, over each one's own."""
     if not confirmed:
         return []
     common = set.intersection(*(set(candidate.by_seed) for candidate in confirmed))
@@ -188,9 +194,9 @@ def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate
 
 
 def _tie_breaks(study: Study, ended: Iterable[tuple[int, int]]) -> list[Confirmation]:
-    """Return one more seed for each of the two best while they cannot be told apart.
+    """Return one more confirmation for each of the best two while they are tied.
 
-    They are told apart by a difference of more than two standard errors.
+    Two candidates are tied if their means differ by at most two standard errors.
     """
     best = [candidate for candidate in candidates(study) if len(candidate.scores) > 1][:2]
     if len(best) < 2:
@@ -198,8 +204,8 @@ def _tie_breaks(study: Study, ended: Iterable[tuple[int, int]]) -> list[Confirma
     error = sqrt(sum(variance(candidate.scores) / len(candidate.scores) for candidate in best))
     if abs(best[0].score - best[1].score) > 2 * error:
         return []
-    # Counted are those that were made, not those that came to a score: a seed on which a training
-    # fails is not tried again.
+    # Count the confirmations that were made, not those with a score: a seed on which a training
+    # failed is not tried again.
     made = {candidate.trial.number: 0 for candidate in best}
     for number, _ in ended:
         if number in made:
@@ -212,11 +218,11 @@ def _tie_breaks(study: Study, ended: Iterable[tuple[int, int]]) -> list[Confirma
 
 
 def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:
-    """Return the score and the model of each complete confirmation, by trial and seed."""
+    """Return the score and the model file of each complete confirmation, by trial and seed."""
     found: dict[int, dict[int, tuple[float, Path]]] = {}
     for trial in study.confirmations.all(TrialState.COMPLETE):
         number, seed = _key(trial)
-        folder = study.confirmations.folder(trial.number)
+        folder = study.confirmations.folder_of(trial)
         if not (folder / DROPPED_FILE).exists():
             found.setdefault(number, {})[seed] = (float(trial.values[0]), folder / MODEL_FILE)
     return found

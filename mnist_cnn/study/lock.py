@@ -1,8 +1,8 @@
-"""One search at a time holds a study, wherever its storage is shared.
+"""The lock of a study: one search at a time holds it, also when several machines share a storage.
 
-The lock has no clock. The system releases it when its holder dies, in whatever way: beside SQLite
-it is a file's, in PostgreSQL an advisory one of a connection of its own. A search that is stopped,
-or asleep, still holds it.
+Beside SQLite it is a lock on a file. In PostgreSQL it is an advisory lock on a connection of its
+own. The system releases either when its holder dies, however it dies, so nothing depends on clocks
+or heartbeats. A search that is suspended still holds its lock.
 """
 
 import hashlib
@@ -17,25 +17,25 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.urls import sqlite_file
 
-# A machine that is gone cannot close its connection. The server asks it every 10 s, and after 3
-# questions without an answer gives the lock to others.
+# A machine that has crashed cannot close its connection. The server probes it every 10 s and drops
+# the connection, and with it the lock, after 3 probes without an answer.
 KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
 
 class StudyLocked(UserError):
-    """Another search holds the study."""
+    """Another search holds the lock of the study."""
 
 
 class StudyLock:
-    """Holds a study for one search, from `__enter__` to `__exit__`.
+    """Locks a study for one search, from `__enter__` to `__exit__`.
 
     Args:
         storage: The URL of Optuna's storage.
         name: The study's name.
 
     Raises:
-        StudyLocked: On entering: another search holds it.
-        UserError: On entering: the lock's file or connection cannot be opened.
+        StudyLocked: On entering, if another search holds the lock.
+        UserError: On entering, if the lock file cannot be written.
     """
 
     def __init__(self, storage: str, name: str) -> None:
@@ -68,13 +68,13 @@ class StudyLock:
             self._connection.close()
 
     def held(self) -> bool:
-        """Return whether the study may be written. A broken connection is made anew.
+        """Check that this search may write the study, and reconnect if the connection is broken.
 
         Returns:
-            False while PostgreSQL cannot be reached.
+            Whether the lock is held. False while PostgreSQL cannot be reached.
 
         Raises:
-            StudyLocked: Another search took the study in the meantime.
+            StudyLocked: Another search took the lock in the meantime.
         """
         if self._connection is None:
             return True
@@ -105,5 +105,5 @@ class StudyLock:
 
     def _locked(self) -> StudyLocked:
         return StudyLocked(
-            f"another search is going on with {self._name}; wait for it to end, or stop it"
+            f"another search is running on {self._name}; wait for it to end, or stop it"
         )

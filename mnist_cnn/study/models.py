@@ -1,6 +1,6 @@
-"""The models that a study keeps are looked at when a search goes on, and damaged ones made again.
+"""The models that a study keeps: checked when a search continues, and replaced if damaged.
 
-A power cut may leave a file without its content, though what was flushed is safe.
+After a power cut a file may be empty, unless it was flushed to the disk.
 """
 
 from pathlib import Path
@@ -16,30 +16,43 @@ from mnist_cnn.tracking.journal import Journal
 
 
 def damaged(study: Study) -> list[Path]:
-    """Return the folders of the runs whose kept model is not what their journal's end names."""
+    """Return the folders of runs whose kept model does not match the digest in their journal."""
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
-    best = [study.trials.folder(trial.number) for trial in study.ranking()[:kept]]
+    best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
-    folders = [*best, *(study.confirmations.folder(trial.number) for trial in confirmed)]
-    return [folder for folder in folders if not _is_whole(folder)]
+    folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
+    return [folder for folder in folders if not _is_whole(folder, folder / MODEL_FILE)]
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, model: Path) -> bool:
+    """Return whether a file has the digest that the journal in `folder` records."""
     end = Journal(folder).end
-    if end is None or "model" not in end or (folder / DROPPED_FILE).exists():
-        return True  # nothing says what it should be
+    digest: str | None = end.get("model") if end else None
+    if digest is None or (folder / DROPPED_FILE).exists():
+        return True  # the run has no model, or its digest is unknown
     try:
-        return model_digest(folder / MODEL_FILE) == str(end["model"])
+        return model_digest(model) == digest
     except UserError:
         return False
 
 
-def restore(folder: Path, model: Path) -> None:
-    """Put the model that a repeated training saved in the place of a damaged one."""
+def restore(folder: Path, model: Path) -> bool:
+    """Replace a damaged model by the one that a repeated training saved, if both are the same.
+
+    Args:
+        folder: The folder of the run.
+        model: The model file of the repeated training.
+
+    Returns:
+        Whether it is the same model. If not, nothing is changed.
+    """
+    if not _is_whole(folder, model):
+        return False
     content = model.read_bytes()
     replace_file(folder / MODEL_FILE, lambda path: path.write_bytes(content))
+    return True
 
 
 def drop(folder: Path, reason: str) -> None:
-    """Make a run no candidate any more."""
+    """Exclude a run from the candidates, and record the reason in its folder."""
     replace_file(folder / DROPPED_FILE, lambda path: path.write_text(f"{reason}\n"))

@@ -1,4 +1,4 @@
-"""Which study a search goes on with: the experiment's newest, a named one, or a new one."""
+"""Opens the study that a search continues: the experiment's newest, a named one, or a new one."""
 
 import re
 import uuid
@@ -26,12 +26,12 @@ CHANGED = "the space, the experiment, its data or mnist-cnn changed since"
 
 @dataclass(frozen=True)
 class Opened:
-    """A study that this process may write.
+    """A study whose lock this process holds.
 
     Attributes:
         study: The study.
         lock: Its lock.
-        lines: Which study it is and why, for people.
+        lines: Messages that say which study it is and why.
     """
 
     study: Study
@@ -41,18 +41,19 @@ class Opened:
 
 @contextmanager
 def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[Opened]:
-    """Hold the study to go on with, or a new one.
+    """Choose a study, or create one, and hold its lock.
 
     Args:
-        plan: Of the experiment.
+        plan: The plan of the experiment.
         storage: The URL of Optuna's storage.
-        wanted: A study's name. Without one it is the experiment's newest if that is unfinished
-            and its fingerprint is unchanged, and else a new one.
+        wanted: The name of a study. None chooses the experiment's newest study if it is unfinished
+            and its fingerprint is unchanged. Otherwise a new study is created.
 
     Raises:
         UsageError: There is no study `wanted`.
-        StudyLocked: Another search holds the study.
-        UserError: The study `wanted` has another fingerprint, or its files are another study's.
+        StudyLocked: Another search holds the lock of the study.
+        UserError: The study `wanted` has another fingerprint, or the files in its folder belong to
+            another study.
     """
     name, *lines = _choose(plan, storage, wanted)
     with StudyLock(storage, name) as lock:
@@ -68,7 +69,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[
 
 
 def study_names(storage: str, experiment_name: str) -> list[str]:
-    """Return the names of the experiment's studies, oldest first."""
+    """Return the names of the experiment's studies, oldest first, without confirmations."""
     pattern = re.compile(re.escape(experiment_name) + r"-(\d+)")
     names = optuna.get_all_study_names(open_storage(storage))
     found = [match for name in names if (match := pattern.fullmatch(name))]
@@ -76,7 +77,7 @@ def study_names(storage: str, experiment_name: str) -> list[str]:
 
 
 def load_study(plan: Plan, storage: str, name: str) -> Study:
-    """Return the study called `name`."""
+    """Return the existing study called `name`."""
     optuna_study = optuna.load_study(
         study_name=name, storage=open_storage(storage), sampler=RandomSampler()
     )
@@ -84,7 +85,10 @@ def load_study(plan: Plan, storage: str, name: str) -> Study:
 
 
 def adopt(study: Study) -> None:
-    """Make a study that has neither trials nor a fingerprint one of its plan."""
+    """Give a study without trials and fingerprint the fingerprint of its plan.
+
+    Such a study is new, or its creation was interrupted.
+    """
     if "fingerprint" in study.attributes or study.trials.all():
         return
     metrics = [objective.metric for objective in study.plan.objectives]
@@ -92,18 +96,18 @@ def adopt(study: Study) -> None:
 
 
 def matches(study: Study) -> bool:
-    """Return whether the study's trials can be compared with new ones of its plan."""
+    """Return whether the study's trials are comparable with new trials of its plan."""
     return study.attributes.get("fingerprint") == study.plan.fingerprint
 
 
 def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
-    """Return a study's name, and lines that say why it is that one."""
+    """Return the name of a study, followed by messages that say why it was chosen."""
     names = study_names(storage, plan.name)
     if wanted is not None:
         if wanted not in names:
             valid = ", ".join(names) or "none yet"
             raise UsageError(f"there is no study {wanted!r}; valid: {valid}")
-        return [wanted, f"going on with {wanted}"]
+        return [wanted, f"continuing {wanted}"]
     changed = []
     if names:
         newest = load_study(plan, storage, names[-1])
@@ -111,24 +115,24 @@ def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
         if not is_new and not matches(newest):
             changed = [f"{CHANGED} {newest.name}"]
         elif not newest.attributes.get("finished"):
-            return [newest.name, f"going on with {newest.name}"]
-    # Folders count too: where Optuna's database was deleted, their journals are of other trials.
+            return [newest.name, f"continuing {newest.name}"]
+    # Folders count too: if Optuna's database was deleted, their journals belong to other trials.
     taken = {*names, *(path.name for path in checkpoints().glob(f"{plan.name}-*/"))}
     numbers = [int(name) for n in taken if (name := n.removeprefix(f"{plan.name}-")).isdigit()]
     created = optuna.create_study(
         storage=open_storage(storage),
         study_name=f"{plan.name}-{max(numbers, default=0) + 1}",
         directions=[objective.direction for objective in plan.objectives],
-        load_if_exists=True,  # another search may make it in this moment; one of both will have it
+        load_if_exists=True,  # another search may create it at the same moment; one gets the lock
     )
     return [created.study_name, *changed, f"new study {created.study_name}"]
 
 
 def _refuse_foreign_files(study: Study) -> None:
-    """Refuse a folder that is another study's, or newer than the study in Optuna's storage.
+    """Refuse files that belong to another study, or are newer than the study in the storage.
 
     Raises:
-        UserError: They do not belong together.
+        UserError: The folder and the study in the storage do not belong together.
     """
     ours = str(study.attributes.get("id", "none"))
     file = study.folder / STUDY_ID_FILE
@@ -137,7 +141,7 @@ def _refuse_foreign_files(study: Study) -> None:
         replace_file(file, lambda path: path.write_text(ours))
     found = file.read_text() if file.exists() else "none"
     if found != ours:
-        raise _foreign(study, f"its id is {ours} there and {found} here")
+        raise _foreign(study, f"the id is {ours} in the database and {found} in the folder")
     trials = study.trials.all()
     for folder in sorted(study.folder.glob("trial-*")):
         number = int(folder.name.removeprefix("trial-"))
@@ -145,11 +149,15 @@ def _refuse_foreign_files(study: Study) -> None:
         for name, value in _sampled(folder).items():
             if known.get(name) != value:
                 there = f"{name}={known[name]!r}" if name in known else f"no {name}"
-                raise _foreign(study, f"trial {number} has {there} there and {name}={value!r} here")
+                raise _foreign(
+                    study,
+                    f"trial {number} has {there} in the database and {name}={value!r} in the "
+                    "folder",
+                )
 
 
 def _sampled(folder: Path) -> dict[str, Any]:
-    """Return the parameters that Optuna had recorded when the run's model was built."""
+    """Return the parameters that Optuna had sampled when the run's model was built."""
     found: dict[str, Any] = {}
     for event in read(folder)[0]:
         if event["event"] == "start":
@@ -160,6 +168,6 @@ def _sampled(folder: Path) -> dict[str, Any]:
 def _foreign(study: Study, difference: str) -> UserError:
     url = hide_passwords(study.storage)
     return UserError(
-        f"the files in {study.folder} are not of the study {study.name} in {url}: {difference}; "
-        "bring back the database that belongs to them, or move the folder away"
+        f"the files in {study.folder} do not belong to the study {study.name} in {url}: "
+        f"{difference}; restore the database that they belong to, or move the folder away"
     )

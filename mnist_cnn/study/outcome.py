@@ -1,4 +1,4 @@
-"""How a trial ended, as its journal says it."""
+"""How a trial ended, as it is recorded in its journal."""
 
 import math
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 
-# MLflow's word for how a run ended, by Optuna's for how its trial did.
+# The status of a run in MLflow, by the state of its trial in Optuna.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 
 
@@ -19,15 +19,16 @@ def write_end(
     summary: dict[str, float] | None = None,
     **more: Any,
 ) -> None:
-    """Write a trial's end into its journal.
+    """Write the end of a trial to its journal.
 
     Args:
-        journal: Of the trial's run.
-        state: Optuna's COMPLETE, PRUNED or FAIL.
-        reason: Why it was pruned or failed.
-        values: Of the objectives, if it is complete.
-        summary: What its training came to.
-        more: `stop`, the kind of its stop, and `model`, the digest of its model, where there are.
+        journal: The journal of the trial's run.
+        state: `COMPLETE`, `PRUNED` or `FAIL`, as in Optuna.
+        reason: Why the trial was pruned or failed.
+        values: The values of the objectives if the trial is complete.
+        summary: The metrics of the whole run.
+        more: `stop`, the kind of its `Stop`, and `model`, the digest of its model file. Each may be
+            None.
     """
     own_tags = {tags.STATE: state}
     if reason:
@@ -45,8 +46,13 @@ def write_end(
 
 
 def objective_value(summary: dict[str, float], metric: str) -> float:
-    """Return an objective's value in a summary: of the saved model, or of what the run cost.
+    """Return the value of an objective: the saved model's metric, or a cost of the run.
 
-    It is NaN if the summary has neither.
+    Args:
+        summary: The metrics of a whole run.
+        metric: The metric of the objective.
+
+    Returns:
+        The value, or NaN if the summary does not have it.
     """
     return summary.get(f"best_{metric}", summary.get(metric, math.nan))

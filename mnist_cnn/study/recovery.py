@@ -1,8 +1,8 @@
-"""What a killed search left behind is put right at the next start: Optuna, journals, files.
+"""Mends what a killed search left behind, at the next start: Optuna, journals, files.
 
-Trials that nobody works on any more are queued, ends that were written and not told are told, files
-that nobody needs are removed. MLflow follows the journals. Done twice, the second time finds
-nothing. The caller holds the study's lock, and the workers of a killed search are waited for.
+Trials without a worker are put back into the queue, ends that Optuna was not told are told, and
+files that are no longer needed are removed. MLflow is updated from the journals. A second recovery
+finds nothing to do. The caller holds the study's lock.
 """
 
 from collections.abc import Iterator
@@ -19,28 +19,40 @@ from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import Trials
 from mnist_cnn.tracking.journal import Journal
 
-# Workers of a killed search die with it, in milliseconds. A process that is stopped does not.
+# How long to wait for the workers of a killed search. They die within milliseconds of it, unless
+# they are suspended.
 WORKER_SECONDS = 60.0
 
 
 def recover(study: Study) -> list[str]:
-    """Make Optuna, the journals and the files of a study agree; returns a line for each mend."""
+    """Make Optuna, the journals and the files of a study agree.
+
+    Returns:
+        One message for each thing that was mended.
+
+    Raises:
+        UserError: A worker of an earlier search is still alive.
+    """
     lines: list[str] = []
     for trials in (study.trials, study.confirmations):
         for trial in trials.all():
             lines += _mend(trials, trial)
     for number in study.remove_obsolete_files(trial.number for trial in study.trials.finished()):
-        lines.append(f"trial {number} is finished; files that it needs no longer are removed")
+        lines.append(f"trial {number} is finished; removed files that it no longer needs")
     for trial in study.confirmations.finished():
-        (study.confirmations.folder(trial.number) / CHECKPOINT_FILE).unlink(missing_ok=True)
+        (study.confirmations.folder_of(trial) / CHECKPOINT_FILE).unlink(missing_ok=True)
     return lines
 
 
 def close_others(study: Study) -> list[str]:
-    """Close what killed searches left open of the experiment's other studies.
+    """Close what killed searches left open in the experiment's other studies.
 
-    Nobody goes on with them unless he names them, and a study of another version never goes on. A
-    study that another search holds is left alone.
+    These studies continue only if a user names them, and never under another version of the
+    package, so nothing else would close their runs. A study that another search holds is left
+    alone.
+
+    Returns:
+        One message for each study that was closed.
     """
     lines = []
     for name in study_names(study.storage, study.plan.name):
@@ -49,14 +61,14 @@ def close_others(study: Study) -> list[str]:
         try:
             with StudyLock(study.storage, name):
                 if _close(load_study(study.plan, study.storage, name)):
-                    lines.append(f"{name}: it was interrupted; its run is closed")
+                    lines.append(f"{name} was interrupted; closed its runs")
         except StudyLocked:
             continue
     return lines
 
 
 def _close(study: Study) -> bool:
-    """Queue the study's running trials and pause its open runs; returns whether it had any."""
+    """Queue the study's running trials and pause its open runs. Return whether there were any."""
     found = False
     known = optuna.get_all_study_names(open_storage(study.storage))
     has_confirmations = f"{study.name}.confirm" in known
@@ -74,24 +86,25 @@ def _close(study: Study) -> bool:
 
 def _mend(trials: Trials, trial: FrozenTrial) -> Iterator[str]:
     number = trial.number
-    name = trials.folder(number).name
+    folder = trials.folder_of(trial)
+    name = folder.name
     if trial.state == TrialState.RUNNING:
         trials.wait_for_worker(number, WORKER_SECONDS)
         journal = trials.journal(number)
         trials.pause(number)
         if journal.ended:
-            yield f"{name} had ended; Optuna is told"
+            yield f"{name} had ended; told Optuna"
         else:
-            yield f"{name} was interrupted after {journal.last_step} epochs; it waits to go on"
+            yield f"{name} was interrupted (epochs done: {journal.last_step}); queued to resume"
         return
-    journal = trials.journal(number)
+    journal = Journal(folder)
     if not journal.interrupted:
         return
     if trial.state == TrialState.WAITING:
         trials.wait_for_worker(number, WORKER_SECONDS)
         journal.pause()
-        yield f"{name} waits to go on; its run is paused"
+        yield f"{name} was queued to resume; paused its run"
     else:
         reason = trial.user_attrs.get("reason", "")
         write_end(journal, trial.state.name, reason=reason, values=trial.values)
-        yield f"{name} is finished; its run is ended"
+        yield f"{name} is finished; ended its run"

@@ -1,15 +1,17 @@
-"""Screening: many configurations are looked at briefly, and the best of them tried in full.
+"""Screening: each configuration gets a brief look, and only the best are trained in full.
 
-Asynchronous successive halving (L. Li et al., "A System for Massively Parallel Hyperparameter
-Tuning", MLSys 2020) with one rung: whenever a worker is free, the best of those looked at that has
-not gone on yet does, if it is among the best `1 / one_of`, and else another one is looked at.
-Optuna's `SuccessiveHalvingPruner` never goes back to a trial that it stopped, so it judges each by
-the few that came before; benchmarks/searchers.py compares them.
+This is asynchronous successive halving with one rung (L. Li et al., "A System for Massively
+Parallel Hyperparameter Tuning", MLSys 2020). A look is a trial that is pruned at the rung. When a
+worker is idle, the best look that was not continued yet is continued, provided that it is among the
+best `1 / one_of` of all looks. Otherwise the worker looks at another configuration.
 
-A configuration goes on as a trial of its own, so that none is both ended and waiting and a search
-that is killed has nothing to mend. It has its look's seed and takes over its look's checkpoint.
-Where that is no more, is of another kind of machine, or the space has a `fit` of its own, the
-training begins anew.
+Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
+trial with the few before it. benchmarks/searchers.py measures the difference.
+
+A look is continued as a new trial with the same seed, which takes over the look's checkpoint. So no
+trial is finished and waiting at once, and a kill leaves nothing to mend. The training starts over
+if the checkpoint is gone, if it comes from a different kind of machine, or if the space has its own
+`fit`.
 """
 
 import math
@@ -22,31 +24,37 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
 
-# Attributes of a trial that was looked at: its values, as the space saw them; and of one that is
-# not to be screened: the number of the trial in which it was, or "baseline".
+# Attributes of trials. A look has LOOKED_AT: its values, as the space saw them. A trial that is not
+# screened has IN_FULL: the number of the look that it continues, or "baseline".
 LOOKED_AT, IN_FULL = "looked_at", "in_full"
 
 
 def ends(screen: Screen | None, trial: optuna.Trial, epoch: int) -> bool:
-    """Whether `epoch` is the last one of a look at the trial."""
+    """Return whether the trial is a look that ends with `epoch`, counted from 1."""
     return screen is not None and epoch >= screen.epochs and IN_FULL not in trial.user_attrs
 
 
 def enqueue_unscreened(study: optuna.Study, values: Mapping[str, Any], of: int | str) -> None:
-    """Queue a configuration that is not to be screened."""
+    """Enqueue a configuration that is trained in full without a look.
+
+    Args:
+        study: The study.
+        values: The hyperparameters, as the space sees them.
+        of: The number of the look that this trial continues, or "baseline".
+    """
     study.enqueue_trial(dict(values), user_attrs={IN_FULL: of})
 
 
 def checkpoint_source(trial: optuna.Trial | FrozenTrial) -> int:
-    """The number of the trial whose training this one goes on with: its look's, or its own."""
+    """Return the number of the trial whose training this one resumes: its look's, or its own."""
     of = trial.user_attrs.get(IN_FULL)
     return of if isinstance(of, int) else trial.number
 
 
 def enqueue_next(study: optuna.Study, screen: Screen) -> None:
-    """Queue the best configuration that was looked at, if one may go on now.
+    """Enqueue the best look that was not continued yet, if it may be continued now.
 
-    What waits in the queue already, as after an interruption, comes first.
+    Trials that are already in the queue, such as after an interruption, come first.
     """
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):
@@ -60,7 +68,7 @@ def enqueue_next(study: optuna.Study, screen: Screen) -> None:
 
 
 def unused(study: optuna.Study, screen: Screen) -> list[int]:
-    """The trials that were looked at and not yet tried in full to the end, the best first."""
+    """Return the numbers of looks whose continuation has not ended, best first."""
     trials = study.get_trials(deepcopy=False)
     used = {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state.is_finished()}
     return [number for number in _best_looks(study, trials, screen) if number not in used]

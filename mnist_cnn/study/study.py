@@ -1,4 +1,4 @@
-"""A study: its trials by rank, its confirmations beside them, what files it keeps."""
+"""A study: its trials by rank, its confirmations, and the files that it keeps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.trials import Trials
 
 MODELS_KEPT = 5
-LOOKS_KEPT = 8  # keep the checkpoints of this many looks: they go on, or may be next
+LOOKS_KEPT = 8  # keep the checkpoints of this many looks, which may be continued next
 
-# Attributes of a confirmation: the number of the trial that it confirms, and which seed it is on.
+# Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
-CONFIRMS = "confirms"  # the attribute of a study of confirmations: the study that they confirm
+CONFIRMS = "confirms"  # attribute of a study of confirmations: the name of the confirmed study
 
 
 @dataclass(frozen=True)
 class Study:
-    """An Optuna study as this project searches it.
+    """An Optuna study, with its confirmations and its files.
 
     Attributes:
-        plan: What the experiment says.
+        plan: The plan of the experiment.
         storage: The URL of Optuna's storage.
-        folder: Holds a folder for each run.
-        trials: The configurations that are tried.
+        folder: The folder that holds a folder for each run.
+        trials: The study's trials, without confirmations.
     """
 
     plan: Plan
@@ -47,20 +47,20 @@ class Study:
 
     @property
     def attributes(self) -> dict[str, object]:
-        """The attributes of the Optuna study."""
+        """The user attributes of the Optuna study."""
         return self.trials.optuna_study.user_attrs
 
     def set_attributes(self, **values: object) -> None:
-        """Write attributes of the Optuna study."""
+        """Write user attributes of the Optuna study."""
         for name, value in values.items():
             self.trials.optuna_study.set_user_attr(name, value)
 
     @cached_property
     def confirmations(self) -> Trials:
-        """The best configurations once more, on fresh seeds; an Optuna study of its own.
+        """The trials of the study `<name>.confirm`: the best configurations on fresh seeds.
 
-        It lies beside the study of the trials, so that it is no part of what is sampled, counted
-        or ranked there.
+        They have their own Optuna study so that they are not sampled from, counted or ranked with
+        the trials.
         """
         confirm = optuna.create_study(
             storage=open_storage(self.storage),
@@ -77,7 +77,11 @@ class Study:
 
     @property
     def objective(self) -> Objective:
-        """What trials are ranked by, in the study's own direction: an older one is not of today."""
+        """The objective that trials are ranked by, as stored with the study.
+
+        An older study may have been searched for another objective than the experiment's current
+        one.
+        """
         return objectives_of(self.trials.optuna_study)[0]
 
     def ranking(self) -> list[FrozenTrial]:
@@ -86,10 +90,14 @@ class Study:
         return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
-        """Return how many trials the study is to have: the latest wish.
+        """Return how many trials the study should have.
 
-        What a command asked for counts for the commands after it, until the number in the
-        experiment's file changes.
+        Args:
+            asked: The number that this command asks for, or None.
+
+        Returns:
+            `asked`; else the number of the last command that asked; else the experiment's. Changing
+            the experiment's number overrides earlier commands.
         """
         if asked:
             return asked
@@ -100,18 +108,21 @@ class Study:
         return int(before["trials"])
 
     def enqueue_baselines(self) -> None:
-        """Queue the experiment's known-good configurations, those that are not yet."""
+        """Enqueue the experiment's baselines that are not in the study yet."""
         for baseline in self.plan.baselines[len(self.trials.all()) :]:
             screening.enqueue_unscreened(self.trials.optuna_study, baseline, "baseline")
 
     def remove_obsolete_files(self, numbers: Iterable[int]) -> list[int]:
-        """Remove what these trials need no longer, if they are finished.
+        """Remove files that finished trials no longer need.
 
-        Kept are the models of the best trials and the checkpoints of the best looks that may yet
-        go on. What these trials pushed out of the best goes too.
+        The models of the best trials are kept, and the checkpoints of the best looks, which may yet
+        be continued. Trials that `numbers` have just pushed out of the best are cleaned up too.
+
+        Args:
+            numbers: The numbers of trials to clean up. Unfinished ones are skipped.
 
         Returns:
-            The numbers of the trials of which something was removed.
+            The numbers of the trials that lost files.
         """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
@@ -135,12 +146,12 @@ class Study:
 
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:
-    """Return the study of an Optuna study whose runs lie in `folder`."""
+    """Return the `Study` for an Optuna study whose runs are in `folder`."""
     return Study(plan, storage, folder, Trials(storage, optuna_study, partial(_folder, folder)))
 
 
 def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
-    """Return what a study was made to search for, as it says itself."""
+    """Return the objectives that are stored with an Optuna study."""
     kinds = {StudyDirection.MAXIMIZE: Maximize, StudyDirection.MINIMIZE: Minimize}
     metrics = optuna_study.user_attrs["metrics"]
     pairs = zip(metrics, optuna_study.directions, strict=True)

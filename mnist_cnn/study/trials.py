@@ -1,8 +1,8 @@
-"""The trials of an Optuna study, each with a folder: how one is asked for, interrupted and ended.
+"""The trials of an Optuna study, each with a folder: how a trial is interrupted and ended.
 
 Only the search process asks and tells, and only while it holds the study's lock. A worker samples,
-reports and writes the journal. A trial's end is in its journal first and told to Optuna second, so
-a kill in between is mended by telling again.
+reports and writes the journal. The end of a trial is written to its journal first and told to
+Optuna second, so a kill in between is mended by telling again.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
 
-DEATHS_ALLOWED = 1  # a trial that takes its worker down a second time is failed
+DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Trials:
     """The trials of one Optuna study.
 
     Attributes:
-        url: Of Optuna's storage.
-        optuna_study: The study. Its sampler is trivial, so that asking costs nothing: the worker
-            that takes the trial samples for it.
-        folder_of: Gives the folder of a trial's run.
+        url: The URL of Optuna's storage.
+        optuna_study: The study. Its sampler is trivial, so asking is cheap: the worker that runs
+            the trial samples its parameters.
+        folder_of: Returns the folder of a trial's run.
     """
 
     url: str
@@ -50,31 +50,31 @@ class Trials:
         return open_storage(self.url)
 
     def all(self, *states: TrialState) -> list[FrozenTrial]:
-        """Return the trials in these states, or all, by number. They are not to be changed."""
+        """Return the trials in these states, or all, by number. Do not modify them."""
         return self.optuna_study.get_trials(deepcopy=False, states=states or None)
 
     def get(self, number: int) -> FrozenTrial:
-        """Return one trial as it stands now. It is not to be changed."""
+        """Return the current state of one trial. Do not modify it."""
         return self.all()[number]
 
     def finished(self) -> list[FrozenTrial]:
-        """Return the trials that came to an end: complete, pruned or failed."""
+        """Return the trials that are complete, pruned or failed."""
         return self.all(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
     def folder(self, number: int) -> Path:
-        """Return where the files of a trial lie."""
+        """Return the folder of a trial's files."""
         return self.folder_of(self.get(number))
 
     def journal(self, number: int) -> Journal:
-        """Return a trial's journal as it stands now."""
+        """Return the current journal of a trial."""
         return Journal(self.folder(number))
 
     def set_attribute(self, number: int, name: str, value: object) -> None:
-        """Write an attribute of a trial."""
+        """Write a user attribute of a trial."""
         self.storage.set_trial_user_attr(trial_id(self.storage, self.name, number), name, value)
 
     def tell(self, number: int) -> None:
-        """Tell Optuna how a trial ended according to its journal, unless Optuna knows."""
+        """Tell Optuna how a trial ended, as its journal records it, unless Optuna knows."""
         journal = self.journal(number)
         end = journal.end
         assert end is not None
@@ -88,9 +88,9 @@ class Trials:
         self.optuna_study.tell(number, end["values"], state=state)
 
     def pause(self, number: int) -> None:
-        """Put a trial that nobody works on back into the queue; it goes on where it was.
+        """Put a trial without a worker back into the queue, where it waits to be resumed.
 
-        If its journal says that it ended, Optuna is told instead.
+        If its journal has an end, Optuna is told instead.
         """
         journal = self.journal(number)
         if journal.ended:
@@ -100,10 +100,10 @@ class Trials:
             requeue_trial(self.storage, self.name, number)
 
     def lost(self, number: int, problem: str) -> None:
-        """Decide on a trial that took its worker down: once it goes on, the second time it fails.
+        """Queue a trial whose worker died during it. The second time, fail the trial.
 
         Args:
-            number: Of the trial.
+            number: The number of the trial.
             problem: What happened to the worker, in a few words.
         """
         if self.journal(number).ended:
@@ -117,9 +117,9 @@ class Trials:
             self.pause(number)
 
     def fail(self, number: int, reason: str) -> None:
-        """End a trial that nobody works on."""
+        """Fail a trial without a worker, in its journal and in Optuna."""
         journal = self.journal(number)
-        if journal.begin is None:  # no worker came to it, so there is no run
+        if journal.begin is None:  # no worker took it, so there is no run
             self.set_attribute(number, "reason", reason)
             self.optuna_study.tell(number, state=TrialState.FAIL)
             return
@@ -131,12 +131,12 @@ class Trials:
         self.tell(number)
 
     def wait_for_worker(self, number: int, seconds: float) -> None:
-        """Wait until no worker of a killed search holds a trial's run.
+        """Wait until no worker of a killed search holds the lock of a trial's run.
 
-        Workers die with their search, though a moment later than its lock is free.
+        Workers die with their search, but a moment after its lock is released.
 
         Raises:
-            UserError: One still holds it after `seconds`.
+            UserError: A worker still holds the lock after `seconds`.
         """
         folder = self.folder(number)
         if not folder.is_dir():
@@ -146,6 +146,6 @@ class Trials:
                 pass
         except BlockingIOError:
             raise UserError(
-                f"a process of an earlier search still trains in {folder}; kill it, and type the "
-                "same command again"
+                f"a process of an earlier search is still training in {folder}; kill it and type "
+                "the same command again"
             ) from None

@@ -1,1 +1,15 @@
-"""What happened, and how MLflow learns of it."""
+"""What happened in each run, and how MLflow learns of it.
+
+In reading order:
+
+    journal          the file in which a run's events are written, one per line
+    tags             the names of MLflow tags
+    client           connects to MLflow; which names it accepts
+    delivery         brings the journals of one study to MLflow, as often as needed
+    sync             when that happens: in the background of a search, or by the verb `sync`
+    experiment_lock  one search or one delivery at a time uses an experiment's files here
+
+A worker writes the journal of its run (`training.run`, `training.trial`). The search process writes
+the study's own journal (`report.study_run`), and the pauses and ends of trials that lost their
+worker (`study.trials`). Only `delivery` writes to MLflow what the journals hold.
+"""

@@ -1,4 +1,4 @@
-"""Where MLflow is, and what it takes as names."""
+"""Connects to MLflow, and makes names that it accepts."""
 
 import getpass
 import hashlib
@@ -8,10 +8,12 @@ import posixpath
 import re
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-# A server that is away is tried again by us, every few seconds; MLflow would hold on for minutes.
-# And it repeats what creates a run: where only the answer was lost, there would be two.
+# `sync` retries an unreachable server every few seconds. MLflow's own retries would block for
+# minutes, and would create a run twice if only the answer to the first request was lost.
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -22,47 +24,59 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import sync_tree
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises them as well
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises its errors too
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
 
 def tracking_uri(mlruns: Path) -> str:
-    """Where MLflow keeps runs: $MLFLOW_TRACKING_URI, or the database in `mlruns`."""
+    """Return MLflow's tracking URI: $MLFLOW_TRACKING_URI, or the database in `mlruns`."""
     return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_url(mlruns / "mlflow.db")
 
 
 def connect(mlruns: Path) -> MlflowClient:
-    """A client of the tracking store and registry; the database is made if it is not there."""
+    """Return a client for MLflow's runs and registry. A missing database is created.
+
+    Args:
+        mlruns: The folder of the database, unless MLFLOW_TRACKING_URI names another store.
+    """
     uri = tracking_uri(mlruns)
     mlflow.set_tracking_uri(uri)
     path = sqlite_file(uri)
     if path:
         _make_database(path)
-    client = MlflowClient(uri)  # brings the tables of an older MLflow up to date
+    client = MlflowClient(uri)  # upgrades the tables of an older MLflow
     if path:
         with sqlite3.connect(path) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # readers and a writer at once
+            database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer
     return client
 
 
 def _make_database(path: Path) -> None:
-    """Make MLflow's tables in a new file, all or none: it cannot go on with a part of them."""
+    """Create MLflow's tables in a new file, completely or not at all.
+
+    MLflow cannot use a database in which some tables are missing.
+    """
     if path.exists():
         return
     partly = path.with_name(f"{path.name}.part")
     with file_lock(path.with_name(f"{path.name}.lock")):
         if not path.exists():
             for left in path.parent.glob(f"{partly.name}*"):
-                left.unlink()  # by a kill
+                left.unlink()  # left by a kill
             MlflowClient(sqlite_url(partly))
             partly.rename(path)
 
 
 def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
-    """The id of MLflow's experiment `name`, made if it is not there."""
+    """Return the id of MLflow's experiment `name`. A missing experiment is created.
+
+    Raises:
+        UserError: The experiment is deleted in MLflow.
+    """
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "active":
         return str(found.experiment_id)
@@ -72,16 +86,28 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
             f"MLflow's experiment {name!r} is deleted; type `mlflow experiments restore "
             f"-x {found.experiment_id}` with MLFLOW_TRACKING_URI={place}"
         )
-    # A server keeps artifacts in a place of its own; with a bare database it has to be said.
+    # A server has its own place for artifacts. For a database it has to be given.
     local = not tracking_uri(mlruns).startswith("http")
     location = (mlruns.absolute() / "artifacts" / name).as_uri() if local else None
     return str(client.create_experiment(name, artifact_location=location))
 
 
-def valid_name(name: str) -> str:
-    """Return a name as MLflow takes it: letters, digits and `_-. :/`, and like a relative path.
+def flush_artifacts(uri: str) -> None:
+    """Flush artifacts that MLflow has copied to this machine's disk. A server flushes its own.
 
-    Two names stay two: one that has to change ends with a digest of what it was.
+    Args:
+        uri: The URI of the artifacts of a run or of a logged model.
+    """
+    if uri.startswith("file:"):
+        # MLflow creates the folder and its parent.
+        sync_tree(Path(url2pathname(urlsplit(uri).path)).parent)
+
+
+def valid_name(name: str) -> str:
+    """Return a name that MLflow accepts: letters, digits and `_-. :/`, and a relative path.
+
+    Different names stay different: a name that has to be changed gets a digest of the original at
+    its end.
     """
     text = posixpath.normpath(re.sub(r"[^\w\-.: /]", "_", name)).lstrip("./")
     if text == name and len(name) <= MAX_ENTITY_KEY_LENGTH:
@@ -91,7 +117,7 @@ def valid_name(name: str) -> str:
 
 
 def user() -> str:
-    """The name of the user, or else the number."""
+    """Return the name of the user, or the user id if there is no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container without an entry in /etc/passwd

@@ -1,10 +1,10 @@
-"""Delivers journals to MLflow, at any time, any number of times, to the same end.
+"""Delivers journals to MLflow. A delivery can be repeated at any time with the same result.
 
-A study has a folder, and a run (a trial, a confirmation) a folder in it. Beside each journal lies
-`delivered.json`: to which store, the run's id there, and how far it was delivered. Every delivery
-can be repeated: a run is found again by its tag `journal` and its start, metrics carry the times of
-the journal, and MLflow keeps one of two equal ones. So a kill between a delivery and its note
-doubles nothing.
+A study has a folder, and each of its runs (a trial, a confirmation) has a folder in it. Beside each
+journal is `delivered.json`, which records the store, the id of the run there, and the byte up to
+which the journal was delivered. A kill between a delivery and this note duplicates nothing: a run
+is found again by its tag `journal` and its start time, metrics carry the times of the journal, and
+MLflow stores equal metrics once.
 """
 
 import json
@@ -30,25 +30,35 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.tracking import journal, tags
-from mnist_cnn.tracking.client import user, valid_name
+from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
 
 DELIVERED_FILE = "delivered.json"
 
-# What MLflow answers about one run, as that somebody deleted it; it holds up no other run.
+# Errors that concern one run, such as one that somebody deleted. They do not delay other runs.
 ABOUT_ONE_RUN = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
 
 
 class Delivery:
-    """Brings MLflow up to date with the journals of one study."""
+    """Brings MLflow up to date with the journals of one study.
+
+    Args:
+        client: The client of MLflow.
+        experiment_id: The id of MLflow's experiment.
+        study_folder: The study's folder, which holds its own journal and a folder for each run.
+
+    Attributes:
+        news: Messages about runs that were restored in MLflow.
+    """
 
     def __init__(self, client: MlflowClient, experiment_id: str, study_folder: Path) -> None:
         self.client = client
         self.experiment_id = experiment_id
         self.study_folder = study_folder
-        self._store = hide_passwords(client.tracking_uri)  # as the notes name it, for all to read
-        self._open: set[Path] | None = None  # those that have not ended; None before the first look
+        self._store = hide_passwords(client.tracking_uri)  # the notes are readable by everybody
+        self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
+        self._looked = False  # whether `_open` has the runs that were there at the start
         self.news: list[str] = []
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
             "params": self._params,
@@ -62,18 +72,20 @@ class Delivery:
         }
 
     def deliver(self) -> None:
-        """Deliver what the journals hold and MLflow does not. The study's own goes first.
+        """Deliver everything in the journals that MLflow does not have yet.
 
-        The first time it looks at every run, later only at those that have not ended.
+        The first call reads the journals of all runs, later calls only those that have not ended.
 
         Raises:
-            MlflowException: MLflow does not answer, or, at the end, it refused a run.
+            MlflowException: MLflow does not answer. Or it refused a run; then all other runs were
+                delivered first.
         """
         parent = self._deliver_folder(self.study_folder, None)
         if parent is None:
             return
-        if self._open is None:
-            self._open = {f for f in self._run_folders() if not self._note(f)["ended"]}
+        if not self._looked:
+            self._open |= {f for f in self._run_folders() if not self._note(f)["ended"]}
+            self._looked = True
         problem = None
         for folder in sorted(self._open):
             try:
@@ -86,14 +98,16 @@ class Delivery:
             raise problem
 
     def follow(self, folder: Path) -> None:
-        """Deliver a run that begins, or goes on, from now on."""
-        if self._open is not None:
-            self._open.add(folder)
+        """Include a run that begins, or is resumed, in later deliveries."""
+        self._open.add(folder)
 
     def reconcile(self) -> list[str]:
-        """Mend what others did to MLflow's runs or to the journals; returns a line for each.
+        """Mend what others did to the runs in MLflow or to the journals.
 
-        What MLflow has lost is delivered again, and runs that nobody will ever end are ended.
+        Runs that MLflow has lost will be delivered again. Runs whose journal is gone are ended.
+
+        Returns:
+            One message for each run that was mended.
         """
         lines = []
         runs = self._runs_in_mlflow()
@@ -102,18 +116,18 @@ class Delivery:
             run_id = self._note(folder)["run"]
             if run_id and run_id not in known:
                 (folder / DELIVERED_FILE).unlink()
-                lines.append(f"MLflow had lost the run of {folder.name}; it is delivered again")
+                lines.append(f"MLflow had lost the run of {folder.name}; delivering it again")
         ours = self._note(self.study_folder)["run"]
         for run in runs:
             folder = self.study_folder.parent / run.data.tags[tags.JOURNAL]
             lost = run.info.status == "RUNNING" and not (folder / journal.FILE_NAME).exists()
             if lost and run.data.tags.get(tags.PARENT) == ours:
                 self.client.set_terminated(run.info.run_id, "KILLED")
-                lines.append(f"{folder.name} has no files any more; its run in MLflow is ended")
+                lines.append(f"the files of {folder.name} are gone; ended its run in MLflow")
         return lines
 
     def _runs_in_mlflow(self) -> list[Run]:
-        """Return this study's runs, deleted ones too."""
+        """Return this study's runs, including deleted ones."""
         found, token = [], None
         while True:
             page = self.client.search_runs(
@@ -133,7 +147,7 @@ class Delivery:
         return sorted(Path(entry) for entry in entries)
 
     def _note(self, folder: Path) -> dict[str, Any]:
-        """Return how far the journal in `folder` was delivered to this store."""
+        """Return the note that says how far the journal in `folder` was delivered to this store."""
         try:
             note: dict[str, Any] = json.loads((folder / DELIVERED_FILE).read_text())
             if hide_passwords(note["store"]) == self._store:
@@ -143,11 +157,11 @@ class Delivery:
         return {"store": self._store, "run": None, "offset": 0, "ended": False}
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
-        """Deliver what is new in one journal; returns the run's id, None before its start."""
+        """Deliver what is new in one journal. Return the id of the run, None before its start."""
         state = self._note(folder)
         events, offset = journal.read(folder, state["offset"])
         if any(event["event"] == "anew" for event in events):
-            # MLflow keeps each metric that it was given, so the training has another run.
+            # MLflow cannot delete metrics, so a training that starts over gets another run.
             if state["run"]:
                 self._delete(state["run"])
             state["run"] = None
@@ -161,13 +175,13 @@ class Delivery:
             state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
             content = json.dumps(state)
             replace_file(folder / DELIVERED_FILE, lambda file: file.write_text(content))
-        if state["ended"] and self._open:
+        if state["ended"]:
             self._open.discard(folder)
         run_id: str | None = state["run"]
         return run_id
 
     def _handle(self, kind: str, run_id: str, folder: Path, events: list[Event]) -> None:
-        """Call an event's handler, once more if somebody deleted the run in MLflow's pages."""
+        """Call the handler of an event, and repeat it if the run had been deleted in MLflow."""
         try:
             self._handlers[kind](run_id, folder, events)
         except MlflowException as error:
@@ -176,18 +190,18 @@ class Delivery:
             self._handlers[kind](run_id, folder, events)
 
     def _restore(self, run_id: str, folder: Path) -> bool:
-        """Bring back a run that was deleted; returns whether it was."""
+        """Restore a run in MLflow. Return whether it had been deleted."""
         if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
             return False
         self.client.restore_run(run_id)
-        self.news.append(f"somebody had deleted the run of {folder.name} in MLflow; it is restored")
+        self.news.append(f"the run of {folder.name} had been deleted in MLflow; restored it")
         return True
 
     def _delete(self, run_id: str) -> None:
         if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
             self.client.delete_run(run_id)
 
-    # A handler for each kind of event. Each can be repeated.
+    # The handlers, one for each kind of event. Each can be repeated.
 
     def _start(self, folder: Path, parent: str | None, events: list[Event]) -> str:
         key = str(folder.relative_to(self.study_folder.parent))
@@ -196,7 +210,7 @@ class Delivery:
         began = began or everything[0]["time"]
         found = self.client.search_runs(
             [self.experiment_id],
-            # Others may deliver to the same server; their first study is called as ours is.
+            # Other people may deliver to the same server, with studies of the same names.
             f"tags.journal = '{key}' and attributes.start_time = {began}",
             ViewType.ALL,
             max_results=1,
@@ -222,8 +236,8 @@ class Delivery:
         return run_id
 
     def _params(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        # MLflow never changes a parameter, and a study may go on under another budget: the first
-        # value of each stands.
+        # MLflow cannot change a parameter, but a study may continue with another budget. The first
+        # value of each is kept.
         known = self.client.get_run(run_id).data.params
         params = {n: v for event in reversed(events) for n, v in event.get("params", {}).items()}
         new = [
@@ -255,8 +269,8 @@ class Delivery:
         for event in events:
             facts = {"images": event["images"]}
             dataset = Dataset(
-                name=f"{event['name']} {event['context']}",  # one name and digest count once
-                digest=event["digest"][:36],  # as much as MLflow keeps
+                name=f"{event['name']} {event['context']}",  # MLflow merges equal names and digests
+                digest=event["digest"][:36],  # MLflow's limit
                 source_type="local",
                 source=json.dumps({"sha256": event["digest"]}),
                 profile=json.dumps(facts),
@@ -265,9 +279,12 @@ class Delivery:
             self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
 
     def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        for path in dict.fromkeys(event["path"] for event in events):
-            if (folder / path).exists():  # a later event replaced it otherwise
-                self.client.log_artifact(run_id, str(folder / path))
+        paths = [folder / path for path in dict.fromkeys(event["path"] for event in events)]
+        found = [path for path in paths if path.exists()]  # a later event may have replaced it
+        for path in found:
+            self.client.log_artifact(run_id, str(path))
+        if found:
+            flush_artifacts(self.client.get_run(run_id).info.artifact_uri)
 
     def _model(self, run_id: str, folder: Path, events: list[Event]) -> None:
         event = events[-1]
@@ -286,8 +303,9 @@ class Delivery:
                 model_type="classifier",
             )
         if model.status == "READY":
-            return  # delivered before a kill
+            return  # already delivered before a kill
         self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
+        flush_artifacts(model.artifact_location)
         self.client.finalize_logged_model(model.model_id, "READY")
 
     def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:

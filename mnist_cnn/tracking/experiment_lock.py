@@ -1,4 +1,4 @@
-"""One search at a time writes the files of an experiment in mlruns/."""
+"""The lock of an experiment's files: one search or delivery at a time uses them in mlruns/."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,20 +10,21 @@ from mnist_cnn.mlruns import MLRUNS, checkpoints
 
 
 class AlreadyRunning(UserError):
-    """Another search holds what this one wants to write to."""
+    """Another search or delivery holds the lock of the experiment."""
 
 
 @contextmanager
 def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
-    """Hold an experiment's files for one search or one delivery.
+    """Lock an experiment's files for one search or one delivery.
 
     Args:
         name: The experiment's name.
-        folder: Where its studies' folders lie; `checkpoints()` by default. It is made.
+        folder: The folder of the studies' folders; `checkpoints()` by default. It is created if it
+            is missing.
 
     Raises:
         AlreadyRunning: A search of the experiment is running here.
-        UserError: mlruns/ cannot be written.
+        UserError: The folder cannot be written.
     """
     folder = folder or checkpoints()
     with ExitStack() as stack:

@@ -1,24 +1,22 @@
-"""A run's journal: an append-only file of what happened, from which MLflow's run is made.
+"""The journal of a run: an append-only file of events, from which the run in MLflow is made.
 
-A training writes here, and only here. `delivery` brings it to MLflow, now or later, so a server
-that is away never holds up a training. An event that was written is on the disk, whatever happens
-to the process or the machine. A kill in the midst leaves at most a torn last line.
+A training writes to its journal and to nothing else. `delivery` brings it to MLflow, now or later,
+so an unreachable server never delays a training. An event is on the disk when the call that wrote
+it returns. A kill leaves at most a torn last line.
 
-One JSON object a line; `event` says which:
+Each line is one JSON object. `event` is its kind, and `time` is in milliseconds since 1970:
 
-    begin     name, tags, params          a worker took the run; its trial's parameters so far
-    start     name, tags, params          the model is built; again after an interruption
-    params    params                      those that were not known at the start
-    metrics   step, metrics, stop         of one epoch; why the training stops after it, or null
+    begin     name, tags, worker      a worker took the run
+    start     name, tags, params, …   the model is built; written again after an interruption
+    params    params, values          hyperparameters that were not known at the start
+    metrics   step, metrics, stop     one epoch; why the training stops after it, or null
     tags      tags
     dataset   name, digest, images, context
-    artifact  path                        a file of the journal's folder
-    model     path, tags, params          a folder in MLflow's model format
-    anew      reason                      the training begins anew: metrics before this are void
-    pause     tags                        it was interrupted and may go on
-    end       status, tags, step, metrics MLflow's FINISHED, FAILED or KILLED; the run's summary
-
-`time` is in milliseconds since 1970, as MLflow wants it.
+    artifact  path                    a file in the journal's folder
+    model     path, tags, params, …   a folder in MLflow's model format
+    anew      reason                  the training starts over: earlier metrics are void
+    pause     tags                    the run was interrupted and can be resumed
+    end       status, tags, metrics, … MLflow's FINISHED, FAILED or KILLED; the metrics of the run
 """
 
 import json
@@ -36,15 +34,19 @@ FILE_NAME = "journal.jsonl"
 
 
 class Journal:
-    """The writing end, for one run in `folder`. It goes on with the file that is there.
+    """The journal of one run, to write and to query. An existing file is continued.
+
+    Args:
+        folder: The folder of the run.
 
     Attributes:
         last: The last event; None before the first.
-        begin: The event of the last time that a worker took the run; None before the first.
-        begins: How often one did.
-        started: Whether its model was ever built.
-        end: The event of its end; None before that.
-        stops: For each epoch since the training began anew, why it stops after it, or None.
+        begin: The last `begin` event; None if no worker has taken the run.
+        begins: The number of `begin` events.
+        started: Whether the model was ever built.
+        end: The `end` event; None if the run has not ended.
+        stops: The epochs, from 1, since the training last started over. The value says why the
+            training stops after the epoch; None if it goes on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +64,7 @@ class Journal:
 
     @property
     def ended(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run has ended."""
         return self.end is not None
 
     @property
@@ -91,10 +93,14 @@ class Journal:
                 self.end = event
 
     def write(self, event: str, **fields: Any) -> None:
-        """Append one event, which is on the disk when this returns.
+        """Append one event. It is on the disk when this returns.
+
+        Args:
+            event: The kind of the event.
+            fields: Its other fields, which must be JSON values.
 
         Raises:
-            OSError: It cannot be written; nothing is.
+            OSError: The event cannot be written. The file is unchanged.
         """
         if not self._open:
             self._cut_torn_line()
@@ -103,7 +109,7 @@ class Journal:
         with self._path.open("ab", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
             try:
-                while line:  # the end of the disk may take a part of it before it refuses
+                while line:  # a disk that is almost full may take a part of the line first
                     line = line[file.write(line) :]
                 os.fsync(file.fileno())
             except OSError:
@@ -114,37 +120,48 @@ class Journal:
         self._note(written)
 
     def _cut_torn_line(self) -> None:
-        """Make room for whole lines. Only who writes does it: others look while a worker writes."""
+        """Remove a torn last line, which a kill left.
+
+        Only the writer does so: others read the file while a worker is writing to it.
+        """
         make_folder(self.folder)
         if self._path.exists():
-            os.truncate(self._path, read(self.folder)[1])  # a kill in the midst of a line
+            os.truncate(self._path, read(self.folder)[1])
         self._open = True
 
     def metrics(
         self, step: int, metrics: dict[str, float], stop: Mapping[str, str] | None = None
     ) -> None:
-        """Append the metrics of an epoch, unless they are there from before an interruption.
+        """Append the metrics of an epoch, unless they were written before an interruption.
 
         Args:
             step: The epoch, from 1.
-            metrics: By name.
-            stop: Why the training stops after it; None if it goes on.
+            metrics: The values by name.
+            stop: Why the training stops after this epoch; None if it goes on.
         """
         if step > self.last_step:
             self.write("metrics", step=step, metrics=metrics, stop=stop)
 
     def anew(self, reason: str) -> None:
-        """Void the metrics so far, since the training begins anew."""
+        """Void the metrics so far, because the training starts over."""
         self.write("anew", reason=reason)
 
     def pause(self, **own_tags: str) -> None:
-        """Note that the run was interrupted and may go on, unless it never began or has ended."""
+        """Record that the run was interrupted, unless it never began or has ended."""
         if self.interrupted:
             self.write("pause", tags=own_tags)
 
 
 def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
-    """Return the whole events of a folder's journal from a byte on, and the offset after them."""
+    """Read the journal in a folder.
+
+    Args:
+        folder: The folder of the run.
+        offset: The byte to start from.
+
+    Returns:
+        The complete events, and the offset of the byte after them. A missing file has no events.
+    """
     try:
         with (folder / FILE_NAME).open("rb") as file:
             file.seek(offset)
@@ -156,17 +173,17 @@ def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
 
 
 def since_anew(events: list[Event]) -> list[Event]:
-    """Return the events without the metrics that a later `anew` made void."""
+    """Return the events without metrics that a later `anew` voided."""
     voided = max((i for i, event in enumerate(events) if event["event"] == "anew"), default=-1)
     return [e for i, e in enumerate(events) if i > voided or e["event"] != "metrics"]
 
 
 def values_of(events: Iterable[Event]) -> dict[str, Any]:
-    """Return the hyperparameters as the space saw them, those that its own `fit` declared too."""
+    """Return the hyperparameters as the space saw them, including those declared by its `fit`."""
     found: dict[str, Any] = {}
     for event in events:
         if event["event"] == "start":
             found |= event.get("values") or {}
         elif event["event"] == "params":
-            found |= event["params"]
+            found |= event.get("values") or event["params"]  # an older journal has no values
     return found

@@ -1,4 +1,4 @@
-"""When journals are delivered to MLflow: during a search in the background, or later by `sync`."""
+"""When journals are delivered to MLflow: in the background of a search, or by the verb `sync`."""
 
 import threading
 from collections.abc import Iterator
@@ -18,14 +18,19 @@ from mnist_cnn.urls import hide_passwords
 
 
 class Deliverer(threading.Thread):
-    """Delivers a study's journals in the background, until closed.
+    """A thread that delivers a study's journals until it is closed.
 
-    What older studies of the experiment have that MLflow has not is delivered after it, once.
+    After that it delivers once what MLflow does not have of the experiment's older studies.
+
+    Args:
+        experiment: The experiment's name.
+        study_folder: The study's folder.
+        mlruns: The folder mlruns/.
 
     Attributes:
-        problem: What MLflow answered at the last try; None when it went well.
-        news: A line for each thing that was mended in MLflow, when MLflow stops taking what it is
-            given, and when it takes it again.
+        problem: The error of the last attempt; None if it succeeded.
+        news: Messages for the user: what was mended in MLflow, when deliveries begin to fail, and
+            when they succeed again.
     """
 
     def __init__(self, experiment: str, study_folder: Path, mlruns: Path) -> None:
@@ -40,11 +45,11 @@ class Deliverer(threading.Thread):
 
     @property
     def experiment_id(self) -> str | None:
-        """The id of MLflow's experiment, once MLflow has answered."""
+        """The id of MLflow's experiment; None until MLflow has answered."""
         return self._delivery.experiment_id if self._delivery else None
 
     def follow(self, folder: Path) -> None:
-        """Deliver a run that a worker begins, or goes on with, from now on."""
+        """Include a run that begins, or is resumed, in later deliveries."""
         self._followed.put(folder)
 
     def run(self) -> None:
@@ -70,20 +75,20 @@ class Deliverer(threading.Thread):
                 self._deliver_older(self._older[-1])
                 self._older.pop()
             if self._older:
-                return  # closing: what kept them back may still do
+                return  # closing before they are delivered, so the problem may still be there
             if self.problem:
                 self.news.put("MLflow has everything again")
             self.problem = None
             while self._delivery.news:
                 self.news.put(self._delivery.news.pop(0))
         except Exception as error:
-            # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
-            # still has it, and the next try begins where this one stopped.
+            # MLflow's store may raise anything (a lost connection, a locked database, a full disk).
+            # The journal still has the events, and the next attempt continues here.
             reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
             if not self.problem:
                 self.news.put(
-                    f"MLflow does not take everything ({shorten(reason, 150, placeholder='…')}); "
-                    "training goes on, and what is missing is delivered later"
+                    f"MLflow cannot be updated ({shorten(reason, 150, placeholder='…')}); training "
+                    "goes on, and what is missing is delivered later"
                 )
             self.problem = reason
 
@@ -96,7 +101,7 @@ class Deliverer(threading.Thread):
                 raise
 
     def close(self, seconds: float) -> None:
-        """Deliver once more what is there, for `seconds` at the most, and stop."""
+        """Deliver once more, for at most `seconds`, and stop."""
         self._closing.set()
         self.join(seconds)
         if self.is_alive():
@@ -104,7 +109,7 @@ class Deliverer(threading.Thread):
 
 
 def _older_studies(study_folder: Path, experiment: str) -> list[Path]:
-    """The folders of the experiment's other studies."""
+    """Return the folders of the experiment's other studies."""
     found = study_folder.parent.glob(f"{experiment}-*/")
     return [
         folder
@@ -114,13 +119,17 @@ def _older_studies(study_folder: Path, experiment: str) -> list[Path]:
 
 
 def deliver_all(mlruns: Path) -> Iterator[str]:
-    """Deliver every study's journals that MLflow does not have.
+    """Deliver the journals of all studies.
+
+    Args:
+        mlruns: The folder mlruns/.
 
     Yields:
-        A line for each study, and for each thing that was mended.
+        A message for each study, and for each thing that was mended.
 
     Raises:
-        UserError: MLflow cannot be reached or takes nothing; or, at the end, it refused a run.
+        UserError: MLflow cannot be reached, or a delivery failed. Or MLflow refused a run; then
+            everything else was delivered first.
     """
     found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
     folders = [folder for folder in found if (folder / journal.FILE_NAME).exists()]
@@ -134,24 +143,28 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
             lines, refusal = _deliver_study(client, folder, mlruns)
             yield from lines
             if refusal:
-                refused.append(f"{folder.name}: MLflow refused a run of it: {refusal}")
+                refused.append(f"MLflow refused a run of {folder.name}: {refusal}")
     except UserError:
         raise
     except MlflowException as error:
         reason = hide_passwords(str(error))
         raise UserError(f"MLflow at {place} does not answer: {reason}") from None
-    except Exception as error:  # its database, or the server's store of files, raise their own
+    except Exception as error:  # MLflow's database and artifact store raise exceptions of their own
         reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
         raise full_disk(error) or UserError(
-            f"MLflow at {place} did not take everything ({reason}); what is left stays on disk, "
-            "mend it and type the same command again"
+            f"cannot deliver everything to MLflow at {place} ({reason}); the rest stays on the "
+            "disk: fix the problem and type the same command again"
         ) from error
     if refused:
         raise UserError("; ".join(refused))
 
 
 def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[list[str], str]:
-    """Deliver one study; returns lines about it, and why MLflow refused a run, "" if it did not."""
+    """Deliver one study.
+
+    Returns:
+        Messages about the study, and why MLflow refused one of its runs; "" if it did not.
+    """
     experiment = folder.name.rpartition("-")[0]
     lines: list[str] = []
     try:
@@ -168,4 +181,4 @@ def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[li
         if error.error_code not in ABOUT_ONE_RUN:
             raise
         return lines, str(error).splitlines()[0]
-    return [*lines, f"{folder.name}: MLflow has all of it"], ""
+    return [*lines, f"{folder.name}: everything is in MLflow"], ""

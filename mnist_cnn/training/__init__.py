@@ -1,1 +1,31 @@
-"""Keras: what happens in worker processes only."""
+"""Keras: everything that runs in worker processes only.
+
+In reading order:
+
+    tasks          what other processes ask of a worker; each task imports its module when it runs
+    preflight      checks an experiment before its first trial
+    trial          one trial or confirmation, from its parameters to the end in its journal
+    sampling       the sampler and the pruner of a trial
+    run            one run: builds, trains, scores and saves a model
+    data           the training and validation images
+    build          from a search space and hyperparameters to a compiled model
+    architecture   a built model in a few words and numbers
+    fit            trains a model, or resumes it
+    batches        the images in the order in which a training sees them
+    learning_rate  one cycle, unless the optimizer has a schedule
+    averaging      the average of the weights, which is validated and saved
+    checkpoint     the state of a training in one file, saved after every epoch
+    callbacks      at the end of an epoch: a NaN guard, a relay of metrics, early stopping
+    returned       the score that a HyperModel's own `fit` returns
+    saving         writes the weights to a .keras file and scores it
+    recipe         everything that the outcome of a training depends on
+    backend        GPU or CPU, precision, XLA
+    failure        how a training fails
+    repeat         trains a recorded run again, for `replay`; `replayed` is its outcome
+    export         writes a model in MLflow's format
+    saved_model    loads a .keras file safely and predicts with it
+
+`run_search`, `retrain` and `report.study_run` send functions of `tasks` to workers. `tasks.trial`
+calls `trial`, which calls `run`, which calls `build`, `fit` and `saving`. `evaluation` and
+`serving` use `saved_model`.
+"""

@@ -1,4 +1,4 @@
-"""What a built model is: its layers in a few words, its size, its arithmetic."""
+"""A built model in words and numbers: its layers, its size, its arithmetic."""
 
 from collections.abc import Iterator
 from math import prod
@@ -8,14 +8,14 @@ from keras import layers
 
 
 def in_words(model: keras.Model) -> str:
-    """Return the convolution and dense widths in order, as in `conv 32-64 · dense 128-10`."""
+    """Return the widths of convolution and dense layers, such as `conv 32-64 · dense 128-10`."""
     parts = []
     for word, kinds, width in (
         ("conv", layers.Conv2D, "filters"),
         ("dense", layers.Dense, "units"),
     ):
         widths = [getattr(layer, width) for layer in _flat(model) if isinstance(layer, kinds)]
-        if len(widths) > 6:  # a deep network is told by its depth
+        if len(widths) > 6:  # a deep network is described by its depth
             parts.append(f"{len(widths)} {word} layers")
         elif widths:
             parts.append(f"{word} {'-'.join(map(str, widths))}")
@@ -23,10 +23,10 @@ def in_words(model: keras.Model) -> str:
 
 
 def size_of(model: keras.Model) -> dict[str, int]:
-    """Return `parameters` and `multiply_accumulates`, as far as they can be told.
+    """Return `parameters` and `multiply_accumulates` of a model.
 
-    A model that is not built has no weights to count, and a subclass or a nested block of one does
-    not tell the shapes of what its layers give out.
+    Either is missing if it is unknown: a model that is not built has no weights, and a subclass or
+    a nested subclass does not reveal the output shapes of its layers.
     """
     size = {}
     if model.built:
@@ -37,10 +37,10 @@ def size_of(model: keras.Model) -> dict[str, int]:
 
 
 def multiply_accumulates(model: keras.Model) -> int | None:
-    """Return the multiply-accumulate operations of one image's forward pass, or None.
+    """Return the number of multiply-accumulate operations to predict one image; None if unknown.
 
-    Counted are convolutions, (output pixels) x (kernel weights), and dense layers, their kernel's
-    weights. The rest is left out, as is customary (Sovrasov, "ptflops", 2018-2024).
+    Convolutions count (output pixels) x (kernel weights), dense layers their kernel weights. As is
+    customary, nothing else is counted (Sovrasov, "ptflops", 2018-2024).
     """
     total = 0
     try:
@@ -52,20 +52,20 @@ def multiply_accumulates(model: keras.Model) -> int | None:
             elif isinstance(layer, layers.SeparableConv2D):
                 kernels = prod(layer.depthwise_kernel.shape) + prod(layer.pointwise_kernel.shape)
                 total += prod(layer.output.shape[1:3]) * kernels
-    except (AttributeError, ValueError, TypeError):  # a layer whose output is not known
+    except (AttributeError, ValueError, TypeError):  # a layer with an unknown output shape
         return None
     return total
 
 
 def training_bytes(model: keras.Model, batch_size: int) -> int | None:
-    """Return about how much memory a training step takes, from below; None if it cannot be told.
+    """Return a lower bound on the memory of a training step, in bytes; None if unknown.
 
-    Four bytes for each weight, its gradient and the optimizer's two moments, and for each value
-    that a layer gives out and its gradient. Buffers of the convolutions come on top.
+    It counts four bytes for each weight, its gradient and the optimizer's two moments, and for each
+    output value of a layer and its gradient. The buffers of convolutions are not included.
 
     Args:
         model: The model.
-        batch_size: How many images a batch has.
+        batch_size: The number of images in a batch.
     """
     try:
         outputs = sum(

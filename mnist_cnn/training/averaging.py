@@ -1,7 +1,7 @@
-"""The average of a training's weights, which is what is validated and saved.
+"""The average of the weights over a training. It is what is validated and saved.
 
-At a high learning rate the weights jump about a point that is better than each of them, so a model
-whose weights are averaged is good long before the learning rate has fallen (B. T. Polyak and
+At a high learning rate the weights jump around a point that is better than any of them. A model
+with averaged weights is therefore good long before the learning rate has fallen (B. T. Polyak and
 A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992).
 """
 
@@ -11,26 +11,34 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-# The weights of the n-th time count as DECAY + 1 of n + DECAY, so the average is mostly of the last
-# seventh of the times, however many there are: the polynomial-decay averaging of O. Shamir and
-# T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013. With a decay of 3 it
-# lags behind at the end where a network still learns fast.
+# Update n has a weight of (DECAY + 1) / (n + DECAY), so the average is mostly over the last seventh
+# of all updates, however many there are. This is polynomial-decay averaging (O. Shamir and
+# T. Zhang, "Stochastic Gradient Descent for Non-smooth Optimization", 2013). With a decay of 3 the
+# average lags behind at the end if the network still learns fast.
 DECAY = 6
 
 
 def as_float32(array: Any) -> NDArray[Any]:
-    """`array` for NumPy: its files do not know bfloat16, and eight bits are too few to average."""
+    """Return an array in NumPy, with half-precision floats converted to float32.
+
+    NumPy's files do not support bfloat16, and half precision is too coarse to average.
+    """
     known: NDArray[Any] = np.asarray(array)
     return known.astype(np.float32) if known.dtype.name in ("bfloat16", "float16") else known
 
 
 class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
-    """Averages the weights after every call of the training function; validation sees the average.
+    """Averages the weights after each call of the training function, and validates the average.
 
-    A call is of several batches, see training.STEPS_PER_EXECUTION.
-    begin: after how many batches it begins; until then, and always if that is None, the average is
-    the weights as they are.
-    count: how many times are in it.
+    A call trains on several batches, see `fit.STEPS_PER_EXECUTION`.
+
+    Args:
+        begin: The number of batches after which averaging begins. Until then the average is the
+            current weights. None never averages.
+
+    Attributes:
+        begin: The number of batches after which averaging begins, or None.
+        count: The number of updates in the average.
     """
 
     def __init__(self, begin: int | None = None) -> None:
@@ -43,22 +51,27 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def weights(self) -> list[Any]:
-        """The averages of the model's weights, in their order; of integers the last.
+        """The averaged weights, in the order of the model's weights.
 
-        Floats have 32 bits or more. The statistics of batch normalisation are averaged with the
-        rest.
+        Floats have at least 32 bits. The statistics of batch normalisation are averaged too.
+        Integers are not averaged: they have their last value.
         """
         return self._average or [as_float32(weight) for weight in self.model.get_weights()]
 
     def restore(self, count: int, average: list[Any]) -> None:
-        """Go on from what an interrupted training had."""
+        """Continue the average of an interrupted training.
+
+        Args:
+            count: The number of updates in it.
+            average: The averaged weights.
+        """
         self.count, self._average = count, average
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        # Not the optimizer's iterations, which are fewer where it accumulates gradients.
+        # Not counted by the optimizer's iterations: they are fewer if it accumulates gradients.
         if self.begin is None or self._epoch * self.params["steps"] + batch + 1 <= self.begin:
             return
         self.count += 1

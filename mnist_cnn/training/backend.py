@@ -1,4 +1,4 @@
-"""What Keras computes on and with here: a GPU or not, the precision, XLA or not."""
+"""What Keras computes with in this process: GPU or CPU, the precision, XLA or not."""
 
 import keras
 
@@ -8,15 +8,16 @@ from mnist_cnn.workers import machine
 
 def on_gpu() -> bool:
     """Return whether Keras's backend computes on a GPU in this process."""
-    # Asked for GPUs, JAX raises where there are none; asked for devices, either names its best.
+    # JAX raises if it is asked for GPUs and there are none. Both backends list their best device
+    # first.
     return bool(keras.distribution.list_devices()[0].startswith(("gpu", "cuda")))
 
 
 def precision(experiment: Experiment) -> str:
-    """Return the Keras dtype policy that the experiment's models are trained with.
+    """Return the Keras dtype policy with which the experiment's models are trained.
 
-    On a CPU it is what the processor multiplies fastest. On a GPU it is float32, which NVIDIA's
-    GPUs since Ampere multiply as TF32 unless told otherwise.
+    Unless the experiment sets it, it is the fastest for the CPU, or float32 on a GPU. NVIDIA GPUs
+    since Ampere multiply float32 as TF32 by default.
     """
     return experiment.precision or ("float32" if on_gpu() else machine.precision())
 

@@ -1,4 +1,4 @@
-"""Images in batches, as Keras takes them: shuffled by seed for training, in order for scoring."""
+"""Images in batches for Keras: shuffled by a seed for training, in order for scoring."""
 
 import functools
 
@@ -8,8 +8,8 @@ from mnist_cnn.datasets import Images
 
 EVALUATION_BATCH_SIZE = 1000
 
-# There is nothing to tune in what is in memory already, but at the end of every iteration Keras
-# waits for the autotuner's thread: 0.3 s after a validation, up to 18 s after a training of 30 s.
+# Data in memory need no autotuning, but Keras waits for the autotuner's thread at the end of every
+# iteration: 0.3 s after a validation, up to 18 s after a training of 30 s.
 _UNTUNED = tf.data.Options()
 _UNTUNED.autotune.enabled = False
 
@@ -19,15 +19,16 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return endless shuffled batches of (x, y).
 
-    The seed and the number of the pass give each pass over the images its order. The images stay
-    in memory as two tensors and a batch is one gather, so no Python runs in between. The last
-    images of a pass that do not fill a batch are left out; they differ from pass to pass.
+    Each pass over the images has an order that depends on the seed and the number of the pass. The
+    images stay in memory as two tensors, and a batch is one gather, so no Python runs per batch.
+    Images that do not fill a batch at the end of a pass are left out; they differ from pass to
+    pass.
 
     Args:
-        images: At least `batch_size` of them.
-        batch_size: How many images a batch has.
-        seed: Of the order.
-        first_batch: The number of the first batch, from 0; larger when a training goes on.
+        images: At least `batch_size` images.
+        batch_size: The number of images in a batch.
+        seed: The seed of the order.
+        first_batch: The number of the first batch, from 0. It is larger when a training resumes.
     """
     x, y = _tensors(images)
     steps = len(images) // batch_size
@@ -50,11 +51,11 @@ def training_batches(
 
 
 def evaluation_batches(images: Images) -> tf.data.Dataset:
-    """Return large batches of (x, y): all images once and in order."""
+    """Return large batches of (x, y): every image once, in order."""
     all_images = tf.data.Dataset.from_tensor_slices((images.x, images.y))
     return all_images.batch(EVALUATION_BATCH_SIZE).with_options(_UNTUNED)
 
 
-@functools.lru_cache(maxsize=1)  # a third of a second for MNIST, and every trial's are the same
+@functools.lru_cache(maxsize=1)  # takes 0.3 s for MNIST, and all trials have the same images
 def _tensors(images: Images) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(images.x), tf.constant(images.y)

@@ -14,13 +14,18 @@ from mnist_cnn.training.failure import TrainingFailed
 
 
 def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
-    """Return the model that the experiment's space makes of `hp`.
+    """Return the model that the experiment's space builds.
 
-    It is compiled and takes the data set's images, unless the space has a `fit` of its own, which
-    may see to both.
+    The model is compiled and accepts the data set's images, unless the space has its own `fit`,
+    which may compile and convert as it likes.
+
+    Args:
+        experiment: The experiment.
+        dataset: Its data set. A function with parameters `input_shape` or `classes` gets them.
+        hp: The hyperparameters.
 
     Raises:
-        TrainingFailed: The space returns anything else.
+        TrainingFailed: The space returns something that is not such a model.
     """
     space = experiment.space
     if isinstance(space, keras_tuner.HyperModel):
@@ -36,23 +41,23 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
         )
     if has_own_fit(space):
         if not model.built:
-            with suppress(Exception):  # its inputs may be anything
+            with suppress(Exception):  # its `fit` may give it other inputs
                 _call(model, dataset)
         return model
     if not model.compiled:
         raise TrainingFailed("the search space returned a model that is not compiled")
-    if not model.built:  # a Sequential that does not begin with an Input, or a subclass
+    if not model.built:  # a Sequential without an Input, or a subclass
         _call(model, dataset)
     shape = getattr(model, "input_shape", None)  # a subclass has none
     if shape is not None and shape[1:] != dataset.shape:
         raise TrainingFailed(
-            f"the model takes images of shape {shape[1:]}, the data set's are {dataset.shape}"
+            f"the model takes images of shape {shape[1:]}, but the data set has {dataset.shape}"
         )
     return model
 
 
 def _call(model: keras.Model, dataset: Dataset) -> None:
-    """Have a model make its weights, for images of the data set's shape."""
+    """Create a model's weights for images of the data set's shape."""
     if isinstance(model, keras.Sequential):
         model.build((None, *dataset.shape))
     else:
@@ -60,10 +65,11 @@ def _call(model: keras.Model, dataset: Dataset) -> None:
 
 
 def build_metrics(model: keras.Model, images: Images) -> None:
-    """Have the compiled metrics make their variables now.
+    """Create the variables of the compiled metrics.
 
-    They do when they are first used. Were that inside a training or evaluation function, TensorFlow
-    would trace it twice, which takes up to a second. Keras's other backends see to it themselves.
+    Metrics create them when they are first used. If that happened inside the training or evaluation
+    function, TensorFlow would trace it twice, which takes up to a second. Keras's other backends
+    create them earlier.
     """
     if keras.config.backend() == "tensorflow":
         one = images.x[:1]
@@ -72,5 +78,5 @@ def build_metrics(model: keras.Model, images: Images) -> None:
 
 
 def has_own_fit(space: SearchSpace) -> bool:
-    """Return whether `space` is a HyperModel that overrides `fit`, to tune the batch size say."""
+    """Return whether `space` is a HyperModel that overrides `fit`."""
     return getattr(type(space), "fit", None) not in (None, keras_tuner.HyperModel.fit)

@@ -1,4 +1,4 @@
-"""What happens at an epoch's end beside its checkpoint: a guard, a relay and an early stop."""
+"""Callbacks at the end of an epoch: a guard against NaN, a relay of metrics, early stopping."""
 
 import math
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class Stop:
     """Why a training ended before its last epoch.
 
     Attributes:
-        kind: `look`: the look at a configuration is over. `pruned`: it is behind other trials.
-            `replayed`: it is where the recorded training ended. `stale`: it gets no better.
-        reason: The same in words, with the epoch.
+        kind: `look`: the look at the configuration is over. `pruned`: the trial is behind others.
+            `replayed`: the recorded training ended here. `stale`: the objective did not improve.
+        reason: The reason in words, with the epoch.
     """
 
     kind: str
@@ -26,17 +26,17 @@ class Stop:
 
 
 class StopLoop(Exception):
-    """Ends a `fit` with a loop of its own, which goes on though the training was stopped."""
+    """Ends a HyperModel's own training loop if it ignores `stop_training`."""
 
 
 OnEpoch = Callable[[int, EpochMetrics], Stop | None]
 
 
 class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Fails a training whose loss is not a finite number.
+    """Fails a training whose loss is not finite.
 
     Raises:
-        TrainingFailed: At the end of such an epoch.
+        TrainingFailed: At the end of an epoch whose loss is not finite.
     """
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
@@ -46,13 +46,18 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Relay(keras.callbacks.Callback):  # type: ignore[misc]
-    """Hands on each epoch's metrics once they are in the checkpoint, and stops on the answer.
+    """Passes on the metrics of each epoch once they are in the checkpoint, and stops if told to.
 
-    The training stops in Keras's own way, so that other callbacks have their `on_train_end`. A loop
-    that does not heed that is ended at its next epoch.
+    The training stops by `stop_training`, so that other callbacks get their `on_train_end`. A loop
+    that ignores it is ended at its next epoch.
+
+    Args:
+        checkpoint: The checkpoint, which precedes this callback in the list.
+        on_epoch: Called with the epoch, from 1, and its metrics. Returns why the training should
+            stop, or None.
 
     Attributes:
-        stop: The last answer.
+        stop: The last return value of `on_epoch`.
     """
 
     def __init__(self, checkpoint: Checkpoint, on_epoch: OnEpoch) -> None:
@@ -61,7 +66,7 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
         self.stop: Stop | None = None
 
     def catch_up(self) -> None:
-        """Hand on the metrics of restored epochs, which the last process may not have."""
+        """Pass on the metrics of restored epochs. The last process may have died before it did."""
         for epoch, metrics in enumerate(self._checkpoint.history, start=1):
             self.stop = self._on_epoch(epoch, metrics)
 
@@ -75,9 +80,13 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops a training whose objective has not become better for `patience` epochs.
+    """Stops a training whose objective has not improved for `patience` epochs.
 
-    Keras's own counts from the start of a `fit`, so it would not survive a resumption.
+    Keras's own callback counts from the start of `fit`, so it would count again after a resumption.
+
+    Args:
+        checkpoint: Has the history and the best epoch.
+        patience: In epochs.
     """
 
     def __init__(self, checkpoint: Checkpoint, patience: int) -> None:
@@ -86,7 +95,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def stop(self) -> Stop | None:
-        """Why the training should end, or None."""
+        """Why the training should stop, or None."""
         best = self._checkpoint.best_epoch
         if len(self._checkpoint.history) - best < self._patience:
             return None

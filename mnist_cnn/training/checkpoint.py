@@ -1,4 +1,4 @@
-"""A training's state in one file, saved after every epoch, from which a killed training goes on."""
+"""The state of a training in a file, saved after every epoch. A killed training resumes from it."""
 
 import json
 import time
@@ -21,30 +21,29 @@ EpochMetrics = dict[str, float]
 
 
 class BeganAgain(Exception):
-    """A `fit` of the user's own began at its first epoch, though later ones were restored."""
+    """A `fit` of the space's own does not go on where it was. The message says how it is seen."""
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """Keeps the state of a training after every epoch, and the weights to save at its end.
+    """Saves the state of a training after every epoch, and keeps the weights to save at its end.
 
     Args:
         path: The file.
-        objective: Tells the best epoch.
-        recipe: What the training depends on. A file of another recipe is not gone on from.
-        keep: Which epoch's weights are to be saved.
+        objective: Decides which epoch is the best.
+        recipe: What the training depends on. A file with another recipe is not resumed from.
+        keep: Which epoch's weights to keep.
 
     Attributes:
-        average: The average of the weights, which is what is validated and what the best weights
-            are taken from.
+        average: The average of the weights, which is validated and kept.
         history: The metrics of each finished epoch: Keras's own, `learning_rate` and
             `epoch_seconds`.
-        values: The hyperparameters, to which a HyperModel's own `fit` adds.
-        kept_weights: The averaged weights of the epoch to keep; empty before the first, and for
-            `best` while no epoch had an objective that is a number.
+        values: The hyperparameters. A HyperModel's own `fit` may add some.
+        kept_weights: The averaged weights of the epoch to keep. Empty before the first epoch; with
+            `best`, also while the objective was NaN in all epochs.
 
     Raises:
         UserError: At an epoch's end, if the objective's metric does not exist.
-        BeganAgain: At an epoch's end, if the epoch comes before those that were restored.
+        BeganAgain: After a restoration, if an epoch is not the next one or of another model.
     """
 
     def __init__(
@@ -56,17 +55,18 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.path, self.objective, self.keep = path, objective, keep
-        self.recipe = json.loads(json.dumps(recipe))  # as it comes back from the file
+        self.recipe = json.loads(json.dumps(recipe))  # as it would be read from the file
         self.average = WeightAverage()
         self.started = time.monotonic()
-        self._restored = 0  # epochs, until the first one after them
+        self._restored_to: keras.Model | None = None
+        self._epoch = -1  # the last one, as a loop of the user's own counts it
         self.history: list[EpochMetrics] = []
         self.values: dict[str, Any] = {}
         self.kept_weights: list[Any] = []
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, from 1, with the first best value of the objective; 0 before the first."""
+        """The first epoch, from 1, with the best value of the objective; 0 if there is none."""
         values = [metrics[self.objective.metric] for metrics in self.history]
         best, best_epoch = self.objective.worst, 0
         for epoch, value in enumerate(values, start=1):
@@ -76,56 +76,63 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def kept_metrics(self) -> EpochMetrics:
-        """The metrics of the epoch whose weights are kept; empty before the first."""
+        """The metrics of the epoch whose weights are kept; empty if there is none."""
         if self.keep == "last":
             return dict(self.history[-1]) if self.history else {}
         return dict(self.history[self.best_epoch - 1]) if self.best_epoch else {}
 
     def restore(self, model: keras.Model) -> str:
-        """Load the file into `model`, if there is one that can be gone on from.
+        """Load the file into `model`, if there is one.
 
         Returns:
-            Why a file that is there cannot be gone on from; it is removed. "" if it can.
+            Why the training cannot resume from the file, which is then removed. "" if it can, or
+            if there is no file.
         """
         if not self.path.exists():
             return ""
         try:
             with np.load(self.path) as saved:
                 arrays = {name: saved[name] for name in saved.files}
+            saved = [arrays[name] for name in arrays if name.startswith("variable_")]
             problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
-            if f"variable_{len(_variables(model))}" in arrays:
-                problem = problem or "its model is built during its own fit"
+            if _shapes(saved) != _shapes(_variables(model)):
+                problem = problem or "its own fit makes the model that it trains"
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-            problem = "its checkpoint cannot be read"
+            problem = "its checkpoint is damaged"
         if problem:
             self.path.unlink()
             return problem
         self.history = json.loads(str(arrays["history"]))
-        self._restored = len(self.history)
+        self._restored_to, self._epoch = model, int(arrays["epoch"])
         self.values = json.loads(str(arrays["values"]))
-        if "best_0" in arrays:  # none while the objective is no number
+        if "best_0" in arrays:  # missing while the objective is NaN
             self.kept_weights = [arrays[f"best_{i}"] for i in range(len(model.weights))]
-        for i, variable in enumerate(_variables(model)):
-            variable.assign(arrays[f"variable_{i}"])
+        for variable, array in zip(_variables(model), saved, strict=True):
+            variable.assign(array)
         if "averaged" in arrays:
             average = [arrays[f"average_{i}"] for i in range(len(model.weights))]
             self.average.restore(int(arrays["averaged"]), average)
         return ""
 
+    def set_model(self, model: keras.Model) -> None:
+        if self._restored_to not in (None, model):
+            raise BeganAgain("its own fit trains more than one model")
+        super().set_model(model)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
-        if epoch < self._restored:
-            raise BeganAgain
-        self._restored = 0
+        if self._restored_to is not None and epoch != self._epoch + 1:
+            raise BeganAgain("its own fit begins at the first epoch")
+        self._epoch = epoch
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        optimizer = getattr(self.model, "optimizer", None)  # none if it is not compiled
+        optimizer = getattr(self.model, "optimizer", None)  # None if the model is not compiled
         if optimizer is not None:
             metrics["learning_rate"] = float(optimizer.learning_rate)
         now = time.monotonic()
         metrics["epoch_seconds"] = now - self.started
-        self.started = now  # a loop of the user's own may not call `on_epoch_begin`
+        self.started = now  # a HyperModel's own loop may not call `on_epoch_begin`
         if self.objective.metric not in metrics:
             raise UserError(unknown_metric(self.objective.metric, metrics))
         self.history.append(metrics)
@@ -138,6 +145,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             "recipe": json.dumps(self.recipe),
             "history": json.dumps(self.history),
             "values": json.dumps(self.values),
+            "epoch": self._epoch,
         }
         arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.kept_weights)}
@@ -148,19 +156,23 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def unknown_metric(name: str, metrics: EpochMetrics) -> str:
-    """Return the message for an objective whose metric the training does not have."""
+    """Return the message for an objective whose metric does not exist."""
     return f"the objective's metric {name!r} does not exist; valid: {', '.join(sorted(metrics))}"
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the first thing in which two recipes differ, in words; "" if they do not."""
+    """Return the first difference between two recipes in words; "" if there is none."""
     for name, was, value in differences(before, now):
         return f"{name} was {was}, is {value}"
     return ""
 
 
+def _shapes(arrays: list[Any]) -> list[tuple[int, ...]]:
+    return [tuple(array.shape) for array in arrays]
+
+
 def _variables(model: keras.Model) -> list[Any]:
-    metrics = {id(variable) for variable in model.metrics_variables}  # begin anew at every epoch
+    metrics = {id(variable) for variable in model.metrics_variables}  # reset at every epoch
     kept = [variable for variable in model.variables if id(variable) not in metrics]
-    optimizer = getattr(model, "optimizer", None)  # a loop of the user's own has its own
+    optimizer = getattr(model, "optimizer", None)  # a HyperModel's own loop may have its own
     return [*kept, *optimizer.variables] if optimizer is not None else kept

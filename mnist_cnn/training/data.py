@@ -1,4 +1,4 @@
-"""An experiment's images as its trainings see them. The test images are not here."""
+"""An experiment's training and validation images. The test images are not here."""
 
 import functools
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mnist_cnn.project import load_experiment
 
 @dataclass(frozen=True)
 class Data:
-    """A data set with its training images divided.
+    """A data set whose training images are split.
 
     Attributes:
         dataset: The data set.
@@ -23,9 +23,9 @@ class Data:
     validation: Images
 
 
-@functools.cache  # one reading for all runs of a worker
+@functools.cache  # read once for all runs of a worker
 def load_data(experiment_name: str) -> Data:
-    """Return the images that a search of the experiment trains and validates on.
+    """Return the images that the experiment's trials train and validate on.
 
     Raises:
         UsageError: The data set is not consistent, or too small.

@@ -1,16 +1,17 @@
-"""How a training fails, and the failure in one line."""
+"""How a training fails, and how to describe a failure in one line."""
 
 import re
 
 
 class TrainingFailed(Exception):
-    """The training cannot go on. The message is the trial's reason."""
+    """The training cannot go on. The message becomes the reason of the trial."""
 
 
 def one_line(error: BaseException) -> str:
-    """Return the error's kind and message in one line of at most 300 characters.
+    """Return the type and message of an error in one line of at most 300 characters.
 
-    Keras writes the call that failed first, the reason second, and then pages of arguments.
+    Keras writes first the call that failed, then the reason, then pages of arguments, which are cut
+    off.
     """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("Arguments received by")[0]
     text = " ".join(text.split())

@@ -1,17 +1,22 @@
-"""The learning rate over a training: one cycle, unless the optimizer has a schedule of its own."""
+"""The learning rate over a training: one cycle, unless the optimizer has its own schedule."""
 
 import keras
 from keras.optimizers.schedules import CosineDecay
 
 
 def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
-    """Make the learning rate rise from 1/25 of its value to it and fall to zero within `steps`.
+    """Give an optimizer a learning rate that rises and then falls to zero within `steps`.
 
-    An eighth of the steps is the linear rise, the rest a half cosine (after L. N. Smith and
-    N. Topin, "Super-Convergence", 2018). An optimizer that has a schedule already keeps it.
+    The rate rises linearly from 1/25 of its value to its value in an eighth of the steps, then
+    falls along half a cosine (after L. N. Smith and N. Topin, "Super-Convergence", 2018). An
+    optimizer with its own schedule keeps it.
+
+    Args:
+        optimizer: The optimizer, whose learning rate becomes the peak.
+        steps: The number of steps of the whole training.
     """
     own = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    if isinstance(own.get_config()["learning_rate"], dict):  # a schedule; else a number
+    if isinstance(own.get_config()["learning_rate"], dict):  # a schedule, not a number
         return
     peak, rise = float(optimizer.learning_rate), rising_steps(steps)
     optimizer.learning_rate = CosineDecay(
@@ -20,8 +25,11 @@ def one_cycle(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
 
 
 def rising_steps(steps: int) -> int:
-    """Return the first steps of a training, in which its rate rises and its weights go far.
+    """Return the number of steps in which the learning rate rises and the weights change fast.
 
-    The average of the weights begins after them, also where an optimizer keeps its own schedule.
+    Averaging begins after them, even if the optimizer has its own schedule.
+
+    Args:
+        steps: The number of steps of the whole training.
     """
     return max(1, steps // 8)

@@ -1,4 +1,4 @@
-"""A check of an experiment before its first trial: what no trial could succeed with is refused."""
+"""Checks an experiment before its first trial, and refuses it if no trial could succeed."""
 
 import tempfile
 from collections.abc import Mapping
@@ -24,22 +24,22 @@ from mnist_cnn.training.run import COST_METRICS
 from mnist_cnn.training.sampling import check_sampling
 from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
 
-# A configuration that the space itself refuses says nothing of the others.
+# If the space itself refuses one configuration, others may still work.
 REFUSALS = (optuna.TrialPruned, keras_tuner.errors.FailedTrialError)
 
 
 def check(experiment_name: str) -> Plan:
-    """Build each baseline's model, score eight images with it and save it, in a worker process.
+    """Build the model of each baseline, evaluate it on eight images and save it.
 
-    Without baselines it is the model of the space's defaults. A space with a `fit` of its own is
-    not scored, since only that knows what its model is given.
+    Without baselines, the space's defaults are used. A space with its own `fit` is not evaluated,
+    because only that `fit` knows the inputs of its model. This runs in a worker process.
 
     Returns:
-        The experiment's plan. It says why its models cannot be served, if they cannot.
+        The experiment's plan. It says why its models cannot be served, if that is so.
 
     Raises:
-        UserError: The data are damaged; a baseline cannot be built or does not fit the data; the
-            objective's metric does not exist; sampler or pruner cannot be made.
+        UserError: The data are damaged, a baseline cannot be built or does not fit the data, the
+            objective's metric does not exist, or the sampler or pruner cannot be created.
     """
     experiment = load_experiment(experiment_name)
     try:
@@ -53,7 +53,7 @@ def check(experiment_name: str) -> Plan:
 def _check(experiment_name: str, experiment: Experiment) -> Plan:
     if keras.config.image_data_format() != "channels_last":
         raise UserError(
-            "images here have their channels last, and keras.json says channels_first; write "
+            "images here have their channels last, but keras.json says channels_first; write "
             '"image_data_format": "channels_last" there'
         )
     check_sampling(experiment)
@@ -80,9 +80,11 @@ def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> No
 def _try(
     experiment: Experiment, data: Data, baseline: Mapping[str, Any]
 ) -> tuple[dict[str, float] | None, str]:
-    """Return what the model of a baseline scores on a few images, and why it cannot be served.
+    """Build and save the model of one baseline.
 
-    The scores are None if they cannot be known before a training.
+    Returns:
+        Its metrics on a few images, or None if it is not evaluated; and why it cannot be served, ""
+        if it can be.
     """
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
@@ -97,12 +99,12 @@ def _try(
         problem = _problem_of_serving(model, few.x)
     except REFUSALS:
         return None, ""
-    except Exception as error:  # the space is the user's code and may raise anything
+    except Exception as error:  # the space is user code and may raise anything
         raise UserError(f"the baseline's model does not work: {one_line(error)}") from error
     finally:
         keras.backend.clear_session()
     unknown = sorted(baseline.keys() - hp.values.keys())
-    if unknown and not has_own_fit(experiment.space):  # which may declare more
+    if unknown and not has_own_fit(experiment.space):  # its `fit` may declare more
         raise UserError(
             f"the baseline names {unknown[0]!r}, which its model does not have; valid: "
             f"{', '.join(hp.values)}"
@@ -111,7 +113,7 @@ def _try(
 
 
 def _problem_of_serving(model: keras.Model, images: Any) -> str:
-    """Return why `promote`, `evaluate` and `serve` would refuse the model; "" if they would not."""
+    """Return why `promote`, `evaluate` and `serve` would refuse a model; "" if they accept it."""
     if not model.built:
         return "its model is built during its fit"
     try:
@@ -124,6 +126,6 @@ def _problem_of_serving(model: keras.Model, images: Any) -> str:
         saved_model.check_probabilities(np.asarray(loaded(images, training=False)))
     except UserError as error:
         return str(error).replace(str(path), "of the baseline")
-    except Exception as error:  # it cannot even be saved
+    except Exception as error:  # the model cannot even be saved
         return one_line(error).split(". ")[0]
     return ""

@@ -1,4 +1,4 @@
-"""All that the outcome of a training depends on, so that it can be repeated to the bit."""
+"""Everything that the outcome of a training depends on, so that it can be repeated to the bit."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ def recipe(
     epochs: int,
     keep: str,
 ) -> dict[str, Any]:
-    """Return what a training on this machine depends on, as plain values that JSON holds.
+    """Return everything that a training on this machine depends on, as JSON values.
 
     Args:
-        experiment: What is searched.
+        experiment: The experiment.
         dataset: Its data set.
         values: The hyperparameters as the space sees them.
-        seed: Of weights, dropout and the order of the images.
-        epochs: How long the training is.
+        seed: The seed of weights, dropout and the order of the images.
+        epochs: The number of epochs.
         keep: Which epoch's weights are saved, `best` or `last`.
     """
     found = sources.sources_of(experiment.space, experiment.dataset)
@@ -62,8 +62,11 @@ def recipe(
 
 
 def derived_seed(*parts: int) -> int:
-    """Return a seed in [0, 2**31) for the purpose that `parts` name, as (experiment's seed, trial).
+    """Return a seed in [0, 2**31) that depends on all `parts`.
 
-    Source: NumPy's SeedSequence, which mixes its entropy so that neighbours are independent.
+    NumPy's SeedSequence mixes them so that neighbouring values give independent seeds.
+
+    Args:
+        parts: What the seed is for, such as the experiment's seed and the number of the trial.
     """
     return int(np.random.SeedSequence(parts).generate_state(1)[0]) >> 1

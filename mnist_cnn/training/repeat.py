@@ -1,4 +1,4 @@
-"""A recorded training once more, from its beginning."""
+"""Repeats a recorded training from its beginning."""
 
 import json
 from dataclasses import replace
@@ -27,21 +27,23 @@ def run_again(
     modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
-    """Train what a recipe says from the beginning, in a worker process.
+    """Repeat a recorded training, in a worker process.
 
     Args:
-        experiment_name: The experiment that the run is of.
-        recipe: What the run depended on.
-        epochs: After how many the run was stopped; None lets it end by itself and saves its model.
-        modules: Those that it depended on, as they were then; others are as they are now.
-        folder: Takes the files.
+        experiment_name: The name of the experiment.
+        recipe: What the recorded training depended on.
+        epochs: The number of epochs after which it was stopped. None trains to the end and saves
+            the model.
+        modules: The modules that it depended on, as they were then. Other modules are imported as
+            they are now.
+        folder: The folder for the files of the run. It must not exist.
     """
     find_project()
     folder.mkdir(parents=True)
     sources.bring_back(modules, folder)
     experiment = load_experiment(experiment_name)
     if recipe["precision"] != precision(experiment):
-        experiment = replace(experiment, precision=recipe["precision"])  # of another machine
+        experiment = replace(experiment, precision=recipe["precision"])  # as on the other machine
     run = Run(
         experiment=experiment,
         data=load_data(experiment_name),
@@ -53,7 +55,7 @@ def run_again(
         keep=recipe.get("keep", "best"),
     )
     hp = keras_tuner.HyperParameters()
-    hp.values.update(recipe["values"])  # a value that is there before its declaration is kept
+    hp.values.update(recipe["values"])  # a declaration keeps a value that is already there
 
     def stop_where_it_ended(epoch: int, metrics: EpochMetrics) -> Stop | None:
         if epochs is None or epoch < epochs:

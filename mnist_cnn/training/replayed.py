@@ -1,6 +1,6 @@
-"""What a repeated training came to, and in what two recipes differ.
+"""The outcome of a repeated training, and the differences between two recipes.
 
-It needs no Keras, so that the search process can use it.
+This module does not import Keras, so that the search process can use it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ class Replayed:
     """The outcome of a repeated training.
 
     Attributes:
-        recipe: What it depended on, to hold against the recorded one.
+        recipe: What it depended on, to compare with the recorded one.
         history: The metrics of each epoch.
         weights: The SHA-256 of the saved weights.
     """
@@ -26,7 +26,16 @@ class Replayed:
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], of: str = ""
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each thing that `before` names and that is another `now`: its name, both values."""
+    """Compare two recipes.
+
+    Args:
+        before: The recorded recipe.
+        now: The recipe of the repetition. What only it has is ignored.
+        of: A prefix for the names.
+
+    Yields:
+        The name of each value that differs, its value before and its value now.
+    """
     for name, was in before.items():
         value = now.get(name)
         if isinstance(was, Mapping) and isinstance(value, Mapping):

@@ -1,6 +1,6 @@
-"""One run: a configuration is built, trained, scored and saved, and its journal says how it went.
+"""One run: a configuration is built, trained, scored and saved, and its journal records it.
 
-A trial, a confirmation and a replay are each a run. It happens in a worker process.
+A trial, a confirmation and a replay are each a run. A run happens in a worker process.
 """
 
 import gc
@@ -18,6 +18,7 @@ import tensorflow as tf
 from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
+from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
@@ -35,20 +36,20 @@ from mnist_cnn.training.recipe import recipe
 from mnist_cnn.training.saving import save_scored, weights_digest
 from mnist_cnn.workers import machine
 
-# What a run's summary has beside the saved model's metrics. An objective may be one of them.
+# Metrics of a run besides those of the saved model. An objective after the first may be one.
 COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training came to.
+    """The outcome of a training.
 
     Attributes:
-        summary: `best_epoch`, `train_seconds` (of all epochs, those before an interruption and of
-            a look included), `parameters` and `multiply_accumulates` where they can be told; and,
-            of a training that was not stopped, its scores as `best_<name>`: the saved model's
-            metrics on the validation images, or what a `fit` of the space's own says.
-        stop: Why it ended early; None if it did not.
+        summary: `best_epoch`; `train_seconds` of all epochs, including those before an interruption
+            and those of a look; `parameters` and `multiply_accumulates` if they are known. Unless
+            the training was stopped, also its scores as `best_<name>`: the metrics of the saved
+            model on the validation images, or those of a HyperModel's own `fit`.
+        stop: Why the training ended early; None if it did not.
     """
 
     summary: EpochMetrics
@@ -57,7 +58,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A model that was fitted: its checkpoint, what `train` returned, its size and metrics."""
+    """A trained model: its checkpoint, the return values of `train`, its size and metric names."""
 
     checkpoint: Checkpoint
     stop: Stop | None
@@ -71,15 +72,15 @@ class Run:
     """One training, which becomes one run in MLflow.
 
     Attributes:
-        experiment: What is searched.
+        experiment: The experiment.
         data: Its images.
-        journal: Takes what happens; the run's files go to its folder.
-        title: The beginning of the MLflow run's name.
-        tags: Of the MLflow run.
-        epochs: How long to train.
-        seed: Of weights, dropout and the order of the images.
+        journal: The journal of the run. Its folder takes the run's files.
+        title: The start of the run's name in MLflow.
+        tags: The tags of the run in MLflow.
+        epochs: The number of epochs.
+        seed: The seed of weights, dropout and the order of the images.
         keep: Which epoch's weights are saved and scored.
-        sampled: Gives the parameters that Optuna has recorded for the trial so far.
+        sampled: Returns the parameters that Optuna has recorded for the trial so far.
     """
 
     experiment: Experiment
@@ -93,26 +94,27 @@ class Run:
     sampled: Callable[[], dict[str, Any]] = dict
 
     def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
-        """Build what `hp` declares, train it, score it and save it.
+        """Build a model, train it, score it and save it.
 
-        The training goes on from the checkpoint in the journal's folder. A training that was
-        stopped for any reason but patience saves no model.
+        The training resumes from a checkpoint in the journal's folder. If `on_epoch` stops it, no
+        model is saved.
 
         Args:
-            hp: Answers what the space declares.
-            on_epoch: Called with each epoch, from 1, and its metrics once they are safe; called
-                again for restored epochs. The training ends if it answers with a `Stop`.
+            hp: The hyperparameters.
+            on_epoch: Called with each epoch, from 1, and its metrics once they are in the
+                checkpoint. The training stops if it returns a `Stop`. It is not called for epochs
+                that are in the journal from before an interruption.
 
         Raises:
             TrainingFailed: The training cannot go on.
-            UserError: No training of the experiment can go on.
+            UserError: No training of the experiment could succeed.
             Exception: Whatever the space raises.
         """
         try:
             fitted = self._build_and_fit(hp, on_epoch)
-        except BeganAgain:
+        except BeganAgain as error:
             (self.journal.folder / CHECKPOINT_FILE).unlink()
-            self.journal.anew("its own fit begins at the first epoch")
+            self.journal.anew(str(error))
             fitted = self._build_and_fit(hp, on_epoch)
         return self._finish(hp, fitted)
 
@@ -123,14 +125,15 @@ class Run:
         checkpoint, stop, returned = self._fit(model, hp, on_epoch)
         if later := {name: hp.values[name] for name in hp.values.keys() - declared.keys()}:
             # A HyperModel's own `fit` has declared them.
-            self.journal.write("params", params=later)
+            own = self._own_params(size)
+            self.journal.write("params", params=_distinct(later, own), values=later)
             self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
         own_fit = has_own_fit(self.experiment.space)
         names = [] if own_fit else list(model.get_metrics_result())
         return _Fitted(checkpoint, stop, returned, size, names)
 
     def _finish(self, hp: keras_tuner.HyperParameters, fitted: "_Fitted") -> Trained:
-        """Note what the training came to, and save its model unless it was stopped."""
+        """Summarise the training, and save the model unless `on_epoch` stopped it."""
         checkpoint, stop = fitted.checkpoint, fitted.stop
         summary = self._summarise(checkpoint, fitted.size)
         if stop and stop.kind != "stale":
@@ -141,7 +144,7 @@ class Run:
             weights, names = checkpoint.kept_weights, fitted.metric_names
             scores = save_scored(self.experiment, self.data, hp, weights, path, names)
         if has_own_fit(self.experiment.space):
-            # Only that `fit` knows how its model is scored.
+            # Only its `fit` knows how the model is scored.
             objectives = {objective.metric for objective in self.experiment.objectives}
             kept = checkpoint.kept_metrics.items()
             scores = {n: v for n, v in kept if n.startswith("val_") or n in objectives}
@@ -150,10 +153,10 @@ class Run:
         return Trained(summary, stop)
 
     def _prepare_session(self) -> None:
-        """Make what Keras does from here on a function of the seed."""
+        """Make everything that Keras does from here on a function of the seed."""
         keras.backend.clear_session()
-        # That has collected garbage. What is left stays, such as what TensorFlow keeps of every
-        # training: to look through that again would take 0.27 s in a worker's fiftieth.
+        # This has collected garbage. What is left will stay, such as what TensorFlow keeps of every
+        # training. Freezing it saves 0.27 s in a worker's fiftieth training.
         gc.freeze()
         keras.utils.set_random_seed(self.seed)
         if self.experiment.deterministic:
@@ -161,7 +164,7 @@ class Run:
         keras.config.set_dtype_policy(precision(self.experiment))
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
-        """Build the model and open the run; returns the model and its size."""
+        """Build the model and write the run's start. Return the model and its size."""
         model = build(self.experiment, self.data.dataset, hp)
         size = architecture.size_of(model)
         self.start(dict(hp.values), architecture.in_words(model), size)
@@ -172,11 +175,11 @@ class Run:
     def _fit(
         self, model: keras.Model, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch
     ) -> tuple[Checkpoint, Stop | None, EpochMetrics]:
-        """Train, with each answer of `on_epoch` in the journal before it is acted on."""
+        """Train the model. Each answer of `on_epoch` is in the journal before it takes effect."""
         journal = self.journal
 
         def on_each_epoch(epoch: int, metrics: EpochMetrics) -> Stop | None:
-            if epoch in journal.stops:  # a pruner that is asked again may answer otherwise
+            if epoch in journal.stops:  # a pruner that is asked again may answer differently
                 found = journal.stops[epoch]
                 return Stop(**found) if found else None
             stop = on_epoch(epoch, metrics)
@@ -199,12 +202,17 @@ class Run:
             on_epoch=on_each_epoch,
             on_anew=journal.anew,
         )
+        if not checkpoint.history and not returned:
+            raise UserError(
+                f"the HyperModel's fit neither returned {objective.metric!r} nor gave it to the "
+                "callbacks in an epoch's logs"
+            )
         if not checkpoint.kept_weights and not returned:
-            raise TrainingFailed(f"{objective.metric} was never a number")
+            raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
         return checkpoint, stop, returned
 
     def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
-        """Note the curves and the digest of the best weights; returns what the training came to."""
+        """Record the curves and the digest of the kept weights. Return the summary."""
         if checkpoint.history:
             figure = curves(checkpoint.history, self.title)
             self._write_file("curves.png", lambda path: style.save(figure, path))
@@ -218,7 +226,7 @@ class Run:
         }
 
     def _write_file(self, name: str, write: Callable[[Path], object]) -> None:
-        """Write a file of the run, on the disk before the journal names it."""
+        """Write a file of the run. It is on the disk before the journal names it."""
         replace_file(self.journal.folder / name, write)
         self.journal.write("artifact", path=name)
 
@@ -227,25 +235,14 @@ class Run:
         return json.dumps({name: asdict(source) for name, source in found.items()}, indent=1)
 
     def start(self, values: dict[str, Any], words: str, size: dict[str, int]) -> None:
-        """Open the run in the journal, or open it again after an interruption.
+        """Write the start of the run, or of its resumption, to the journal.
 
         Args:
             values: The hyperparameters as the space saw them.
-            words: What they built, for the run's name.
-            size: The same in numbers, such as `parameters`.
+            words: The architecture in a few words, for the name of the run.
+            size: The size of the model, such as `parameters`.
         """
-        batches = {
-            "batch_size": self.experiment.batch_size,
-            "epoch_images": self.experiment.epoch_images or len(self.data.train),
-        }
-        own: dict[str, Any] = {
-            "epochs": self.epochs,
-            "seed": self.seed,
-            "precision": keras.config.dtype_policy().name,  # a space may set its own
-            "backend": keras.config.backend(),
-            **({} if has_own_fit(self.experiment.space) else batches),
-            **size,
-        }
+        own = self._own_params(size)
         self.journal.write(
             "start",
             name=f"{self.title} · {words}",
@@ -253,7 +250,7 @@ class Run:
             values=values,
             sampled=self.sampled(),
             worker=os.environ.get(machine.WORKER, ""),
-            params=own | {f"hp.{n}" if n in own else n: value for n, value in values.items()},
+            params=own | _distinct(values, own),
         )
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(
@@ -264,8 +261,23 @@ class Run:
                 context=context,
             )
 
+    def _own_params(self, size: dict[str, int]) -> dict[str, Any]:
+        """Return what MLflow's page shows of a run beside its hyperparameters."""
+        batches = {
+            "batch_size": self.experiment.batch_size,
+            "epoch_images": self.experiment.epoch_images or len(self.data.train),
+        }
+        return {
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "precision": keras.config.dtype_policy().name,  # a space may set its own
+            "backend": keras.config.backend(),
+            **({} if has_own_fit(self.experiment.space) else batches),
+            **size,
+        }
+
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return all that the outcome of this training with `values` depends on."""
+        """Return everything that the outcome of this training with `values` depends on."""
         return recipe(
             self.experiment,
             self.data.dataset,
@@ -274,6 +286,11 @@ class Run:
             epochs=self.epochs,
             keep=self.keep,
         )
+
+
+def _distinct(values: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the values under names that are not the run's own, `hp.seed` for `seed`."""
+    return {f"hp.{n}" if n in own or n.startswith("hp.") else n: v for n, v in values.items()}
 
 
 def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:

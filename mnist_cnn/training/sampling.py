@@ -1,6 +1,7 @@
-"""A trial's sampler and pruner in its worker: which seed the sampler has, and what it needs."""
+"""The sampler and the pruner of a trial, in its worker: their seeds and the packages they need."""
 
 import importlib.util
+from math import prod
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, QMCSampler
@@ -8,33 +9,35 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.optuna_internals import innermost, sample_outside_with
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
-# They import these when they first sample, which may be many trials after the start.
+# These samplers import their package when they first sample, perhaps many trials after the start.
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}
 
 
 def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     """Return the sampler for trial `number`.
 
-    It is seeded by the trial, so that it does not matter which worker takes it. A sampler whose
-    points are one sequence over all trials has the study's seed instead.
+    Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
+    goes through one sequence over all trials gets the same seed in all of them.
     """
+    own = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    if not isinstance(innermost(own), GridSampler | QMCSampler):
+        return own
     sampler = experiment.sampler(seed=derived_seed(experiment.seed, 1))
-    if isinstance(sampler, QMCSampler):
-        sampler.reseed_rng()  # only of what it samples outside of the sequence
-        return sampler
-    if isinstance(sampler, GridSampler):
-        return sampler
-    return experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    sequence, other = innermost(sampler), innermost(own)
+    if isinstance(sequence, QMCSampler) and isinstance(other, QMCSampler):
+        sample_outside_with(sequence, other)
+    return sampler
 
 
 def check_sampling(experiment: Experiment) -> None:
-    """Check that the sampler and the pruner can be made and have the packages that they need.
+    """Check that the sampler and the pruner can be created and have the packages that they need.
 
     Raises:
-        UserError: One of them cannot; the message says what is valid, or what to install.
+        UserError: One of them cannot be created, or a package is missing.
     """
     for name, make, kind in (
         ("sampler", lambda: experiment.sampler(seed=0), optuna.samplers.BaseSampler),
@@ -44,49 +47,80 @@ def check_sampling(experiment: Experiment) -> None:
             made = make()
         except Exception as error:
             raise UserError(
-                f"its {name} cannot be made: {one_line(error)}; valid: a class, or "
+                f"its {name} cannot be created: {one_line(error)}; valid: a class, or "
                 "functools.partial(CLASS, ...)"
             ) from error
         if not isinstance(made, kind):
             raise UserError(
-                f"its {name} gives {type(made).__name__}; valid: an Optuna {kind.__name__}"
+                f"its {name} is {type(made).__name__}; valid: an Optuna {kind.__name__}"
             )
-        package = PACKAGES.get(type(made))  # type: ignore[arg-type]
-        if package and importlib.util.find_spec(package) is None:
+        if isinstance(made, BaseSampler):
+            _check_packages(innermost(made))
+
+
+def _check_packages(sampler: BaseSampler) -> None:
+    for kind, package in PACKAGES.items():
+        if isinstance(sampler, kind) and importlib.util.find_spec(package) is None:
             raise UserError(
-                f"its {name} {type(made).__name__} needs the package {package!r}, which is not "
-                f"installed; type `.venv/bin/python -m pip install {package}`"
+                f"its sampler {kind.__name__} needs the package {package!r}, which is not "
+                f"installed; type `.venv/bin/uv pip install {package}`"
             )
+
+
+def repeats_a_trial(trial: optuna.Trial) -> bool:
+    """Return whether the sampler gave the trial a point of its grid that an earlier trial has.
+
+    It does when it has no other left, and where two workers ask at once.
+    """
+    points = _points(trial)
+    return trial.number in points and points[trial.number] in [
+        point for number, point in points.items() if number < trial.number
+    ]
 
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
-    """Return whether the sampler could give the trial only what another trial has already."""
-    if not isinstance(trial.study.sampler, GridSampler):
-        return False
-    attributes = [other.system_attrs for other in trial.study.get_trials(deepcopy=False)]
-    points = [found["grid_id"] for found in attributes if "grid_id" in found]
-    own = attributes[trial.number].get("grid_id")
-    return own is not None and points.count(own) > 1
+    """Return whether each point of the sampler's grid is some trial's."""
+    own = trial.study.get_trials(deepcopy=False)[trial.number]
+    grid = own.system_attrs["search_space"]
+    return len(set(_points(trial).values())) == prod(map(len, grid.values()))
+
+
+def _points(trial: optuna.Trial) -> dict[int, int]:
+    """Return the point of the grid that each trial of the study has, by its number."""
+    if not isinstance(innermost(trial.study.sampler), GridSampler):
+        return {}
+    trials = trial.study.get_trials(deepcopy=False)
+    return {
+        other.number: other.system_attrs["grid_id"]
+        for other in trials
+        if "grid_id" in other.system_attrs
+    }
 
 
 def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> bool:
-    """Tell the trial's sampler how it ended: some compute constraints then, or ask to stop.
+    """Tell the sampler how its trial ended. Some samplers then compute constraints, or stop.
 
-    The search process tells Optuna with a sampler that knows nothing of this one.
+    The search process cannot do this: its study has a trivial sampler.
+
+    Args:
+        trial: The trial.
+        state: How it ended.
+        values: The values of the objectives, or None.
 
     Returns:
         Whether the sampler has nothing left to try.
 
     Raises:
-        UserError: The sampler failed, as in a function of the user's.
+        UserError: The sampler failed, such as in a user's function for constraints.
     """
     study, frozen = trial.study, trial.study.get_trials()[trial.number]
-    if isinstance(study.sampler, GridSampler) and "grid_id" not in frozen.system_attrs:
+    in_grid = "grid_id" in frozen.system_attrs
+    if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
         return False  # it was enqueued and is no point of the grid, which Optuna does not expect
     try:
         study.sampler.after_trial(study, frozen, state, values)
     except Exception as error:
-        # `Study.stop` only works inside of `Study.optimize`.
+        # To stop, the sampler calls `Study.stop`, which only works inside `Study.optimize`.
         if isinstance(error, RuntimeError) and "Study.stop" in str(error):
             return True
         raise UserError(f"the sampler failed after a trial: {one_line(error)}") from error

@@ -1,4 +1,4 @@
-"""A model in a .keras file: loaded safely, checked, asked for predictions, and timed."""
+"""A model in a .keras file: loads it safely, checks it, predicts with it, and times it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,27 +23,26 @@ TIMED_CALLS, TIMED_BATCH_CALLS = 50, 15
 
 
 def load(path: Path) -> keras.Model:
-    """Load an image classifier with Keras alone. No code in the file is run.
+    """Load an image classifier with plain Keras. No code in the file is run.
 
-    What the project has registered with Keras does not count: where the model is served, nothing
-    imports the project.
+    Objects that the project has registered with Keras are hidden, because the project is not
+    imported where the model is served.
 
     Args:
         path: A .keras file.
 
     Raises:
         UsageError: There is no such file.
-        UserError: The file is damaged or too large, has a Lambda layer or another object that Keras
-            alone does not know, or its model does not map one image to the probabilities of
-            classes.
+        UserError: The file is damaged or too large, it has a Lambda layer or another object that
+            plain Keras does not know, or its model does not map images to class probabilities.
     """
     _refuse_code(path)
     check_weights(path)
     try:
-        with _only_keras():
+        with only_keras():
             model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras, zipfile and h5py each raise their own
-        # Keras writes which object failed first, pages of its configuration, and why at the end.
+    except Exception as error:  # Keras, zipfile and h5py each raise exceptions of their own
+        # Keras writes first which object failed, then pages of its configuration, then the reason.
         reason = str(error).rpartition("Exception encountered: ")[2].strip()
         reason = reason.split("\n")[0].split(". ")[0]
         raise UserError(f"cannot load the model {path}: {reason}") from None
@@ -52,16 +51,16 @@ def load(path: Path) -> keras.Model:
     inputs, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     if not (_is_shape(inputs, 4) and _is_shape(outputs, 2)):
         raise UserError(
-            f"the model {path} maps {inputs} to {outputs}; wanted is (None, height, width, "
+            f"the model {path} maps {inputs} to {outputs}; expected (None, height, width, "
             "channels) to (None, classes)"
         )
-    # XLA, which "auto" would turn on, takes seconds to compile and predicts no faster.
+    # XLA, which "auto" would turn on, takes seconds to compile and does not predict faster.
     model.jit_compile = False
     return model
 
 
 @contextmanager
-def _only_keras() -> Iterator[None]:
+def only_keras() -> Iterator[None]:
     """Hide what was registered with `register_keras_serializable`."""
     registered = keras.saving.get_custom_objects()
     hidden = dict(registered)
@@ -77,16 +76,17 @@ def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int 
 
     Args:
         model: The model.
-        name: What the images are called in messages.
-        shape: Of one image; None if images are converted when they are read.
-        classes: How many; None if labels are checked when they are read.
+        name: How messages refer to the images.
+        shape: (height, width, channels) of one image. None if images are converted when they are
+            read.
+        classes: The number of classes. None if labels are checked when they are read.
 
     Raises:
         UserError: The model has another input shape or another number of classes.
     """
     if shape is not None and shape_of(model) != shape:
         raise UserError(
-            f"the model takes images of shape {shape_of(model)}, those of {name} are {shape}"
+            f"the model takes images of shape {shape_of(model)}, but {name} has {shape}"
         )
     if classes is not None and classes_of(model) != classes:
         raise UserError(f"the model has {classes_of(model)} classes, {name} has {classes}")
@@ -114,17 +114,23 @@ def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
         An array of shape (n, classes).
 
     Raises:
-        UserError: The outputs are not finite, not in [0, 1], or do not sum to 1 for each image.
+        UserError: The outputs are not finite, are not in [0, 1], or do not sum to 1 for each image.
     """
     outputs = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
     return check_probabilities(outputs)
 
 
 def check_probabilities(outputs: Any) -> NDArray[np.float64]:
-    """Return a model's outputs, of shape (n, classes), as probabilities.
+    """Check that a model's outputs are probabilities.
+
+    Args:
+        outputs: An array of shape (n, classes).
+
+    Returns:
+        The same values in float64.
 
     Raises:
-        UserError: They are not finite, not in [0, 1], or do not sum to 1 for each image.
+        UserError: The outputs are not finite, are not in [0, 1], or do not sum to 1 for each image.
     """
     probabilities = np.asarray(outputs, dtype=np.float64)
     sums = probabilities.sum(axis=1)
@@ -137,13 +143,13 @@ def check_probabilities(outputs: Any) -> NDArray[np.float64]:
 
 
 def latency_ms(model: keras.Model, images: int) -> float:
-    """Return the median time in milliseconds to predict a batch, after a warm-up.
+    """Return the median time to predict a batch, in milliseconds, after a warm-up.
 
-    It is measured as a server predicts: `predict_on_batch` on an array in memory.
+    It calls `predict_on_batch` on an array in memory, as a server does.
 
     Args:
         model: The model.
-        images: The size of the batch.
+        images: The number of images in the batch.
     """
     x = np.random.default_rng(0).random((images, *shape_of(model)), dtype=np.float32)
     calls = TIMED_CALLS if images == 1 else TIMED_BATCH_CALLS
@@ -151,7 +157,7 @@ def latency_ms(model: keras.Model, images: int) -> float:
 
 
 def _refuse_code(path: Path) -> None:
-    """Refuse Lambda layers: even in safe mode, Keras loads one whose function has a name."""
+    """Refuse Lambda layers. Even in safe mode, Keras loads a Lambda with a named function."""
     if _has_lambda(read_config(path)):
         raise UserError(
             f"the model {path} has a Lambda layer, which is code of unknown origin, so it is not "
@@ -160,7 +166,7 @@ def _refuse_code(path: Path) -> None:
 
 
 def _has_lambda(config: Any) -> bool:
-    pending = [config]  # not a recursion, for which a configuration may be nested too deeply
+    pending = [config]  # no recursion, because a hostile configuration may be nested too deeply
     while pending:
         item = pending.pop()
         if isinstance(item, dict):
@@ -173,7 +179,7 @@ def _has_lambda(config: Any) -> bool:
 
 
 def _is_shape(shape: Any, dimensions: int) -> bool:
-    """Return whether `shape` is a batch of arrays of one size."""
+    """Return whether `shape` has this many dimensions, all known but the first."""
     return (
         isinstance(shape, tuple)
         and len(shape) == dimensions

@@ -1,4 +1,4 @@
-"""The best weights in a `.keras` file that plain Keras loads, and what that file scores."""
+"""Writes the kept weights to a `.keras` file that plain Keras loads, and scores that file."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,30 +26,33 @@ def save_scored(
     path: Path,
     names: Sequence[str],
 ) -> EpochMetrics:
-    """Save the model so that plain Keras loads it and computes in float32 on any machine.
+    """Save a model in float32, and score it on the validation images.
 
-    The file is compiled for evaluation only, with plain cross-entropy and accuracy, whatever the
-    loss of the training was. A model that Keras cannot save is scored and leaves no file.
+    Plain Keras loads the file on any machine. Its model is compiled for evaluation only, with plain
+    cross-entropy and accuracy, whatever the loss of the training was. A model that Keras cannot
+    save is scored but leaves no file.
 
     Args:
-        experiment: Gives the space.
-        data: Its images.
+        experiment: Has the space that builds the model.
+        data: The images of the experiment.
         hp: The hyperparameters.
-        weights: The model's weights, in Keras's order.
+        weights: The weights of the model, in Keras's order.
         path: The file to write.
-        names: Of the model's metrics in the training. Keras gives those of a second model in one
-            session others, such as `auc_1`.
+        names: The names of the model's metrics in the training. Keras renames those of a second
+            model in the same session, such as to `auc_1`.
 
     Returns:
-        The saved model's metrics on the validation images, as `val_<name>`; none of a space with a
-        `fit` of its own, which alone knows what its model is given.
+        The saved model's metrics on the validation images, as `val_<name>`. Empty if the space has
+        its own `fit`, because only that knows the inputs of its model.
     """
     keras.config.set_dtype_policy("float32")
-    # A plain copy of `hp` has the same values and asks no trial.
+    # A copy of `hp` has the same values and does not ask the trial.
     model = build(experiment, data.dataset, hp.copy())
     compute_in_float32(model)
-    model.set_weights(weights)
     scores: EpochMetrics = {}
+    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+        return scores  # a `fit` of the space's own made the model that it trained
+    model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
         build_metrics(model, data.validation)
@@ -61,19 +64,21 @@ def save_scored(
         replace_file(path, model.save)
     except OSError:
         raise
-    except Exception:  # such as of a subclass without `get_config`; its score counts all the same
+    except Exception:  # such as a subclass without `get_config`; its score still counts
         path.unlink(missing_ok=True)
     return scores
 
 
 def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
-    """Compile an image classifier with plain cross-entropy and accuracy, anything else with none.
+    """Compile an image classifier with plain cross-entropy and accuracy.
+
+    A model with several outputs, or with an unknown output shape, is compiled without a loss.
 
     Args:
         model: The model.
         one_hot: Whether labels are one-hot.
     """
-    # "sgd" has no state to save, and loading warns of none.
+    # "sgd" has no state to save, and loading does not warn about missing state.
     if isinstance(getattr(model, "output_shape", None), tuple):
         loss = "categorical_crossentropy" if one_hot else "sparse_categorical_crossentropy"
         model.compile(loss=loss, metrics=["accuracy"], optimizer="sgd", jit_compile=False)
@@ -82,11 +87,12 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 
 def compute_in_float32(model: keras.Model) -> None:
-    """Have every layer compute in float32, also where the space says otherwise."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            compute_in_float32(layer)
-        elif layer.dtype_policy.name != "float32":
+    """Have the model and every layer, also those inside of others, compute in float32.
+
+    It is for spaces that say otherwise.
+    """
+    for layer in model._flatten_layers():  # `layers` leaves out what layers are made of
+        if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 
 

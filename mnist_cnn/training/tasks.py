@@ -1,7 +1,7 @@
-"""What the search process asks of a worker process.
+"""The tasks that other processes send to a worker.
 
-Keras takes seconds to import and hundreds of megabytes, so it is imported where it computes: each
-task imports its module when it runs, in the worker. The search process only names them.
+Keras takes seconds and hundreds of megabytes to import. Each task therefore imports its module when
+it runs, in the worker. The search process only refers to the functions here.
 """
 
 import gc
@@ -14,31 +14,35 @@ from mnist_cnn.training.replayed import Replayed
 
 
 def prepare() -> None:
-    """Import what every other task needs, before the first one is there."""
+    """Import what every other task needs, while the search process still starts."""
     import mnist_cnn.training.preflight  # noqa: F401
 
-    # What is imported stays. Keras collects garbage before every trial, which takes 0.2 s if it
-    # looks through all of TensorFlow again.
+    # Keras collects garbage before every trial, which takes 0.2 s longer if it has to scan all
+    # objects of TensorFlow again.
     gc.collect()
     gc.freeze()
 
 
 def plan(experiment_name: str) -> Plan:
-    """Check the experiment, and tell what the search has to know of it."""
+    """Check the experiment, and return its plan."""
     from mnist_cnn.training.preflight import check
 
     return check(experiment_name)
 
 
 def computes_on_gpu() -> bool:
-    """Whether Keras's backend finds a GPU in this process."""
+    """Return whether Keras's backend can use a GPU in this process."""
     from mnist_cnn.training.backend import on_gpu
 
     return on_gpu()
 
 
 def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> bool:
-    """Run a trial, or a confirmation, to its end; returns whether the sampler has no more."""
+    """Run a trial or a confirmation to its end.
+
+    Returns:
+        Whether the sampler has nothing left to try.
+    """
     from mnist_cnn.training.trial import run_trial
 
     return run_trial(experiment_name, study_name, storage, number, folder)
@@ -58,7 +62,7 @@ def again(
     modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
-    """Train once more what a run's recipe says."""
+    """Repeat a recorded training; the arguments are those of `repeat.run_again`."""
     from mnist_cnn.training.repeat import run_again
 
     return run_again(experiment_name, recipe, epochs, modules, folder)

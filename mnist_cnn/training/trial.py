@@ -1,6 +1,6 @@
-"""One trial in a worker, from its parameters to an end in its journal: complete, pruned or failed.
+"""One trial in a worker, from its parameters to the end in its journal: complete, pruned, failed.
 
-The search process tells Optuna. A confirmation is a trial too, of the study `<study>.confirm`.
+The search process then tells Optuna. A confirmation is a trial too, of the study `<study>.confirm`.
 """
 
 import functools
@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.file_lock import file_lock
-from mnist_cnn.files import make_folder
+from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
@@ -38,30 +38,36 @@ from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.run import Run, Trained
-from mnist_cnn.training.sampling import after_trial, has_nothing_left, sampler_of
+from mnist_cnn.training.sampling import (
+    after_trial,
+    has_nothing_left,
+    repeats_a_trial,
+    sampler_of,
+)
 from mnist_cnn.workers import machine
 
-CONFIRMATION_SEEDS = 1_000_000  # from here on; far from every trial's number, which seeds a trial
+# Confirmations are seeded from this number on. Trials are seeded by their own, much smaller number.
+CONFIRMATION_SEEDS = 1_000_000
 
 
 def run_trial(
     experiment_name: str, study_name: str, storage: str, number: int, folder: Path
 ) -> bool:
-    """Run a trial from where it is to its end, in a worker process.
+    """Run a trial, or resume it, to its end. This runs in a worker process.
 
     Args:
-        experiment_name: The experiment's name.
-        study_name: The Optuna study's name.
-        storage: The URL of its storage.
-        number: The trial's number in the study.
-        folder: Takes the run's files. It is locked meanwhile.
+        experiment_name: The name of the experiment.
+        study_name: The name of the Optuna study.
+        storage: The URL of Optuna's storage.
+        number: The number of the trial in the study.
+        folder: The folder for the run's files. It is locked while the trial runs.
 
     Returns:
         Whether the sampler has nothing left to try.
 
     Raises:
         UserError: No trial of the experiment could succeed, or the storage failed. A failure of
-            this trial alone is its result.
+            this trial alone is recorded as its end.
     """
     experiment = load_experiment(experiment_name)
     data = load_data(experiment_name)
@@ -81,29 +87,32 @@ def run_trial(
         raise storage_failed(error) from error
 
 
-@functools.cache  # with it the finished trials that were read: a study of thousands takes seconds
+@functools.cache  # it keeps the finished trials that were read: reading thousands takes seconds
 def _load_study(name: str, storage: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=open_storage(storage))
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
-    """A worker that was started after an edit would put trials of another space into the study."""
+    """Refuse an experiment that was edited since the search began.
+
+    A worker that started after the edit would put trials of another space into the study.
+    """
     if fingerprint(experiment) != study.user_attrs["fingerprint"]:
         raise UserError(
-            "the space, the experiment, its data or mnist-cnn changed while the search was going "
-            "on; type the same command again: it opens a new study"
+            "the space, the experiment, its data or mnist-cnn changed while the search was "
+            "running; type the same command again: it opens a new study"
         )
 
 
 def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.Trial) -> Run:
-    """Return the run that a trial, or a confirmation of one, is."""
+    """Return the run of a trial or of a confirmation."""
     own_tags = {tags.STATE: "RUNNING"}
     if OF in trial.user_attrs:
         of, index = trial.user_attrs[OF], trial.user_attrs[SEED]
         title = f"confirmation {index + 1} of trial {of:03d}"
         own_tags |= {tags.KIND: "confirmation", tags.TRIAL: str(of)}
         epochs = experiment.confirm.epochs or experiment.epochs
-        # The same for all candidates, so that they are compared on common seeds.
+        # All candidates share it, so that they are compared on common seeds.
         seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + index)
     else:
         title = f"trial {trial.number:03d}"
@@ -126,13 +135,13 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
 
 
 def _train(run: Run, trial: optuna.Trial) -> bool:
-    """Train a trial and write its end; returns whether the sampler has nothing left to try."""
+    """Train a trial and write its end. Return whether the sampler has nothing left to try."""
     worker = os.environ.get(machine.WORKER, "")
-    # From here on a death of the worker is the trial's.
+    # From here on the trial is blamed if the worker dies.
     run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
-    if has_nothing_left(trial):
-        write_end(run.journal, "FAIL", reason="the sampler had nothing left to try")
-        return True
+    if repeats_a_trial(trial):
+        write_end(run.journal, "FAIL", reason="the sampler gave it what an earlier trial has")
+        return has_nothing_left(trial)
     _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)
     try:
@@ -149,10 +158,11 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     except Exception as error:
         if full := full_disk(error):
             raise full from error
-        # A space or a training may fail in any way; the trial fails with it and the search goes on.
+        # A space or a training may fail in any way. It fails its trial, and the search goes on.
         if not run.journal.started:
             run.start(hp.values, "not built", {})
-        (run.journal.folder / "failure.txt").write_text(traceback.format_exc())
+        details = traceback.format_exc()
+        replace_file(run.journal.folder / "failure.txt", lambda path: path.write_text(details))
         run.journal.write("artifact", path="failure.txt")
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:
@@ -161,9 +171,9 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
 
 
 def _take_over_look(run: Run, trial: optuna.Trial) -> None:
-    """Move the checkpoint of the trial's look to the trial, unless it has one of its own.
+    """Move the checkpoint of the trial's look to the trial, unless the trial has its own.
 
-    A HyperModel's own `fit` may order the images otherwise than from the beginning.
+    A space with its own `fit` starts over: resumed, it may order the images differently.
     """
     source, own = screening.checkpoint_source(trial), run.journal.folder / CHECKPOINT_FILE
     if OF in trial.user_attrs or source == trial.number or own.exists():
@@ -175,7 +185,7 @@ def _take_over_look(run: Run, trial: optuna.Trial) -> None:
 
 
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
-    """Return what tells Optuna of each epoch, and answers why the trial should stop."""
+    """Return a function that reports each epoch to Optuna, and says why the trial should stop."""
     screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
@@ -187,13 +197,13 @@ def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
         return None
 
     if len(run.experiment.objectives) > 1 or OF in trial.user_attrs:
-        # Optuna neither takes reports of several objectives nor prunes. Confirmations all end.
+        # Optuna does not support reports with several objectives. Confirmations are never pruned.
         return lambda epoch, metrics: None
     return report
 
 
 def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
-    """Have the sampler see how a trial that was trained ended, then write its end.
+    """Tell the sampler how a trained trial ended, and write its end.
 
     Returns:
         Whether the sampler has nothing left to try.
@@ -203,12 +213,14 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
     if stop and stop.kind != "stale":
         state, reason = TrialState.PRUNED, stop.reason
     else:
-        count = 1 if OF in trial.user_attrs else None  # a confirmation has the first objective
+        count = 1 if OF in trial.user_attrs else None  # a confirmation only has the first objective
         metrics = [objective.metric for objective in run.experiment.objectives[:count]]
         values = [objective_value(summary, metric) for metric in metrics]
         for metric, value in zip(metrics, values, strict=True):
             if math.isnan(value):
-                state, values, reason = TrialState.FAIL, None, f"{metric} is not a number"
+                there = metric in summary or f"best_{metric}" in summary
+                reason = f"{metric} is not a number" if there else f"its fit gave no {metric}"
+                state, values = TrialState.FAIL, None
                 break
     exhausted = after_trial(trial, state, values)
     model = run.journal.folder / MODEL_FILE

@@ -1,38 +1,38 @@
-"""What this machine computes fast: precision, cores, threads of a worker."""
+"""What this machine has: cores, GPUs, memory, and the precision that it computes fast."""
 
 import math
 import os
 import platform
 from pathlib import Path
 
-WORKER = "MNIST_CNN_WORKER"  # the variable with the number of a training process, from 1
+WORKER = "MNIST_CNN_WORKER"  # environment variable with the number of a worker process, from 1
 
 
 def cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """How many trials to train side by side.
+    """Return the default number of worker processes.
 
-    One for every GPU; without one, one for every core up to four: on two cores two trials of one
-    thread each came to no fewer an hour than one of two threads. More than four small
-    networks at once fight for memory bandwidth.
+    It is one per GPU. Without a GPU it is one per core, up to four: on two cores, two workers with
+    one thread each finish at least as many trials an hour as one worker with two threads, and more
+    than four small networks at once compete for memory bandwidth.
     """
     return gpus() or default_cpu_workers()
 
 
 def default_cpu_workers() -> int:
-    """The same for a machine on which no GPU computes."""
+    """Return the default number of worker processes if no GPU can be used."""
     return min(cores(), 4)
 
 
 def precision() -> str:
-    """The Keras dtype policy for training on the CPU.
+    """Return the Keras dtype policy for training on the CPU.
 
-    `mixed_bfloat16` where the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX): weights stay
-    float32 and the products take a third to a half of the time. Elsewhere `float32`.
+    It is `mixed_bfloat16` if the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX): weights
+    stay float32, and matrix products take a third to a half of the time. Otherwise it is `float32`.
     """
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
@@ -42,7 +42,7 @@ def precision() -> str:
 
 
 def processor() -> str:
-    """The processor's name, on which the last bits of a training depend."""
+    """Return the name of the processor. The last bits of a training's results depend on it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
@@ -53,7 +53,7 @@ def processor() -> str:
 
 
 def gpus() -> int:
-    """The number of NVIDIA GPUs that this process may use, told without waking them."""
+    """Return the number of NVIDIA GPUs that this process may use, without initialising them."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name and name != "-1"])
@@ -61,15 +61,16 @@ def gpus() -> int:
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
-    """The environments of `count` training processes: a number, its share of the cores, or a GPU.
+    """Return the environment variables of `count` worker processes.
 
-    They count only if they are set before TensorFlow is imported.
+    Each worker gets its number, its share of the cores and, if there are GPUs, one of them. The
+    variables must be set before TensorFlow is imported.
     """
     common = {
         **threads_environment(max(1, cores() // count)),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # JAX's word for the same
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the same for JAX
     }
     workers = [common | {WORKER: str(number)} for number in range(1, count + 1)]
     if not (found := gpus()):
@@ -82,21 +83,21 @@ def worker_environments(count: int) -> list[dict[str, str]]:
 
 
 def threads_environment(threads: int) -> dict[str, str]:
-    """The environment that says how many threads TensorFlow computes with; JAX reads NPROC."""
+    """Return environment variables that limit TensorFlow to `threads` threads; JAX reads NPROC."""
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "NPROC")
     return dict.fromkeys(names, str(threads))
 
 
 def worker_memory(count: int) -> float:
-    """Return by how many bytes one of `count` training processes may grow before it is replaced.
+    """Return by how many bytes one of `count` worker processes may grow before it is replaced.
 
-    Half of its share of what is free, but never so little that TensorFlow itself passes it.
+    It is half of the worker's share of the free memory, but at least what TensorFlow itself needs.
     """
     return max(available_memory() / count / 2, 2 * 2**30)
 
 
 def memory_of(process_id: int | None) -> int:
-    """The bytes of memory that a process holds now; 0 where that cannot be told."""
+    """Return the memory that a process uses now, in bytes; 0 if it is unknown."""
     try:
         pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
     except (OSError, IndexError):
@@ -105,10 +106,10 @@ def memory_of(process_id: int | None) -> int:
 
 
 def available_memory() -> float:
-    """The bytes of memory that can still be taken without swapping; infinite if unknown.
+    """Return the memory that is still available without swapping, in bytes; infinite if unknown.
 
-    The smallest of the kernel's estimate (MemAvailable) and what the cgroups of this process still
-    allow, version 1 or 2.
+    It is the minimum of the kernel's estimate (MemAvailable) and what the cgroups of this process,
+    version 1 or 2, still allow.
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -120,7 +121,10 @@ def available_memory() -> float:
 
 
 def _folders(group: str) -> list[Path]:
-    """The folders of a line of /proc/self/cgroup that may limit memory: its own and those above."""
+    """Return the cgroup folders for a line of /proc/self/cgroup that may limit memory.
+
+    They are the group's own folder and its parents.
+    """
     _, controllers, path = group.split(":", 2)
     if controllers not in ("", "memory"):
         return []
@@ -130,7 +134,7 @@ def _folders(group: str) -> list[Path]:
 
 
 def _left_in(folder: Path) -> float:
-    """The bytes that a cgroup still allows. Its cache of files does not count as taken."""
+    """Return the bytes that a cgroup still allows. Its page cache does not count as used."""
     v1 = (folder / "memory.limit_in_bytes").exists()
     limit, taken = ("limit_in_bytes", "usage_in_bytes") if v1 else ("max", "current")
     try:
@@ -139,8 +143,8 @@ def _left_in(folder: Path) -> float:
             return math.inf
         used = int((folder / f"memory.{taken}").read_text())
         facts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    except OSError:  # the root has none, and in a container those above are not seen
+    except OSError:  # the root group has no limit, and a container does not see the groups above it
         return math.inf
-    prefix = "total_" if v1 else ""  # with the groups below, as the usage is
+    prefix = "total_" if v1 else ""  # includes child groups, as the usage does
     cache = sum(int(facts[f"{prefix}{kind}_file"]) for kind in ("inactive", "active"))
     return max(0, int(bound) - used + cache)

@@ -1,7 +1,7 @@
-"""Worker processes: each takes one call at a time, and a lost one is replaced.
+"""A pool of worker processes. Each takes one call at a time, and a lost process is replaced.
 
-The pool knows nothing of trials. It places calls on processes and says how each ended. To stop a
-call it kills the process, which works whatever the process hangs in.
+The pool knows nothing about trials. It places calls on processes and reports how each one ended. To
+stop a call it kills the process, which works no matter what the process is doing.
 """
 
 import ctypes
@@ -27,20 +27,20 @@ from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.signals import STOPPING
 
-LONGEST_TICK_SECONDS = 2.0  # that a call's time limit counts, however long this process slept
-CALLS = 50  # TensorFlow keeps 4 MB of every training; to start anew takes a few seconds
-OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before anything else of ours
+LONGEST_TICK_SECONDS = 2.0  # the most that one tick adds to a call's time, however long it took
+CALLS = 50  # TensorFlow leaks 4 MB with every training; a new process takes a few seconds
+OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before the search process
 
 _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
 
 
 class CallLost(UserError):
-    """A call that gave no answer of its own."""
+    """A call failed, exceeded its time limit or lost its process."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker's first message: it has prepared itself."""
+    """A worker's first message: it is ready for calls."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,25 @@ class _Worker:
     key: Any = None
     limit_seconds: float = math.inf
     spent_seconds: float = 0.0
-    first_bytes: int = 0  # held after the first call, with the data that every call needs
+    first_bytes: int = 0  # memory after the first call, which has loaded what every call needs
 
 
 class Workers:
-    """A fixed number of processes: the first is started at once, the others with the first call.
+    """A pool of processes. The first starts at once, the others with the first call.
 
-    So the first is ready sooner, beside what the caller itself still has to import.
+    That way the first process is ready sooner while the caller is still importing modules itself.
 
     Args:
-        environments: One for each process, set before anything is imported there.
-        log: The file that takes what the processes and their libraries print.
+        environments: The environment variables of each process, one mapping per process. They are
+            set before the process imports anything.
+        log: The file to which the processes and their libraries print.
         memory_bytes: A process that has grown by more than this since its first call is replaced.
         calls: A process that has made this many calls is replaced.
-        prepare: What each process does before its first call, such as imports. No call's time
-            limit counts it.
+        prepare: A function that each process runs before its first call, such as slow imports. It
+            does not count towards the time limit of a call.
+
+    Raises:
+        UserError: The disk is full, or no temporary folder can be created.
     """
 
     def __init__(
@@ -116,13 +120,14 @@ class Workers:
         self._environments, self._log, self._memory_bytes = environments, log, memory_bytes
         self._calls, self._prepare = calls, prepare
         self._ticked = time.monotonic()
-        # TensorFlow leaves files in a killed process's folder for them: each has one of its own.
+        # TensorFlow leaves temporary files behind when it is killed, so each process has a
+        # temporary folder of its own.
         try:
             self._folder = tempfile.TemporaryDirectory(
                 prefix="mnist-cnn-workers-", ignore_cleanup_errors=True
             )
         except OSError as error:
-            raise full_disk(error) or UserError(f"no temporary files: {error}") from None
+            raise full_disk(error) or UserError(f"no temporary folder: {error}") from None
         self._workers = [self._start(0)]
 
     def __enter__(self) -> "Workers":
@@ -137,21 +142,21 @@ class Workers:
 
     @property
     def idle(self) -> int:
-        """How many processes are free for a call."""
+        """The number of processes that can take a call."""
         return len(self._environments) - len(self.running)
 
     @property
     def running(self) -> list[Any]:
-        """The keys of the calls under way."""
+        """The keys of the running calls."""
         return [worker.key for worker in self._workers if worker.key is not None]
 
     def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
-        """Give `call` to an idle process; after `limit_seconds` it is killed.
+        """Give a call to an idle process.
 
         Args:
-            key: Comes back with the call's end.
-            call: Picklable: a module's function, or a `functools.partial` of one.
-            limit_seconds: None for no limit.
+            key: Identifies the call in `wait` and `stop`.
+            call: A picklable function: one of a module, or a `functools.partial` of one.
+            limit_seconds: The process is killed after this time. None means no limit.
 
         Raises:
             RuntimeError: No process is idle.
@@ -160,23 +165,27 @@ class Workers:
             self._workers.append(self._start(place))
         places = [place for place, worker in enumerate(self._workers) if worker.key is None]
         if not places:
-            raise RuntimeError("every process has a call already")
+            raise RuntimeError("every process already has a call")
         place = max(places, key=lambda place: self._workers[place].ready)
         if not self._workers[place].process.is_alive():
             self._workers[place] = self._start(place)
         worker = self._workers[place]
         worker.key, worker.limit_seconds = key, limit_seconds or math.inf
         worker.spent_seconds = 0.0
-        with suppress(BrokenPipeError):  # it died in this moment; the next waiting tells
+        with suppress(BrokenPipeError):  # the process has just died; the next `wait` reports it
             worker.connection.send(call)
 
     def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
-        """Make one call while no other is under way, and return what it returns.
+        """Make one call while no other is running, and return its value.
+
+        Args:
+            call: As in `submit`.
+            limit_seconds: As in `submit`.
 
         Raises:
-            UserError: The call raised it.
-            CallLost: The call raised anything else, took longer than `limit_seconds`, or lost its
-                process.
+            UserError: The call raised UserError, or the disk is full. UsageError stays UsageError.
+            CallLost: The call raised another exception, took longer than `limit_seconds`, or lost
+                its process.
         """
         self.submit(call, call, limit_seconds)
         while not (ended := self.wait(1)):
@@ -187,7 +196,7 @@ class Workers:
         return one.value
 
     def wait(self, seconds: float) -> list[Ended]:
-        """Return the calls that ended: at once if there are some, else within `seconds`."""
+        """Return the calls that have ended; wait up to `seconds` for the first one."""
         sources = [w.connection for w in self._workers] + [
             w.process.sentinel for w in self._workers
         ]
@@ -205,24 +214,24 @@ class Workers:
                     worker.first_bytes = held
                 grown = held - worker.first_bytes
                 if grown > self._memory_bytes or worker.calls >= self._calls:
-                    self._kill(worker)  # it is idle, and what leaked goes with it
-            # One that died since it was asked keeps its call, which ends at the next waiting.
+                    self._kill(worker)  # it is idle, and killing it frees what it has leaked
+            # A process that has just died while it has a call keeps it; the next `wait` ends it.
             if worker.key is None and not worker.process.is_alive():
                 self._workers[place] = self._start(place)
         return ended
 
     def stop(self, keys: list[Any]) -> None:
-        """Kill the processes that run these calls; they are replaced when they are needed."""
+        """Kill the processes that run these calls. They are replaced when they are needed."""
         for worker in self._workers:
             if worker.key in keys:
                 self._kill(worker)
                 self._free(worker)
 
     def _tick(self) -> None:
-        """Count the time since the last tick for the calls under way.
+        """Add the time since the last tick to the running calls.
 
-        While this process is stopped or the machine sleeps, so are its calls, and that costs them
-        nothing.
+        While this process is suspended or the machine sleeps, its calls do not run either, so that
+        time does not count.
         """
         now = time.monotonic()
         seconds = min(now - self._ticked, LONGEST_TICK_SECONDS)
@@ -232,9 +241,9 @@ class Workers:
                 worker.spent_seconds += seconds
 
     def _result(self, worker: _Worker) -> Ended | None:
-        alive = worker.process.is_alive()  # asked first: what it sent before it died is still read
+        alive = worker.process.is_alive()  # checked first, so that its last message is still read
         if worker.key is None and not alive:
-            return None  # what a call that was stopped has still answered is nobody's
+            return None  # the answer of a call that was stopped is ignored
         try:
             while worker.connection.poll():
                 message = worker.connection.recv()
@@ -263,7 +272,7 @@ class Workers:
     def _start(self, place: int) -> _Worker:
         ours, theirs = _context.Pipe()
         folder = Path(self._folder.name) / str(place)
-        shutil.rmtree(folder, ignore_errors=True)  # of the one that had this place before
+        shutil.rmtree(folder, ignore_errors=True)  # of the process that had this place before
         folder.mkdir(parents=True, exist_ok=True)
         environment = {**self._environments[place], "TMPDIR": str(folder)}
         process = _context.Process(
@@ -271,8 +280,8 @@ class Workers:
             args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
             daemon=True,
         )
-        # A terminal sends Ctrl-C to every process of the command, and only the search knows how to
-        # stop. The process is born with these signals blocked and keeps them so.
+        # A terminal sends Ctrl-C to every process of the command, but only the search process
+        # handles it. A worker inherits these signals blocked and leaves them blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             process.start()
@@ -290,8 +299,8 @@ def _how(exitcode: int | None) -> str:
 
 
 def _die_with(parent: int) -> None:
-    """Without its parent nobody would stop this process, and a new search may take its trial."""
-    with suppress(AttributeError):  # Linux only; it works whatever this process hangs in
+    """End this process when its parent dies, so that a new search can take over its trial."""
+    with suppress(AttributeError):  # Linux only; works no matter what this process is doing
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
@@ -313,25 +322,25 @@ def _work(
     parent: int,
     prepare: Callable[[], None] | None,
 ) -> None:
-    """A worker's whole life: take a call, make it, say how it ended."""
+    """Run a worker: receive a call, make it, send an answer, and so on."""
     _die_with(parent)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a kill loses the rest
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a kill loses no line
     os.environ.update(environment)
     sys.path[:] = search_path
     if prepare:
-        with suppress(Exception):  # the call that needs it will say what is wrong
+        with suppress(Exception):  # the call that needs it will report the error
             prepare()
     pipe.send(Ready())
     while True:
         try:
             call = pipe.recv()
         except EOFError:
-            return  # the parent is gone, so is the pipe
+            return  # the parent is gone
         try:
             answer = Answer(call())
         except UserError as error:

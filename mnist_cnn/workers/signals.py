@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: the first ends a command in order, the second at once."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first stops a command cleanly, the second at once."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from types import FrameType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-# Whoever stops a whole process group may reach a process twice: `timeout` sends to it and to the
-# group, and `make` hands on what it gets. That is still one wish.
+# A process may get one signal twice: `timeout` signals both the process and its group, and `make`
+# forwards what it gets. Signals within this time count as one.
 ECHO_SECONDS = 0.2
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Within it the first of these signals raises KeyboardInterrupt, the second ends the process.
+    """Make the first stopping signal raise KeyboardInterrupt, and the second end the process.
 
-    A signal that is ignored, as under `nohup`, stays so.
+    A signal that is ignored on entering, as under `nohup`, stays ignored.
     """
     first: float | None = None
 
@@ -38,6 +38,6 @@ def stoppable() -> Iterator[None]:
     try:
         yield
     finally:
-        # After an orderly end, one more signal while the interpreter closes down changes nothing.
+        # After a clean stop, another signal while the interpreter shuts down is ignored.
         for number, handler in before.items():
             signal.signal(number, handler if first is None else signal.SIG_IGN)

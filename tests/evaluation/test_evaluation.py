@@ -185,10 +185,10 @@ BAD = {
     "missing": (lambda path: None, "there is no file"),
     "another shape": (
         lambda path: classifier((32, 32, 3)).save(path),
-        "takes images of shape (32, 32, 3), those of mnist are (28, 28, 1)",
+        "takes images of shape (32, 32, 3), but mnist has (28, 28, 1)",
     ),
     "more classes": (lambda path: classifier(classes=11).save(path), "11 classes, mnist has 10"),
-    "no images": (lambda path: classifier((784,)).save(path), "wanted is (None, height"),
+    "no images": (lambda path: classifier((784,)).save(path), "expected (None, height"),
 }
 
 

@@ -36,7 +36,7 @@ def holder(storage):
 
 
 def test_a_study_that_another_search_holds_is_refused_with_its_name(storage, holder):
-    with pytest.raises(StudyLocked, match="another search is going on with tiny-1"):
+    with pytest.raises(StudyLocked, match="another search is running on tiny-1"):
         StudyLock(storage, "tiny-1").__enter__()
     with StudyLock(storage, "tiny-2") as lock:
         assert lock.held()

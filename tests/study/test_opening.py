@@ -35,7 +35,7 @@ def chosen(*arguments):
 
 def test_the_first_study_is_new_and_an_unfinished_one_is_gone_on_with(storage):
     assert chosen(PLAN, storage) == ("tiny-1", "new study tiny-1")
-    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
+    assert chosen(PLAN, storage) == ("tiny-1", "continuing tiny-1")
 
 
 def test_a_finished_study_is_followed_by_a_new_one_and_goes_on_by_name(storage, study):
@@ -57,7 +57,7 @@ def test_another_fingerprint_opens_a_new_study_and_says_so(storage, study):
 def test_a_study_whose_making_was_cut_short_is_used(storage):
     optuna.create_study(storage=storage, study_name="tiny-1", direction="maximize")
     with open_study(PLAN, storage) as opened:
-        assert opened.lines == ("going on with tiny-1",)
+        assert opened.lines == ("continuing tiny-1",)
         assert opened.study.attributes["fingerprint"] == PLAN.fingerprint
 
 
@@ -70,7 +70,7 @@ def test_files_of_a_study_that_optuna_no_longer_has_are_left_alone(storage, tmp_
 def test_the_confirmations_of_a_study_are_no_study_of_the_experiment(storage, study):
     assert study.confirmations.name == "tiny-1.confirm"
     assert study.confirmations.optuna_study.user_attrs["confirms"] == "tiny-1"
-    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
+    assert chosen(PLAN, storage) == ("tiny-1", "continuing tiny-1")
 
 
 def test_the_latest_wish_for_a_number_of_trials_counts(study):
@@ -124,7 +124,7 @@ def test_somebody_elses_study_of_the_same_name_is_refused(storage, study, tmp_pa
 def test_files_of_before_there_were_ids_are_not_another_studys(storage, study):
     (study.folder / "study.id").unlink()
     started(study.trials.folder_of(study.trials.optuna_study.ask()))
-    assert "none here" in refused(storage)
+    assert "none in the folder" in refused(storage)
 
 
 def test_an_older_database_is_refused_with_the_trial_that_differs(storage, study, tmp_path):
@@ -138,7 +138,8 @@ def test_an_older_database_is_refused_with_the_trial_that_differs(storage, study
         started(study.trials.folder(0).with_name("trial-00001"), sampled=second.params)
     copy_database(older, database)
     line = refused(storage)
-    assert f"trial 1 has no width there and width={second.params['width']!r} here" in line
+    here = f"width={second.params['width']!r}"
+    assert f"trial 1 has no width in the database and {here} in the folder" in line
 
 
 def copy_database(source, target):

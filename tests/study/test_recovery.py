@@ -43,7 +43,7 @@ def test_a_running_trial_goes_back_into_the_queue_with_its_parameters_and_epochs
     journal = started(study.trials.folder(0))
     journal.metrics(1, {"val_accuracy": 0.5})
     params = study.trials.all()[0].params
-    assert recover(study) == ["trial-00000 was interrupted after 1 epochs; it waits to go on"]
+    assert recover(study) == ["trial-00000 was interrupted (epochs done: 1); queued to resume"]
     assert events(study.trials.folder(0))[-1] == "pause"
     assert recover(study) == []
     again = study.trials.optuna_study.ask()
@@ -53,7 +53,7 @@ def test_a_running_trial_goes_back_into_the_queue_with_its_parameters_and_epochs
 
 def test_a_trial_that_was_lost_before_it_wrote_anything_goes_back_into_the_queue(study):
     study.trials.optuna_study.ask()
-    assert recover(study) == ["trial-00000 was interrupted after 0 epochs; it waits to go on"]
+    assert recover(study) == ["trial-00000 was interrupted (epochs done: 0); queued to resume"]
     assert study.trials.all()[0].state == TrialState.WAITING
     assert not study.trials.folder(0).exists()
 
@@ -62,7 +62,7 @@ def test_an_end_that_optuna_was_not_told_is_told(study):
     trial = study.trials.optuna_study.ask()
     trial.report(0.75, 1)
     ended(study.trials.folder(0), "COMPLETE", values=[0.75])
-    assert recover(study) == ["trial-00000 had ended; Optuna is told"]
+    assert recover(study) == ["trial-00000 had ended; told Optuna"]
     assert (study.trials.all()[0].state, study.trials.all()[0].values) == (
         TrialState.COMPLETE,
         [0.75],
@@ -81,7 +81,7 @@ def test_a_failure_that_optuna_was_not_told_is_told_with_its_reason(study):
 def test_an_end_that_only_optuna_knows_is_written_to_the_run(study):
     """After a power cut the two databases and the journal may be of different moments."""
     started(study.trials.folder(complete(study).number))
-    assert recover(study) == ["trial-00000 is finished; its run is ended"]
+    assert recover(study) == ["trial-00000 is finished; ended its run"]
     last = Journal(study.trials.folder(0)).last
     assert (last["event"], last["status"], last["values"]) == ("end", "FINISHED", [0.5])
     assert recover(study) == []
@@ -90,7 +90,7 @@ def test_an_end_that_only_optuna_knows_is_written_to_the_run(study):
 def test_a_run_left_open_of_a_trial_that_waits_is_paused(study):
     study.trials.optuna_study.enqueue_trial({"width": 1.0})
     started(study.trials.folder(0))
-    assert recover(study) == ["trial-00000 waits to go on; its run is paused"]
+    assert recover(study) == ["trial-00000 was queued to resume; paused its run"]
     assert events(study.trials.folder(0)) == ["begin", "start", "pause"]
     assert recover(study) == []
 
@@ -157,7 +157,7 @@ def test_a_confirmation_that_was_interrupted_waits_to_go_on_as_a_trial_does(stud
     started(folder).metrics(1, {"val_accuracy": 0.5})
     (folder / CHECKPOINT_FILE).touch()
     assert folder.name == "confirmation-00000-1"
-    assert recover(study) == [f"{folder.name} was interrupted after 1 epochs; it waits to go on"]
+    assert recover(study) == [f"{folder.name} was interrupted (epochs done: 1); queued to resume"]
     assert study.confirmations.get(number).state == TrialState.WAITING
     assert (folder / CHECKPOINT_FILE).exists()
     assert recover(study) == []
@@ -168,7 +168,7 @@ def test_the_checkpoint_of_a_confirmation_that_ended_is_removed(study):
     folder = study.confirmations.folder(number)
     ended(folder, "COMPLETE", values=[0.5])
     (folder / CHECKPOINT_FILE).touch()
-    assert recover(study) == [f"{folder.name} had ended; Optuna is told"]
+    assert recover(study) == [f"{folder.name} had ended; told Optuna"]
     assert study.confirmations.get(number).values == [0.5]
     assert not (folder / CHECKPOINT_FILE).exists()
     assert recover(study) == []
@@ -181,7 +181,7 @@ def test_a_study_that_is_left_for_another_has_nothing_running(storage):
         study.trials.optuna_study.ask()
         started(study.trials.folder(0))
     with open_study(replace(PLAN, fingerprint="second"), storage) as opened:
-        line = "tiny-1: it was interrupted; its run is closed"
+        line = "tiny-1 was interrupted; closed its runs"
         assert close_others(opened.study) == [line]
         assert study.trials.get(0).state == TrialState.WAITING
         assert events(study.folder)[-1] == events(study.trials.folder(0))[-1] == "pause"

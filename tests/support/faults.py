@@ -18,9 +18,9 @@ from optuna.trial import TrialState
 from projects import copy_project
 
 from mnist_cnn.datasets import mnist, split
-from mnist_cnn.mlruns import CHECKPOINT_FILE
+from mnist_cnn.mlruns import CHECKPOINT_FILE, confirmation_folder
 from mnist_cnn.study.screening import IN_FULL, LOOKED_AT
-from mnist_cnn.study.study import LOOKS_KEPT
+from mnist_cnn.study.study import LOOKS_KEPT, OF, SEED
 from mnist_cnn.workers.signals import STOPPING
 
 STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -139,7 +139,14 @@ class Search:
     """The command `search`, running in a process group of its own."""
 
     def __init__(
-        self, root, *arguments, experiment="smoke", workers=1, env=None, before=lambda: None
+        self,
+        root,
+        *arguments,
+        experiment="smoke",
+        workers=1,
+        env=None,
+        before=lambda: None,
+        within=(),
     ):
         def prepare():
             for number in STOPPING:  # a shell's background job ignores some of them
@@ -150,7 +157,7 @@ class Search:
         command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", experiment]
         command += ["--workers", str(workers)]
         self.process = subprocess.Popen(
-            [*command, *arguments],
+            [*within, *command, *arguments],
             cwd=root,
             # MLflow leaves its tracking URI in a process which used it.
             env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | (env or {}),
@@ -221,8 +228,9 @@ def epochs(events):
     return sum("epoch_seconds" in event.get("metrics", ()) for event in events)
 
 
-def load_study(root, name):
-    return optuna.load_study(study_name=name, storage=f"sqlite:///{root}/mlruns/optuna.db")
+def load_study(root, name, storage=None):
+    storage = storage or f"sqlite:///{root}/mlruns/optuna.db"
+    return optuna.load_study(study_name=name, storage=storage)
 
 
 def nothing_runs(root, name):
@@ -231,9 +239,12 @@ def nothing_runs(root, name):
     assert stuck(study, runs) == 0
 
 
-def agrees(root, name, uri=None):
-    """Assert that Optuna, MLflow and the files tell the same of a finished study."""
-    study, client, runs = found(root, name, uri)
+def agrees(root, name, uri=None, storage=None, winners=1):
+    """Assert that Optuna, MLflow and the files tell the same of a finished study.
+
+    It has had at most so many winners, each of which is a model in MLflow.
+    """
+    study, client, runs = found(root, name, uri, storage)
     assert losses(study, client, runs) == NOTHING_LOST
     (parent,) = (run for run in runs if run.data.tags["kind"] == "study")
     by_number = trial_runs(runs)
@@ -253,20 +264,38 @@ def agrees(root, name, uri=None):
     looks = {trial.number for trial in study.trials if LOOKED_AT in trial.user_attrs}
     assert kept <= looks - {trial.user_attrs.get(IN_FULL) for trial in study.trials}
     assert len(kept) <= LOOKS_KEPT
+    confirmations_agree(root, name, runs, storage)
     models = client.search_logged_models(
         [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
     )
-    assert len(models) <= 1 and all(model.status == "READY" for model in models)
+    assert len(models) <= winners and all(model.status == "READY" for model in models)
     return study, client, parent, runs
 
 
-def found(root, name, uri=None):
+def confirmations_agree(root, name, runs, storage):
+    """Assert that each confirmation was made once, and ended in Optuna and MLflow alike."""
+    confirmations = load_study(root, f"{name}.confirm", storage).trials
+    keys = [(trial.user_attrs[OF], trial.user_attrs[SEED]) for trial in confirmations]
+    assert len(keys) == len(set(keys))
+    by_journal = {run.data.tags["journal"]: run for run in runs}
+    for key, trial in zip(keys, confirmations, strict=True):
+        run = by_journal.pop(str(confirmation_folder(Path(name), *key)), None)
+        # One that was no longer wanted may have failed before a worker came to it.
+        assert (
+            trial.state == TrialState.FAIL
+            if run is None
+            else run.info.status == STATUS[trial.state]
+        )
+    assert not any(run.data.tags["kind"] == "confirmation" for run in by_journal.values())
+
+
+def found(root, name, uri=None, storage=None):
     """A study, a client of MLflow, and the study's runs there."""
     client = MlflowClient(uri or f"sqlite:///{root}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name(name.rpartition("-")[0])
     runs = client.search_runs([experiment.experiment_id], max_results=5000)
     runs = [run for run in runs if run.data.tags["journal"].split("/")[0] == name]
-    return load_study(root, name), client, runs
+    return load_study(root, name, storage), client, runs
 
 
 def trial_runs(runs):

@@ -1,6 +1,9 @@
-"""A project's root of its own, for tests that search."""
+"""A project's root of its own, for tests that search, and the command line in it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -11,3 +14,21 @@ def copy_project(root):
     for name in ("experiments", "search_spaces"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     return root
+
+
+def clean_environment():
+    """Without the tracking URI that MLflow leaves in a process which used it."""
+    return {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+
+
+def command(*arguments, cwd, **environment):
+    """Run `mnist-cnn` with these arguments to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "mnist_cnn", *arguments],
+        cwd=cwd,
+        env=clean_environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )

@@ -18,7 +18,6 @@ from faults import (
     best_model_scores_what_is_recorded,
     epochs,
     load_study,
-    losses,
     make_project,
     nothing_runs,
 )
@@ -31,18 +30,6 @@ from mnist_cnn.tracking.journal import read
 pytestmark = pytest.mark.slow
 
 FINE = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@pytest.fixture
-def note(record_property):
-    """Note what a fault came to, for the table that benchmarks/faults.py prints."""
-
-    def note(fault, times, study, client, runs, recovery):
-        facts = {"fault": fault, "times": times, **losses(study, client, runs)}
-        for name, value in (facts | {"recovery": recovery}).items():
-            record_property(name, value)
-
-    return note
 
 
 def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, note):
@@ -72,7 +59,7 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
     trials = str(max(ended + 1, len(fixed)))
     code, out, err = Search(disturbed, "--trials", trials, experiment="steady").finish()
     assert code == 0, err
-    assert "going on with steady-1" in out
+    assert "continuing steady-1" in out
     study, client, parent, runs = agrees(disturbed, "steady-1")
     best_model_scores_what_is_recorded(study, client, parent, runs)
     assert len(study.trials) == int(trials)
@@ -255,7 +242,7 @@ def test_two_searches_of_one_study_do_not_run_at_once(tmp_path):
     second = next(search for search in both if search is not first)
     code, _, err = second.finish()
     assert code == 1 and len(err.splitlines()) == 1
-    assert "another search is going on with slow-1" in err
+    assert "another search is running on slow-1" in err
     assert first.wait_for_epoch()
     # From the same folder it is refused as well, whatever the storage.
     code, _, err = Search(first.root, experiment="slow").finish()
@@ -264,7 +251,7 @@ def test_two_searches_of_one_study_do_not_run_at_once(tmp_path):
     # One that is stopped holds its study as well, however long.
     os.killpg(first.process.pid, signal.SIGSTOP)
     code, _, err = Search(second.root, "--storage", storage, experiment="slow").finish()
-    assert code == 1 and "another search is going on with slow-1" in err
+    assert code == 1 and "another search is running on slow-1" in err
     os.killpg(first.process.pid, signal.SIGCONT)
     assert first.wait_for_epoch()
     # A killed one leaves it at once.
@@ -284,7 +271,7 @@ def test_a_changed_space_opens_a_new_study_and_leaves_nothing_running(tmp_path):
     code, out, err = Search(root, experiment="slow").finish()
     assert code == 0, err
     assert "changed since slow-1" in out and "new study slow-2" in out
-    assert "slow-1: it was interrupted; its run is closed" in out
+    assert "slow-1 was interrupted; closed its runs" in out
     for name in ("slow-1", "slow-2"):
         nothing_runs(root, name)
     best_model_scores_what_is_recorded(*agrees(root, "slow-2"))
@@ -299,7 +286,7 @@ def test_a_space_that_is_edited_while_its_search_runs_never_reaches_its_study(tm
     os.kill(int((root / "dawdler").read_text()), signal.SIGKILL)  # the next worker reads the edit
     code, _, err = search.finish()
     assert code == 1
-    assert "changed while the search was going on" in err and len(err.splitlines()) == 1
+    assert "changed while the search was running" in err and len(err.splitlines()) == 1
     kept = root / "mlruns/checkpoints/slow-1/trial-00000/sources.json"
     assert "[4, 7, 14]" not in kept.read_text()
     assert load_study(root, "slow-1").trials[0].state == TrialState.WAITING
@@ -321,7 +308,7 @@ def test_a_tracking_server_that_is_killed_and_comes_back_misses_nothing(tmp_path
         seconds = time.monotonic() - began
         assert code == 0, err
         lines = [line for line in out.splitlines() if line.startswith("MLflow ")]
-        assert len(lines) == 2 and "does not take everything" in lines[0]
+        assert len(lines) == 2 and "cannot be updated" in lines[0]
         assert lines[1] == "MLflow has everything again"
         study, client, *found = agrees(root, "tiny-1", server.uri)
         best_model_scores_what_is_recorded(study, client, *found)
@@ -351,7 +338,7 @@ def test_a_tracking_server_that_never_comes_back_is_served_later_by_sync(tmp_pat
                 check=False,
             )
             assert done.returncode == 0, done.stderr
-            assert done.stdout == "tiny-1: MLflow has all of it\n"
+            assert done.stdout == "tiny-1: everything is in MLflow\n"
             study, client, *found = agrees(root, "tiny-1", server.uri)
             best_model_scores_what_is_recorded(study, client, *found)
         recovery = f"{time.monotonic() - began:.1f} s for `sync`, twice"

@@ -1,8 +1,5 @@
 """A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
 
-import os
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,24 +9,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from projects import copy_project
-
-
-def clean_environment():
-    """Without the tracking URI that MLflow leaves in a process which used it."""
-    return {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-
-
-def command(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", *arguments],
-        cwd=cwd,
-        env=clean_environment() | environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+from projects import command, copy_project
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +238,7 @@ def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, clien
     with edited(root / "search_spaces" / "cnn.py", lambda text: text + "raise SystemError\n"):
         done = command("replay", run.info.run_id, cwd=root)
     assert done.returncode == 0, done.stderr
-    assert "the search space has changed since; replaying with what it was" in done.stdout
+    assert "search_spaces.cnn has changed since; replaying with what it was" in done.stdout
     assert "identical: 2 epochs" in done.stdout
     assert "changed:" not in done.stdout
 
@@ -266,11 +246,11 @@ def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, clien
 def test_a_replay_names_what_changed_since_and_what_differs_for_it(searched, client):
     root, _ = searched
     (run,) = runs(client, "confirmation")
-    fewer = ("batch_size=100", "batch_size=50")
-    with edited(root / "experiments" / "smoke.py", lambda text: text.replace(*fewer)):
+    compiled = ("= Experiment(", "= Experiment(jit_compile=True,")  # by XLA, which rounds otherwise
+    with edited(root / "experiments" / "mnist.py", lambda text: text.replace(*compiled)):
         done = command("replay", run.info.run_id, cwd=root)
     assert done.returncode == 1
-    assert "changed: experiment.batch_size was 100, is 50" in done.stdout
+    assert "changed: experiment.jit_compile was None, is True" in done.stdout
     assert "differs: loss of epoch 1" in done.stdout
     assert "differs: weights" in done.stdout
     assert "came out differently, see what changed above" in done.stderr
@@ -292,3 +272,27 @@ def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):
     done = command("replay", parent.info.run_id, cwd=root)
     assert done.returncode == 1
     assert "not a trial" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched, client):
+    """The last test of this file: it deletes what the others look at."""
+    root, _ = searched
+    listed = command("studies", cwd=root).stdout.splitlines()
+    assert listed[0].split() == ["study", "state", "trials", "best", "on", "disk"]
+    assert listed[1].split()[:5] == ["smoke-1", "finished", "3", "of", "3"]
+    assert "val_accuracy" in listed[1] and listed[1].endswith("MB") and len(listed) == 2
+    unknown = command("delete", "smoke-2", cwd=root)
+    assert unknown.returncode == 2 and "valid: smoke-1" in unknown.stderr
+    refused = command("delete", "smoke-1", cwd=root)
+    assert (
+        refused.returncode == 1 and "version 1, the champion, comes from smoke-1" in refused.stderr
+    )
+    folder = root / "mlruns/checkpoints/smoke-1"
+    assert folder.is_dir() and len(runs(client, "trial")) == 3
+    done = command("delete", "smoke-1", "--force", cwd=root)
+    assert done.stdout == "smoke-1 is deleted, with 5 runs in MLflow\n"
+    assert not folder.exists() and not runs(client, "trial") and not runs(client, "study")
+    storage = f"sqlite:///{root}/mlruns/optuna.db"
+    assert optuna.get_all_study_names(storage) == []
+    assert command("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"
+    assert client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion").version == "1"

@@ -67,7 +67,7 @@ def test_a_study_run_that_somebody_deletes_is_restored_and_not_doubled(delivery)
     runs = runs_of(delivery)
     assert runs[delivery.study_folder.name].info.run_id == study
     assert runs["trial-00000"].info.status == "FINISHED"
-    assert any("it is restored" in line for line in delivery.news)
+    assert any("restored it" in line for line in delivery.news)
 
 
 def test_a_study_whose_deleted_run_begins_again_has_one_run(delivery, mlruns):
@@ -110,6 +110,16 @@ def test_only_runs_that_have_not_ended_are_looked_at_again(delivery):
     delivery.follow(going.folder)
     delivery.deliver()
     assert "trial-00001" in runs_of(delivery)
+
+
+def test_a_run_whose_worker_comes_to_it_after_the_first_look_is_not_missed(delivery):
+    """As the second worker, which starts with the search."""
+    folder = delivery.study_folder / "trial-00000"
+    delivery.follow(folder)
+    delivery.deliver()
+    end(begin(folder, "trial"))
+    delivery.deliver()
+    assert runs_of(delivery)["trial-00000"].info.status == "FINISHED"
 
 
 class Cut:

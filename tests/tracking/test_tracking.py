@@ -408,7 +408,7 @@ def test_a_server_that_is_away_is_a_problem_and_a_later_delivery_has_it_all(
         deliverer.close(60)
         assert "127.0.0.1" in deliverer.problem and "\n" not in deliverer.problem
         assert deliverer.experiment_id is None
-        assert "MLflow does not take everything" in deliverer.news.get_nowait()
+        assert "MLflow cannot be updated" in deliverer.news.get_nowait()
         assert deliverer.news.empty()  # told once, however often it was tried
         with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9 does not answer"):
             list(deliver_all(mlruns))
@@ -420,7 +420,7 @@ def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, mo
     for number in (1, 2):
         write_study(tmp_path / "checkpoints" / f"{name}-{number}")
     (tmp_path / "checkpoints" / "not-a-study-1").mkdir()
-    assert list(deliver_all(tmp_path)) == [f"{name}-{n}: MLflow has all of it" for n in (1, 2)]
+    assert list(deliver_all(tmp_path)) == [f"{name}-{n}: everything is in MLflow" for n in (1, 2)]
     runs = runs_of(client, experiment_id(client, name, tmp_path), by="journal")
     assert len(runs) == 8
 
@@ -456,7 +456,7 @@ def test_what_mlflow_has_lost_is_delivered_again(folder, deliver, client, name, 
     delivery = Delivery(client, experiment_id(client, name, mlruns), folder)
     lines = delivery.reconcile()
     assert sorted(lines) == [
-        f"MLflow had lost the run of {run}; it is delivered again"
+        f"MLflow had lost the run of {run}; delivering it again"
         for run in (f"{name}-1", "trial-00000", "trial-00001", "trial-00002")
     ]
     delivery.deliver()
@@ -471,7 +471,7 @@ def test_a_run_whose_files_are_gone_is_ended(folder, deliver, client, name, mlru
     assert deliver()["trial-00000"].info.status == "RUNNING"
     shutil.rmtree(folder / "trial-00000")
     delivery = Delivery(client, experiment_id(client, name, mlruns), folder)
-    assert delivery.reconcile() == ["trial-00000 has no files any more; its run in MLflow is ended"]
+    assert delivery.reconcile() == ["the files of trial-00000 are gone; ended its run in MLflow"]
     assert deliver()["trial-00000"].info.status == "KILLED"
     assert deliver()[folder.name].info.status == "RUNNING"
     assert delivery.reconcile() == []

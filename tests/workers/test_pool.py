@@ -56,7 +56,7 @@ def test_calls_run_side_by_side_in_processes_of_their_own(workers):
 def test_no_more_calls_are_taken_than_there_are_processes(workers):
     for key in ("a", "b"):
         workers.submit(key, partial(time.sleep, 600))
-    with pytest.raises(RuntimeError, match="every process has a call"):
+    with pytest.raises(RuntimeError, match="every process already has a call"):
         workers.submit("c", worker_calls.process_id)
 
 

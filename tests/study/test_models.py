@@ -1,0 +1,59 @@
+"""The models that a study keeps: which are damaged, and what may take the place of one."""
+
+import zipfile
+
+import pytest
+from studies import PLAN, ended
+
+from mnist_cnn.keras_file import model_digest
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.study import models
+from mnist_cnn.study.opening import open_study
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with open_study(PLAN, f"sqlite:///{tmp_path}/optuna.db") as opened:
+        yield opened.study
+
+
+def complete(study, model):
+    """A complete trial whose journal names the digest `model`; returns its folder."""
+    number = study.trials.optuna_study.ask().number
+    ended(study.trials.folder(number), "COMPLETE", values=[0.5], model=model)
+    study.trials.tell(number)
+    return study.trials.folder(number)
+
+
+def write_model(path, weights=b"weights"):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", weights)
+    return model_digest(path)
+
+
+def test_a_model_that_is_gone_or_another_is_damaged_and_one_that_never_was_is_not(study, tmp_path):
+    digest = write_model(tmp_path / MODEL_FILE)
+    _, whole, other, gone, empty = (
+        complete(study, model) for model in (None, digest, digest, digest, digest)
+    )
+    write_model(whole / MODEL_FILE)
+    write_model(other / MODEL_FILE, b"others")
+    (empty / MODEL_FILE).touch()
+    assert models.damaged(study) == [other, gone, empty]
+    models.drop(other, "it came out differently")
+    assert models.damaged(study) == [gone, empty]
+
+
+def test_only_the_same_model_takes_the_place_of_a_damaged_one(study, tmp_path):
+    made = tmp_path / MODEL_FILE
+    folder = complete(study, write_model(made))
+    write_model(folder / MODEL_FILE, b"damaged")
+    assert models.restore(folder, made)
+    assert models.damaged(study) == []
+    write_model(folder / MODEL_FILE, b"damaged")
+    write_model(made, b"others")
+    assert not models.restore(folder, made)
+    assert not models.restore(folder, tmp_path / "missing.keras")
+    assert models.damaged(study) == [folder]
