@@ -44,8 +44,8 @@ def checked_split(
 
     Args:
         dataset: The data set.
-        fraction: The share of the training images to validate on.
-        seed: Of the split.
+        fraction: The share of the training images to validate on, in (0, 1).
+        seed: The seed of the split.
         batch_size: The number of images in a training step.
 
     Returns:

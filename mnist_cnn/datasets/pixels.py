@@ -39,7 +39,7 @@ def as_images(where: Where, x: NDArray[Any]) -> NDArray[Any]:
 
 
 def side_of(pixels: int) -> int:
-    """The side of the square image, grey or RGB, that has so many values; 0 if there is none."""
+    """The side of the square image, grey or RGB, with this many values; 0 if there is none."""
     for channels in (1, 3):
         side = isqrt(pixels // channels)
         if side > 1 and side * side * channels == pixels:

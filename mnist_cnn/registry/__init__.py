@@ -2,8 +2,8 @@
 
 store       connecting to MLflow; the versions of the registered model
 models      from what the user names (a run, an alias, a .keras file) to the model's file
-keras_file  a .keras file's digest and configuration, read within bounds
 aliases     `champion` and `previous`, moved so that a kill or a second process does no harm
 
 `promotion` moves the aliases. `promotion`, `evaluation`, `serving` and `replay` find models.
+`delete_study` asks which version is the champion.
 """

@@ -14,6 +14,7 @@ study_run publishes a study when a search ends. What it calls, from the top down
     confirmation_table  first scores beside scores on fresh seeds
     history             what each run did and when, from its journal
 
-listing is the verb `trials`. result_names has the names of the tags and metrics in which a study's
-run holds its result; `promotion` reads them. text formats values; everything here uses it.
+listing is the verb `trials`, studies the verb `studies`. result_names has the names of the tags and
+metrics in which a study's run holds its result; `promotion` reads them. text formats values;
+everything here uses it.
 """
