@@ -58,12 +58,12 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     raise AssertionError("the last try returns or raises")
 
 
-def storage_failed(error: optuna.exceptions.StorageInternalError) -> UserError:
+def storage_failed(error: Exception) -> UserError:
     """Return the message for a storage that does not take or give what is asked of it."""
     reason = hide_passwords(str(error.__cause__ or error).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; what is finished is safe, mend it (is the disk "
-        "full?) and type the same command again"
+        "full, or the server away?) and type the same command again"
     )
 
 
