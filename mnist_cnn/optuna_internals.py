@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
 from optuna.storages import BaseStorage
 from optuna.trial import BaseTrial, Trial, TrialState
 
@@ -74,6 +75,21 @@ def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:
     """
     assert isinstance(trial, Trial)
     trial._fixed_params = {**trial._fixed_params, name: stored}
+
+
+def innermost(sampler: BaseSampler) -> BaseSampler:
+    """Return the sampler that is asked in the end, without those that only fix some parameters."""
+    while isinstance(sampler, PartialFixedSampler):
+        sampler = sampler._base_sampler
+    return sampler
+
+
+def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:
+    """Have `sampler` sample what is outside of its sequence as `other` does.
+
+    Its own way of that has the seed of the sequence, which gives every trial the same.
+    """
+    sampler._independent_sampler = other._independent_sampler
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:

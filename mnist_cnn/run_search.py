@@ -114,7 +114,7 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             for line in lines:
                 console.print(line, highlight=False)
             if plan.unserved:
-                line = f"search only: promote and serve will refuse its models, {plan.unserved}"
+                line = f"search only: promote and serve will refuse its models: {plan.unserved}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             opened.study.enqueue_baselines()
             Search(opened, request, workers, console).run()

@@ -36,6 +36,17 @@ def project(tmp_path, monkeypatch):
     forget_experiments()
 
 
+@pytest.fixture
+def small(project):
+    """The experiment `small` of a project, whose trials run in this process."""
+    from small import Small  # imports TensorFlow
+
+    made = Small(project)
+    made.forget()
+    yield made
+    made.forget()
+
+
 def forget_experiments():
     """Make the next `load_experiment` read the files again, as a new process does."""
     for name in list(sys.modules):

@@ -18,6 +18,7 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.keras_file import is_model, model_digest
 from mnist_cnn.mlruns import MODEL_FILE, own_folder
 from mnist_cnn.registry import store
+from mnist_cnn.report import result_names
 from mnist_cnn.tracking import tags
 
 KINDS = ("study", "trial", "confirmation")  # of the runs that have a model
@@ -117,9 +118,10 @@ def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
     if file is None:
         state = run.data.tags.get(tags.STATE, "")
         why = f"; the trial was {state.lower()}" if state in ("PRUNED", "FAIL") else ""
+        problem = run.data.tags.get(result_names.MODEL_PROBLEM)
         raise UserError(
-            f"run {run.info.run_id} ({run.info.run_name}) has no model, or it is gone{why}; a "
-            "search keeps the files of its best trials only"
+            f"run {run.info.run_id} ({run.info.run_name}) has no model, or it is gone{why}; "
+            + (problem or "a search keeps the files of its best trials only")
         )
     return FoundModel(
         title=title,

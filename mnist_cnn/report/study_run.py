@@ -34,7 +34,7 @@ from mnist_cnn.workers.pool import CallLost, Workers
 REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
-NO_MODEL = "none: the models of its space cannot be saved, or its fit trained none that is kept"
+NO_MODEL = "the models of its space cannot be saved, or its fit trained none that is kept"
 LINE_WIDTH = 90  # characters, of sentences in the terminal
 
 
@@ -193,7 +193,8 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     lines = ["", *_confirmations(study, ranked)]
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
     lines += _aligned(configuration(study, winner))
-    model = NO_MODEL if _has_no_model(winner) else _relative(study.folder / MODEL_FILE)
+    no_model = _has_no_model(winner)
+    model = f"none: {NO_MODEL}" if no_model else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
     lines.append(f"report {_relative(study.folder / REPORT_FILE)}")
     if deliverer.problem:
@@ -204,7 +205,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    if not study.plan.unserved:
+    if not study.plan.unserved and not no_model:
         lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
     return lines
 

@@ -30,6 +30,9 @@ MAX_DECODING = 4
 MAX_WAITING_PICTURES = 256
 # A smaller JSON body is parsed on the event loop: handing it to a thread would take longer.
 SMALL_BYTES = 2**16
+_WANTED = "send a PNG or JPEG, or JSON as application/json"
+# What curl sends with -F, and with -d, which also drops the line ends of a file.
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _NO_CHAMPION = "there is no champion yet; type `make search`, then `make promote`"
 _WITHOUT_TOKEN: dict[int | str, dict[str, Any]] = {
     401: {"model": Problem, "description": "without the token, if the app was started with one"}
@@ -141,14 +144,20 @@ def _add_api(app: FastAPI, service: Service) -> None:
         on light or light on dark; each digit is preprocessed as MNIST's were. Arrays are taken to
         be preprocessed already.
         """
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise Refusal(415, "compressed bodies are not read; send the content as it is")
         async with service.bodies.read(request) as content:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if images.is_picture(content):
                 answer = await service.read_picture(content)
             elif kind == "application/json":
                 answer = await service.read_arrays(content)
+            elif not content:
+                raise Refusal(415, f"the body is empty; {_WANTED}")
+            elif kind in _FORMS:
+                raise Refusal(415, f"{_WANTED}; not a form, but as `curl --data-binary @FILE` does")
             else:
-                raise Refusal(415, "send a PNG or JPEG, or JSON as application/json")
+                raise Refusal(415, _WANTED)
         return Response(to_json(answer), media_type="application/json")
 
     @app.get("/api/model", responses=_WITHOUT_TOKEN | _WITHOUT_CHAMPION)

@@ -24,8 +24,8 @@ def read_images(content: bytes) -> NDArray[np.float32]:
 
     Args:
         content: A JSON object with either `image` (28 rows of 28 numbers) or `images` (a list of
-            1 to 1,024 such images). `maximum` is optional: the value of full ink, 255 (the
-            default) or 1.
+            1 to 1,024 such images). `maximum` is the value of full ink, 255 (the default) or 1. It
+            is required if no pixel is above 1, unless all are 0.
 
     Returns:
         float32 of shape (n, 28, 28, 1) in [0, 1].
@@ -38,7 +38,7 @@ def read_images(content: bytes) -> NDArray[np.float32]:
         raise Refusal(413, f"more numbers than {MAX_IMAGES:,} images have; send fewer at a time")
     try:
         # NaN and infinity are refused below, with a clearer message than the parser's.
-        request = from_json(content, allow_inf_nan=True)
+        request = from_json(content.removeprefix(b"\xef\xbb\xbf"), allow_inf_nan=True)
     except ValueError as error:
         reason = str(error).replace("\n", " ")[:120]
         raise Refusal(400, f"the body is not valid JSON: {reason}") from None
@@ -51,12 +51,14 @@ def read_images(content: bytes) -> NDArray[np.float32]:
     maximum = request.get("maximum", 255)
     if isinstance(maximum, bool) or maximum not in FULL_INK:
         raise Refusal(422, '"maximum" is the value of full ink: 255 or 1')
-    if "image" in request:
-        return _pixels([request["image"]], maximum)
-    return _pixels(request["images"], maximum)
+    pixels = _pixels([request["image"]] if "image" in request else request["images"], maximum)
+    if "maximum" not in request and 0 < pixels.max() <= 1:  # most likely shares of full ink
+        raise Refusal(422, 'no pixel is above 1; send "maximum": 1 if that is full ink, else 255')
+    return np.asarray(pixels[..., np.newaxis] / maximum, dtype=np.float32)
 
 
-def _pixels(images: Any, maximum: int) -> NDArray[np.float32]:
+def _pixels(images: Any, maximum: int) -> NDArray[np.float64]:
+    """The pixels in [0, maximum], of shape (n, 28, 28)."""
     if not isinstance(images, list) or not images:
         raise Refusal(422, '"images" must be a list of at least one image')
     if len(images) > MAX_IMAGES:
@@ -70,7 +72,7 @@ def _pixels(images: Any, maximum: int) -> NDArray[np.float32]:
     in_range = pixels.min() >= 0 and pixels.max() <= maximum  # False for NaN too
     if not in_range:
         raise Refusal(422, f"pixels must be numbers from 0 (paper) to {maximum} (ink)")
-    return (pixels[..., np.newaxis] / maximum).astype(np.float32)
+    return pixels
 
 
 def _is_image(image: Any) -> bool:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mnist_cnn.serving.refusal import Refusal
 
-COOKIE = "mnist_cnn"
 _FORM = Path(__file__).parent / "static" / "login.html"
 _OPEN_PATHS = ("/static/style.css", "/static/icon.svg")  # what the form needs
 # The page that a link with the token leads to. It is the app's own page that then opens `/`: after
@@ -63,7 +62,7 @@ class Login:
                 await self._app(scope, receive, send)
                 return
             response = await self._refuse_wrong(request)
-        elif _equal(request.cookies.get(COOKIE, ""), self._cookie):
+        elif _equal(request.cookies.get(_cookie_name(request), ""), self._cookie):
             await self._app(scope, receive, send)
             return
         else:
@@ -82,7 +81,7 @@ class Login:
         else:
             response = HTMLResponse(_WELCOME)
         response.set_cookie(
-            COOKIE,
+            _cookie_name(request),
             self._cookie,
             httponly=True,
             samesite="strict",
@@ -110,6 +109,11 @@ class Login:
             alert = f'<p role="alert">{problem[0].upper()}{problem[1:]}.</p>'
             form = form.replace("<!-- problem -->", alert)
         return HTMLResponse(form, 401, headers)
+
+
+def _cookie_name(request: Request) -> str:
+    """A name for each port, as another app on this host has a cookie of its own."""
+    return f"mnist_cnn_{request.scope['server'][1]}"
 
 
 async def _form_token(request: Request) -> str:

@@ -84,7 +84,11 @@ _IMAGE: dict[str, Any] = {
         "items": {"type": "number", "minimum": 0, "maximum": 255},
     },
 }
-_MAXIMUM = {"enum": [255, 1], "default": 255, "description": "the value of full ink"}
+_MAXIMUM = {
+    "enum": [255, 1],
+    "default": 255,
+    "description": "the value of full ink; required if no pixel is above 1",
+}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 

@@ -44,7 +44,7 @@ def serve(host: str, port: int, token: str | None = None) -> None:
             without it admits everybody.
 
     Raises:
-        UsageError: The token is empty or cannot be sent in a header.
+        UsageError: The host is empty, or the token is or cannot be sent in a header.
         UserError: The app cannot listen on that address.
     """
     token = _checked_token(token)

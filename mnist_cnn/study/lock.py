@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
+from mnist_cnn.study.storage import storage_failed
 from mnist_cnn.urls import sqlite_file
 
 # A machine that has crashed cannot close its connection. The server probes it every 10 s and drops
@@ -35,7 +36,7 @@ class StudyLock:
 
     Raises:
         StudyLocked: On entering, if another search holds the lock.
-        UserError: On entering, if the lock file cannot be written.
+        UserError: On entering, if the lock file cannot be written or PostgreSQL does not answer.
     """
 
     def __init__(self, storage: str, name: str) -> None:
@@ -46,7 +47,10 @@ class StudyLock:
     def __enter__(self) -> Self:
         file = sqlite_file(self._storage)
         if file is None:
-            self._connect()
+            try:
+                self._connection = self._connect()
+            except sqlalchemy.exc.SQLAlchemyError as error:
+                raise storage_failed(error) from error
             return self
         path = file.with_name(f"{file.name}.{self._name}.lock")
         try:
@@ -74,34 +78,42 @@ class StudyLock:
             Whether the lock is held. False while PostgreSQL cannot be reached.
 
         Raises:
-            StudyLocked: Another search took the lock in the meantime.
+            StudyLocked: Another search took the lock in the meantime. It may have changed the
+                study, so this one never gets it again.
         """
         if self._connection is None:
             return True
+        if self._connection.closed:
+            raise self._locked()
         try:
             self._connection.exec_driver_sql("SELECT 1")
             return True
         except sqlalchemy.exc.SQLAlchemyError:
             self._connection.invalidate()
         try:
-            self._connect()
+            self._connection = self._connect()
         except sqlalchemy.exc.SQLAlchemyError:
             return False
+        except StudyLocked:
+            self._connection.close()
+            raise
         return True
 
-    def _connect(self) -> None:
+    def _connect(self) -> sqlalchemy.Connection:
+        """Return a new connection that has the lock."""
         engine = sqlalchemy.create_engine(
             self._storage, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
-        self._connection = engine.connect()
+        connection = engine.connect()
         for name, seconds in KEEPALIVES.items():
-            self._connection.exec_driver_sql(f"SET {name} = {seconds}")
+            connection.exec_driver_sql(f"SET {name} = {seconds}")
         digest = hashlib.sha256(f"mnist-cnn {self._name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
         query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(key))
-        if not self._connection.scalar(query):
-            self._connection.close()
+        if not connection.scalar(query):
+            connection.close()
             raise self._locked()
+        return connection
 
     def _locked(self) -> StudyLocked:
         return StudyLocked(

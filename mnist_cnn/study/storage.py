@@ -60,12 +60,12 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     raise AssertionError("the last try returns or raises")
 
 
-def storage_failed(error: optuna.exceptions.StorageInternalError) -> UserError:
+def storage_failed(error: Exception) -> UserError:
     """Return the user's message for a storage that failed during a search."""
     reason = hide_passwords(str(error.__cause__ or error).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
-        "disk full?) and type the same command again"
+        "disk full, or the server away?) and type the same command again"
     )
 
 

@@ -8,7 +8,7 @@ Each line is one JSON object. `event` is its kind, and `time` is in milliseconds
 
     begin     name, tags, worker      a worker took the run
     start     name, tags, params, …   the model is built; written again after an interruption
-    params    params                  hyperparameters that were not known at the start
+    params    params, values          hyperparameters that were not known at the start
     metrics   step, metrics, stop     one epoch; why the training stops after it, or null
     tags      tags
     dataset   name, digest, images, context
@@ -185,5 +185,5 @@ def values_of(events: Iterable[Event]) -> dict[str, Any]:
         if event["event"] == "start":
             found |= event.get("values") or {}
         elif event["event"] == "params":
-            found |= event["params"]
+            found |= event.get("values") or event["params"]  # an older journal has no values
     return found

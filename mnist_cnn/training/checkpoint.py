@@ -21,7 +21,7 @@ EpochMetrics = dict[str, float]
 
 
 class BeganAgain(Exception):
-    """A HyperModel's own `fit` ignored `initial_epoch` and began at the first epoch again."""
+    """A `fit` of the space's own does not go on where it was. The message says how it is seen."""
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
@@ -42,8 +42,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             `best`, also while the objective was NaN in all epochs.
 
     Raises:
-        UserError: At the end of an epoch, if the objective's metric does not exist.
-        BeganAgain: At the end of an epoch that was restored already.
+        UserError: At an epoch's end, if the objective's metric does not exist.
+        BeganAgain: After a restoration, if an epoch is not the next one or of another model.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.recipe = json.loads(json.dumps(recipe))  # as it would be read from the file
         self.average = WeightAverage()
         self.started = time.monotonic()
-        self._restored = 0  # the number of restored epochs; 0 again after the next epoch
+        self._restored_to: keras.Model | None = None
+        self._epoch = -1  # the last one, as a loop of the user's own counts it
         self.history: list[EpochMetrics] = []
         self.values: dict[str, Any] = {}
         self.kept_weights: list[Any] = []
@@ -92,33 +93,39 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         try:
             with np.load(self.path) as saved:
                 arrays = {name: saved[name] for name in saved.files}
+            saved = [arrays[name] for name in arrays if name.startswith("variable_")]
             problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
-            if f"variable_{len(_variables(model))}" in arrays:
-                problem = problem or "its model is built during its own fit"
+            if _shapes(saved) != _shapes(_variables(model)):
+                problem = problem or "its own fit makes the model that it trains"
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             problem = "its checkpoint is damaged"
         if problem:
             self.path.unlink()
             return problem
         self.history = json.loads(str(arrays["history"]))
-        self._restored = len(self.history)
+        self._restored_to, self._epoch = model, int(arrays["epoch"])
         self.values = json.loads(str(arrays["values"]))
         if "best_0" in arrays:  # missing while the objective is NaN
             self.kept_weights = [arrays[f"best_{i}"] for i in range(len(model.weights))]
-        for i, variable in enumerate(_variables(model)):
-            variable.assign(arrays[f"variable_{i}"])
+        for variable, array in zip(_variables(model), saved, strict=True):
+            variable.assign(array)
         if "averaged" in arrays:
             average = [arrays[f"average_{i}"] for i in range(len(model.weights))]
             self.average.restore(int(arrays["averaged"]), average)
         return ""
 
+    def set_model(self, model: keras.Model) -> None:
+        if self._restored_to not in (None, model):
+            raise BeganAgain("its own fit trains more than one model")
+        super().set_model(model)
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: EpochMetrics | None = None) -> None:
-        if epoch < self._restored:
-            raise BeganAgain
-        self._restored = 0
+        if self._restored_to is not None and epoch != self._epoch + 1:
+            raise BeganAgain("its own fit begins at the first epoch")
+        self._epoch = epoch
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         optimizer = getattr(self.model, "optimizer", None)  # None if the model is not compiled
         if optimizer is not None:
@@ -138,6 +145,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             "recipe": json.dumps(self.recipe),
             "history": json.dumps(self.history),
             "values": json.dumps(self.values),
+            "epoch": self._epoch,
         }
         arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.kept_weights)}
@@ -157,6 +165,10 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name, was, value in differences(before, now):
         return f"{name} was {was}, is {value}"
     return ""
+
+
+def _shapes(arrays: list[Any]) -> list[tuple[int, ...]]:
+    return [tuple(array.shape) for array in arrays]
 
 
 def _variables(model: keras.Model) -> list[Any]:

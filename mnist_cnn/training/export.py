@@ -11,6 +11,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from mnist_cnn.files import sync_folder, sync_tree
+from mnist_cnn.training import saved_model
 
 REQUIREMENTS = ("keras", "numpy", "tensorflow")
 
@@ -26,7 +27,8 @@ def write_mlflow_model(model_file: Path, folder: Path) -> None:
         model_file: The .keras file.
         folder: The folder. If it exists it is replaced.
     """
-    model = keras.models.load_model(model_file)
+    with saved_model.only_keras():
+        model = keras.models.load_model(model_file)
     signature = ModelSignature(
         Schema([TensorSpec(np.dtype(np.float32), (-1, *model.input_shape[1:]))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, *model.output_shape[1:]))]),

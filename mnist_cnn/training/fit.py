@@ -20,7 +20,7 @@ from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
 from mnist_cnn.training.callbacks import EarlyStopping, LossGuard, OnEpoch, Relay, Stop, StopLoop
-from mnist_cnn.training.checkpoint import Checkpoint
+from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.learning_rate import one_cycle, rising_steps
@@ -83,8 +83,14 @@ def train(
     stale = EarlyStopping(checkpoint, patience)
     relay.catch_up()
     done = len(checkpoint.history)
-    if done >= epochs or relay.stop or stale.stop:
-        hp.values.update(checkpoint.values)  # includes those declared by a HyperModel's own `fit`
+    finished = done >= epochs or stale.stop is not None
+    if own_fit and done and not relay.stop:
+        if finished:
+            raise BeganAgain("its own fit has not returned yet")
+        if not model.compiled:
+            raise BeganAgain("its own fit has an optimizer of its own")
+    if finished or relay.stop:
+        hp.values.update(checkpoint.values)  # those of a HyperModel's own `fit` as well
         return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()
@@ -96,7 +102,7 @@ def train(
     }
     if own_fit:
         result = _call_fit(experiment.space, hp, model, data, common)
-        returned = metrics_of(result, checkpoint.objective)
+        returned = metrics_of(result, experiment.objectives)
         return relay.stop or stale.stop, returned
     model.fit(
         training_batches(data.train, experiment.batch_size, seed, done * steps),

@@ -1,6 +1,6 @@
 """The return value of a HyperModel's own `fit`, which KerasTuner takes as the trial's score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from statistics import fmean
 from typing import Any
@@ -11,13 +11,13 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Objective
 
 
-def metrics_of(returned: Any, objective: Objective) -> dict[str, float]:
-    """Return the metrics that a `fit` returned, read as KerasTuner 1.4.8 does.
+def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, float]:
+    """Return the metrics that a `fit` returned, as KerasTuner 1.4.8 reads them.
 
     Args:
-        returned: A number, which is the value of the objective; metrics by name; a History, of
-            which the best epoch counts; a list of these, which is averaged; or None.
-        objective: The objective.
+        returned: A number, which is the single objective's; metrics by name; a History, whose best
+            epoch counts; a list of these, which is averaged; or None.
+        objectives: Of the experiment. The first is what must be there.
 
     Returns:
         Metrics by name. Empty if `fit` returned None, or a History without the objective.
@@ -25,27 +25,47 @@ def metrics_of(returned: Any, objective: Objective) -> dict[str, float]:
     Raises:
         UserError: `fit` returned anything else, or metrics without the objective.
     """
+    metric = objectives[0].metric
     if returned is None:
         return {}
     if isinstance(returned, Real):
-        return {objective.metric: float(returned)}
+        if len(objectives) > 1:
+            names = ", ".join(repr(objective.metric) for objective in objectives)
+            raise UserError(
+                f"the HyperModel's fit returned a number; with {len(objectives)} objectives it has "
+                f"to be a dictionary with {names}"
+            )
+        return {metric: float(returned)}
     if isinstance(returned, keras.callbacks.History):
-        return _best_epoch(returned.history, objective)
+        return _best_epoch(returned.history, objectives[0])
     if isinstance(returned, Mapping):
-        if objective.metric not in returned:
+        if metric not in returned:
             raise UserError(
                 f"the HyperModel's fit returned {', '.join(map(str, returned)) or 'no metric'}, "
-                f"without the objective {objective.metric!r}"
+                f"without the objective {metric!r}"
             )
-        return {str(name): float(value) for name, value in returned.items()}
+        return {str(name): _number(name, value) for name, value in returned.items()}
     if isinstance(returned, list | tuple) and returned:
-        found = [metrics_of(part, objective) for part in returned]
-        common = set.intersection(*map(set, found))
-        return {name: fmean(part[name] for part in found) for name in sorted(common)}
+        return _average([metrics_of(part, objectives) for part in returned])
     raise UserError(
         f"the HyperModel's fit returned {type(returned).__name__}; valid: a number, a dictionary "
-        f"with {objective.metric!r}, a History, a list of these, or nothing"
+        f"with {metric!r}, a History, a list of these, or nothing"
     )
+
+
+def _number(name: Any, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UserError(
+            f"the HyperModel's fit returned {type(value).__name__} as {name!r}; valid: a number"
+        ) from None
+
+
+def _average(found: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over those that have it."""
+    names = dict.fromkeys(name for metrics in found for name in metrics)
+    return {name: fmean(part[name] for part in found if name in part) for name in names}
 
 
 def _best_epoch(history: Mapping[str, list[float]], objective: Objective) -> dict[str, float]:

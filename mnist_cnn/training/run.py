@@ -18,6 +18,7 @@ import tensorflow as tf
 from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
+from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
@@ -111,9 +112,9 @@ class Run:
         """
         try:
             fitted = self._build_and_fit(hp, on_epoch)
-        except BeganAgain:
+        except BeganAgain as error:
             (self.journal.folder / CHECKPOINT_FILE).unlink()
-            self.journal.anew("its own fit always begins at the first epoch")
+            self.journal.anew(str(error))
             fitted = self._build_and_fit(hp, on_epoch)
         return self._finish(hp, fitted)
 
@@ -123,8 +124,9 @@ class Run:
         declared = dict(hp.values)
         checkpoint, stop, returned = self._fit(model, hp, on_epoch)
         if later := {name: hp.values[name] for name in hp.values.keys() - declared.keys()}:
-            # A HyperModel's own `fit` has declared these.
-            self.journal.write("params", params=later)
+            # A HyperModel's own `fit` has declared them.
+            own = self._own_params(size)
+            self.journal.write("params", params=_distinct(later, own), values=later)
             self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
         own_fit = has_own_fit(self.experiment.space)
         names = [] if own_fit else list(model.get_metrics_result())
@@ -200,6 +202,11 @@ class Run:
             on_epoch=on_each_epoch,
             on_anew=journal.anew,
         )
+        if not checkpoint.history and not returned:
+            raise UserError(
+                f"the HyperModel's fit neither returned {objective.metric!r} nor gave it to the "
+                "callbacks in an epoch's logs"
+            )
         if not checkpoint.kept_weights and not returned:
             raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
         return checkpoint, stop, returned
@@ -235,18 +242,7 @@ class Run:
             words: The architecture in a few words, for the name of the run.
             size: The size of the model, such as `parameters`.
         """
-        batches = {
-            "batch_size": self.experiment.batch_size,
-            "epoch_images": self.experiment.epoch_images or len(self.data.train),
-        }
-        own: dict[str, Any] = {
-            "epochs": self.epochs,
-            "seed": self.seed,
-            "precision": keras.config.dtype_policy().name,  # the space may have changed it
-            "backend": keras.config.backend(),
-            **({} if has_own_fit(self.experiment.space) else batches),
-            **size,
-        }
+        own = self._own_params(size)
         self.journal.write(
             "start",
             name=f"{self.title} · {words}",
@@ -254,7 +250,7 @@ class Run:
             values=values,
             sampled=self.sampled(),
             worker=os.environ.get(machine.WORKER, ""),
-            params=own | {f"hp.{n}" if n in own else n: value for n, value in values.items()},
+            params=own | _distinct(values, own),
         )
         for context, images in (("train", self.data.train), ("validation", self.data.validation)):
             self.journal.write(
@@ -264,6 +260,21 @@ class Run:
                 images=len(images),
                 context=context,
             )
+
+    def _own_params(self, size: dict[str, int]) -> dict[str, Any]:
+        """Return what MLflow's page shows of a run beside its hyperparameters."""
+        batches = {
+            "batch_size": self.experiment.batch_size,
+            "epoch_images": self.experiment.epoch_images or len(self.data.train),
+        }
+        return {
+            "epochs": self.epochs,
+            "seed": self.seed,
+            "precision": keras.config.dtype_policy().name,  # a space may set its own
+            "backend": keras.config.backend(),
+            **({} if has_own_fit(self.experiment.space) else batches),
+            **size,
+        }
 
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return everything that the outcome of this training with `values` depends on."""
@@ -275,6 +286,11 @@ class Run:
             epochs=self.epochs,
             keep=self.keep,
         )
+
+
+def _distinct(values: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the values under names that are not the run's own, `hp.seed` for `seed`."""
+    return {f"hp.{n}" if n in own or n.startswith("hp.") else n: v for n, v in values.items()}
 
 
 def _refuse_what_does_not_fit(model: keras.Model, batch_size: int) -> None:

@@ -1,6 +1,7 @@
 """The sampler and the pruner of a trial, in its worker: their seeds and the packages they need."""
 
 import importlib.util
+from math import prod
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, QMCSampler
@@ -8,6 +9,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.optuna_internals import innermost, sample_outside_with
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
@@ -21,13 +23,14 @@ def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
     Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
     goes through one sequence over all trials gets the same seed in all of them.
     """
+    own = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    if not isinstance(innermost(own), GridSampler | QMCSampler):
+        return own
     sampler = experiment.sampler(seed=derived_seed(experiment.seed, 1))
-    if isinstance(sampler, QMCSampler):
-        sampler.reseed_rng()  # affects only what it samples outside the sequence
-        return sampler
-    if isinstance(sampler, GridSampler):
-        return sampler
-    return experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    sequence, other = innermost(sampler), innermost(own)
+    if isinstance(sequence, QMCSampler) and isinstance(other, QMCSampler):
+        sample_outside_with(sequence, other)
+    return sampler
 
 
 def check_sampling(experiment: Experiment) -> None:
@@ -51,22 +54,47 @@ def check_sampling(experiment: Experiment) -> None:
             raise UserError(
                 f"its {name} is {type(made).__name__}; valid: an Optuna {kind.__name__}"
             )
-        package = PACKAGES.get(type(made))  # type: ignore[arg-type]
-        if package and importlib.util.find_spec(package) is None:
+        if isinstance(made, BaseSampler):
+            _check_packages(innermost(made))
+
+
+def _check_packages(sampler: BaseSampler) -> None:
+    for kind, package in PACKAGES.items():
+        if isinstance(sampler, kind) and importlib.util.find_spec(package) is None:
             raise UserError(
-                f"its {name} {type(made).__name__} needs the package {package!r}, which is not "
-                f"installed; type `.venv/bin/python -m pip install {package}`"
+                f"its sampler {kind.__name__} needs the package {package!r}, which is not "
+                f"installed; type `.venv/bin/uv pip install {package}`"
             )
 
 
+def repeats_a_trial(trial: optuna.Trial) -> bool:
+    """Return whether the sampler gave the trial a point of its grid that an earlier trial has.
+
+    It does when it has no other left, and where two workers ask at once.
+    """
+    points = _points(trial)
+    return trial.number in points and points[trial.number] in [
+        point for number, point in points.items() if number < trial.number
+    ]
+
+
 def has_nothing_left(trial: optuna.Trial) -> bool:
-    """Return whether the sampler could only repeat the parameters of another trial."""
-    if not isinstance(trial.study.sampler, GridSampler):
-        return False
-    attributes = [other.system_attrs for other in trial.study.get_trials(deepcopy=False)]
-    points = [found["grid_id"] for found in attributes if "grid_id" in found]
-    own = attributes[trial.number].get("grid_id")
-    return own is not None and points.count(own) > 1
+    """Return whether each point of the sampler's grid is some trial's."""
+    own = trial.study.get_trials(deepcopy=False)[trial.number]
+    grid = own.system_attrs["search_space"]
+    return len(set(_points(trial).values())) == prod(map(len, grid.values()))
+
+
+def _points(trial: optuna.Trial) -> dict[int, int]:
+    """Return the point of the grid that each trial of the study has, by its number."""
+    if not isinstance(innermost(trial.study.sampler), GridSampler):
+        return {}
+    trials = trial.study.get_trials(deepcopy=False)
+    return {
+        other.number: other.system_attrs["grid_id"]
+        for other in trials
+        if "grid_id" in other.system_attrs
+    }
 
 
 def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> bool:
@@ -86,8 +114,9 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
         UserError: The sampler failed, such as in a user's function for constraints.
     """
     study, frozen = trial.study, trial.study.get_trials()[trial.number]
-    if isinstance(study.sampler, GridSampler) and "grid_id" not in frozen.system_attrs:
-        return False  # an enqueued trial is not a point of the grid, which Optuna does not expect
+    in_grid = "grid_id" in frozen.system_attrs
+    if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
+        return False  # it was enqueued and is no point of the grid, which Optuna does not expect
     try:
         study.sampler.after_trial(study, frozen, state, values)
     except Exception as error:

@@ -39,7 +39,7 @@ def load(path: Path) -> keras.Model:
     _refuse_code(path)
     check_weights(path)
     try:
-        with _only_keras():
+        with only_keras():
             model = keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras, zipfile and h5py each raise exceptions of their own
         # Keras writes first which object failed, then pages of its configuration, then the reason.
@@ -60,8 +60,8 @@ def load(path: Path) -> keras.Model:
 
 
 @contextmanager
-def _only_keras() -> Iterator[None]:
-    """Hide objects that were registered with `register_keras_serializable`."""
+def only_keras() -> Iterator[None]:
+    """Hide what was registered with `register_keras_serializable`."""
     registered = keras.saving.get_custom_objects()
     hidden = dict(registered)
     registered.clear()

@@ -49,8 +49,10 @@ def save_scored(
     # A copy of `hp` has the same values and does not ask the trial.
     model = build(experiment, data.dataset, hp.copy())
     compute_in_float32(model)
-    model.set_weights(weights)
     scores: EpochMetrics = {}
+    if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
+        return scores  # a `fit` of the space's own made the model that it trained
+    model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
         build_metrics(model, data.validation)
@@ -85,11 +87,12 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 
 def compute_in_float32(model: keras.Model) -> None:
-    """Make every layer compute in float32, even if the space chose another precision."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            compute_in_float32(layer)
-        elif layer.dtype_policy.name != "float32":
+    """Have the model and every layer, also those inside of others, compute in float32.
+
+    It is for spaces that say otherwise.
+    """
+    for layer in model._flatten_layers():  # `layers` leaves out what layers are made of
+        if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 
 

@@ -38,7 +38,12 @@ from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.run import Run, Trained
-from mnist_cnn.training.sampling import after_trial, has_nothing_left, sampler_of
+from mnist_cnn.training.sampling import (
+    after_trial,
+    has_nothing_left,
+    repeats_a_trial,
+    sampler_of,
+)
 from mnist_cnn.workers import machine
 
 # Confirmations are seeded from this number on. Trials are seeded by their own, much smaller number.
@@ -134,9 +139,9 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     worker = os.environ.get(machine.WORKER, "")
     # From here on the trial is blamed if the worker dies.
     run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
-    if has_nothing_left(trial):
-        write_end(run.journal, "FAIL", reason="the sampler had nothing left to try")
-        return True
+    if repeats_a_trial(trial):
+        write_end(run.journal, "FAIL", reason="the sampler gave it what an earlier trial has")
+        return has_nothing_left(trial)
     _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)
     try:
@@ -213,7 +218,9 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
         values = [objective_value(summary, metric) for metric in metrics]
         for metric, value in zip(metrics, values, strict=True):
             if math.isnan(value):
-                state, values, reason = TrialState.FAIL, None, f"{metric} is not a number"
+                there = metric in summary or f"best_{metric}" in summary
+                reason = f"{metric} is not a number" if there else f"its fit gave no {metric}"
+                state, values = TrialState.FAIL, None
                 break
     exhausted = after_trial(trial, state, values)
     model = run.journal.folder / MODEL_FILE

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import io
 import json
 import socket
@@ -57,6 +58,40 @@ def test_a_single_array_gives_the_same_as_in_a_batch_and_in_either_range(served,
     shares = predict(served, {"image": few.x[4, ..., 0].tolist(), "maximum": 1}).json()
     for one in (single[0], shares["predictions"][0]):
         assert one["probabilities"] == pytest.approx(batch[4]["probabilities"], abs=1e-3)
+
+
+def test_shares_of_ink_without_their_maximum_are_not_guessed(served, few):
+    """Read as levels of 255, they would be blank, and get some digit without a word."""
+    for image in (few.x[4, ..., 0].tolist(), (few.x[4, ..., 0] > 0.5).astype(int).tolist()):
+        answer = predict(served, {"image": image})
+        assert answer.status_code == 422 and '"maximum": 1' in answer.json()["detail"]
+        for maximum in (1, 255):
+            assert predict(served, {"image": image, "maximum": maximum}).status_code == 200
+    assert predict(served, {"image": np.zeros((28, 28)).tolist()}).status_code == 200
+
+
+def test_json_may_begin_with_a_byte_order_mark(served, few):
+    """As PowerShell writes it."""
+    body = b"\xef\xbb\xbf" + json.dumps({"image": levels(few.x[:1])[0]}).encode()
+    assert predict(served, body).status_code == 200
+
+
+def test_a_form_and_a_compressed_body_are_told_what_to_do(served):
+    picture = png(Image.new("RGB", (30, 20), "white"))
+    url = f"{served.address}/api/predict"
+    as_curl_sends = picture.replace(b"\r", b"").replace(b"\n", b"")
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for answer in (
+        httpx.post(url, files={"file": ("three.png", picture, "image/png")}),
+        httpx.post(url, content=as_curl_sends, headers=form),
+    ):
+        assert answer.status_code == 415 and "--data-binary" in answer.json()["detail"]
+    answer = httpx.post(url, content=gzip.compress(picture), headers={"content-encoding": "gzip"})
+    assert answer.status_code == 415 and "compressed" in answer.json()["detail"]
+    answer = httpx.post(url)
+    assert answer.status_code == 415 and "empty" in answer.json()["detail"]
+    # What is a picture is read, whatever it is called.
+    assert httpx.post(url, content=picture, headers=form).status_code == 200
 
 
 def test_a_picture_of_several_digits_is_read_as_a_number(served, few):

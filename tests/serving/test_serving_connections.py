@@ -90,6 +90,7 @@ def test_clients_that_do_not_read_hold_no_connection(served):
         wait_for(lambda: not held(), 90)
     assert held() == []
     assert served.health()["status"] == "ok"
+    assert served.log().count("\n") == 2  # no line for each of them
     for client in clients.values():
         client.close()
 

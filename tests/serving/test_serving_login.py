@@ -119,16 +119,23 @@ def test_a_wrong_form_or_link_shows_the_form_again(guarded):
 
 def test_cookies_are_of_this_process_only(project, guarded):
     def cookie(app):
-        return httpx.post(app.address, data={"token": TOKEN}).cookies["mnist_cnn"]
+        return httpx.post(app.address, data={"token": TOKEN}).cookies[name(app)]
+
+    def name(app):
+        return f"mnist_cnn_{app.port}"
 
     first = cookie(guarded)
     assert first == cookie(guarded) and len(first) == 64
     with project.served("--token", TOKEN) as app:
         assert cookie(app) != first
-        assert get(app, cookies={"mnist_cnn": cookie(app)}).status_code == 503
-        refused(get(app, cookies={"mnist_cnn": first}))
-    refused(get(guarded, cookies={"mnist_cnn": TOKEN}))
-    refused(get(guarded, cookies={"mnist_cnn": ""}))
+        refused(get(app, cookies={name(app): first}))
+        with httpx.Client(timeout=60) as browser:  # signed in to both at a time
+            for one in (app, guarded):
+                browser.post(one.address, data={"token": TOKEN})
+            for one in (app, guarded):
+                assert browser.get(f"{one.address}/healthz").status_code == 503
+    refused(get(guarded, cookies={name(guarded): TOKEN}))
+    refused(get(guarded, cookies={name(guarded): ""}))
 
 
 def test_foreign_pages_gain_nothing(guarded):

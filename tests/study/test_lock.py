@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from postgres import PASSWORD, Postgres
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.storage import disk_of
 
@@ -53,6 +56,71 @@ def test_a_search_that_was_killed_leaves_its_study_at_once(storage, holder):
     holder.wait()
     with StudyLock(storage, "tiny-1") as lock:
         assert lock.held()
+
+
+# In PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Postgres() as server:
+        yield server
+
+
+def cut_off(url):
+    """End all connections to a database but one's own; returns how many."""
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    query = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    with engine.connect() as connection:
+        return connection.exec_driver_sql(query).scalar()
+
+
+def test_in_postgresql_one_holds_a_study_until_it_leaves(server):
+    url = server.new_database()
+    with StudyLock(url, "tiny-1") as lock:
+        assert lock.held()
+        with pytest.raises(StudyLocked, match="another search is going on with tiny-1"):
+            StudyLock(url, "tiny-1").__enter__()
+        with StudyLock(url, "tiny-2") as other:
+            assert other.held() and lock.held()
+    with StudyLock(url, "tiny-1") as lock:
+        assert lock.held()
+
+
+def test_in_postgresql_a_lost_lock_is_taken_again_when_the_server_is_back(server):
+    with StudyLock(server.new_database(), "tiny-1") as lock:
+        server.pg_ctl("stop", "-m", "fast")
+        assert not lock.held()
+        assert not lock.held()
+        server.pg_ctl("start")
+        assert lock.held()
+        with pytest.raises(StudyLocked):
+            StudyLock(lock._storage, "tiny-1").__enter__()
+
+
+def test_in_postgresql_a_study_that_another_took_meanwhile_is_never_written_again(server):
+    url = server.new_database()
+    with StudyLock(url, "tiny-1") as lock:
+        assert cut_off(url) == 1
+        with StudyLock(url, "tiny-1"), pytest.raises(StudyLocked):
+            lock.held()
+        # It wrote, and left.
+        with pytest.raises(StudyLocked):
+            lock.held()
+
+
+def test_a_postgresql_server_that_is_away_is_one_line_without_the_password(server):
+    url = server.new_database()
+    server.pg_ctl("stop", "-m", "fast")
+    try:
+        with pytest.raises(UserError, match="storage failed") as refusal:
+            StudyLock(url, "tiny-1").__enter__()
+    finally:
+        server.pg_ctl("start")
+    assert len(str(refusal.value).splitlines()) == 1 and PASSWORD not in str(refusal.value)
 
 
 MOUNTS = r"""/dev/sda1 / ext4 rw 0 0

@@ -22,7 +22,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.callbacks import Stop
-from mnist_cnn.training.checkpoint import Checkpoint
+from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.fit import train
@@ -346,23 +346,26 @@ def test_a_hyper_model_with_its_own_fit_has_the_arrays_and_keeps_its_learning_ra
     assert state.average.count == 0  # and its weights
 
 
-@pytest.mark.parametrize("ended", [False, True])
-def test_what_its_own_fit_declared_is_known_when_there_is_nothing_left_to_train(
-    images, tmp_path, ended
-):
+def test_what_its_own_fit_declared_is_known_when_the_training_was_stopped(images, tmp_path):
     class Declares(WithItsOwnFit):
         def fit(self, hp, model, *args, **kwargs):
             hp.Choice("smoothing", [0.25, 0.5])
             return super().fit(hp, model, *args, **kwargs)
 
-    path, epochs = tmp_path / "a.npz", 3 if ended else 1
     for _ in range(2):
         space, hp = Declares(), keras_tuner.HyperParameters()
-        state = checkpoint(path, lambda *_: STOP if ended else None)
-        fit(dense(), images, state, epochs=epochs, space=space, hp=hp)
+        state = checkpoint(tmp_path / "a.npz", stop_at(1))
+        fit(dense(), images, state, epochs=3, space=space, hp=hp)
         assert len(state.history) == 1
         assert hp.values == {"smoothing": 0.25}
     assert not space.given
+
+
+def test_its_own_fit_whose_result_was_lost_with_its_process_begins_again(images, tmp_path):
+    fit(dense(), images, checkpoint(tmp_path / "a.npz"), epochs=1, space=WithItsOwnFit())
+    again = checkpoint(tmp_path / "a.npz")
+    with pytest.raises(BeganAgain, match="has not returned yet"):
+        fit(dense(), images, again, epochs=1, space=WithItsOwnFit())
 
 
 def convolutional(seed):
@@ -427,8 +430,9 @@ def fit(
     patience=9,
     on_anew=unexpected,
 ):
+    """Train, and return why the training ended early."""
     some = images[slice(min(len(images), STEPS * BATCH_SIZE))]
-    return train(
+    stop, _ = train(
         model,
         keras_tuner.HyperParameters() if hp is None else hp,
         Data(mnist(), some, validation_of(images)),
@@ -445,6 +449,7 @@ def fit(
         on_epoch=state.on_epoch,
         on_anew=on_anew,
     )
+    return stop
 
 
 def validation_of(images):
