@@ -78,16 +78,16 @@ def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:
 
 
 def innermost(sampler: BaseSampler) -> BaseSampler:
-    """Return the sampler that is asked in the end, without those that only fix some parameters."""
+    """Return the sampler inside of any `PartialFixedSampler`, which only fixes some parameters."""
     while isinstance(sampler, PartialFixedSampler):
         sampler = sampler._base_sampler
     return sampler
 
 
 def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:
-    """Have `sampler` sample what is outside of its sequence as `other` does.
+    """Make `sampler` sample parameters outside its sequence with the random state of `other`.
 
-    Its own way of that has the seed of the sequence, which gives every trial the same.
+    By default these have the seed of the sequence, so every trial would get the same values.
     """
     sampler._independent_sampler = other._independent_sampler
 

@@ -51,7 +51,7 @@ def save_scored(
     compute_in_float32(model)
     scores: EpochMetrics = {}
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
-        return scores  # a `fit` of the space's own made the model that it trained
+        return scores  # a HyperModel's own `fit` built the model that it trained
     model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
@@ -87,11 +87,8 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 
 def compute_in_float32(model: keras.Model) -> None:
-    """Have the model and every layer, also those inside of others, compute in float32.
-
-    It is for spaces that say otherwise.
-    """
-    for layer in model._flatten_layers():  # `layers` leaves out what layers are made of
+    """Make the model and every layer compute in float32, even if the space chose otherwise."""
+    for layer in model._flatten_layers():  # unlike `layers`, it includes layers inside of layers
         if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 
