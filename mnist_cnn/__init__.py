@@ -15,7 +15,7 @@ What a search consists of. Each imports only from those above it:
     tracking/        a run's journal, and how MLflow learns of it
     workers/         processes that take calls, and may die
     study/           Optuna's state, and what is decided from it
-    training/        Keras: in worker processes only
+    training/        Keras: what a search runs in worker processes only
     retrain          repeats a recorded training, for run_search and replay
     report/          what people see of a study
     run_search       one search, from the study to the report; `progress` shows it

@@ -1,4 +1,4 @@
-"""Keras: everything that runs in worker processes only.
+"""Keras: what a search runs in worker processes only.
 
 In reading order:
 
