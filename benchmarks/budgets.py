@@ -4,7 +4,7 @@
 
 curves_8.jsonl.gz has trainings of 8 epochs, curves_16.jsonl.gz of 16: the learning rate rises in a
 quarter of either and falls to zero at its end, and the weights are validated as they are.
-curves.jsonl.gz has trainings of 16 epochs as mnist_cnn/training.py trains now: the rise is an
+curves.jsonl.gz has trainings of 16 epochs as mnist_cnn/training/ trains now: the rise is an
 eighth, and the average of the weights is validated.
 
 Random searches, as searchers.py makes them, are replayed on the configurations that all three have.
