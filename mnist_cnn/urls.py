@@ -16,13 +16,14 @@ def sqlite_url(file: Path) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite database, absolute; None if the URL is of anything else."""
+    """Return the file of a SQLite database, absolute; None if it has none."""
     if not url.startswith("sqlite"):
         return None
     import sqlalchemy
 
-    database = sqlalchemy.make_url(url).database
-    return Path(database).absolute() if database else None
+    parts = sqlalchemy.make_url(url)
+    in_memory = parts.database in (None, "", ":memory:") or parts.query.get("mode") == "memory"
+    return None if in_memory else Path(str(parts.database)).absolute()
 
 
 def hide_passwords(text: str) -> str:

@@ -1,6 +1,7 @@
 """Optuna's storage: a SQLite file in mlruns/, or the database that a URL names."""
 
 import functools
+import re
 import time
 from pathlib import Path
 
@@ -123,7 +124,7 @@ def disk_of(path: Path, mounts: str) -> str:
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split()
         # The file escapes spaces and backslashes in octal.
-        folder = Path(place.encode().decode("unicode_escape"))
+        folder = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place))
         if resolved.is_relative_to(folder) and len(folder.parts) > longest:
             found, longest = kind, len(folder.parts)
     return found

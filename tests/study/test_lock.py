@@ -82,7 +82,7 @@ def test_in_postgresql_one_holds_a_study_until_it_leaves(server):
     url = server.new_database()
     with StudyLock(url, "tiny-1") as lock:
         assert lock.held()
-        with pytest.raises(StudyLocked, match="another search is going on with tiny-1"):
+        with pytest.raises(StudyLocked, match="another search is running on tiny-1"):
             StudyLock(url, "tiny-1").__enter__()
         with StudyLock(url, "tiny-2") as other:
             assert other.held() and lock.held()
