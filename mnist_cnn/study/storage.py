@@ -63,7 +63,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 def storage_failed(error: Exception) -> UserError:
     """Return the user's message for a storage that failed during a search."""
-    reason = hide_passwords(str(error.__cause__ or error).splitlines()[0])
+    cause = error.__cause__ or error.__context__ or error  # Keras raises the first `from None`
+    reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
         "disk full, or the server away?) and type the same command again"
