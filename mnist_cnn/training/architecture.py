@@ -28,9 +28,9 @@ def size_of(model: keras.Model) -> dict[str, int]:
     A model that is not built has no weights to count, and a subclass or a nested block of one does
     not tell the shapes of what its layers give out.
     """
-    size = {}
-    if model.built:
-        size["parameters"] = int(model.count_params())
+    if not model.built:
+        return {}
+    size = {"parameters": int(model.count_params())}
     if (operations := multiply_accumulates(model)) is not None:
         size["multiply_accumulates"] = operations
     return size
