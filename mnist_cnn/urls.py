@@ -11,8 +11,13 @@ def sqlite_url(file: Path) -> str:
     """Return the URL of a SQLite database, whatever characters its path has."""
     import sqlalchemy
 
-    url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
-    return url.render_as_string(hide_password=False)
+    path = str(file.absolute())
+    text = sqlalchemy.URL.create("sqlite", database=path).render_as_string()
+    if text.endswith(path):
+        return text
+    # MLflow makes the folder that a `sqlite:///` URL names, with the characters that are quoted in
+    # it still quoted. Of a URL that names the driver, too, it makes none.
+    return text.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
 def sqlite_file(url: str) -> Path | None:
