@@ -1,4 +1,4 @@
-"""`python -m mnist_cnn`, the same as `mnist-cnn`."""
+"""`python -m mnist_cnn` is the same as `mnist-cnn`."""
 
 from mnist_cnn.cli import main
 

@@ -1,7 +1,7 @@
-"""The command line: parse, call one function, stop. What is slow to import is imported in the verb.
+"""The command line: parses the arguments and calls one verb, which imports what it needs.
 
-Exit code 0: done. 1: the work failed or was refused. 2: wrong usage, a name that stands for nothing
-among it. 130: stopped by Ctrl-C.
+Exit code 0: done. 1: the work failed or was refused. 2: wrong usage, including unknown names.
+130: stopped by Ctrl-C.
 """
 
 import argparse
@@ -19,9 +19,13 @@ Verb = Callable[[argparse.Namespace], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command and leave with its exit code."""
+    """Run the command and exit with its exit code.
+
+    Args:
+        arguments: The arguments; those of the process by default.
+    """
     options = _parser().parse_args(arguments)
-    # Set before TensorFlow is imported: its start-up messages are not for users.
+    # Set before TensorFlow is imported, to hide its start-up messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     verb: Verb = options.verb
     try:
@@ -60,7 +64,7 @@ def _search(options: argparse.Namespace) -> None:
             lock_experiment(options.experiment),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
-            # A worker imports TensorFlow while this process imports MLflow.
+            # The first worker imports TensorFlow while this process imports MLflow.
             from rich.console import Console
 
             from mnist_cnn.run_search import Request, search
@@ -183,7 +187,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Answers wrong usage with one line, without the list of all options."""
+    """A parser that reports wrong usage in one line, without the list of all options."""
 
     def error(self, message: str) -> NoReturn:
         sys.exit(_complain(f"{message}; see `{self.prog} --help`", 2))
@@ -195,11 +199,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-    verb = _verb(verbs, "search", _search, "search, or go on with an unfinished search")
+    verb = _verb(verbs, "search", _search, "search, or continue an unfinished search")
     _study_options(verb)
-    verb.add_argument("--trials", type=_count, help="trials of the study in all")
-    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="bound on the time")
-    verb.add_argument("--workers", type=_count, help="trials side by side")
+    verb.add_argument("--trials", type=_count, help="total number of trials of the study")
+    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="time limit")
+    verb.add_argument("--workers", type=_count, help="number of trials to train in parallel")
 
     verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
     _study_options(verb)
@@ -213,7 +217,7 @@ def _parser() -> argparse.ArgumentParser:
     _storage_option(verb)
 
     verb = _verb(verbs, "delete", _delete, "delete a study: in Optuna, in MLflow and on the disk")
-    verb.add_argument("study", metavar="STUDY", help="its name, as mnist-1")
+    verb.add_argument("study", metavar="STUDY", help="its name, such as mnist-1")
     verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
     _storage_option(verb)
 
@@ -229,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
 
-    verb = _verb(verbs, "evaluate", _evaluate, "how good a model is on images")
+    verb = _verb(verbs, "evaluate", _evaluate, "evaluate a model on labelled images")
     verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
     verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
     verb.add_argument("--json", action="store_true", help="print JSON")
@@ -243,18 +247,18 @@ def _parser() -> argparse.ArgumentParser:
         "--picture", type=Path, metavar="FILE", help="write examples of each class to this .png"
     )
 
-    verb = _verb(verbs, "replay", _replay, "train a run again and compare it to the bit")
+    verb = _verb(verbs, "replay", _replay, "train a run again and compare the results bit by bit")
     verb.add_argument("run", help="id of a trial's or confirmation's run in MLflow")
 
-    _verb(verbs, "sync", _sync, "deliver to MLflow what it could not take during a search")
+    _verb(verbs, "sync", _sync, "deliver to MLflow what it missed during a search")
 
-    verb = _verb(verbs, "ui", _ui, "look at the runs in MLflow's pages")
+    verb = _verb(verbs, "ui", _ui, "show the runs in MLflow's pages")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
     verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
-        "--host", default="127.0.0.1", help="0.0.0.0 for all the network (default: %(default)s)"
+        "--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: %(default)s)"
     )
     verb.add_argument(
         "--token",
@@ -274,12 +278,12 @@ def _verb(
 
 def _study_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
-    parser.add_argument("--study", help="a study by name, as mnist-1; default: the newest")
+    parser.add_argument("--study", help="name of a study, such as mnist-1; default: the newest")
     _storage_option(parser)
 
 
 def _storage_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--storage", metavar="URL", help="of Optuna; default: in mlruns/")
+    parser.add_argument("--storage", metavar="URL", help="Optuna's storage; default: in mlruns/")
 
 
 def _count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The verb `delete`: a study out of MLflow, off the disk, out of Optuna's storage."""
+"""The verb `delete`: removes a study from MLflow, from the disk and from Optuna's storage."""
 
 import json
 import shutil
@@ -22,21 +22,22 @@ from mnist_cnn.tracking.experiment_lock import lock_experiment
 def delete_study(name: str, storage: str | None, force: bool) -> str:
     """Delete a study, its confirmations, its runs in MLflow and its files.
 
-    Optuna's study goes last, so that a deletion which was cut short can be typed again. MLflow
-    keeps deleted runs until `mlflow gc`, and registered models whatever becomes of their runs.
+    The study in Optuna is deleted last, so that an interrupted deletion can be repeated. MLflow
+    keeps deleted runs until `mlflow gc`, and never deletes registered models with their runs.
 
     Args:
-        name: The study's name.
-        storage: Optuna's storage URL; None for the default.
-        force: Whether to delete the study that the champion comes from.
+        name: The name of the study.
+        storage: The URL of Optuna's storage; None for the default.
+        force: Whether to delete the study even if the champion comes from it.
 
     Returns:
-        A line that says what was deleted.
+        A message that says what was deleted.
 
     Raises:
         UsageError: There is no such study.
-        StudyLocked: A search is going on with it.
-        UserError: The champion comes from it, or MLflow cannot be reached.
+        AlreadyRunning: A search of its experiment is running here.
+        StudyLocked: A search of the study is running elsewhere.
+        UserError: The champion comes from the study, or MLflow cannot be reached.
     """
     url = storage or default_storage()
     names = study_names_in(url)
@@ -54,7 +55,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
             if version and not force:
                 raise UserError(
                     f"version {version}, the champion, comes from {name}; promote another model "
-                    "first, or delete it all the same with --force"
+                    "first, or delete it anyway with --force"
                 )
             for run in runs:
                 client.delete_run(run.info.run_id)
@@ -63,7 +64,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
         for study in (f"{name}.confirm", name):
             if study in optuna.get_all_study_names(open_storage(url)):
                 optuna.delete_study(study_name=study, storage=open_storage(url))
-    return f"{name} is deleted, with {len(runs)} runs in MLflow"
+    return f"deleted {name} and its {len(runs)} runs in MLflow"
 
 
 def _read(file: Path) -> str:
@@ -85,7 +86,7 @@ def _runs(client: MlflowClient, experiment: str, folder: Path) -> list[Run]:
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
-    """Return the champion's version if it comes from one of these runs."""
+    """Return the champion's version if it comes from one of these runs, else None."""
     champion = aliases.current(client).champion
     if champion is None:
         return None

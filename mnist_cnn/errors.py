@@ -1,21 +1,21 @@
-"""The two errors that a user's mistake may end in; the command line prints their one line."""
+"""The two errors for users. The command line prints their message, which is one line."""
 
 import errno
 
 
 class UserError(Exception):
-    """The work failed or was refused. The message says what is wrong and what to type (exit 1)."""
+    """The work failed or was refused: exit code 1. The message says what to do about it."""
 
 
 class UsageError(UserError):
-    """The command itself was wrong: an unknown name, a number out of range (exit 2)."""
+    """The command itself is wrong: an unknown name, a number out of range. Exit code 2."""
 
 
 def full_disk(error: BaseException) -> UserError | None:
-    """The message for an error that means that nothing more can be written, else None."""
+    """Return the user's message for an error of a full disk; None for any other error."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return UserError(
-            f"the disk is full ({error.strerror}); what is finished is safe, make room and type "
-            "the same command again"
+            f"the disk is full ({error.strerror}); everything finished is saved: free some space "
+            "and type the same command again"
         )
     return None

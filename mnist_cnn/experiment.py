@@ -1,4 +1,4 @@
-"""An experiment: which models, on which data, searched how. A plain value, written in Python."""
+"""An experiment: which models, on which data, searched how. It is a plain value in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import optuna
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UserError
 
-if TYPE_CHECKING:  # the search process has plans and never needs Keras
+if TYPE_CHECKING:  # the search process knows an experiment by its plan and never imports Keras
     import keras
     import keras_tuner
 
@@ -20,47 +20,56 @@ SearchSpace: TypeAlias = "Callable[..., keras.Model] | keras_tuner.HyperModel"
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric of the validation images, and which way it is better."""
+    """A metric to optimise, and its direction.
+
+    Attributes:
+        metric: The name of the metric, such as `val_accuracy`.
+        direction: Which values are better.
+    """
 
     metric: str
     direction: Literal["maximize", "minimize"]
 
     def better(self, value: float, other: float) -> bool:
-        """Whether `value` is strictly better than `other`; NaN never is."""
+        """Return whether `value` is strictly better than `other`. NaN never is."""
         return value > other if self.direction == "maximize" else value < other
 
     def rank_key(self, value: float) -> float:
-        """Return a sort key: the best value comes first."""
+        """Return a sort key by which the best value comes first."""
         return -value if self.direction == "maximize" else value
 
     def gain(self, value: float, other: float) -> float:
-        """Return by how much `value` is better than `other`; below zero if it is worse."""
+        """Return by how much `value` is better than `other`. It is negative if it is worse."""
         return self.rank_key(other) - self.rank_key(value)
 
     @property
     def worst(self) -> float:
-        """The value that every other is better than."""
+        """The infinite value that every other value is better than."""
         return float("-inf") if self.direction == "maximize" else float("inf")
 
 
-def Maximize(metric: str) -> Objective:  # noqa: N802, reads as what it stands for
-    """An objective for which more is better, such as `val_accuracy`."""
+def Maximize(metric: str) -> Objective:  # noqa: N802, reads like a class
+    """Return an objective for which more is better, such as `val_accuracy`."""
     return Objective(metric, "maximize")
 
 
 def Minimize(metric: str) -> Objective:  # noqa: N802
-    """An objective for which less is better, such as `val_loss`."""
+    """Return an objective for which less is better, such as `val_loss`."""
     return Objective(metric, "minimize")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
-    """How the best trials are trained again before one is called the best.
+    """How the best trials are trained again on fresh seeds before one is called the best.
 
-    trials: how many of the best complete trials; 0 leaves the confirmation out.
-    seeds: how many fresh seeds each, not one of them used by a trial.
-    max_seeds: up to how many seeds the two best get while they cannot be told apart.
-    epochs: for how many epochs; None for as many as a trial has.
+    Attributes:
+        trials: The number of best complete trials to confirm. 0 turns confirmation off.
+        seeds: The number of fresh seeds for each of them. No trial uses these seeds.
+        max_seeds: The maximum number of seeds for the best two while they are tied.
+        epochs: The number of epochs. None uses the number of a trial.
+
+    Raises:
+        UserError: A value is out of range.
     """
 
     trials: int = 3
@@ -78,12 +87,16 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """How configurations are screened: all are looked at briefly, the best are tried in full.
+    """How configurations are screened: each gets a brief look, and the best are trained in full.
 
-    A look is a trial of its own, which ends as pruned, and counts as one.
+    A look is a trial of its own. It counts as a trial and ends as pruned.
 
-    epochs: how long the look is.
-    one_of: of so many that were looked at, the best one is tried in full.
+    Attributes:
+        epochs: The number of epochs of a look.
+        one_of: The best of this many looks is trained in full.
+
+    Raises:
+        UserError: A value is out of range.
     """
 
     epochs: int = 1
@@ -102,7 +115,7 @@ def _are_objectives(value: object) -> bool:
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
-    """Optuna's TPE for spaces in which a parameter exists only with some values of others."""
+    """Return Optuna's TPE sampler, set up for spaces with conditional parameters."""
     return optuna.samplers.TPESampler(seed=seed, group=True)
 
 
@@ -110,34 +123,41 @@ def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
 class Experiment:
     """What a search runs. `dataclasses.replace` makes a variant.
 
-    space: a function of KerasTuner's `hp`, or a `keras_tuner.HyperModel`, giving a compiled model.
-        A function that has parameters `input_shape` or `classes` is given the data set's.
-    dataset: returns the data set.
-    objectives: what is searched for; the first also picks the best epoch and stops a trial early.
-    trials: how many trials a study has.
-    timeout_seconds: bound on a study's time, confirmation included; None for none.
-    trial_timeout_seconds: a trial that takes longer is stopped and failed; None for no bound.
-    epochs, batch_size: of every trial. The learning rate follows one cycle over the epochs;
-        validated and saved is the average of the weights (averaging.py).
-    epoch_images: how many images an epoch has, which is how often a trial is judged; None for a
-        pass over all of them.
-    patience: a trial ends after so many epochs without a better first objective.
-    validation_fraction: share of the training images to validate on, in (0, 1).
-    seed: of the split, the sampler and, with the trial's number, of each trial; what goes on after
-        its look keeps the look's.
-    sampler: called with `seed=`, returns the Optuna sampler.
-    pruner: called without arguments, returns the Optuna pruner.
-    screen: how configurations are screened; None for all to be tried in full. Baselines always are.
-    confirm: how the best trials are confirmed.
-    baseline: the first trial's configuration, or a sequence of the first trials', which may be
-        empty; what one leaves out has KerasTuner's default.
-    precision: a Keras dtype policy; None for the fastest that the machine computes natively.
-    jit_compile: whether XLA compiles the training step; None for where it has to, which is JAX.
-        With TensorFlow on a CPU it made an epoch of these models two to four times as long.
-    deterministic: whether TensorFlow takes deterministic operations only. On a CPU a training comes
-        to the same weights without; on a GPU it takes this, and some operations then refuse.
+    Attributes:
+        space: A function of KerasTuner's `hp` that returns a compiled model, or a
+            `keras_tuner.HyperModel`. A function with parameters `input_shape` or `classes` gets
+            those of the data set.
+        dataset: A function that returns the data set.
+        objectives: What to optimise. The first objective also decides which epoch is the best, and
+            when a trial stops early.
+        trials: The number of trials of a study.
+        timeout_seconds: The time limit of a study, including confirmations. None means no limit.
+        trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
+        epochs: The maximum number of epochs of a trial. The learning rate follows one cycle over
+            them, and the average of the weights is validated and saved.
+        epoch_images: The number of images in an epoch. None means all training images. A trial is
+            validated, and may be pruned, after every epoch.
+        batch_size: The number of images in a training step.
+        patience: A trial ends after this many epochs without a better first objective.
+        validation_fraction: The share of the training images to validate on, in (0, 1).
+        seed: The seed of the split, the sampler and, together with the trial's number, of each
+            trial. A trial that continues a look has the seed of the look.
+        sampler: A function that is called with `seed=` and returns an Optuna sampler.
+        pruner: A function without arguments that returns an Optuna pruner.
+        screen: How configurations are screened. None trains all of them in full. Baselines are
+            never screened.
+        confirm: How the best trials are confirmed.
+        baseline: The configuration of the first trial, or a sequence of those of the first trials.
+            Hyperparameters that it does not name get KerasTuner's default.
+        precision: A Keras dtype policy. None uses the fastest that the machine supports natively.
+        jit_compile: Whether XLA compiles the training step. None does so only with JAX, which
+            requires it. With TensorFlow on a CPU, XLA made an epoch of these models two to four
+            times as long.
+        deterministic: Whether TensorFlow may use only deterministic operations. On a CPU, trainings
+            are repeatable without it. On a GPU they are not, and with it some operations fail.
 
-    Raises UserError for a value out of range.
+    Raises:
+        UserError: A value is out of range.
     """
 
     space: SearchSpace
@@ -166,7 +186,7 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise UserError(f"Experiment: {name}={getattr(self, name)} must be at least 1")
         if self.epoch_images is not None and self.epoch_images < self.batch_size:
-            raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than a batch")
+            raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than batch_size")
         for name in ("timeout_seconds", "trial_timeout_seconds"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:
@@ -182,10 +202,10 @@ class Experiment:
             )
         if not self.objectives:
             raise UserError(
-                "Experiment: objectives is empty; name one, as Maximize('val_accuracy')"
+                "Experiment: objectives is empty; name one, such as Maximize('val_accuracy')"
             )
         if self.screen and (len(self.objectives) > 1 or self.screen.epochs >= self.epochs):
             raise UserError(
-                f"Experiment: screen={self.screen} takes a single objective and trials of more "
-                f"than {self.screen.epochs} epochs; screen=None leaves it out"
+                f"Experiment: screen={self.screen} needs a single objective and trials of more "
+                f"than {self.screen.epochs} epochs; screen=None turns it off"
             )

@@ -1,4 +1,4 @@
-"""What makes two trials comparable: an experiment's fields, sources, data and version, as text."""
+"""What makes two trials comparable: fields, code, data and version, as text and as a digest."""
 
 import hashlib
 import inspect
@@ -15,11 +15,11 @@ from mnist_cnn.experiment import Experiment
 
 
 def describe(experiment: Experiment) -> dict[str, str]:
-    """Each field of an experiment as text, callables by name and arguments."""
+    """Return each field of an experiment as text. Callables are given by name and arguments."""
     return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
 
 
-# A study may go on under another budget, so these are no part of what its trials have in common.
+# A study may continue with another budget, so these fields do not affect whether trials compare.
 _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 
 
@@ -31,11 +31,11 @@ def comparable(experiment: Experiment) -> dict[str, str]:
 
 
 def fingerprint(experiment: Experiment) -> str:
-    """Return a digest of all that makes two trials of an experiment comparable.
+    """Return a digest of everything that makes two trials of an experiment comparable.
 
-    It is over the fields, the project's code that space, data set, sampler and pruner depend on,
-    the data set's digest, and the version of this package, which trains. Trials of different
-    fingerprints never share a study.
+    It covers the fields, the project's code on which the space, the data set, the sampler and the
+    pruner depend, the digest of the data set, and the version of this package. Trials with
+    different fingerprints never share a study.
     """
     facts: dict[str, Any] = dict(comparable(experiment))
     code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
@@ -67,7 +67,7 @@ def _text(value: Any) -> str:
         return f"{{{', '.join(f'{key!r}: {_text(item)}' for key, item in value.items())}}}"
     if (
         getattr(type(value), "__repr__", None) is object.__repr__
-    ):  # a HyperModel, a pruner: told by its settings
+    ):  # a HyperModel or a pruner is described by its settings
         given = [
             f"{name}={_text(item)}"
             for name, item in sorted(getattr(value, "__dict__", {}).items())

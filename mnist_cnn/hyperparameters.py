@@ -1,7 +1,7 @@
 """KerasTuner's hyperparameters, answered by an Optuna trial.
 
-A search space written for `keras_tuner.HyperParameters` runs here as it is: `TrialHyperParameters`
-keeps KerasTuner's names, scopes, conditions and values, and asks the trial for each value when the
+A search space written for `keras_tuner.HyperParameters` runs here unchanged. `TrialHyperParameters`
+keeps KerasTuner's names, scopes, conditions and values. It asks the trial for a value when the
 space first declares it.
 
 | declaration                       | what the trial records                                       |
@@ -10,7 +10,7 @@ space first declares it.
 | Int and Float, linear or log      | the value, in an int or float distribution with step and log |
 | log or reverse_log, with a step   | the index in KerasTuner's grid: Optuna has no such grid      |
 | reverse_log without a step        | KerasTuner's cumulative probability, from 0 to 1             |
-| Fixed, or one possible value only | nothing: there is nothing to sample, and nothing to learn    |
+| Fixed, or a single possible value | nothing: there is nothing to sample                          |
 """
 
 from __future__ import annotations
@@ -39,32 +39,34 @@ from mnist_cnn.optuna_internals import answer_next, contains, enqueued_values
 class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     """A `keras_tuner.HyperParameters` whose values come from an Optuna trial.
 
-    Each hyperparameter is asked for once, when it is first declared while active. All else is as in
-    KerasTuner 1.4.8: an inactive one returns None, a name that has a value keeps it, and `copy()`
-    returns a plain `keras_tuner.HyperParameters` in which new declarations get their defaults (as
-    they do in a `keras_tuner.HyperModel` with `tunable=False`).
+    The trial is asked for a hyperparameter once, when it is first declared while it is active.
+    Everything else is as in KerasTuner 1.4.8: an inactive hyperparameter returns None, a name that
+    has a value keeps it, and `copy()` returns a plain `keras_tuner.HyperParameters` in which new
+    declarations get their defaults (as in a `keras_tuner.HyperModel` with `tunable=False`).
 
-    In the study a hyperparameter has its KerasTuner name, and a conditional one its conditions too:
-    `units`, `block/units`, `units[model=mlp]`, `units[model=cnn|resnet,depth=2]`.
+    In the study a hyperparameter has its KerasTuner name. The name of a conditional one includes
+    its conditions: `units`, `block/units`, `units[model=mlp]`, `units[model=cnn|resnet,depth=2]`.
 
-    In a trial made by `study.enqueue_trial(values)`, `values` holds KerasTuner's names (or the
-    study's) and the values that the space shall see, so `hp.values` of an earlier trial and not its
-    `params`, which may hold an index. What it does not name gets its `default`.
-    A parameter that the trial holds already, begun in another process, is answered from there.
+    A trial from `study.enqueue_trial(values)` needs KerasTuner's names (or the study's) in
+    `values`, and the values that the space should see. These are `hp.values` of an earlier trial,
+    not its `params`, which may hold an index. What `values` does not name gets its `default`.
+
+    A parameter that the trial already has, because it began in another process, keeps its value.
 
     Args:
-        trial: The `optuna.trial.Trial` to ask; or, to repeat a trial, its `FrozenTrial` or
+        trial: The `optuna.trial.Trial` to ask. To repeat a trial, pass its `FrozenTrial`, or
             `optuna.trial.FixedTrial(trial.params)`.
 
     Raises:
         ValueError: From a declaration: the range cannot be sampled, the enqueued or stored value is
-            outside it, or an earlier trial of the study declared the name otherwise. Nothing is
-            recorded for such a declaration. KerasTuner's own errors come as they are. A default
-            outside the range, which KerasTuner takes, is refused in an enqueued trial.
+            outside it, or an earlier trial of the study declared the name with another domain.
+            Nothing is recorded for such a declaration. KerasTuner's own errors are passed on. A
+            default outside the range, which KerasTuner accepts, is refused in an enqueued trial.
 
     Source: the documentation of `keras_tuner.HyperParameters` (KerasTuner 1.4.8) and of
     `optuna.trial.Trial` and `Study.enqueue_trial` (Optuna 5.0). Where KerasTuner's documentation
-    and its sampling differ, the sampling counts: `Float("x", 0, 1, step=0.1)` ends at 0.9.
+    and its sampling differ, this class follows the sampling: `Float("x", 0, 1, step=0.1)` ends at
+    0.9.
     """
 
     def __init__(self, trial: BaseTrial) -> None:
@@ -74,15 +76,15 @@ class TrialHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> keras_tuner.HyperParameters:
-        """Return a plain `keras_tuner.HyperParameters`: a config has no trial to ask."""
+        """Return a plain `keras_tuner.HyperParameters`, because a config has no trial to ask."""
         return keras_tuner.HyperParameters.from_config(config)
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         hp = hyperparameter
-        domain = _domain(hp)  # also of an inactive one: it refuses bad declarations
+        domain = _domain(hp)  # also refuses bad declarations of inactive hyperparameters
         if self.is_active(hp) and hp.name not in self.values:
             self.values[hp.name] = self._ask(hp, domain)
-        # `overwrite` stays behind: it would put the default over the value that the trial recorded.
+        # Not `overwrite`: it would replace the value that the trial recorded by the default.
         return super()._register(hp)
 
     def _ask(self, hp: Any, domain: _Domain) -> Any:
@@ -102,7 +104,7 @@ def _study_name(hp: Any) -> str:
 
 
 def _escape(text: Any) -> str:
-    """Keep the values `["a|b"]` and `["a", "b"]` two different names."""
+    """Escape separators, so that the values `["a|b"]` and `["a", "b"]` give different names."""
     return re.sub(r"([\\|,=\[\]])", r"\\\1", str(text))
 
 
@@ -128,7 +130,7 @@ def _domain(hp: Any) -> _Domain:
 
 
 def _refuse_bad_range(hp: Any) -> None:
-    """Refuse what KerasTuner lets through, only to fail or to give one value when it samples."""
+    """Refuse ranges that KerasTuner accepts but cannot sample, or samples to a single value."""
     if not (math.isfinite(hp.min_value) and math.isfinite(hp.max_value)):
         raise ValueError(f"the bounds must be finite: {hp!r}")
     if hp.step is not None and not hp.step > 0:
@@ -138,13 +140,13 @@ def _refuse_bad_range(hp: Any) -> None:
 
 
 def _in_decimals(hp: Any) -> bool:
-    """Whether Optuna, which counts steps in the decimal digits, finds all of the grid."""
+    """Return whether Optuna, which computes steps in decimal digits, has the same grid."""
     low, high, step = (Decimal(str(x)) for x in (hp.min_value, _last(hp), hp.step))
     return (high - low) % step == 0
 
 
 def _last(hp: Any) -> float:
-    """Return the last value of a linear range, in a grid without the rounding of binary sums."""
+    """Return the last value of a linear range, computed without binary rounding."""
     if hp.step is None:
         return float(hp.max_value)
     steps = hp._get_n_values() - 1
@@ -154,8 +156,8 @@ def _last(hp: Any) -> float:
 class _Domain:
     """The values of one hyperparameter, in KerasTuner and as Optuna stores them.
 
-    `encode` takes a value to the stored one; `decode` takes that back, to KerasTuner's own type and
-    digits. They are the same unless a subclass says otherwise.
+    `encode` converts a value to the stored one. `decode` converts it back, to KerasTuner's exact
+    type and digits. Both only check the value unless a subclass overrides them.
     """
 
     distribution: BaseDistribution
@@ -166,15 +168,15 @@ class _Domain:
     def ask(self, trial: BaseTrial, name: str) -> Any:
         try:
             stored = _suggest(trial, name, self.distribution)
-        except ValueError as error:  # Optuna does not always say which parameter it means
+        except ValueError as error:  # Optuna's message does not always name the parameter
             if "dynamic value space" in str(error):
                 raise ValueError(
-                    f"hyperparameter '{name}' offers other values here than in an earlier trial, "
-                    "and Optuna keeps one list for a name; give each list a name of its own, such "
-                    f"as f'{name}_{{depth}}', or declare it in hp.conditional_scope"
+                    f"hyperparameter '{name}': its values differ from those in an earlier trial, "
+                    "but Optuna has one list of values for a name; give each list its own name, "
+                    f"such as f'{name}_{{depth}}', or declare it in hp.conditional_scope"
                 ) from error
             raise ValueError(f"hyperparameter '{name}': {error}") from error
-        # A FixedTrial, or a trial stored under another range, only warns of what is out of range.
+        # Optuna only warns if the value of a FixedTrial or a stored trial is out of range.
         if not contains(self.distribution, stored):
             raise self.outside(stored)
         return self.decode(stored)
@@ -186,7 +188,7 @@ class _Domain:
         return self.member(stored)
 
     def member(self, value: Any) -> Any:
-        """Return the domain's own value that equals `value`, or raise ValueError."""
+        """Return the value of the domain that equals `value`, or raise ValueError."""
         raise NotImplementedError
 
     def outside(self, value: Any) -> ValueError:
@@ -211,7 +213,7 @@ class _Constant(_Choices):
 
 
 class _Number(_Domain):
-    """Int or Float whose value Optuna can hold: linear, or log without a step."""
+    """An Int or Float whose value Optuna can store: linear, or log without a step."""
 
     def __init__(self, hp: Any) -> None:
         super().__init__(hp)
@@ -225,7 +227,7 @@ class _Number(_Domain):
         return FloatDistribution(hp.min_value, _last(hp), log, hp.step)
 
     def encode(self, value: Any) -> Any:
-        return min(self.member(value), _last(self.hp))  # 0.3, where the grid ends 0.1 + 2 * 0.1
+        return min(self.member(value), _last(self.hp))  # 0.3, if the grid ends at 0.1 + 2 * 0.1
 
     def member(self, value: Any) -> Any:
         if isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value):
@@ -251,7 +253,7 @@ class _Number(_Domain):
 
 
 class _Indexed(_Number):
-    """Int or Float in steps that Optuna does not have, so that it holds the index."""
+    """An Int or Float in steps that Optuna does not support. Optuna stores the index."""
 
     def make_distribution(self) -> BaseDistribution:
         return IntDistribution(0, self.hp._get_n_values() - 1)
@@ -264,19 +266,19 @@ class _Indexed(_Number):
 
 
 class _ReverseLog(_Number):
-    """Int or Float, reverse_log without a step: Optuna holds the cumulative probability."""
+    """An Int or Float with reverse_log and no step. Optuna stores the cumulative probability."""
 
     def make_distribution(self) -> BaseDistribution:
         return FloatDistribution(0.0, 1.0)
 
     def encode(self, value: Any) -> float:
-        # KerasTuner's formula takes 1 - probability, so the multiples of 2**-53 give all the values
-        # it can give, and a sampled value is found again to the last bit.
+        # KerasTuner's formula uses 1 - probability, so multiples of 2**-53 give every value that it
+        # can return, and a sampled value is found again exactly.
         grid = range(2**53)
         index = bisect_left(grid, self.member(value), key=lambda k: self.decode(k / 2**53))
         return index / 2**53
 
     def decode(self, stored: float) -> float:
-        # Rounding can carry the formula just past a bound, or leave it just short of one.
+        # Rounding can carry the formula just past a bound, or stop it just short of one.
         ends = {0.0: self.hp.min_value, 1.0: self.hp.max_value}
         return self.nearest(ends.get(stored, self.hp.prob_to_value(stored)))

@@ -1,9 +1,9 @@
-"""The folder mlruns/: where everything that a search makes lies.
+"""The paths in the folder mlruns/, which holds everything that a search creates.
 
-mlflow.db      MLflow's tracking store and registry, unless MLFLOW_TRACKING_URI says otherwise
-optuna.db      Optuna's studies, unless --storage says otherwise
+mlflow.db      MLflow's runs and registry, unless MLFLOW_TRACKING_URI names another store
+optuna.db      Optuna's studies, unless --storage names another one
 artifacts/     MLflow's files
-checkpoints/   a folder a study, and in it a folder a run: journal, checkpoint, model, pictures
+checkpoints/   a folder per study, in it a folder per run: journal, checkpoint, model, plots
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from pathlib import Path
 MLRUNS = Path("mlruns")
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
-RUN_LOCK_FILE = "lock"  # held by the worker that trains the run
-STUDY_ID_FILE = "study.id"  # in a study's folder: the id that the study has in Optuna's storage
-DROPPED_FILE = "dropped.txt"  # why a run is no candidate any more
-SOURCES_FILE = "sources.json"  # the texts of the modules that a run depended on, by name
+RUN_LOCK_FILE = "lock"  # locked by the worker that trains the run
+STUDY_ID_FILE = "study.id"  # in a study's folder: the study's id, as in Optuna's storage
+DROPPED_FILE = "dropped.txt"  # why a run is no longer a candidate
+SOURCES_FILE = "sources.json"  # the modules that a run depended on: their texts by name
 
 
 def checkpoints() -> Path:
@@ -23,35 +23,41 @@ def checkpoints() -> Path:
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:
-    """Return the folder of a trial's files, in that of its study."""
+    """Return the folder of a trial's files, in the folder of its study."""
     return study_folder / f"trial-{number:05d}"
 
 
 def worker_log(experiment_name: str) -> Path:
-    """Return the file that takes what worker processes print."""
+    """Return the file to which an experiment's worker processes print."""
     return checkpoints() / f"{experiment_name}.log"
 
 
 def confirmation_folder(study_folder: Path, number: int, seed: int) -> Path:
-    """Return the folder of a confirmation of trial `number`, in that of its study."""
+    """Return the folder of a confirmation's files, in the folder of the confirmed study.
+
+    Args:
+        study_folder: The folder of the study.
+        number: The number of the confirmed trial.
+        seed: The index of the seed, from 0.
+    """
     return study_folder / f"confirmation-{number:05d}-{seed}"
 
 
 def own_folder(tag: str) -> Path | None:
     """Return the folder of a run's files on this machine.
 
-    Anybody can set a tag in MLflow, so it must not lead out of the project.
+    Anybody can set a tag in MLflow, so the tag must not lead out of mlruns/checkpoints/.
 
     Args:
         tag: The run's tag `journal`.
 
     Returns:
-        The folder, with links resolved; None if it is not there or not in mlruns/checkpoints/.
+        The folder with links resolved, or None if it does not exist or lies elsewhere.
     """
     root = checkpoints().resolve()
     try:
         folder = (root / tag).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):  # missing; a loop of links; not a path
+    except (OSError, RuntimeError, ValueError):  # missing, a circular link, or not a path
         return None
     inside = folder.is_relative_to(root) and folder != root
     return folder if inside and folder.is_dir() else None

@@ -1,6 +1,6 @@
-"""What this project needs of Optuna and has no public way. tests/test_optuna_internals.py holds it.
+"""All uses of Optuna's private API, and of public methods that a `Study` does not offer.
 
-Everything else uses Optuna's public API.
+tests/test_optuna_internals.py fails if Optuna changes them. Everything else uses the public API.
 """
 
 from typing import Any
@@ -13,21 +13,21 @@ from optuna.trial import BaseTrial, Trial, TrialState
 
 
 def adopt_trial(study: Study, trial_id: int) -> Trial:
-    """Return a trial that another process asked for, to sample and report in this one.
+    """Return a trial that another process asked for, to sample and report in this process.
 
-    `Study.ask` only hands out new trials, and Optuna says not to use `Trial` directly.
+    `Study.ask` only returns new trials, and Optuna advises against creating a `Trial` directly.
 
     Args:
-        study: With the sampler and pruner of the trial.
-        trial_id: Its id in the storage.
+        study: The study, with the trial's sampler and pruner.
+        trial_id: The id of the trial in the storage.
     """
     return Trial(study, trial_id)
 
 
 def report_value(trial: Trial, value: float, step: int) -> None:
-    """Report an intermediate value, in the place of one that the trial has for this step.
+    """Report an intermediate value, and replace an earlier one for the same step.
 
-    `Trial.report` ignores a second value, though a training that begins anew has others.
+    `Trial.report` ignores a second value, but a training that starts over has other values.
     """
     if step in trial._cached_frozen_trial.intermediate_values:
         trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
@@ -37,16 +37,16 @@ def report_value(trial: Trial, value: float, step: int) -> None:
 
 
 def requeue_trial(storage: BaseStorage, study_name: str, number: int) -> None:
-    """Put a running trial back into the study's queue; it keeps its parameters and values.
+    """Put a running trial back into the study's queue. It keeps its parameters and values.
 
-    Optuna's own way, `RetryHeartbeatStaleTrialCallback`, makes a second trial of it. A storage
-    takes the change, though no `Study` offers it.
+    Optuna's `RetryHeartbeatStaleTrialCallback` would create a second trial. A storage allows the
+    change of state, although `Study` has no method for it.
     """
     storage.set_trial_state_values(trial_id(storage, study_name, number), TrialState.WAITING)
 
 
 def trial_id(storage: BaseStorage, study_name: str, number: int) -> int:
-    """Return a trial's id in the storage. Public, but two calls: `FrozenTrial` hides it."""
+    """Return a trial's id in the storage. `FrozenTrial` has it only as a private attribute."""
     study_id = storage.get_study_id_from_name(study_name)
     return storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
@@ -55,7 +55,7 @@ def enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
     """Return the values that `Study.enqueue_trial` gave the trial; None if it was not enqueued."""
     if not isinstance(trial, Trial):
         return None
-    # A cached storage writes only to trials that it has read, and `Trial(study, id)` reads none.
+    # A cached storage only writes to trials that it has read, and `Trial(study, id)` reads none.
     trial.study.get_trials(deepcopy=False)
     attributes = trial.storage.get_trial_system_attrs(trial._trial_id)
     values: dict[str, Any] | None = attributes.get("fixed_params")
@@ -63,30 +63,35 @@ def enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
 
 
 def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:
-    """Have the next suggestion of `name` answer `stored` and record it, whatever the sampler says.
+    """Make the trial's next suggestion of `name` return and record a value, without the sampler.
 
-    Optuna looks into this dictionary first. It may be the storage's own, so it is replaced rather
-    than changed.
+    Optuna looks in this dictionary before it samples. The dictionary may belong to the storage, so
+    it is replaced rather than changed.
+
+    Args:
+        trial: The trial.
+        name: The name of the parameter.
+        stored: The value in its external representation.
     """
     assert isinstance(trial, Trial)
     trial._fixed_params = {**trial._fixed_params, name: stored}
 
 
 def innermost(sampler: BaseSampler) -> BaseSampler:
-    """Return the sampler that is asked in the end, without those that only fix some parameters."""
+    """Return the sampler inside of any `PartialFixedSampler`, which only fixes some parameters."""
     while isinstance(sampler, PartialFixedSampler):
         sampler = sampler._base_sampler
     return sampler
 
 
 def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:
-    """Have `sampler` sample what is outside of its sequence as `other` does.
+    """Make `sampler` sample parameters outside its sequence with the random state of `other`.
 
-    Its own way of that has the seed of the sequence, which gives every trial the same.
+    By default these have the seed of the sequence, so every trial would get the same values.
     """
     sampler._independent_sampler = other._independent_sampler
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Return whether a distribution can give `value`, in its external representation."""
+    """Return whether a distribution contains `value`, given in its external representation."""
     return distribution._contains(distribution.to_internal_repr(value))

@@ -1,4 +1,4 @@
-"""What the search process knows of an experiment: plain values, so that it needs no Keras."""
+"""The plan of an experiment: what the search process knows about it, without importing Keras."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,23 @@ from mnist_cnn.fingerprint import describe, fingerprint
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the search process has to know of an experiment: plain values only.
+    """What the search process knows about an experiment. It holds plain values only.
+
+    The fields that an `Experiment` has too mean the same here.
 
     Attributes:
+        name: The name of the experiment.
+        objectives: As in `Experiment`.
+        trials: As in `Experiment`.
+        timeout_seconds: As in `Experiment`.
+        trial_timeout_seconds: As in `Experiment`.
+        epochs: As in `Experiment`.
+        screen: As in `Experiment`.
+        confirm: As in `Experiment`.
         baselines: The configurations of the first trials.
         description: Each field of the experiment as text.
-        fingerprint: Equal for experiments whose trials can be compared.
-        unserved: Why its models can be searched and not served; "" if they can be.
+        fingerprint: Equal for experiments whose trials are comparable.
+        unserved: Why the experiment's models cannot be served; "" if they can be.
     """
 
     name: str
@@ -34,7 +44,12 @@ class Plan:
 
 
 def plan(name: str, experiment: Experiment) -> Plan:
-    """Return the plan of the experiment called `name`."""
+    """Return the plan of an experiment.
+
+    Args:
+        name: The name of the experiment.
+        experiment: The experiment.
+    """
     return Plan(
         name=name,
         objectives=experiment.objectives,

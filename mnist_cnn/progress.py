@@ -1,4 +1,4 @@
-"""What a person sees of a running search: a live view on a terminal, plain lines elsewhere."""
+"""What a user sees of a running search: a live view on a terminal, plain lines otherwise."""
 
 import math
 import time
@@ -17,10 +17,17 @@ from mnist_cnn.tracking.journal import Event
 
 
 class Progress:
-    """Follows the journals of running trials and shows them.
+    """Follows the journals of running trials and shows their progress.
 
-    total: how many trials the study is to have; done: how many it has.
-    deadline: on `time.monotonic`'s clock, when the search ends at the latest.
+    Args:
+        console: Where to print.
+        objective: The objective by which trials are ranked.
+        total: The number of trials that the study should have.
+        deadline: When the search ends at the latest, on the clock of `time.monotonic`.
+
+    Attributes:
+        done: The number of finished trials.
+        best: The value and the name of the best trial so far; None if there is none.
     """
 
     def __init__(self, console: Console, objective: Objective, total: int, deadline: float) -> None:
@@ -42,21 +49,26 @@ class Progress:
         self._live.stop()
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def follow(self, folder: Path, epochs: int) -> None:
-        """Show the run in `folder`, which trains for `epochs` epochs, until it ends."""
+        """Show a run until it ends.
+
+        Args:
+            folder: The folder of the run.
+            epochs: The number of epochs that it trains.
+        """
         _, self._offsets[folder] = journal.read(folder)
         self._running[folder] = _Running(epochs)
 
     def drop(self, folder: Path) -> None:
-        """Follow no longer."""
+        """Stop showing a run."""
         self.update()
         self._running.pop(folder, None)
 
     def update(self) -> None:
-        """Read what is new and show it."""
+        """Read what is new in the journals and show it."""
         for folder, running in list(self._running.items()):
             events, self._offsets[folder] = journal.read(folder, self._offsets[folder])
             for event in events:
@@ -71,7 +83,7 @@ class Progress:
         elif event["event"] == "metrics":
             running.epoch, running.metrics = event["step"], event["metrics"]
         elif event["event"] == "anew":
-            self.say(f"{self._clock()}  {running.name} begins anew: {event['reason']}")
+            self.say(f"{self._clock()}  {running.name} starts over: {event['reason']}")
         elif event["event"] == "end":
             self._running.pop(folder, None)
             self.say(
@@ -83,7 +95,7 @@ class Progress:
         value = objective_value(event["metrics"], self.objective.metric)
         if event["status"] == "FAILED":
             return f"failed: {event['tags'].get(tags.REASON, '')}"
-        if math.isnan(value):  # no model was saved
+        if math.isnan(value):  # the trial was stopped, so it has no final score
             last = running.metrics.get(self.objective.metric, float("nan"))
             return (
                 f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"
@@ -98,7 +110,7 @@ class Progress:
         left = self.deadline - time.monotonic()
         head = f"{self.done} of {self.total} trials, {self._clock()} elapsed"
         if left != float("inf"):
-            head += f", {_minutes(max(0.0, left))} left at the most"
+            head += f", at most {_minutes(max(0.0, left))} left"
         lines = [Text(head, style="bold")]
         for running in self._running.values():
             lines.append(Text(f"  {running.name or 'starting'} · {running.state()}"))

@@ -1,4 +1,4 @@
-"""The project in the current folder: its experiments by name, and how they are loaded."""
+"""The project in the current folder: finds and loads its experiments."""
 
 import importlib
 import sys
@@ -10,7 +10,14 @@ from mnist_cnn.experiment import Experiment
 
 
 def experiment_names(root: Path | None = None) -> list[str]:
-    """The names of the experiments in `root` (default: the current folder), sorted."""
+    """Return the names of the experiments in a project, sorted.
+
+    Args:
+        root: The project's folder; the current folder by default.
+
+    Raises:
+        UsageError: The folder has no experiments/.
+    """
     folder = (root or Path.cwd()) / "experiments"
     if not folder.is_dir():
         raise UsageError(
@@ -20,22 +27,28 @@ def experiment_names(root: Path | None = None) -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raise UsageError if the current folder has no experiments/<name>.py."""
+    """Check that the current folder has experiments/<name>.py.
+
+    Raises:
+        UsageError: It does not.
+    """
     names = experiment_names()
     if name not in names:
         raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
 
 
 def find_project() -> None:
-    """Let Python import from the current folder: experiments/ and search_spaces/ lie there."""
+    """Let Python import experiments/ and search_spaces/ from the current folder."""
     if (root := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, root)
 
 
 def load_experiment(name: str) -> Experiment:
-    """The `experiment` of experiments/<name>.py in the current folder.
+    """Return the `experiment` of experiments/<name>.py in the current folder.
 
-    Raises UsageError if there is no such file, UserError if it does not hold an `Experiment`.
+    Raises:
+        UsageError: There is no such file.
+        UserError: The file raises an error, or does not define an `Experiment`.
     """
     check_name(name)
     find_project()

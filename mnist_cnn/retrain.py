@@ -1,4 +1,4 @@
-"""What a run's journal recorded of its training, and that training once more."""
+"""Reads from a run's journal what its training depended on, and repeats that training."""
 
 import hashlib
 import json
@@ -19,13 +19,13 @@ from mnist_cnn.workers.pool import Workers
 
 @dataclass(frozen=True)
 class Recorded:
-    """A training as its run's journal has it.
+    """A training, as recorded in the journal of its run.
 
     Attributes:
-        folder: Of the run.
-        recipe: All that its outcome depended on.
+        folder: The folder of the run.
+        recipe: Everything that the outcome depended on.
         history: The metrics of each epoch.
-        weights: The SHA-256 of the saved weights.
+        weights: The SHA-256 of the saved weights, in hexadecimal.
     """
 
     folder: Path
@@ -35,9 +35,10 @@ class Recorded:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The modules that it depended on, as the run kept them; none if they are not still that.
+        """The modules that the training depended on, as the run stored them.
 
-        They are code that will run, so each must have the digest that the journal names.
+        They will run as code, so each must have the digest that the journal records. Otherwise the
+        result is empty.
         """
         try:
             text = (self.folder / SOURCES_FILE).read_text(encoding="utf-8")
@@ -51,7 +52,7 @@ class Recorded:
 
 
 def recorded(folder: Path) -> Recorded | None:
-    """Return what the journal in `folder` recorded; None if no training came to an end there."""
+    """Return the training recorded in a run's folder; None if no training ended there."""
     events = since_anew(read(folder)[0])
     tagged = [event["tags"] for event in events if "tags" in event]
     recipes = [found[tags.RECIPE] for found in tagged if tags.RECIPE in found]
@@ -63,17 +64,21 @@ def recorded(folder: Path) -> Recorded | None:
 
 
 def retrain(experiment: str, run: Recorded, epochs: int | None, folder: Path) -> Replayed:
-    """Train a recorded run again in a process of its own, set up as then.
+    """Repeat a recorded training, in a new process with the same threads and backend.
 
     Args:
-        experiment: The experiment's name.
-        run: What was recorded.
-        epochs: After how many the run was stopped; None lets it end by itself and saves its model.
-        folder: Takes the files.
+        experiment: The name of the experiment.
+        run: The recorded training.
+        epochs: The number of epochs after which it was stopped. None trains to the end and saves
+            the model.
+        folder: The folder for the files. The run's own are in its sub-folder `run`.
+
+    Raises:
+        UserError: The training cannot be repeated.
     """
     (environment,) = machine.worker_environments(1)
     threads = run.recipe["threads"]
-    if threads.isdigit():  # sums are taken in another order by another number of threads
+    if threads.isdigit():  # the number of threads determines the order of summation
         environment |= machine.threads_environment(int(threads))
     if "backend" in run.recipe:
         environment["KERAS_BACKEND"] = run.recipe["backend"]

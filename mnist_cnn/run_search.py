@@ -1,9 +1,9 @@
-"""The search: open the study, place its trials on workers, confirm the best, publish the winner.
+"""A search: opens the study, runs trials on workers, confirms the best ones, publishes the winner.
 
-This process trains nothing. It asks Optuna for trials, hands them to worker processes, follows
-their journals, tells Optuna how they ended, and stops what takes too long. To stop a trial is to
-kill its process and put the trial back into Optuna's queue: a kill by anybody else, at any time, is
-no different.
+This process trains nothing. It asks Optuna for trials, gives them to worker processes, follows
+their journals, tells Optuna how they ended, and stops trials that take too long. To stop a trial,
+it kills the process and puts the trial back into Optuna's queue. So a kill by anybody else, at any
+time, makes no difference.
 """
 
 import math
@@ -38,23 +38,23 @@ from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import CallLost, Ended, Workers
 
 TICK_SECONDS = 0.2
-# For the last delivery to MLflow, at the end and after Ctrl-C; what it does not get stays on disk.
+# How long the last delivery to MLflow may take, at the end and after Ctrl-C.
 CLOSING_SECONDS, HURRIED_SECONDS = 30.0, 5.0
-# Workers that die before their trial begins, one after another: something else is broken.
+# The search stops if this many workers in a row die before their trial begins: something is broken.
 FALSE_STARTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for. None leaves it to the study, the experiment or the machine.
+    """What the user asked for. None means the default of the study, experiment or machine.
 
     Attributes:
-        experiment: The experiment's name.
-        trials: How many trials the study is to have in all.
-        timeout_seconds: Bound on the time, which counts from `started`.
-        study: A study's name.
+        experiment: The name of the experiment.
+        trials: The total number of trials of the study.
+        timeout_seconds: The time limit, from `started` on.
+        study: The name of the study.
         storage: The URL of Optuna's storage.
-        started: When the command began, on `time.monotonic`'s clock.
+        started: When the command began, on the clock of `time.monotonic`.
     """
 
     experiment: str
@@ -67,16 +67,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A trial on a worker.
+    """A trial, or a confirmation, for a worker.
 
     Attributes:
-        trials: The study that it is of.
-        number: Its number there.
-        call: What the worker does.
-        folder: Takes the run's files.
-        epochs: How long the training is.
-        limit_seconds: After which the worker is killed.
-        begins: How often a worker took the trial before.
+        trials: The trials that it belongs to: the study's own, or its confirmations.
+        number: Its number among them.
+        call: What the worker executes.
+        folder: The folder of the run.
+        epochs: The number of epochs.
+        limit_seconds: The worker is killed after this time. None means no limit.
+        begins: How often a worker has begun the trial before.
     """
 
     trials: Trials
@@ -89,19 +89,24 @@ class Work:
 
 
 def search(request: Request, workers: Workers, console: Console) -> None:
-    """Run a search to its end on idle workers.
+    """Run a search to its end.
+
+    Args:
+        request: What the user asked for.
+        workers: The workers, all idle.
+        console: Where to print.
 
     Raises:
-        UsageError: The command asks for what is not there.
+        UsageError: The request names something that does not exist.
         UserError: The search failed or was refused.
         KeyboardInterrupt: After Ctrl-C, once everything is saved.
     """
     with _clear_errors():
-        # Refuses an experiment in which no trial can succeed, before anything is written.
+        # Refuses an experiment in which no trial could succeed, before anything is written.
         try:
             plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
         except CallLost as error:
-            raise UserError(f"experiment {request.experiment!r} was not checked: {error}") from None
+            raise UserError(f"cannot check experiment {request.experiment!r}: {error}") from None
         for line in _unused_gpus(workers, request.timeout_seconds):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         with open_study(plan, request.storage or default_storage(), request.study) as opened:
@@ -116,23 +121,23 @@ def search(request: Request, workers: Workers, console: Console) -> None:
 
 
 def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
-    """Return a line if the machine has GPUs and Keras's backend not the libraries to use them."""
+    """Return a message if the machine has GPUs that Keras's backend cannot use."""
     there = machine.gpus()
     try:
         if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
             return []
     except CallLost as error:
-        raise UserError(f"Keras did not say whether it can use a GPU: {error}") from None
+        raise UserError(f"cannot check whether Keras can use a GPU: {error}") from None
     return [
-        f"Keras can use none of the {there} GPU(s) here, so the CPU trains; type "
-        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` for the libraries that it "
-        f"takes, or WORKERS={machine.default_cpu_workers()} for all of the CPU"
+        f"Keras cannot use the {there} GPU(s) here, so training runs on the CPU; type "
+        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` to install the GPU "
+        f"libraries, or add WORKERS={machine.default_cpu_workers()} to use the whole CPU"
     ]
 
 
 @contextmanager
 def _clear_errors() -> Iterator[None]:
-    """Tell a full disk and a storage that failed in one line."""
+    """Turn a full disk and a failed storage into a UserError."""
     try:
         yield
     except StorageInternalError as error:
@@ -144,7 +149,11 @@ def _clear_errors() -> Iterator[None]:
 
 
 class Search:
-    """One search of one study, which it holds."""
+    """One search of one study, whose lock it holds.
+
+    Raises:
+        UsageError: The study is finished and has as many trials as the request asks for.
+    """
 
     def __init__(self, opened: Opened, request: Request, workers: Workers, console: Console):
         study = opened.study
@@ -154,8 +163,8 @@ class Search:
         self.done = len(study.trials.finished())
         if study.attributes.get("finished") and self.trials <= self.done:
             raise UsageError(
-                f"{study.name} is finished and has {self.done} trials; extend it with "
-                f"TRIALS= more than that"
+                f"{study.name} is finished and has {self.done} trials; to extend it, type TRIALS= "
+                "with a larger number"
             )
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.trials_deadline = self._trials_deadline()
@@ -168,7 +177,11 @@ class Search:
             self.progress.best = (ranking[0].values[0], f"trial {ranking[0].number:03d}")
 
     def run(self) -> None:
-        """Run trials, confirmations, report. The study's run ends with each of them."""
+        """Run the trials and the confirmations, and publish the winner.
+
+        Raises:
+            UserError: No trial was completed, or the search failed.
+        """
         study = self.study
         study.set_attributes(
             trials=self.trials,
@@ -185,18 +198,18 @@ class Search:
                 self.run_on_workers(self._next_trial, lambda: self.trials_deadline)
                 self.run_on_workers(self._next_confirmation, lambda: self.budget.deadline)
             winner = study_run.publish(study, journal, self.workers)
-            # The run ends first: a kill in between then only publishes again.
+            # The run ends before the study: a kill in between only publishes again.
             status = "FINISHED" if winner else "FAILED"
             journal.write("end", status=status, tags={}, step=0, metrics={})
             self._wait_for_lock()
-            # Where time was too short for one trial, the same command goes on with those begun, and
-            # has all its time again.
+            # If the time was too short for a single trial, the same command resumes the trials that
+            # were begun, with its full time.
             finished = winner is not None or self.done >= self.trials
             study.set_attributes(finished=finished, seconds=0.0)
             left = self.budget.end - time.monotonic()
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
         except BaseException:
-            with suppress(OSError, StorageInternalError, UserError):  # the next search mends it
+            with suppress(OSError, StorageInternalError, UserError):  # the next search recovers
                 self._save(journal)
             raise
         finally:
@@ -208,11 +221,14 @@ class Search:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _restore_models(self) -> None:
-        """Train again what lost its model to a power cut; what comes out otherwise is dropped."""
+        """Repeat the trainings whose model a power cut has damaged.
+
+        A run whose training does not give the same model again is no longer a candidate.
+        """
         for folder in models.damaged(self.study):
             run = recorded(folder)
             assert run is not None
-            self.progress.say(f"{folder.name}: its model is damaged, so it is trained again")
+            self.progress.say(f"{folder.name}: its model is damaged; training it again")
             with tempfile.TemporaryDirectory() as place:
                 try:
                     retrain(self.study.plan.name, run, None, Path(place))
@@ -227,7 +243,7 @@ class Search:
                     )
 
     def _save(self, journal: Journal) -> None:
-        """Note that the study was interrupted, if it is still this search's."""
+        """Record that the study was interrupted, if this search still holds its lock."""
         if self.lock.held():
             for trials in (self.study.trials, self.study.confirmations):
                 for trial in trials.all(TrialState.RUNNING):
@@ -240,10 +256,10 @@ class Search:
             self.progress.say(self.deliverer.news.get())
 
     def _wait_for_lock(self) -> None:
-        """Return when the study may be written: PostgreSQL may be away for a while.
+        """Wait until the study may be written. PostgreSQL may be unreachable for a while.
 
         Raises:
-            StudyLocked: Another search has the study.
+            StudyLocked: Another search has taken the lock.
         """
         if self.lock.held():
             return
@@ -256,7 +272,12 @@ class Search:
     def run_on_workers(
         self, take: Callable[[], Work | None], deadline: Callable[[], float]
     ) -> None:
-        """Keep every worker busy with what `take` gives until it gives None, or to the deadline."""
+        """Keep all workers busy until there is nothing left to do, or until the deadline.
+
+        Args:
+            take: Returns the next trial for an idle worker, or None if there is none.
+            deadline: Returns when to stop, on the clock of `time.monotonic`.
+        """
         running: dict[Path, Work] = {}
         try:
             while time.monotonic() < deadline():
@@ -275,7 +296,7 @@ class Search:
                 self.progress.update()
         finally:
             self.workers.stop(list(running))
-            with suppress(OSError, StorageInternalError, StudyLocked):  # the next search mends it
+            with suppress(OSError, StorageInternalError, StudyLocked):  # the next search recovers
                 if self.lock.held():
                     for work in running.values():
                         work.trials.pause(work.number)
@@ -283,7 +304,7 @@ class Search:
                 self.progress.drop(work.folder)
 
     def _end(self, work: Work, ended: Ended) -> None:
-        """Tell Optuna how a trial ended, or decide on one whose worker was lost."""
+        """Tell Optuna how a trial ended, or decide what to do if its worker was lost."""
         trials, number = work.trials, work.number
         if ended.refused:
             trials.pause(number)
@@ -306,13 +327,13 @@ class Search:
         self._count(work)
 
     def _false_start(self, work: Work, problem: str) -> None:
-        """Put back a trial that did not begin: its worker, not the trial, is to blame."""
+        """Put back a trial whose worker died before the trial began: the trial is not to blame."""
         work.trials.pause(work.number)
         self.false_starts += 1
         if self.false_starts >= FALSE_STARTS:
             raise UserError(
                 f"{self.false_starts} workers in a row ended before their trial began: {problem}; "
-                "all trials wait, mend it and type the same command again"
+                "no trial is lost: fix the problem and type the same command again"
             )
 
     def _count(self, work: Work) -> None:

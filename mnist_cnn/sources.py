@@ -1,8 +1,8 @@
-"""The project's code that trainings depend on: kept with each run, and brought back for a replay.
+"""The project's code that a training depends on: stored with each run, and restored for a replay.
 
-It is what defines the search space and the data set: their files and every file of the project that
-these import. Of a file in experiments/ only the functions and classes that they use count, since an
-experiment's fields are compared as values. Comments and docstrings never count.
+It consists of the files that define the search space and the data set, and of every file of the
+project that these import. In experiments/ only the functions and classes that are used count,
+because an experiment's fields are compared as values. Comments and docstrings never count.
 """
 
 import ast
@@ -29,8 +29,8 @@ class Source:
     """A module of the project.
 
     Attributes:
-        text: Of its file, as it was when the module was imported.
-        is_package: Whether the file is a folder's __init__.py.
+        text: The text of its file when the module was imported.
+        is_package: Whether the file is the __init__.py of a folder.
     """
 
     text: str
@@ -38,23 +38,23 @@ class Source:
 
 
 def sources_of(*definitions: Any) -> dict[str, Source]:
-    """Return the project's modules that functions, classes or objects depend on, by name."""
+    """Return the project's modules, by name, on which functions, classes or objects depend."""
     return {name: found for name, (found, _) in _reached(definitions).items()}
 
 
 def normalized(*definitions: Any) -> dict[str, str]:
-    """Return the code of those modules that counts, without comments and docstrings, by name."""
+    """Return the code of the same modules that counts, by name, without comments and docstrings."""
     return {name: code for name, (_, code) in _reached(definitions).items()}
 
 
 def module_of(definition: Any) -> str:
-    """Return the name of the module that defines a function, a class or an object's class."""
+    """Return the name of the module that defines a function, a class, or the class of an object."""
     return str(next(_definitions(definition)).__module__)
 
 
 def current(name: str) -> Source | None:
-    """Return a module of the project as its file is now; None if it has none."""
-    if name.partition(".")[0] == __package__:  # whose version counts
+    """Return a module of the project as its file is now; None if there is no file."""
+    if name.partition(".")[0] == __package__:  # this package counts by its version
         return None
     place = Path.cwd().joinpath(*name.split("."))
     for file, is_package in (
@@ -67,13 +67,13 @@ def current(name: str) -> Source | None:
 
 
 def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
-    """Have this process import these texts, whatever the modules' own files say by now.
+    """Make this process import modules from these texts instead of their files.
 
-    For a process in which nothing has imported one of them yet.
+    Nothing in the process may have imported one of them yet.
 
     Args:
-        modules: By name.
-        folder: Takes a file for each; it must stay.
+        modules: The modules by name.
+        folder: A folder for their files. It must remain while the process runs.
     """
     files = {}
     for name, source in modules.items():
@@ -85,7 +85,7 @@ def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
 
 def is_hyper_model(space: Any) -> bool:
     """Return whether `space` is a KerasTuner HyperModel, not a function."""
-    keras_tuner = sys.modules.get("keras_tuner")  # who has a HyperModel has imported it
+    keras_tuner = sys.modules.get("keras_tuner")  # without it there cannot be a HyperModel
     return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
 
 
@@ -94,7 +94,7 @@ _as_imported: WeakKeyDictionary[ModuleType, Source | None] = WeakKeyDictionary()
 
 
 class _Recorded(MetaPathFinder):
-    """Finds modules in files that are not their own."""
+    """Imports modules from stored files instead of their own."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files
@@ -140,7 +140,7 @@ def _is_closure(value: Any) -> bool:
 
 
 def _name_of(definition: Any) -> str:
-    """Return the name by which a module binds a definition; of a lambda its line."""
+    """Return the name that a module gives a definition. A lambda is identified by its line."""
     name = str(definition.__qualname__)
     if name == LAMBDA:
         return f"{LAMBDA}{definition.__code__.co_firstlineno}"
@@ -148,8 +148,8 @@ def _name_of(definition: Any) -> str:
 
 
 def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
-    """Return each module that is reached, with its text and the code of it that counts."""
-    wanted: dict[str, set[str]] = {}  # of modules in experiments/, which definitions
+    """Return each module that is reached, with its text and the part of its code that counts."""
+    wanted: dict[str, set[str]] = {}  # the definitions that count in modules of experiments/
     pending = []
     for definition in _definitions(definitions):
         if definition.__module__ and _read(definition.__module__):
@@ -172,19 +172,19 @@ def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
 
 
 def _read(name: str) -> Source | None:
-    """Return a module's source as it was imported; None if it is not of the project."""
+    """Return a module's source as it was imported; None if it is not part of the project."""
     if name in _brought_back:
         return _brought_back[name]
     module = sys.modules.get(name)
     if module is None:
         return current(name)
-    if module not in _as_imported:  # the file may be edited while a search goes on
+    if module not in _as_imported:  # the file may be edited while a search is running
         _as_imported[module] = current(name)
     return _as_imported[module]
 
 
 def _used(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
-    """Return the statements of a module on which the definitions `names` depend.
+    """Return the statements of a module on which the definitions `names` depend, in their order.
 
     They are functions, classes, imports, and what sets or changes a constant, in their order. ""
     stands for all functions and classes.
@@ -233,7 +233,7 @@ def _changed(node: ast.stmt) -> Iterator[str]:
 def _imported(
     body: Sequence[ast.stmt], importer: str, is_package: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield each module that statements may import, and which of its definitions."""
+    """Yield each module that statements may import, and the name of the imported definition."""
     package = (importer if is_package else importer.rpartition(".")[0]).split(".")
     for statement in body:
         for node in ast.walk(statement):
@@ -255,7 +255,7 @@ def _with_parents(name: str) -> list[str]:
 
 
 def _code(body: Sequence[ast.stmt]) -> str:
-    """Return statements as text, without comments, docstrings and the way they are laid out."""
+    """Return statements as text, without comments, docstrings and formatting."""
     module = ast.Module(body=[_without_docstrings(node) for node in body], type_ignores=[])
     return ast.unparse(ast.fix_missing_locations(module))
 

@@ -1,4 +1,4 @@
-"""MLflow's pages over mlruns/, on this machine only."""
+"""The verb `ui`: serves MLflow's pages for mlruns/, on this machine only."""
 
 import os
 import socket
@@ -11,9 +11,13 @@ from mnist_cnn.urls import hide_passwords, sqlite_url
 
 
 def serve_ui(port: int) -> None:
-    """Serve MLflow's pages on 127.0.0.1:`port` until Ctrl-C.
+    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C.
 
-    Raises UserError if the port is in use, or if there is nothing to show yet.
+    Args:
+        port: The port, from 1 to 65535.
+
+    Raises:
+        UserError: The port is in use, there are no runs yet, or MLFLOW_TRACKING_URI names a server.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
@@ -29,13 +33,13 @@ def serve_ui(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise UserError(
-                f"port {port} is in use; choose another one, as `make ui PORT={port + 1}`"
+                f"port {port} is in use; choose another, such as `make ui PORT={port + 1}`"
             ) from None
-    print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C ends it)", flush=True)
+    print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
     command += ["--port", str(port), "--backend-store-uri", uri or sqlite_url(database)]
     command += ["--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
-    # The job runner starts eight more processes, for features that have no use here.
+    # The job runner would start eight more processes, for features that are not used here.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     ended = subprocess.run(command, env=os.environ | quiet, check=False)
     if ended.returncode not in (0, -2):

@@ -1,4 +1,4 @@
-"""URLs of databases and servers: made, taken apart, and shown without their passwords."""
+"""URLs of databases and servers: creates them, parses them, and hides their passwords."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ _SECRET = re.compile(r"([?&][^=&\s]*(?:passw|pwd|secret|token)[^=&\s]*=)[^&\s'\"
 
 
 def sqlite_url(file: Path) -> str:
-    """Return the URL of a SQLite database, whatever characters its path has."""
+    """Return the URL of a SQLite database. Its path may have any characters."""
     import sqlalchemy
 
     path = str(file.absolute())
@@ -32,8 +32,8 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def hide_passwords(text: str) -> str:
-    """Return a URL, or a text with URLs in it, without what gives access to them.
+    """Return a URL, or a text with URLs, without user names, passwords and tokens.
 
-    It is for every URL that is shown, or stored where others can read it.
+    Every URL that is shown, or stored where others can read it, goes through this function.
     """
     return _SECRET.sub(r"\1***", _USER.sub(r"\1***@", text))

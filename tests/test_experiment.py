@@ -107,7 +107,7 @@ def test_a_screen_that_cannot_be_meant_is_refused(given):
     [{"epochs": 3}, {"objectives": (Maximize("val_accuracy"), Minimize("parameters"))}],
 )
 def test_a_screen_that_has_nothing_to_compare_is_refused(experiment, given):
-    with pytest.raises(UserError, match=r"screen=.* more than 3 epochs; .* leaves it out"):
+    with pytest.raises(UserError, match=r"screen=.* more than 3 epochs; .* turns it off"):
         replace(experiment, screen=Screen(epochs=3), **given)
 
 

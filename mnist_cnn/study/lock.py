@@ -83,8 +83,8 @@ class StudyLock:
             Whether the lock is held. False while PostgreSQL cannot be reached.
 
         Raises:
-            StudyLocked: Another search took the lock in the meantime. It may have changed the
-                study, so this one never gets it again.
+            StudyLocked: Another search took the lock in the meantime. That search may have changed
+                the study, so this one never gets the lock again.
         """
         if self._connection is None:
             return True
@@ -107,7 +107,7 @@ class StudyLock:
         return True
 
     def _connect(self) -> sqlalchemy.Connection:
-        """Return a new connection that has the lock."""
+        """Return a new connection that holds the lock."""
         engine = sqlalchemy.create_engine(
             self._storage, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )

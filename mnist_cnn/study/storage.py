@@ -67,7 +67,7 @@ def storage_failed(error: Exception) -> UserError:
     reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
-        "disk full, or the server away?) and type the same command again"
+        "disk full, or the server down?) and type the same command again"
     )
 
 

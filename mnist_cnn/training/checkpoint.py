@@ -22,7 +22,7 @@ EpochMetrics = dict[str, float]
 
 
 class BeganAgain(Exception):
-    """A `fit` of the space's own does not go on where it was. The message says how it is seen."""
+    """A HyperModel's own `fit` does not resume where it was interrupted. The message says why."""
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
@@ -43,8 +43,9 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             `best`, also while the objective was NaN in all epochs.
 
     Raises:
-        UserError: At an epoch's end, if the objective's metric does not exist.
-        BeganAgain: After a restoration, if an epoch is not the next one or of another model.
+        UserError: At the end of an epoch, if the objective's metric does not exist.
+        BeganAgain: After a restoration, if the epoch is not the next one, or another model is
+            trained.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         self.average = WeightAverage()
         self.started = time.monotonic()
         self._restored_to: keras.Model | None = None
-        self._epoch = -1  # the last one, as a loop of the user's own counts it
+        self._epoch = -1  # the last epoch, from 0, as a HyperModel's own loop counts
         self.history: list[EpochMetrics] = []
         self.values: dict[str, Any] = {}
         self.kept_weights: list[Any] = []
@@ -99,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
                 _build_as_before(model, json.loads(str(arrays["built"])))
             problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
             if _shapes(saved) != _shapes(_variables(model)):
-                problem = problem or "its own fit makes the model that it trains"
+                problem = problem or "its own fit builds the model that it trains"
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             problem = "its checkpoint is damaged"
         if problem:

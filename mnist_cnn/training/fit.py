@@ -90,7 +90,7 @@ def train(
         if not model.compiled:
             raise BeganAgain("its own fit has an optimizer of its own")
     if finished or relay.stop:
-        hp.values.update(checkpoint.values)  # those of a HyperModel's own `fit` as well
+        hp.values.update(checkpoint.values)  # includes those declared by a HyperModel's own `fit`
         return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()

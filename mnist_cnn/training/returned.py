@@ -12,18 +12,18 @@ from mnist_cnn.experiment import Objective
 
 
 def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, float]:
-    """Return the metrics that a `fit` returned, as KerasTuner 1.4.8 reads them.
+    """Return the metrics that a `fit` returned, read as KerasTuner 1.4.8 does.
 
     Args:
-        returned: A number, which is the single objective's; metrics by name; a History, whose best
-            epoch counts; a list of these, which is averaged; or None.
-        objectives: Of the experiment. The first is what must be there.
+        returned: A number, which is the value of a single objective; metrics by name; a History, of
+            which the best epoch counts; a list of these, which is averaged; or None.
+        objectives: The objectives of the experiment. Metrics must include the first.
 
     Returns:
         Metrics by name. Empty if `fit` returned None, or a History without the objective.
 
     Raises:
-        UserError: `fit` returned anything else, or metrics without the objective.
+        UserError: `fit` returned anything else, or metrics without the first objective.
     """
     metric = objectives[0].metric
     if returned is None:
@@ -32,8 +32,8 @@ def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, floa
         if len(objectives) > 1:
             names = ", ".join(repr(objective.metric) for objective in objectives)
             raise UserError(
-                f"the HyperModel's fit returned a number; with {len(objectives)} objectives it has "
-                f"to be a dictionary with {names}"
+                f"the HyperModel's fit returned a number; with {len(objectives)} objectives it "
+                f"must return a dictionary with {names}"
             )
         return {metric: float(returned)}
     if isinstance(returned, keras.callbacks.History):
@@ -63,7 +63,7 @@ def _number(name: Any, value: Any) -> float:
 
 
 def _average(found: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric over those that have it."""
+    """Return the mean of each metric over the results that have it."""
     names = dict.fromkeys(name for metrics in found for name in metrics)
     return {name: fmean(part[name] for part in found if name in part) for name in names}
 

@@ -124,7 +124,7 @@ class Run:
         declared = dict(hp.values)
         checkpoint, stop, returned = self._fit(model, hp, on_epoch)
         if later := {name: hp.values[name] for name in hp.values.keys() - declared.keys()}:
-            # A HyperModel's own `fit` has declared them.
+            # A HyperModel's own `fit` has declared these.
             own = self._own_params(size)
             self.journal.write("params", params=_distinct(later, own), values=later)
             self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
@@ -206,8 +206,8 @@ class Run:
         )
         if not checkpoint.history and not returned:
             raise UserError(
-                f"the HyperModel's fit neither returned {objective.metric!r} nor gave it to the "
-                "callbacks in an epoch's logs"
+                f"the HyperModel's fit neither returned {objective.metric!r} nor passed it to the "
+                "callbacks in the logs of an epoch"
             )
         if not checkpoint.kept_weights and not returned:
             raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
@@ -264,7 +264,7 @@ class Run:
             )
 
     def _own_params(self, size: dict[str, int]) -> dict[str, Any]:
-        """Return what MLflow's page shows of a run beside its hyperparameters."""
+        """Return the run's parameters in MLflow besides its hyperparameters."""
         batches = {
             "batch_size": self.experiment.batch_size,
             "epoch_images": self.experiment.epoch_images or len(self.data.train),
@@ -272,7 +272,7 @@ class Run:
         return {
             "epochs": self.epochs,
             "seed": self.seed,
-            "precision": keras.config.dtype_policy().name,  # a space may set its own
+            "precision": keras.config.dtype_policy().name,  # the space may have changed it
             "backend": keras.config.backend(),
             **({} if has_own_fit(self.experiment.space) else batches),
             **size,
@@ -291,7 +291,7 @@ class Run:
 
 
 def _distinct(values: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return the values under names that are not the run's own, `hp.seed` for `seed`."""
+    """Return the values under names that differ from the run's own, such as `hp.seed`."""
     return {f"hp.{n}" if n in own or n.startswith("hp.") else n: v for n, v in values.items()}
 
 

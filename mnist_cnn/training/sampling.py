@@ -68,9 +68,9 @@ def _check_packages(sampler: BaseSampler) -> None:
 
 
 def repeats_a_trial(trial: optuna.Trial) -> bool:
-    """Return whether the sampler gave the trial a point of its grid that an earlier trial has.
+    """Return whether the sampler gave the trial a grid point that an earlier trial has.
 
-    It does when it has no other left, and where two workers ask at once.
+    That happens if no other point is left, or if two workers ask at the same time.
     """
     points = _points(trial)
     return trial.number in points and points[trial.number] in [
@@ -79,14 +79,14 @@ def repeats_a_trial(trial: optuna.Trial) -> bool:
 
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
-    """Return whether each point of the sampler's grid is some trial's."""
+    """Return whether every point of the sampler's grid belongs to a trial."""
     own = trial.study.get_trials(deepcopy=False)[trial.number]
     grid = own.system_attrs["search_space"]
     return len(set(_points(trial).values())) == prod(map(len, grid.values()))
 
 
 def _points(trial: optuna.Trial) -> dict[int, int]:
-    """Return the point of the grid that each trial of the study has, by its number."""
+    """Return the grid point of each trial of the study, by the trial's number."""
     if not isinstance(innermost(trial.study.sampler), GridSampler):
         return {}
     trials = trial.study.get_trials(deepcopy=False)
@@ -116,7 +116,7 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     study, frozen = trial.study, trial.study.get_trials()[trial.number]
     in_grid = "grid_id" in frozen.system_attrs
     if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
-        return False  # it was enqueued and is no point of the grid, which Optuna does not expect
+        return False  # an enqueued trial is not a point of the grid, which Optuna does not expect
     try:
         study.sampler.after_trial(study, frozen, state, values)
     except Exception as error:

@@ -61,7 +61,7 @@ def load(path: Path) -> keras.Model:
 
 @contextmanager
 def only_keras() -> Iterator[None]:
-    """Hide what was registered with `register_keras_serializable`."""
+    """Hide objects that were registered with `register_keras_serializable`."""
     registered = keras.saving.get_custom_objects()
     hidden = dict(registered)
     registered.clear()

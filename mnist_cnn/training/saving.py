@@ -90,11 +90,8 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 
 def compute_in_float32(model: keras.Model) -> None:
-    """Have the model and every layer, also those inside of others, compute in float32.
-
-    It is for spaces that say otherwise.
-    """
-    for layer in model._flatten_layers():  # `layers` leaves out what layers are made of
+    """Make the model and every layer compute in float32, even if the space chose otherwise."""
+    for layer in model._flatten_layers():  # unlike `layers`, it includes layers inside of layers
         if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 

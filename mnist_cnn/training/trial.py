@@ -140,7 +140,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     # From here on the trial is blamed if the worker dies.
     run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
     if repeats_a_trial(trial):
-        write_end(run.journal, "FAIL", reason="the sampler gave it what an earlier trial has")
+        write_end(run.journal, "FAIL", reason="the sampler repeated an earlier trial")
         return has_nothing_left(trial)
     _take_over_look(run, trial)
     hp = TrialHyperParameters(trial)

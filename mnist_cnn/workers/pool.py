@@ -49,9 +49,9 @@ class Answer:
 
     Attributes:
         value: What the call returned.
-        problem: Why it did not return, in a few words; "" if it did.
-        refused: The kind of UserError that it raised, also for a full disk, so that the same call
-            would fail elsewhere too; None if it raised anything else.
+        problem: Why the call did not return, in a few words; "" if it did.
+        refused: The type of error if the same call would fail in any process: it raised UserError,
+            or the disk is full. None otherwise.
     """
 
     value: Any = None
@@ -64,12 +64,11 @@ class Ended:
     """How a call ended.
 
     Attributes:
-        key: The key that it was submitted with.
-        value: What it returned.
-        problem: Why it did not return, in a few words; "" if it did.
-        refused: The kind of UserError that it raised, so that the same call would fail elsewhere
-            too; None if it raised anything else.
-        overdue: Whether it was killed at its time limit.
+        key: The key that the call was submitted with.
+        value: What the call returned.
+        problem: Why the call did not return, in a few words; "" if it did.
+        refused: The type of error if the same call would fail in any process; None otherwise.
+        overdue: Whether the call was killed at its time limit.
     """
 
     key: Any

@@ -40,7 +40,7 @@ def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path, monkeypatch):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "Keras can use none of the 1 GPU(s) here" in done.stdout
+    assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     study, _, _, runs = agrees(root, "jaxed-1")
     (trial,) = study.trials
     assert trial.state == optuna.trial.TrialState.COMPLETE

@@ -189,7 +189,7 @@ def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path
         code, out, err = search.finish(60)
         assert code == 130, err
         assert err == ""
-        assert out.splitlines()[-1].endswith("go on with `make search EXPERIMENT=slow`")
+        assert out.splitlines()[-1].endswith("continue with `make search EXPERIMENT=slow`")
         nothing_runs(root, "slow-1")
         assert TrialState.WAITING in {trial.state for trial in load_study(root, "slow-1").trials}
 
@@ -227,7 +227,7 @@ def test_a_timeout_bounds_the_look_before_the_first_trial_too(tmp_path):
     root = make_project(tmp_path, stuck="dataset=lambda: __import__('time').sleep(10_000)")
     code, _, err = Search(root, "--timeout", "2", experiment="stuck").finish(120)
     assert code == 1
-    assert "'stuck' was not checked: it took longer than its time limit" in err
+    assert "cannot check experiment 'stuck': it took longer than its time limit" in err
     assert len(err.splitlines()) == 1
 
 

@@ -96,7 +96,7 @@ def test_a_damaged_model_is_trained_again_and_one_that_comes_out_otherwise_is_dr
     ).finish()
     assert code == 0, err
     for journal in best_runs:
-        line = f"{journal.folder.name}: its model is damaged, so it is trained again"
+        line = f"{journal.folder.name}: its model is damaged; training it again"
         assert line in out
         assert model_digest(journal.folder / MODEL_FILE) == journal.end["model"]
     study, *found = agrees(root, "steady-1")
@@ -115,7 +115,7 @@ def test_a_damaged_model_is_trained_again_and_one_that_comes_out_otherwise_is_dr
     ).finish()
     assert code == 0, err
     for journal in best_runs:
-        reason = "the training came out differently; it is no candidate any more"
+        reason = "its training gave a different model; it is no longer a candidate"
         assert f"{journal.folder.name}: {reason}" in out
         assert (journal.folder / DROPPED_FILE).exists()
     study, *found = agrees(root, "steady-1", winners=2)

@@ -226,7 +226,7 @@ def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(proj
     )
     # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
     done = command("search", "--experiment", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
-    assert "Keras can use none of the 1 GPU(s) here" in done.stdout
+    assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "trial 0: val_beauty is not a number" in done.stderr
@@ -238,7 +238,7 @@ def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, clien
     with edited(root / "search_spaces" / "cnn.py", lambda text: text + "raise SystemError\n"):
         done = command("replay", run.info.run_id, cwd=root)
     assert done.returncode == 0, done.stderr
-    assert "search_spaces.cnn has changed since; replaying with what it was" in done.stdout
+    assert "search_spaces.cnn has changed since; replaying with its old text" in done.stdout
     assert "identical: 2 epochs" in done.stdout
     assert "changed:" not in done.stdout
 
@@ -253,7 +253,7 @@ def test_a_replay_names_what_changed_since_and_what_differs_for_it(searched, cli
     assert "changed: experiment.jit_compile was None, is True" in done.stdout
     assert "differs: loss of epoch 1" in done.stdout
     assert "differs: weights" in done.stdout
-    assert "came out differently, see what changed above" in done.stderr
+    assert "gave a different result, see above" in done.stderr
 
 
 @contextmanager
@@ -290,7 +290,7 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     folder = root / "mlruns/checkpoints/smoke-1"
     assert folder.is_dir() and len(runs(client, "trial")) == 3
     done = command("delete", "smoke-1", "--force", cwd=root)
-    assert done.stdout == "smoke-1 is deleted, with 5 runs in MLflow\n"
+    assert done.stdout == "deleted smoke-1 and its 5 runs in MLflow\n"
     assert not folder.exists() and not runs(client, "trial") and not runs(client, "study")
     storage = f"sqlite:///{root}/mlruns/optuna.db"
     assert optuna.get_all_study_names(storage) == []

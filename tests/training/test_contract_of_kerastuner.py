@@ -124,7 +124,7 @@ def test_a_score_that_is_no_number_fails_its_trial(small):
         ("array", "returned ndarray; valid: a number"),
         ("another metric", "returned accuracy, without the objective 'val_accuracy'"),
         ("no number", "returned str as 'val_accuracy'; valid: a number"),
-        ("nothing", "neither returned 'val_accuracy' nor gave it to the callbacks"),
+        ("nothing", "neither returned 'val_accuracy' nor passed it to the callbacks"),
         ("empty", "returned list; valid: a number"),
     ],
 )
@@ -146,7 +146,7 @@ def test_with_two_objectives_a_fit_names_each(small):
     assert small.run(what="two").values == [0.25, 0.5]
     trial = small.run(what="dictionary")
     assert (trial.state, trial.reason) == ("FAIL", "its fit gave no val_loss")
-    with pytest.raises(UserError, match="to be a dictionary with 'val_accuracy', 'val_loss'"):
+    with pytest.raises(UserError, match="must return a dictionary with 'val_accuracy', 'val_loss'"):
         small.run(what="number")
 
 
@@ -219,7 +219,7 @@ def test_choices_that_depend_on_another_value_say_how_they_are_written(small):
     assert small.run(depth=1).state == "COMPLETE"
     trial = small.run(depth=2)
     assert trial.state == "FAIL" and "\n" not in trial.reason
-    assert "give each list a name of its own, such as f'units_{depth}'" in trial.reason
+    assert "give each list its own name, such as f'units_{depth}'" in trial.reason
 
 
 def test_and_written_so_they_are_searched(small):
