@@ -85,7 +85,17 @@ def _search(options: argparse.Namespace) -> None:
             for name, value in given.items()
             if value is not None
         )
-        print(f"stopped; everything is saved, continue with `{again}`")
+        if options.storage or options.workers:  # which make does not take, or the user may want
+            again = f"mnist-cnn search --experiment {options.experiment}" + "".join(
+                f" --{name.lower()} {value}"
+                for name, value in {
+                    **given,
+                    "STORAGE": options.storage and f"'{hide_passwords(options.storage)}'",
+                    "WORKERS": options.workers,
+                }.items()
+                if value is not None
+            )
+        print(f"stopped; everything is saved, go on with `{again}`")
         raise
 
 

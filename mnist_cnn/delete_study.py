@@ -1,19 +1,21 @@
 """The verb `delete`: removes a study from MLflow, from the disk and from Optuna's storage."""
 
+import json
 import shutil
 from pathlib import Path
 
 import optuna
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
 from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.delivery import DELIVERED_FILE
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 
 
@@ -41,11 +43,14 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
     names = study_names_in(url)
     if name not in names:
         raise UsageError(f"there is no study {name!r}; valid: {', '.join(names) or 'none yet'}")
-    experiment = name.rpartition("-")[0]
+    experiment, folder = name.rpartition("-")[0], checkpoints() / name
+    study_id = optuna.load_study(study_name=name, storage=open_storage(url)).user_attrs.get("id")
+    # A study of this name in another storage has other files and other runs.
+    own = _read(folder / STUDY_ID_FILE) == (study_id or "")
     with lock_experiment(experiment), StudyLock(url, name):
         with store.answering():
             client = store.connect()
-            runs = _runs(client, experiment, name)
+            runs = _runs(client, experiment, folder) if own else []
             version = _champion_of(client, runs)
             if version and not force:
                 raise UserError(
@@ -54,27 +59,30 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
                 )
             for run in runs:
                 client.delete_run(run.info.run_id)
-        _remove(checkpoints() / name)
+        if own:
+            _remove(folder)
         for study in (f"{name}.confirm", name):
             if study in optuna.get_all_study_names(open_storage(url)):
                 optuna.delete_study(study_name=study, storage=open_storage(url))
     return f"deleted {name} and its {len(runs)} runs in MLflow"
 
 
-def _runs(client: MlflowClient, experiment: str, name: str) -> list[Run]:
-    """Return the runs of a study, without deleted ones."""
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
+def _read(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def _runs(client: MlflowClient, experiment: str, folder: Path) -> list[Run]:
+    """Return the study's run that was delivered from a folder, and the runs nested in it."""
+    note, found = folder / DELIVERED_FILE, client.get_experiment_by_name(experiment)
+    if found is None or not note.exists():
         return []
-    runs, token = [], None
+    study_run, runs, token = json.loads(note.read_text())["run"], [], None
     while True:
-        condition = f"tags.`{tags.JOURNAL}` LIKE '{name}%'"
-        page = client.search_runs(
-            [found.experiment_id], condition, ViewType.ACTIVE_ONLY, page_token=token
-        )
+        page = client.search_runs([found.experiment_id], page_token=token)
         runs += page
         if not (token := page.token):
-            return [run for run in runs if run.data.tags[tags.JOURNAL].split("/")[0] == name]
+            break
+    return [run for run in runs if study_run in (run.info.run_id, run.data.tags.get(tags.PARENT))]
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
@@ -87,9 +95,9 @@ def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder. It is renamed first, so that a kill does not leave half of a study."""
+    """Remove a folder: under another name first, so that a kill leaves no half of a study."""
+    doomed = folder.with_name(f".{folder.name}.deleted")
+    shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted deletion left
     if folder.is_dir():
-        doomed = folder.with_name(f".{folder.name}.deleted")
-        shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
         shutil.rmtree(doomed)

@@ -24,8 +24,10 @@ _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 
 
 def comparable(experiment: Experiment) -> dict[str, str]:
-    """Return the fields, as text, that must be equal for two trials to be comparable."""
-    return {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+    """The fields, as text, that two trials have to have in common to be compared."""
+    facts = {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
+    # How long a confirmation is: those of two lengths have scores of two kinds.
+    return facts | {"confirm.epochs": _text(experiment.confirm.epochs)}
 
 
 def fingerprint(experiment: Experiment) -> str:
@@ -38,9 +40,16 @@ def fingerprint(experiment: Experiment) -> str:
     facts: dict[str, Any] = dict(comparable(experiment))
     code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
     facts["sources"] = sources.normalized(*code)
-    facts["data"] = experiment.dataset().digest
+    facts["data"] = _data_digest(experiment)
     facts["version"] = version("mnist-cnn")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _data_digest(experiment: Experiment) -> str:
+    """Return the data set's digest. It is found once: a source may read every file for it."""
+    if "_data_digest" not in vars(experiment):
+        object.__setattr__(experiment, "_data_digest", experiment.dataset().digest)
+    return str(vars(experiment)["_data_digest"])
 
 
 def _text(value: Any) -> str:
@@ -48,8 +57,10 @@ def _text(value: Any) -> str:
         given = [_text(item) for item in value.args]
         given += [f"{name}={_text(item)}" for name, item in value.keywords.items()]
         return f"{_text(value.func)}({', '.join(given)})"
+    if inspect.ismethod(value) and not inspect.isclass(value.__self__):
+        return f"{_text(value.__self__)}.{value.__name__}"
     if inspect.isroutine(value) or inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__}"
+        return f"{value.__module__}.{value.__qualname__}{_closure(value)}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, Mapping):
@@ -64,6 +75,21 @@ def _text(value: Any) -> str:
         ]
         return f"{type(value).__module__}.{type(value).__qualname__}({', '.join(given)})"
     return _ADDRESS.sub("", repr(value))
+
+
+def _closure(function: Any) -> str:
+    """Return what a function has kept of the function that made it, as text."""
+    cells = getattr(function, "__closure__", None) or ()
+    kept = [cell.cell_contents for cell in cells if _is_filled(cell)]
+    texts = [_text(value) for value in kept if value is not function]
+    return f"[{', '.join(texts)}]" if texts else ""
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:  # nothing was assigned yet
+        return False
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")

@@ -4,6 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
+from mnist_cnn import sources
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 
@@ -60,4 +61,6 @@ def load_experiment(name: str) -> Experiment:
         raise UserError(f"experiments/{name}.py: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
         raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
+    # Now, as it was imported: a file may be edited while a search goes on.
+    sources.sources_of(found.space, found.dataset, found.sampler, found.pruner)
     return found

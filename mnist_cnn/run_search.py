@@ -167,7 +167,7 @@ class Search:
                 "with a larger number"
             )
         self.budget = budget_of(study, request.timeout_seconds, request.started)
-        self.trials_deadline = self.budget.deadline
+        self.trials_deadline = self._trials_deadline()
         self.false_starts = 0
         self.exhausted = False
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
@@ -230,16 +230,17 @@ class Search:
             assert run is not None
             self.progress.say(f"{folder.name}: its model is damaged; training it again")
             with tempfile.TemporaryDirectory() as place:
-                problem = ""
                 try:
                     retrain(self.study.plan.name, run, None, Path(place))
-                    if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
-                        problem = "its training gave a different model"
-                except UserError as error:
-                    problem = str(error)
-            if problem:
-                models.drop(folder, problem)
-                self.progress.say(f"{folder.name}: {problem}; it is no longer a candidate")
+                except UserError as error:  # another time it may succeed
+                    self.progress.say(f"{folder.name}: {error}; its model stays damaged")
+                    continue
+                if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
+                    models.drop(folder, "the training came out differently")
+                    self.progress.say(
+                        f"{folder.name}: the training came out differently; it is no candidate "
+                        "any more"
+                    )
 
     def _save(self, journal: Journal) -> None:
         """Record that the study was interrupted, if this search still holds its lock."""
@@ -316,10 +317,10 @@ class Search:
                 self.progress.say(
                     "the sampler has nothing left to try, so there are no more trials"
                 )
-        elif ended.overdue:
-            trials.fail(number, ended.problem)
         elif trials.journal(number).begins == work.begins:
             self._false_start(work, ended.problem)
+        elif ended.overdue:
+            trials.fail(number, ended.problem)
         else:
             self.false_starts = 0
             trials.lost(number, ended.problem)
@@ -345,13 +346,20 @@ class Search:
             (work.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         self.done = self.progress.done = len(study.trials.finished())
         study.set_attributes(seconds=self.budget.seconds())
-        if not math.isinf(self.budget.deadline):
-            seconds = confirmation.expected_seconds(study, self.worker_count)
-            self.trials_deadline = self.budget.trials_deadline(seconds)
+        self.trials_deadline = self._trials_deadline()
+
+    def _trials_deadline(self) -> float:
+        """Return when the last trial must end, so that the confirmations have their time."""
+        if math.isinf(self.budget.deadline):
+            return self.budget.deadline
+        seconds = confirmation.expected_seconds(self.study, self.worker_count)
+        return self.budget.trials_deadline(seconds)
 
     def _next_trial(self) -> Work | None:
         study = self.study
-        if self.exhausted or self.done + len(self.workers.running) >= self.trials:
+        if self.done + len(self.workers.running) >= self.trials:
+            return None
+        if self.exhausted and not self.study.trials.all(TrialState.WAITING):
             return None
         if study.plan.screen:
             screening.enqueue_next(study.trials.optuna_study, study.plan.screen)

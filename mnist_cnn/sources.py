@@ -7,6 +7,7 @@ because an experiment's fields are compared as values. Comments and docstrings n
 
 import ast
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,24 +110,33 @@ class _Recorded(MetaPathFinder):
         )
 
 
-def _definitions(value: Any) -> Iterator[Any]:
-    """Yield the functions and classes in a value.
-
-    A partial has its function and arguments, a HyperModel its class and attributes.
-    """
+def _definitions(value: Any, seen: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """Yield the functions and classes in a value: of a partial, a closure, an object's settings."""
+    if id(value) in seen:
+        return
+    seen |= {id(value)}
+    parts: list[Any] = []
     if isinstance(value, partial):
-        yield from _definitions([value.func, *value.args, *value.keywords.values()])
-    elif is_hyper_model(value):
-        yield type(value)
-        yield from _definitions([part for part in vars(value).values() if part is not value])
+        parts = [value.func, *value.args, *value.keywords.values()]
     elif isinstance(value, Mapping):
-        yield from _definitions(list(value.values()))
+        parts = list(value.values())
     elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _definitions(part)
-    # KerasTuner stores a wrapper of a HyperModel's `build` on the object itself.
-    elif hasattr(value, "__qualname__") and not is_hyper_model(getattr(value, "__self__", None)):
-        yield getattr(value, "__func__", value)
+        parts = list(value)
+    elif inspect.ismethod(value):
+        yield value.__func__
+        parts = [] if is_hyper_model(value.__self__) else [value.__self__]
+    elif hasattr(value, "__qualname__"):
+        yield value
+        parts = list(inspect.getclosurevars(value).nonlocals.values()) if _is_closure(value) else []
+    elif callable(value) or is_hyper_model(value):
+        yield type(value)
+        parts = list(vars(value).values()) if hasattr(value, "__dict__") else []
+    for part in parts:
+        yield from _definitions(part, seen)
+
+
+def _is_closure(value: Any) -> bool:
+    return inspect.isfunction(value) and bool(value.__closure__)
 
 
 def _name_of(definition: Any) -> str:
@@ -176,37 +186,48 @@ def _read(name: str) -> Source | None:
 def _used(tree: ast.Module, names: set[str]) -> list[ast.stmt]:
     """Return the statements of a module on which the definitions `names` depend, in their order.
 
-    They are functions, classes, constants and imports. The name "" means all functions and classes.
+    They are functions, classes, imports, and what sets or changes a constant, in their order. ""
+    stands for all functions and classes.
     """
-    statements = {name: node for node in tree.body for name in _bound(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Lambda):
-            statements.setdefault(f"{LAMBDA}{node.lineno}", ast.Expr(node))
+    statements: dict[str, list[ast.stmt]] = {}
+    for node in tree.body:
+        for name in _changed(node):
+            statements.setdefault(name, []).append(node)
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Lambda):
+            statements.setdefault(f"{LAMBDA}{part.lineno}", [ast.Expr(part)])
     pending = list(names)
     if "" in names:
-        pending += [name for name, node in statements.items() if isinstance(node, DEFINITIONS)]
-    kept: dict[str, ast.stmt] = {}
+        pending += [node.name for node in tree.body if isinstance(node, DEFINITIONS)]
+    kept: dict[str, list[ast.stmt]] = {}
     while pending:
         name = pending.pop()
         if name in statements and name not in kept:
             kept[name] = statements[name]
-            parts = ast.walk(statements[name])
-            pending += [part.id for part in parts if isinstance(part, ast.Name)]
-    return [node for name, node in statements.items() if name in kept]
+            for node in statements[name]:
+                pending += [part.id for part in ast.walk(node) if isinstance(part, ast.Name)]
+    found = {id(node): node for nodes in statements.values() for node in nodes}
+    wanted = {id(node) for nodes in kept.values() for node in nodes}
+    return [node for key, node in found.items() if key in wanted]
 
 
-def _bound(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement binds."""
-    match node:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name
-        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-            for alias in aliases:
-                yield alias.asname or alias.name.partition(".")[0]
-        case _:
-            for part in ast.walk(node):
-                if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                    yield part.id
+def _changed(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement binds, or whose value it may change."""
+    if isinstance(node, DEFINITIONS):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        for alias in node.names:
+            yield alias.asname or alias.name.partition(".")[0]
+    else:
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                yield part.id
+            elif isinstance(part, ast.Subscript | ast.Attribute):  # x[0] = 1, x.append(1)
+                base: ast.expr = part
+                while isinstance(base, ast.Subscript | ast.Attribute):
+                    base = base.value
+                if isinstance(base, ast.Name):
+                    yield base.id
 
 
 def _imported(

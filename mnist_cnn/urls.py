@@ -11,18 +11,24 @@ def sqlite_url(file: Path) -> str:
     """Return the URL of a SQLite database. Its path may have any characters."""
     import sqlalchemy
 
-    url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
-    return url.render_as_string(hide_password=False)
+    path = str(file.absolute())
+    text = sqlalchemy.URL.create("sqlite", database=path).render_as_string()
+    if text.endswith(path):
+        return text
+    # MLflow makes the folder that a `sqlite:///` URL names, with the characters that are quoted in
+    # it still quoted. Of a URL that names the driver, too, it makes none.
+    return text.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the absolute path of a SQLite database; None if the URL is not of a SQLite file."""
+    """Return the file of a SQLite database, absolute; None if it has none."""
     if not url.startswith("sqlite"):
         return None
     import sqlalchemy
 
-    database = sqlalchemy.make_url(url).database
-    return Path(database).absolute() if database else None
+    parts = sqlalchemy.make_url(url)
+    in_memory = parts.database in (None, "", ":memory:") or parts.query.get("mode") == "memory"
+    return None if in_memory else Path(str(parts.database)).absolute()
 
 
 def hide_passwords(text: str) -> str:

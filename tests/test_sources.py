@@ -183,3 +183,47 @@ def test_every_recorded_module_is_brought_back_whatever_its_file_says_now(mine, 
         check=False,
     )
     assert done.stdout == "4 60 search_spaces.parts\n", done.stderr
+
+
+COUNTS_TOO = {
+    "what a closure keeps": ("def make(n):\n    return lambda hp: n\n", "make(64)", "make(128)"),
+    "an object's method": (
+        "class S:\n    def __init__(self, n): self.n = n\n    def cnn(self, hp): return self.n\n",
+        "S(64).cnn",
+        "S(128).cnn",
+    ),
+    "an object that is called": (
+        "class S:\n    def __init__(self, n): self.n = n\n    def __call__(self, hp): return 64\n",
+        "S(1)",
+        "S(2)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "old", "new"), COUNTS_TOO.values(), ids=COUNTS_TOO.keys())
+def test_any_kind_of_space_is_told_by_what_it_holds(mine, code, old, new):
+    file = mine / "experiments/own.py"
+    edit(file, "def unused", f"{code}\n\ndef unused")
+    edit(file, "space=mine", f"space={old}")
+    before = print_of()
+    edit(file, f"space={old}", f"space={new}")
+    assert print_of() != before
+
+
+@pytest.mark.parametrize("change", ["WIDTHS += [3]", "WIDTHS[0] = 3", "WIDTHS.append(3)"])
+def test_what_changes_a_constant_counts(mine, change):
+    file = mine / "experiments/own.py"
+    edit(file, "HOW_MANY = 1200", f"HOW_MANY = 1200\nWIDTHS = [64]\n{change}")
+    edit(file, "    return images\n", "    return images.first(WIDTHS[0])\n")
+    before = print_of()
+    edit(file, change, change.replace("3", "4"))
+    assert print_of() != before
+
+
+def test_the_class_of_an_object_that_is_called_counts(mine):
+    file = mine / "experiments/own.py"
+    edit(file, "def unused", "class S:\n    def __call__(self, hp): return 64\n\n\ndef unused")
+    edit(file, "space=mine", "space=S()")
+    before = print_of()
+    edit(file, "return 64", "return 128")
+    assert print_of() != before

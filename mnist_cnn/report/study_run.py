@@ -142,7 +142,7 @@ def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candida
             "again in a new study"
         )
     content, digest = winner.model.read_bytes(), model_digest(winner.model)
-    if _logged_digest(study) == digest:
+    if _logged_digest(study) == digest and target.exists():
         return
     replace_file(target, lambda path: path.write_bytes(content))
     journal.write("artifact", path=MODEL_FILE)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
 from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
+from mnist_cnn.study.trials import VALUES
 from mnist_cnn.tracking.journal import read, values_of
 
 # The time of an epoch varies by a few per cent, and building, scoring and saving take time too. If
@@ -104,27 +106,40 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
     """
     confirmations = study.confirmations
     placed = {_key(trial) for trial in confirmations.all(TrialState.RUNNING)}
-    wanted = {
-        item.key: item
-        for item in outstanding(study)
-        if item.key not in placed and (item.seed == 0 or seconds_of(study, item) < seconds_left)
-    }
-    still_wanted = {item.key for item in outstanding(study)}
-    for trial in confirmations.all(TrialState.WAITING):
-        if _key(trial) not in still_wanted:
-            number = confirmations.optuna_study.ask().number
-            confirmations.fail(number, "no longer wanted: other trials are better")
-        elif _key(trial) in wanted:
-            return confirmations.optuna_study.ask().number
-        else:
-            return None  # there is not enough time for it
-    if not wanted:
-        return None
-    item = next(iter(wanted.values()))
-    values = values_of(read(study.trials.folder_of(item.trial))[0])
-    attributes = {OF: item.trial.number, SEED: item.seed}
-    confirmations.optuna_study.enqueue_trial(values, user_attrs=attributes)
-    return confirmations.optuna_study.ask().number
+    left = outstanding(study)
+    fitting = [
+        item
+        for item in left
+        if item.key not in placed
+        and (item.seed == 0 or seconds_of(study, item) < seconds_left)
+        and _values(study, item.trial) is not None
+    ]
+    ask, held_back = confirmations.optuna_study.ask, []
+    try:
+        # Optuna hands out the waiting trial with the lowest number, wanted or not.
+        for trial in confirmations.all(TrialState.WAITING):
+            number = ask().number
+            if _key(trial) in {item.key for item in fitting}:
+                return number
+            if _key(trial) in {item.key for item in left}:
+                held_back.append(number)  # there is not enough time for it
+            else:
+                confirmations.fail(number, "no longer wanted: other trials are better")
+        if not fitting:
+            return None
+        trial, seed = fitting[0].trial, fitting[0].seed
+        values = _values(study, trial) or {}
+        confirmations.optuna_study.enqueue_trial(values, user_attrs={OF: trial.number, SEED: seed})
+        return ask().number
+    finally:
+        for number in held_back:
+            confirmations.pause(number)
+
+
+def _values(study: Study, trial: FrozenTrial) -> dict[str, Any] | None:
+    """Return a trial's values as the search space saw them; None if nothing tells them here."""
+    found = trial.user_attrs.get(VALUES) or values_of(read(study.trials.folder_of(trial))[0])
+    return None if trial.params and not found else dict(found)
 
 
 def expected_seconds(study: Study, workers: int) -> float:

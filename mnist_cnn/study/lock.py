@@ -27,6 +27,10 @@ class StudyLocked(UserError):
     """Another search holds the lock of the study."""
 
 
+class _StillOurs(Exception):
+    """The lock is held by a connection of this search's own, which is broken."""
+
+
 class StudyLock:
     """Locks a study for one search, from `__enter__` to `__exit__`.
 
@@ -43,6 +47,7 @@ class StudyLock:
         self._storage, self._name = storage, name
         self._held = ExitStack()
         self._connection: sqlalchemy.Connection | None = None
+        self._backend: int | None = None  # the process of PostgreSQL that holds our lock
 
     def __enter__(self) -> Self:
         file = sqlite_file(self._storage)
@@ -94,6 +99,8 @@ class StudyLock:
             self._connection = self._connect()
         except sqlalchemy.exc.SQLAlchemyError:
             return False
+        except _StillOurs:
+            return False  # the server has not noticed yet that our old connection is broken
         except StudyLocked:
             self._connection.close()
             raise
@@ -111,8 +118,11 @@ class StudyLock:
         key = int.from_bytes(digest[:8], "big", signed=True)
         query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(key))
         if not connection.scalar(query):
+            held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s"
+            ours = self._backend and connection.exec_driver_sql(held, (self._backend,)).scalar()
             connection.close()
-            raise self._locked()
+            raise _StillOurs if ours else self._locked()
+        self._backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
         return connection
 
     def _locked(self) -> StudyLocked:

@@ -17,8 +17,8 @@ from mnist_cnn.tracking.journal import Journal
 
 def damaged(study: Study) -> list[Path]:
     """Return the folders of runs whose kept model does not match the digest in their journal."""
-    kept = max(MODELS_KEPT, study.plan.confirm.trials)
-    best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
+    # Fewer may be kept than today's plan says, but never fewer than these.
+    best = [study.trials.folder_of(trial) for trial in study.ranking()[:MODELS_KEPT]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
     folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
     return [folder for folder in folders if not _is_whole(folder, folder / MODEL_FILE)]

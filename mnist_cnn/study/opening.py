@@ -18,7 +18,7 @@ from mnist_cnn.plan import Plan
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import Study, make_study
-from mnist_cnn.tracking.journal import read
+from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.urls import hide_passwords
 
 CHANGED = "the space, the experiment, its data or mnist-cnn changed since"
@@ -58,7 +58,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[
     name, *lines = _choose(plan, storage, wanted)
     with StudyLock(storage, name) as lock:
         study = load_study(plan, storage, name)
-        adopt(study)
+        set_fingerprint(study)
         if not matches(study):
             raise UserError(
                 f"{CHANGED} {name!r}; `make search EXPERIMENT={plan.name}` without STUDY= opens a "
@@ -84,7 +84,7 @@ def load_study(plan: Plan, storage: str, name: str) -> Study:
     return make_study(plan, storage, optuna_study, checkpoints() / name)
 
 
-def adopt(study: Study) -> None:
+def set_fingerprint(study: Study) -> None:
     """Give a study without trials and fingerprint the fingerprint of its plan.
 
     Such a study is new, or its creation was interrupted.
@@ -136,14 +136,15 @@ def _refuse_foreign_files(study: Study) -> None:
     """
     ours = str(study.attributes.get("id", "none"))
     file = study.folder / STUDY_ID_FILE
-    if not study.folder.exists():
-        make_folder(study.folder)
-        replace_file(file, lambda path: path.write_text(ours))
+    make_folder(study.folder)
+    runs = sorted(f for f in study.folder.glob("trial-*") if f.name[6:].isdigit())
+    if not file.exists() and not runs and not Journal(study.folder).started:
+        replace_file(file, lambda path: path.write_text(ours))  # it is new, or was cut short
     found = file.read_text() if file.exists() else "none"
     if found != ours:
         raise _foreign(study, f"the id is {ours} in the database and {found} in the folder")
     trials = study.trials.all()
-    for folder in sorted(study.folder.glob("trial-*")):
+    for folder in runs:
         number = int(folder.name.removeprefix("trial-"))
         known = trials[number].params if number < len(trials) else {}
         for name, value in _sampled(folder).items():

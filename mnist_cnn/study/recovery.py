@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.opening import load_study, study_names
@@ -64,6 +65,8 @@ def close_others(study: Study) -> list[str]:
                     lines.append(f"{name} was interrupted; closed its runs")
         except StudyLocked:
             continue
+        except UserError as error:  # such as a worker of it that is stopped
+            lines.append(f"{name} stays as it is: {error}")
     return lines
 
 

@@ -1,6 +1,7 @@
 """Optuna's storage: a SQLite file in mlruns/, or the database that a URL names."""
 
 import functools
+import re
 import time
 from pathlib import Path
 
@@ -62,7 +63,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 def storage_failed(error: Exception) -> UserError:
     """Return the user's message for a storage that failed during a search."""
-    reason = hide_passwords(str(error.__cause__ or error).splitlines()[0])
+    cause = error.__cause__ or error.__context__ or error  # Keras raises the first `from None`
+    reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
         "disk full, or the server down?) and type the same command again"
@@ -123,7 +125,7 @@ def disk_of(path: Path, mounts: str) -> str:
     for line in mounts.splitlines():
         _, place, kind, *_ = line.split()
         # The file escapes spaces and backslashes in octal.
-        folder = Path(place.encode().decode("unicode_escape"))
+        folder = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), place))
         if resolved.is_relative_to(folder) and len(folder.parts) > longest:
             found, longest = kind, len(folder.parts)
     return found

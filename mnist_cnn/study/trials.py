@@ -23,6 +23,7 @@ from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
 
+VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
 
 
@@ -85,6 +86,9 @@ class Trials:
         if end.get("stop") == "look":
             self.set_attribute(number, LOOKED_AT, values_of(read(journal.folder)[0]))
         state = TrialState[end["tags"][tags.STATE]]
+        if state == TrialState.COMPLETE:
+            # A search on another machine, which has no journal of it, can then confirm it.
+            self.set_attribute(number, VALUES, values_of(read(journal.folder)[0]))
         self.optuna_study.tell(number, end["values"], state=state)
 
     def pause(self, number: int) -> None:

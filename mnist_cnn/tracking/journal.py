@@ -185,5 +185,5 @@ def values_of(events: Iterable[Event]) -> dict[str, Any]:
         if event["event"] == "start":
             found |= event.get("values") or {}
         elif event["event"] == "params":
-            found |= event.get("values") or event["params"]  # an older journal has no values
+            found |= event["values"] if "values" in event else event["params"]  # an older one's
     return found

@@ -132,7 +132,11 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
             everything else was delivered first.
     """
     found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
-    folders = [folder for folder in found if (folder / journal.FILE_NAME).exists()]
+    folders = [
+        folder
+        for folder in found
+        if (folder / journal.FILE_NAME).exists() and not folder.name.startswith(".")
+    ]
     if not folders:
         yield "nothing to deliver; type `make search` first"
         return

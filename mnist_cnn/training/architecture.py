@@ -28,9 +28,9 @@ def size_of(model: keras.Model) -> dict[str, int]:
     Either is missing if it is unknown: a model that is not built has no weights, and a subclass or
     a nested subclass does not reveal the output shapes of its layers.
     """
-    size = {}
-    if model.built:
-        size["parameters"] = int(model.count_params())
+    if not model.built:
+        return {}
+    size = {"parameters": int(model.count_params())}
     if (operations := multiply_accumulates(model)) is not None:
         size["multiply_accumulates"] = operations
     return size

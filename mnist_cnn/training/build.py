@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-from contextlib import suppress
 
 import keras
 import keras_tuner
@@ -39,15 +38,11 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
         raise TrainingFailed(
             f"the search space returned {type(model).__name__}, not a compiled keras.Model"
         )
-    if has_own_fit(space):
-        if not model.built:
-            with suppress(Exception):  # its `fit` may give it other inputs
-                _call(model, dataset)
+    if has_own_fit(space):  # which knows what its model takes
         return model
     if not model.compiled:
         raise TrainingFailed("the search space returned a model that is not compiled")
-    if not model.built:  # a Sequential without an Input, or a subclass
-        _call(model, dataset)
+    build_for_images(model, dataset)
     shape = getattr(model, "input_shape", None)  # a subclass has none
     if shape is not None and shape[1:] != dataset.shape:
         raise TrainingFailed(
@@ -56,8 +51,13 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
     return model
 
 
-def _call(model: keras.Model, dataset: Dataset) -> None:
-    """Create a model's weights for images of the data set's shape."""
+def build_for_images(model: keras.Model, dataset: Dataset) -> None:
+    """Have a model that has no weights yet make them, for images of the data set's shape.
+
+    It is a Sequential that does not begin with an Input, or a subclass.
+    """
+    if model.built:
+        return
     if isinstance(model, keras.Sequential):
         model.build((None, *dataset.shape))
     else:

@@ -5,6 +5,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +96,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             with np.load(self.path) as saved:
                 arrays = {name: saved[name] for name in saved.files}
             saved = [arrays[name] for name in arrays if name.startswith("variable_")]
+            if not model.built:
+                _build_as_before(model, json.loads(str(arrays["built"])))
             problem = _difference(json.loads(str(arrays["recipe"])), self.recipe)
             if _shapes(saved) != _shapes(_variables(model)):
                 problem = problem or "its own fit builds the model that it trains"
@@ -147,6 +150,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             "history": json.dumps(self.history),
             "values": json.dumps(self.values),
             "epoch": self._epoch,
+            "built": _how_built(self.model),
         }
         arrays |= {f"variable_{i}": as_float32(v) for i, v in enumerate(_variables(self.model))}
         arrays |= {f"best_{i}": weight for i, weight in enumerate(self.kept_weights)}
@@ -166,6 +170,22 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     for name, was, value in differences(before, now):
         return f"{name} was {was}, is {value}"
     return ""
+
+
+def _how_built(model: keras.Model) -> str:
+    """Return what `build_from_config` takes, as JSON."""
+    try:
+        return json.dumps(model.get_build_config())
+    except Exception:  # a model may say anything there
+        return "null"
+
+
+def _build_as_before(model: keras.Model, config: Any) -> None:
+    """Have a model make its weights as its own `fit` did, and its optimizer their state."""
+    with suppress(Exception):  # a model may be built in any way
+        model.build_from_config(config)
+        if model.optimizer is not None:
+            model.optimizer.build(model.trainable_variables)
 
 
 def _shapes(arrays: list[Any]) -> list[tuple[int, ...]]:

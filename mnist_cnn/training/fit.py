@@ -73,7 +73,7 @@ def train(
     model.jit_compile = jit_compile(experiment)
     own_fit = has_own_fit(experiment.space)
     steps = 0 if own_fit else _prepare(model, data, experiment, epochs, checkpoint)
-    if getattr(model, "optimizer", None) is not None:  # the model is compiled
+    if model.built and getattr(model, "optimizer", None) is not None:  # it is compiled
         model.optimizer.build(model.trainable_variables)
     if problem := checkpoint.restore(model):
         on_anew(problem)

@@ -11,13 +11,14 @@ import keras_tuner
 import numpy as np
 import optuna
 
+from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
 from mnist_cnn.training import saved_model
-from mnist_cnn.training.build import build, has_own_fit
+from mnist_cnn.training.build import build, build_for_images, has_own_fit
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.run import COST_METRICS
@@ -96,7 +97,7 @@ def _try(
         if not has_own_fit(experiment.space):
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
-        problem = _problem_of_serving(model, few.x)
+        problem = _problem_of_serving(model, data.dataset, few.x)
     except REFUSALS:
         return None, ""
     except Exception as error:  # the space is user code and may raise anything
@@ -112,11 +113,10 @@ def _try(
     return scores, problem
 
 
-def _problem_of_serving(model: keras.Model, images: Any) -> str:
-    """Return why `promote`, `evaluate` and `serve` would refuse a model; "" if they accept it."""
-    if not model.built:
-        return "its model is built during its fit"
+def _problem_of_serving(model: keras.Model, dataset: Dataset, images: Any) -> str:
+    """Return why `promote`, `evaluate` and `serve` would refuse the model; "" if they would not."""
     try:
+        build_for_images(model, dataset)
         compute_in_float32(model)
         compile_for_evaluation(model, one_hot=False)
         with tempfile.TemporaryDirectory() as folder:

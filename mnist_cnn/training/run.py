@@ -128,6 +128,8 @@ class Run:
             own = self._own_params(size)
             self.journal.write("params", params=_distinct(later, own), values=later)
             self.journal.write("tags", tags={tags.RECIPE: json.dumps(self.recipe(hp.values))})
+        if not size and (size := architecture.size_of(model)):  # its own `fit` has built it
+            self.journal.write("params", params=size, values={})
         own_fit = has_own_fit(self.experiment.space)
         names = [] if own_fit else list(model.get_metrics_result())
         return _Fitted(checkpoint, stop, returned, size, names)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches
-from mnist_cnn.training.build import build, build_metrics, has_own_fit
+from mnist_cnn.training.build import build, build_for_images, build_metrics, has_own_fit
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import Data
 
@@ -50,8 +51,10 @@ def save_scored(
     model = build(experiment, data.dataset, hp.copy())
     compute_in_float32(model)
     scores: EpochMetrics = {}
+    with suppress(Exception):  # a `fit` of the space's own may give it anything
+        build_for_images(model, data.dataset)
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
-        return scores  # a HyperModel's own `fit` built the model that it trained
+        return scores  # that `fit` made the model that it trained, or gave it no images
     model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)

@@ -293,7 +293,8 @@ class Workers:
 def _how(exitcode: int | None) -> str:
     if exitcode is None or exitcode >= 0:
         return f"exited with {exitcode}"
-    name = signal.Signals(-exitcode).name
+    known = {number.value: number.name for number in signal.Signals}
+    name = known.get(-exitcode, f"signal {-exitcode}")
     return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 

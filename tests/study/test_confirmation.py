@@ -186,6 +186,28 @@ def test_one_that_waits_and_is_no_longer_wanted_is_failed(study):
     assert one.confirmations.get(first).state == TrialState.FAIL
 
 
+def test_one_that_does_not_fit_any_more_holds_up_no_other(study):
+    one = study(Confirm(trials=1, seeds=2, max_seeds=2))
+    Journal(one.trials.folder(1)).metrics(1, {"epoch_seconds": 10.0})
+    confirm_first = confirmation.next_confirmation(one, FOREVER)
+    ended(one.confirmations.folder(confirm_first), "COMPLETE", values=[0.9])
+    one.confirmations.tell(confirm_first)
+    second_seed = confirmation.next_confirmation(one, FOREVER)
+    one.confirmations.pause(second_seed)
+    wider = replace(one, plan=replace(one.plan, confirm=Confirm(trials=2, seeds=2, max_seeds=2)))
+    asked = confirmation.next_confirmation(wider, 1.0)
+    assert wider.confirmations.get(asked).user_attrs == {OF: 2, SEED: 0}
+    assert wider.confirmations.get(second_seed).state == TrialState.WAITING
+
+
+def test_a_trial_whose_values_nobody_knows_is_not_confirmed_with_defaults(study):
+    one = study(Confirm(trials=2, seeds=1, max_seeds=1))
+    for number in (1, 2):
+        (one.trials.folder(number) / "journal.jsonl").unlink()
+    asked = confirmation.next_confirmation(one, FOREVER)
+    assert asked is None  # nothing here tells what they were, and defaults are something else
+
+
 def test_without_time_only_the_first_seed_is_tried(study):
     one = study(Confirm(trials=2, seeds=2, max_seeds=2))
     for number in (1, 2):

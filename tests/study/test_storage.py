@@ -1,0 +1,47 @@
+"""What is said of a storage that fails."""
+
+import keras
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
+
+from mnist_cnn.study.storage import open_storage, storage_failed
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """A trial whose reports the storage does not take."""
+    storage = open_storage(f"sqlite:///{tmp_path}/optuna.db")
+    trial = optuna.create_study(storage=storage).ask()
+    with storage.engine.connect() as connection:
+        connection.execute(sqlalchemy.text("DROP TABLE trial_intermediate_values"))
+        connection.commit()
+    return trial
+
+
+class Report(keras.callbacks.Callback):
+    def __init__(self, trial):
+        super().__init__()
+        self.trial = trial
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.trial.report(0.5, epoch)
+
+
+def test_the_reason_is_the_databases_own_in_one_line(trial):
+    with pytest.raises(StorageInternalError) as failure:
+        trial.report(0.5, 1)
+    line = str(storage_failed(failure.value))
+    assert line.startswith("Optuna's storage failed: no such table: trial_intermediate_values;")
+    assert len(line.splitlines()) == 1
+
+
+def test_the_reason_is_not_lost_in_a_training(trial):
+    """Keras raises what a callback raises anew, without its cause."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse", jit_compile=False)
+    with pytest.raises(StorageInternalError) as failure:
+        model.fit(np.zeros((1, 1)), np.zeros((1, 1)), callbacks=[Report(trial)], verbose=0)
+    assert "no such table" in str(storage_failed(failure.value))

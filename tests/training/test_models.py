@@ -1,0 +1,110 @@
+"""Models of all kinds: what Keras trains is searched, and what cannot be served is told before."""
+
+import keras
+import numpy as np
+import pytest
+from small import killed_after
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.training import saved_model
+from mnist_cnn.training.data import load_data
+
+OWN_CLASS = "Could not locate class '{}'"
+
+# space: (why its models are not served, whether they are saved, what cannot be told of them)
+SEARCHED = {
+    "subclass": ("must override `get_config()`", False, {"multiply_accumulates"}),
+    "saveable": (OWN_CLASS.format("Saveable"), True, {"multiply_accumulates"}),
+    "model_block": (OWN_CLASS.format("ModelBlock"), True, {"multiply_accumulates"}),
+    "layer_block": (OWN_CLASS.format("LayerBlock"), True, set()),
+    "logits": ("outputs are not probabilities", True, set()),
+    "nested": ("", True, set()),
+    "layered": ("", True, set()),
+}
+
+
+@pytest.mark.parametrize("space", SEARCHED)
+def test_a_model_is_searched_and_the_file_has_its_score(small, space):
+    unserved, saved, untold = SEARCHED[space]
+    small.write(f"space={space}", "strange_models")
+    problem = small.check().unserved
+    assert unserved in problem and bool(problem) == bool(unserved)
+    trial = small.run()
+    assert trial.state == "COMPLETE", trial.reason
+    (start,) = trial.events("start")
+    assert {"parameters", "multiply_accumulates"} - start["params"].keys() == untold
+    assert (trial.folder / MODEL_FILE).exists() == saved
+    if not saved:
+        return
+    assert score_of(trial) == pytest.approx(trial.values[0])
+    if unserved:  # though the class is registered in this process
+        with pytest.raises(UserError, match=r"cannot load|not probabilities"):
+            served(trial)
+    else:
+        served(trial)
+
+
+def score_of(trial):
+    """What the saved model comes to on the validation images, in plain Keras."""
+    model = keras.models.load_model(trial.folder / MODEL_FILE)
+    images = load_data("small").validation
+    answers = np.asarray(model(images.x)).argmax(axis=1)
+    return np.mean(answers == images.y)
+
+
+def served(trial):
+    """Load the saved model as `promote`, `evaluate` and `serve` do, and ask it."""
+    model = saved_model.load(trial.folder / MODEL_FILE)
+    return saved_model.predict(model, load_data("small").validation.x)
+
+
+@pytest.mark.parametrize(
+    ("space", "metric", "unserved"),
+    [
+        ("TwoHeads()", "val_digit_accuracy", "maps (None, 28, 28, 1) to "),
+        ("TwoInputs()", "val_accuracy", "to (None, 10); wanted is (None, height, width, channels)"),
+        ("BuiltInFit()", "val_accuracy", "maps (None, 28, 28, 1) to (None, 28, 28, 10)"),
+    ],
+)
+def test_what_a_fit_of_its_own_feeds_is_searched(small, space, metric, unserved):
+    small.write(f"space={space}, objectives=(Maximize({metric!r}),)", "strange_models")
+    assert unserved in small.check().unserved
+    trial = small.run()
+    assert trial.state == "COMPLETE", trial.reason
+    told = [event["metrics"][metric] for event in trial.events("metrics")]
+    assert len(told) == 2 and trial.values == [max(told)]
+
+
+def test_a_model_that_its_fit_builds_goes_on_where_it_was_and_is_saved(small):
+    small.write(
+        "space=WithoutInput(), objectives=(Maximize('val_accuracy'), Minimize('parameters'))",
+        "strange_models",
+    )
+    assert small.check().unserved == ""
+    with killed_after(1):
+        small.run(units=8)
+    trial = small.go_on(0)
+    assert trial.steps == [1, 2] and not trial.events("anew")
+    assert trial.values == [trial.scores["val_accuracy"], 490]
+    assert score_of(trial) == pytest.approx(trial.values[0])
+    served(trial)
+
+
+# Precision
+
+
+@pytest.mark.parametrize("space", ["half_brain", "half_float"])
+def test_a_policy_that_the_space_sets_is_trained_with_and_not_saved(small, space):
+    small.write(f"space={space}, epochs=1", "strange_models")
+    assert small.check().unserved == ""
+    trial = small.run()
+    assert trial.state == "COMPLETE", trial.reason
+    (start,) = trial.events("start")
+    assert "float16" in start["params"]["precision"]
+    keras.config.set_dtype_policy("float32")
+    model = keras.models.load_model(trial.folder / MODEL_FILE)
+    assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert type(model.optimizer) is keras.optimizers.SGD  # and no scaling of a loss
+    assert score_of(trial) == pytest.approx(trial.values[0])
