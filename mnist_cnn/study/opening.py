@@ -17,7 +17,7 @@ from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
 from mnist_cnn.plan import Plan
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.study.study import Study, make_study
+from mnist_cnn.study.study import MODELS_KEPT, Study, make_study
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.urls import hide_passwords
 
@@ -129,11 +129,18 @@ def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
 
 
 def _refuse_foreign_files(study: Study) -> None:
-    """Refuse files that belong to another study, or are newer than the study in the storage.
+    """Refuse a folder of another study, or one older or newer than the study in the storage.
 
     Raises:
         UserError: The folder and the study in the storage do not belong together.
     """
+    for trial in study.ranking()[:MODELS_KEPT]:
+        if not study.trials.folder(trial.number).exists():
+            raise UserError(
+                f"trial {trial.number} of {study.name} is complete in {_place(study)}, but its "
+                f"files are not in {study.folder}; go on in the project that searched it, or copy "
+                "that folder from there"
+            )
     ours = str(study.attributes.get("id", "none"))
     file = study.folder / STUDY_ID_FILE
     make_folder(study.folder)
@@ -167,8 +174,11 @@ def _sampled(folder: Path) -> dict[str, Any]:
 
 
 def _foreign(study: Study, difference: str) -> UserError:
-    url = hide_passwords(study.storage)
     return UserError(
-        f"the files in {study.folder} do not belong to the study {study.name} in {url}: "
+        f"the files in {study.folder} do not belong to the study {study.name} in {_place(study)}: "
         f"{difference}; restore the database that they belong to, or move the folder away"
     )
+
+
+def _place(study: Study) -> str:
+    return hide_passwords(study.storage)

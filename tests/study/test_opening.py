@@ -1,5 +1,6 @@
 """Which study a search goes on with, and whose files those are."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -119,6 +120,24 @@ def test_somebody_elses_study_of_the_same_name_is_refused(storage, study, tmp_pa
     line = refused(theirs)
     assert study.attributes["id"] in line and "theirs" in line and "tiny-1" in line
     assert other.trials[0].state.name == "RUNNING"
+
+
+def test_a_study_whose_complete_trials_have_no_files_here_is_refused(storage, study):
+    """It was searched in another folder; here it would be confirmed with other values."""
+    for state, values in (("FAIL", None), ("COMPLETE", [0.5])):
+        number = study.trials.optuna_study.ask().number
+        ended(study.trials.folder(number), state, values=values)
+        study.trials.tell(number)
+    shutil.rmtree(study.folder)
+    line = refused(storage)
+    assert "trial 1 of tiny-1 is complete" in line and str(study.folder) in line
+    assert not study.folder.exists()
+
+
+def test_a_study_in_which_nothing_is_complete_goes_on_in_another_folder(storage, study):
+    started(study.trials.folder(study.trials.optuna_study.ask().number))
+    shutil.rmtree(study.folder)
+    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
 
 
 def test_files_of_before_there_were_ids_are_not_another_studys(storage, study):
