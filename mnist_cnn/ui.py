@@ -37,10 +37,15 @@ def serve_ui(port: int) -> None:
             ) from None
     print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
-    command += ["--port", str(port), "--backend-store-uri", uri or sqlite_url(database)]
+    command += ["--port", str(port)]
     command += ["--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
-    # The job runner would start eight more processes, for features that are not used here.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    ended = subprocess.run(command, env=os.environ | quiet, check=False)
+    settings = {
+        # It may have a password, and everybody on this machine sees a command.
+        "MLFLOW_BACKEND_STORE_URI": uri or sqlite_url(database),
+        # The job runner starts eight more processes, for features that have no use here.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    ended = subprocess.run(command, env=os.environ | settings, check=False)
     if ended.returncode not in (0, -2):
         raise UserError(f"MLflow's server ended with exit code {ended.returncode}")

@@ -3,8 +3,14 @@
 import re
 from pathlib import Path
 
-_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
-_SECRET = re.compile(r"([?&][^=&\s]*(?:passw|pwd|secret|token)[^=&\s]*=)[^&\s'\"]*", re.IGNORECASE)
+# To the last @, since a password may have one; with blanks in it, if no port can be meant.
+_USER = re.compile(
+    r"(\b[a-z][a-z0-9+.-]*://)(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)", re.IGNORECASE
+)
+_SECRET = re.compile(
+    r"((?:[?&;][^=&;\s]*(?:passw|pwd|secret|token|key)[^=&;\s]*|\bpassword)=)[^&;\s'\"]*",
+    re.IGNORECASE,
+)
 
 
 def sqlite_url(file: Path) -> str:

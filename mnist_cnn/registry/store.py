@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.tracking import client as tracking
-from mnist_cnn.urls import hide_passwords, sqlite_file
+from mnist_cnn.urls import sqlite_file
 
 REGISTERED_NAME = "digit_recog_mnist_cnn"
 
@@ -26,13 +26,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        place = hide_passwords(tracking.tracking_uri(MLRUNS))
-        first_line = hide_passwords(str(error)).strip().split("\n")[0]
-        if "Max retries exceeded" in first_line or "Connection" in first_line:
-            raise UserError(
-                f"MLflow at {place} cannot be reached; start it, or set MLFLOW_TRACKING_URI"
-            ) from None
-        raise UserError(f"MLflow at {place} refused: {first_line}") from None
+        raise UserError(tracking.explain(error, MLRUNS)) from None
 
 
 def connect(experiment_name: str | None = None) -> MlflowClient:

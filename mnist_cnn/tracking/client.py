@@ -20,6 +20,8 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import UNAUTHENTICATED, ErrorCode
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from mnist_cnn.errors import UserError
@@ -71,6 +73,21 @@ def _make_database(path: Path) -> None:
             partly.rename(path)
 
 
+def explain(error: Exception, mlruns: Path) -> str:
+    """Return in one line, without passwords, what MLflow or its database answered."""
+    place = f"MLflow at {hide_passwords(tracking_uri(mlruns))}"
+    text = hide_passwords(str(error)).strip().split("\n")[0]
+    if "Max retries exceeded" in text or "Connection" in text:
+        return f"{place} cannot be reached; start it, or set MLFLOW_TRACKING_URI"
+    if not isinstance(error, MlflowException):
+        return f"{place} failed: {type(error).__name__}: {text}"
+    if error.error_code == ErrorCode.Name(UNAUTHENTICATED):
+        return (
+            f"{place} refuses the login; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    return f"{place} refused: {text}"
+
+
 def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     """Return the id of MLflow's experiment `name`. A missing experiment is created.
 
@@ -110,7 +127,7 @@ def valid_name(name: str) -> str:
     its end.
     """
     text = posixpath.normpath(re.sub(r"[^\w\-.: /]", "_", name)).lstrip("./")
-    if text == name and len(name) <= MAX_ENTITY_KEY_LENGTH:
+    if text == name and 0 < len(name) <= MAX_ENTITY_KEY_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{text[: MAX_ENTITY_KEY_LENGTH - 9]}_{digest}"

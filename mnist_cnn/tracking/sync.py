@@ -11,10 +11,9 @@ from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.tracking import journal
-from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
+from mnist_cnn.tracking.client import connect, experiment_id, explain
 from mnist_cnn.tracking.delivery import ABOUT_ONE_RUN, Delivery
 from mnist_cnn.tracking.experiment_lock import AlreadyRunning, lock_experiment
-from mnist_cnn.urls import hide_passwords
 
 
 class Deliverer(threading.Thread):
@@ -82,9 +81,9 @@ class Deliverer(threading.Thread):
             while self._delivery.news:
                 self.news.put(self._delivery.news.pop(0))
         except Exception as error:
-            # MLflow's store may raise anything (a lost connection, a locked database, a full disk).
-            # The journal still has the events, and the next attempt continues here.
-            reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
+            # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
+            # still has it, and the next try begins where this one stopped.
+            reason = explain(error, self._mlruns)
             if not self.problem:
                 self.news.put(
                     f"MLflow cannot be updated ({shorten(reason, 150, placeholder='…')}); training "
@@ -140,7 +139,7 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
     if not folders:
         yield "nothing to deliver; type `make search` first"
         return
-    place, refused = hide_passwords(tracking_uri(mlruns)), []
+    refused = []
     try:
         client = connect(mlruns)
         for folder in folders:
@@ -150,14 +149,10 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
                 refused.append(f"MLflow refused a run of {folder.name}: {refusal}")
     except UserError:
         raise
-    except MlflowException as error:
-        reason = hide_passwords(str(error))
-        raise UserError(f"MLflow at {place} does not answer: {reason}") from None
-    except Exception as error:  # MLflow's database and artifact store raise exceptions of their own
-        reason = hide_passwords(f"{type(error).__name__}: {error}".splitlines()[0])
+    except Exception as error:  # its database, or the server's store of files, raise their own
         raise full_disk(error) or UserError(
-            f"cannot deliver everything to MLflow at {place} ({reason}); the rest stays on the "
-            "disk: fix the problem and type the same command again"
+            f"{explain(error, mlruns)}; what is left stays on disk, mend it and type the same "
+            "command again"
         ) from error
     if refused:
         raise UserError("; ".join(refused))

@@ -541,7 +541,7 @@ def test_a_registry_that_cannot_be_reached_is_one_line(
     assert cli_main(*arguments) == 1
     said = capfd.readouterr().err
     assert said == (
-        "mnist-cnn: MLflow at http://127.0.0.1:1 cannot be reached; start it, or set "
+        "mnist-cnn: MLflow at http://***@127.0.0.1:1 cannot be reached; start it, or set "
         "MLFLOW_TRACKING_URI\n"
     )
 
