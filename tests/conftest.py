@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from projects import ROOT, copy_project
+from projects import ROOT, copy_project, forget_experiments
 
 from mnist_cnn.datasets import Images, mnist
 
@@ -45,13 +45,6 @@ def small(project):
     made.forget()
     yield made
     made.forget()
-
-
-def forget_experiments():
-    """Make the next `load_experiment` read the files again, as a new process does."""
-    for name in list(sys.modules):
-        if name.partition(".")[0] in ("experiments", "search_spaces"):
-            del sys.modules[name]
 
 
 def without_root(search_path):

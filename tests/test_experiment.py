@@ -9,7 +9,7 @@ from dataclasses import replace
 import keras_tuner
 import optuna
 import pytest
-from conftest import forget_experiments
+from projects import forget_experiments
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError

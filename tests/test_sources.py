@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import forget_experiments
+from projects import forget_experiments
 
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.project import load_experiment

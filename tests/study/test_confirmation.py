@@ -1,4 +1,4 @@
-"""Confirmation: what is planned, when a tie is broken, and who wins."""
+"""Confirmation: which confirmations are planned, when a tie gets more seeds, and who wins."""
 
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ def study(tmp_path):
 
 
 def confirm_with(study, scores):
-    """Make the confirmations that are asked for come to `scores[trial][seed]`."""
+    """Complete each confirmation that is asked for with `scores[trial][seed]`."""
     made = []
     while (number := confirmation.next_confirmation(study, FOREVER)) is not None:
         attributes = study.confirmations.get(number).user_attrs
@@ -76,11 +76,11 @@ def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(stud
 
 
 @pytest.mark.parametrize(("workers", "seconds"), [(1, 120), (2, 60), (3, 40), (4, 40)])
-def test_the_time_kept_is_what_the_workers_will_take_and_a_margin(study, workers, seconds):
+def test_the_reserved_time_is_the_expected_time_and_a_margin(study, workers, seconds):
     made = study(Confirm(trials=2, seeds=2, max_seeds=2, epochs=4))
     for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
         Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
-    # Forty seconds and twenty, each twice, in turns.
+    # Forty seconds and twenty, alternating, twice each.
     expected = confirmation.expected_seconds(made, workers)
     assert expected == pytest.approx(confirmation.MARGIN * seconds)
 
@@ -109,8 +109,8 @@ def test_the_highest_confirmed_mean_wins_not_the_highest_first_score(study):
     assert ranked[2].scores == ()
 
 
-def test_two_are_compared_on_the_seeds_that_both_have(study):
-    """The second seed is an easy one, which only the worse candidate came to."""
+def test_two_candidates_are_compared_on_common_seeds(study):
+    """The second seed is easy, and only the worse candidate has it."""
     one = study(Confirm(trials=2, seeds=2, max_seeds=2))
     confirm_with(one, {1: [0.97, None], 2: [0.96, 0.99]})
     ranked = confirmation.candidates(one)
@@ -118,7 +118,7 @@ def test_two_are_compared_on_the_seeds_that_both_have(study):
     assert ranked[1].score == pytest.approx(0.975)
 
 
-def test_more_seeds_go_to_two_that_cannot_be_told_apart_up_to_the_bound(study):
+def test_a_tie_gets_more_seeds_up_to_the_maximum(study):
     one = study(Confirm(trials=3, seeds=2, max_seeds=4))
     made = confirm_with(
         one, {0: [0.90, 0.91], 1: [0.98, 0.99, 0.98, 0.99], 2: [0.99, 0.98, 0.99, 0.98]}
@@ -126,14 +126,14 @@ def test_more_seeds_go_to_two_that_cannot_be_told_apart_up_to_the_bound(study):
     assert sorted(made[6:]) == [(1, 2), (1, 3), (2, 2), (2, 3)]
 
 
-def test_no_seed_is_spent_on_two_that_are_clearly_apart(study):
+def test_without_a_tie_no_more_seeds_are_spent(study):
     one = study(Confirm(trials=2, seeds=2, max_seeds=9))
     made = confirm_with(one, {1: [0.990, 0.991], 2: [0.970, 0.971]})
     assert len(made) == 4
 
 
 def test_a_confirmation_that_loses_its_worker_is_made_again(study):
-    """One lost process must not decide who wins."""
+    """A lost process must not decide who wins."""
     one = study(Confirm(trials=2, seeds=1, max_seeds=1))
     number = confirmation.next_confirmation(one, FOREVER)
     folder = one.confirmations.folder(number)
@@ -143,7 +143,7 @@ def test_a_confirmation_that_loses_its_worker_is_made_again(study):
     assert confirmation.candidates(one)[0].trial.number == 1
 
 
-def test_a_confirmation_that_fails_is_not_made_again_and_counts_nothing(study):
+def test_a_failed_confirmation_is_not_made_again_and_has_no_score(study):
     one = study(Confirm(trials=1, seeds=2, max_seeds=2))
     assert confirm_with(one, {1: [None, 0.98]}) == [(1, 0), (1, 1)]
     assert confirmation.candidates(one)[0].scores == (0.98,)
@@ -155,7 +155,7 @@ def test_a_failed_confirmation_does_not_end_a_tie(study):
     assert sorted(made) == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0), (2, 1), (2, 2), (2, 3)]
 
 
-def test_one_that_waits_since_an_interruption_goes_on_first(study):
+def test_an_interrupted_confirmation_goes_first(study):
     one = study(Confirm(trials=2, seeds=1, max_seeds=1))
     first = confirmation.next_confirmation(one, FOREVER)
     started(one.confirmations.folder(first)).metrics(1, {"val_accuracy": 0.5})
@@ -164,7 +164,7 @@ def test_one_that_waits_since_an_interruption_goes_on_first(study):
     assert confirmation.next_confirmation(one, FOREVER) == first + 1
 
 
-def test_one_that_was_enqueued_by_a_search_that_was_killed_is_not_enqueued_again(study):
+def test_a_confirmation_enqueued_before_a_kill_is_not_enqueued_again(study):
     one = study(Confirm(trials=1, seeds=1, max_seeds=1))
     one.confirmations.optuna_study.enqueue_trial({"x": 0.99}, user_attrs={OF: 1, SEED: 0})
     assert confirmation.next_confirmation(one, FOREVER) == 0
@@ -172,7 +172,7 @@ def test_one_that_was_enqueued_by_a_search_that_was_killed_is_not_enqueued_again
     assert len(one.confirmations.all()) == 1
 
 
-def test_one_that_waits_and_is_no_longer_wanted_is_failed(study):
+def test_a_waiting_confirmation_that_is_no_longer_wanted_is_failed(study):
     one = study(Confirm(trials=1, seeds=1, max_seeds=1))
     first = confirmation.next_confirmation(one, FOREVER)
     one.confirmations.pause(first)
@@ -225,6 +225,6 @@ def test_without_confirmations_the_best_trial_wins(study):
 @pytest.mark.parametrize(
     "wrong", [{"trials": -1}, {"seeds": 0}, {"seeds": 3, "max_seeds": 2}, {"max_seeds": 1}]
 )
-def test_a_plan_that_cannot_be_meant_is_refused(wrong):
+def test_an_impossible_plan_is_refused(wrong):
     with pytest.raises(UserError, match="Confirm: "):
         Confirm(**wrong)

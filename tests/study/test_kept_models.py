@@ -1,4 +1,4 @@
-"""The models that a study keeps: which are damaged, and what may take the place of one."""
+"""The models that a study keeps: which of them are damaged, and what may replace them."""
 
 import zipfile
 
@@ -20,7 +20,7 @@ def study(tmp_path, monkeypatch):
 
 
 def complete(study, model):
-    """A complete trial whose journal names the digest `model`; returns its folder."""
+    """Add a complete trial whose journal has the digest `model`. Return its folder."""
     number = study.trials.optuna_study.ask().number
     ended(study.trials.folder(number), "COMPLETE", values=[0.5], model=model)
     study.trials.tell(number)
@@ -33,7 +33,7 @@ def write_model(path, weights=b"weights"):
     return model_digest(path)
 
 
-def test_a_model_that_is_gone_or_another_is_damaged_and_one_that_never_was_is_not(study, tmp_path):
+def test_a_missing_or_different_model_is_damaged_and_one_that_never_was_is_not(study, tmp_path):
     digest = write_model(tmp_path / MODEL_FILE)
     _, whole, other, gone, empty = (
         complete(study, model) for model in (None, digest, digest, digest, digest)
@@ -46,7 +46,7 @@ def test_a_model_that_is_gone_or_another_is_damaged_and_one_that_never_was_is_no
     assert models.damaged(study) == [gone, empty]
 
 
-def test_only_the_same_model_takes_the_place_of_a_damaged_one(study, tmp_path):
+def test_only_the_same_model_replaces_a_damaged_one(study, tmp_path):
     made = tmp_path / MODEL_FILE
     folder = complete(study, write_model(made))
     write_model(folder / MODEL_FILE, b"damaged")

@@ -1,4 +1,4 @@
-"""One search at a time: the lock of a study, which the system releases."""
+"""The lock of a study: one search at a time holds it, and the system releases it."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ def storage(tmp_path):
 
 @pytest.fixture
 def holder(storage):
-    """Another process that holds the study."""
+    """Another process that holds the lock of the study."""
     command = [sys.executable, "-c", HOLDER, storage]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as process:
@@ -45,7 +45,7 @@ def test_a_study_that_another_search_holds_is_refused_with_its_name(storage, hol
         assert lock.held()
 
 
-def test_a_search_that_is_stopped_still_holds_its_study(storage, holder):
+def test_a_suspended_search_still_holds_its_study(storage, holder):
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(StudyLocked):
         StudyLock(storage, "tiny-1").__enter__()
@@ -68,7 +68,7 @@ def server():
 
 
 def cut_off(url):
-    """End all connections to a database but one's own; returns how many."""
+    """End all other connections to a database. Return how many there were."""
     engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
     query = (
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -107,7 +107,7 @@ def test_in_postgresql_a_study_that_another_took_meanwhile_is_never_written_agai
         assert cut_off(url) == 1
         with StudyLock(url, "tiny-1"), pytest.raises(StudyLocked):
             lock.held()
-        # It wrote, and left.
+        # The other search has written to the study and released the lock.
         with pytest.raises(StudyLocked):
             lock.held()
 
@@ -140,5 +140,5 @@ server:/home /home nfs4 rw 0 0
         ("/mnt/with blank/optuna.db", "cifs"),
     ],
 )
-def test_the_disk_of_a_file_is_told_by_the_mount_that_is_nearest(path, kind):
+def test_the_nearest_mount_decides_the_type_of_disk(path, kind):
     assert disk_of(Path(path), MOUNTS) == kind

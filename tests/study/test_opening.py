@@ -1,4 +1,4 @@
-"""Which study a search goes on with, and whose files those are."""
+"""Which study a search opens, and whether the files in its folder belong to it."""
 
 import shutil
 import sqlite3
@@ -29,17 +29,17 @@ def study(storage):
 
 
 def chosen(*arguments):
-    """The name of the study that is opened, and the lines that say why."""
+    """The name of the study that is opened, and the messages that say why."""
     with open_study(*arguments) as opened:
         return opened.study.name, *opened.lines
 
 
-def test_the_first_study_is_new_and_an_unfinished_one_is_gone_on_with(storage):
+def test_the_first_study_is_new_and_an_unfinished_one_is_continued(storage):
     assert chosen(PLAN, storage) == ("tiny-1", "new study tiny-1")
     assert chosen(PLAN, storage) == ("tiny-1", "continuing tiny-1")
 
 
-def test_a_finished_study_is_followed_by_a_new_one_and_goes_on_by_name(storage, study):
+def test_a_finished_study_is_followed_by_a_new_one_and_continues_by_name(storage, study):
     study.set_attributes(finished=True)
     assert chosen(PLAN, storage)[0] == "tiny-2"
     assert chosen(PLAN, storage, "tiny-1")[0] == "tiny-1"
@@ -55,7 +55,7 @@ def test_another_fingerprint_opens_a_new_study_and_says_so(storage, study):
         chosen(PLAN, storage, "tiny-9")
 
 
-def test_a_study_whose_making_was_cut_short_is_used(storage):
+def test_a_study_whose_creation_was_interrupted_is_used(storage):
     optuna.create_study(storage=storage, study_name="tiny-1", direction="maximize")
     with open_study(PLAN, storage) as opened:
         assert opened.lines == ("continuing tiny-1",)
@@ -63,20 +63,20 @@ def test_a_study_whose_making_was_cut_short_is_used(storage):
 
 
 def test_files_of_a_study_that_optuna_no_longer_has_are_left_alone(storage, tmp_path):
-    """Where its database was deleted; the journals there are of other trials."""
+    """The database was deleted, so the journals in the folder belong to other trials."""
     ended(tmp_path / "mlruns/checkpoints/tiny-3/trial-00000", "COMPLETE", values=[0.5])
     assert chosen(PLAN, storage)[0] == "tiny-4"
 
 
-def test_the_confirmations_of_a_study_are_no_study_of_the_experiment(storage, study):
+def test_the_confirmations_of_a_study_are_not_a_study_of_the_experiment(storage, study):
     assert study.confirmations.name == "tiny-1.confirm"
     assert study.confirmations.optuna_study.user_attrs["confirms"] == "tiny-1"
     assert chosen(PLAN, storage) == ("tiny-1", "continuing tiny-1")
 
 
-def test_the_latest_wish_for_a_number_of_trials_counts(study):
+def test_the_latest_number_of_trials_counts(study):
     def begun(asked=None, planned=PLAN.trials):
-        """What a search does at its start."""
+        """Do what a search does at its start."""
         wanted = replace(study, plan=replace(PLAN, trials=planned)).wanted_trials(asked)
         study.set_attributes(trials=wanted, planned=planned)
         return wanted
@@ -89,7 +89,7 @@ def test_the_latest_wish_for_a_number_of_trials_counts(study):
     assert begun(planned=2) == 2
 
 
-def test_every_baseline_is_queued_once_whenever_the_queueing_was_cut_short(study):
+def test_every_baseline_is_enqueued_once_wherever_that_was_interrupted(study):
     study.trials.optuna_study.enqueue_trial(dict(PLAN.baselines[0]))
     for _ in range(2):
         study.enqueue_baselines()
@@ -101,14 +101,14 @@ def test_every_baseline_is_queued_once_whenever_the_queueing_was_cut_short(study
 
 
 def refused(storage):
-    """The one line with which the study is refused."""
+    """The message with which the study is refused."""
     with pytest.raises(UserError) as refusal, open_study(PLAN, storage):
         pass
     return str(refusal.value)
 
 
 def test_somebody_elses_study_of_the_same_name_is_refused(storage, study, tmp_path):
-    """In a storage that both share, or where another database was put in the place of ours."""
+    """Both share a storage, or our database was replaced by another."""
     theirs = f"sqlite:///{tmp_path}/theirs.db"
     optuna.create_study(storage=theirs, study_name="tiny-1", direction="maximize")
     other = optuna.load_study(storage=theirs, study_name="tiny-1")
@@ -137,10 +137,10 @@ def test_a_study_whose_complete_trials_have_no_files_here_is_refused(storage, st
 def test_a_study_in_which_nothing_is_complete_goes_on_in_another_folder(storage, study):
     started(study.trials.folder(study.trials.optuna_study.ask().number))
     shutil.rmtree(study.folder)
-    assert chosen(PLAN, storage) == ("tiny-1", "going on with tiny-1")
+    assert chosen(PLAN, storage) == ("tiny-1", "continuing tiny-1")
 
 
-def test_files_of_before_there_were_ids_are_not_another_studys(storage, study):
+def test_files_without_an_id_are_refused(storage, study):
     (study.folder / "study.id").unlink()
     started(study.trials.folder_of(study.trials.optuna_study.ask()))
     assert "none in the folder" in refused(storage)
@@ -166,6 +166,6 @@ def copy_database(source, target):
         whole.backup(copy)
 
 
-def test_a_storage_that_no_lock_guards_is_refused():
+def test_a_storage_without_a_lock_is_refused():
     with pytest.raises(UsageError, match="mysql is not one of sqlite and postgresql"):
         open_storage("mysql://localhost/studies")

@@ -1,4 +1,4 @@
-"""What a kill left, put right at the next start, and how a trial ends."""
+"""What recovery mends after a kill, and how trials end that lost their worker."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def study(storage):
         yield opened.study
 
 
-def test_nothing_is_to_be_mended_in_a_study_that_ended_well(study):
+def test_a_study_that_ended_well_needs_no_recovery(study):
     complete(study)
     assert recover(study) == []
 
@@ -79,7 +79,7 @@ def test_a_failure_that_optuna_was_not_told_is_told_with_its_reason(study):
 
 
 def test_an_end_that_only_optuna_knows_is_written_to_the_run(study):
-    """After a power cut the two databases and the journal may be of different moments."""
+    """After a power cut the databases and the journal may be from different moments."""
     started(study.trials.folder(complete(study).number))
     assert recover(study) == ["trial-00000 is finished; ended its run"]
     last = Journal(study.trials.folder(0)).last
@@ -95,7 +95,7 @@ def test_a_run_left_open_of_a_trial_that_waits_is_paused(study):
     assert recover(study) == []
 
 
-def test_checkpoints_and_halves_of_files_of_finished_trials_are_removed(study):
+def test_checkpoints_and_partial_files_of_finished_trials_are_removed(study):
     number = complete(study).number
     ended(study.trials.folder(number), "COMPLETE", values=[0.5])
     waiting = study.trials.optuna_study.ask().number
@@ -109,7 +109,7 @@ def test_checkpoints_and_halves_of_files_of_finished_trials_are_removed(study):
     assert recover(study) == []
 
 
-def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
+def test_the_checkpoints_of_the_best_looks_are_kept(storage):
     with open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage) as opened:
         study = opened.study
         for score in range(LOOKS_KEPT + 2):
@@ -130,7 +130,7 @@ def test_checkpoints_are_kept_of_the_best_looks_that_may_go_on(storage):
         assert recover(study) == []
 
 
-def test_an_older_study_of_several_objectives_is_no_matter_to_one_that_is_screened(storage):
+def test_a_screened_search_ignores_an_older_study_of_several_objectives(storage):
     several = (Maximize("val_accuracy"), Minimize("parameters"))
     with open_study(replace(PLAN, objectives=several, fingerprint="older"), storage) as opened:
         older = opened.study
@@ -140,7 +140,7 @@ def test_an_older_study_of_several_objectives_is_no_matter_to_one_that_is_screen
         assert opened.study.name == "tiny-2" and close_others(opened.study) == []
 
 
-def test_models_are_kept_of_the_best_trials_only(study):
+def test_only_the_models_of_the_best_trials_are_kept(study):
     for score in range(MODELS_KEPT + 2):
         number = complete(study, score / 10).number
         ended(study.trials.folder(number), "COMPLETE", values=[score / 10])
@@ -151,7 +151,7 @@ def test_models_are_kept_of_the_best_trials_only(study):
     assert kept == list(range(2, MODELS_KEPT + 2))
 
 
-def test_a_confirmation_that_was_interrupted_waits_to_go_on_as_a_trial_does(study):
+def test_an_interrupted_confirmation_is_queued_to_resume(study):
     number = asked_confirmation(study, of=0, seed=1)
     folder = study.confirmations.folder(number)
     started(folder).metrics(1, {"val_accuracy": 0.5})
@@ -196,7 +196,7 @@ def test_a_study_that_another_search_holds_is_left_alone(storage):
         assert held.study.trials.get(0).state == TrialState.RUNNING
 
 
-def test_an_end_is_not_undone_by_a_pause_that_comes_late(study):
+def test_a_late_pause_does_not_undo_an_end(study):
     study.trials.optuna_study.ask()
     folder = study.trials.folder(0)
     late = started(folder)
@@ -228,7 +228,7 @@ def test_a_worker_that_dies_after_its_trial_ended_costs_nothing(study):
     assert study.trials.all()[0].state == TrialState.COMPLETE
 
 
-def test_a_trial_that_no_worker_came_to_is_failed_without_a_run(study):
+def test_a_trial_that_no_worker_took_is_failed_without_a_run(study):
     study.trials.optuna_study.ask()
     study.trials.fail(0, "no longer wanted")
     (trial,) = study.trials.all()
@@ -237,7 +237,7 @@ def test_a_trial_that_no_worker_came_to_is_failed_without_a_run(study):
 
 
 def asked_confirmation(study, of, seed):
-    """The number of a confirmation that a worker is to make."""
+    """Ask for a confirmation, and return its number."""
     confirmations = study.confirmations.optuna_study
     confirmations.enqueue_trial({"width": 1.0}, user_attrs={OF: of, SEED: seed})
     return confirmations.ask().number

@@ -1,4 +1,4 @@
-"""Screening: who is stopped after a look, and who goes on; in studies, and in a real search."""
+"""Screening: which looks are continued, in made-up studies and in a real search."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ SECONDS = "epoch_seconds"
 
 
 def look(study, score):
-    """A trial that was looked at and had this score in its second epoch."""
+    """Add a look with this score in its second epoch."""
     trial = study.ask()
     trial.report(0.5, 1)
     trial.report(score, 2)
@@ -33,7 +33,7 @@ def look(study, score):
 
 
 def gone_on(study):
-    """Of which trials, in this order, the configuration is tried in full."""
+    """The numbers of the looks that were continued, in this order."""
     return [t.user_attrs[IN_FULL] for t in study.trials if IN_FULL in t.user_attrs]
 
 
@@ -41,7 +41,7 @@ def gone_on(study):
     ("direction", "scores"),
     [("maximize", [0.7, 0.9, 0.8]), ("minimize", [0.3, 0.1, 0.2])],
 )
-def test_the_best_of_so_many_goes_on_once_and_with_its_own_values(direction, scores):
+def test_the_best_look_is_continued_once_with_its_own_values(direction, scores):
     study = optuna.create_study(direction=direction)
     for number, score in enumerate(scores):
         assert gone_on(study) == []
@@ -90,7 +90,7 @@ def test_only_trials_that_ended_with_a_score_are_counted():
     assert gone_on(study) == [1]
 
 
-def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
+def test_a_look_ends_after_its_epochs_and_a_full_trial_does_not():
     study = optuna.create_study()
     enqueue_unscreened(study, {}, "baseline")
     baseline, screened = study.ask(), study.ask()
@@ -100,7 +100,7 @@ def test_a_look_ends_after_its_epochs_but_not_of_what_is_tried_in_full():
     assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
 
 
-def test_a_search_that_only_looked_says_so_and_extended_goes_on_with_the_better_half(
+def test_a_search_that_only_looked_says_so_and_then_continues_the_better_half(
     tmp_path, monkeypatch
 ):
     root = make_project(

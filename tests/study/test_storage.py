@@ -1,4 +1,4 @@
-"""What is said of a storage that fails."""
+"""What a user is told if the storage fails."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from mnist_cnn.study.storage import open_storage, storage_failed
 
 @pytest.fixture
 def trial(tmp_path):
-    """A trial whose reports the storage does not take."""
+    """A trial whose reports the storage refuses."""
     storage = open_storage(f"sqlite:///{tmp_path}/optuna.db")
     trial = optuna.create_study(storage=storage).ask()
     with storage.engine.connect() as connection:
@@ -39,7 +39,7 @@ def test_the_reason_is_the_databases_own_in_one_line(trial):
 
 
 def test_the_reason_is_not_lost_in_a_training(trial):
-    """Keras raises what a callback raises anew, without its cause."""
+    """Keras re-raises an exception of a callback without its cause."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(loss="mse", jit_compile=False)
     with pytest.raises(StorageInternalError) as failure:

@@ -1,4 +1,4 @@
-"""A project's root of its own, for tests that search, and the command line in it."""
+"""A project's root for tests that search, and the command line in it."""
 
 import os
 import shutil
@@ -16,8 +16,15 @@ def copy_project(root):
     return root
 
 
+def forget_experiments():
+    """Make the next `load_experiment` read the files again, as a new process does."""
+    for name in list(sys.modules):
+        if name.partition(".")[0] in ("experiments", "search_spaces"):
+            del sys.modules[name]
+
+
 def clean_environment():
-    """Without the tracking URI that MLflow leaves in a process which used it."""
+    """The environment without the tracking URI, which MLflow sets in a process that used it."""
     return {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import forget_experiments
 from optuna.trial import TrialState
+from projects import forget_experiments
 
 from mnist_cnn.datasets import Dataset, mnist
 from mnist_cnn.fingerprint import fingerprint

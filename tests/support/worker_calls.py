@@ -1,4 +1,4 @@
-"""What test_workers.py has its processes do. They import it, so it lies in a file of its own."""
+"""The functions that the worker processes of test_pool.py call. They import this file."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ def add(a, b):
 
 
 def mark():
-    """Something to do before the first call, that takes longer than its time limit."""
+    """Prepare for longer than the time limit of a call."""
     time.sleep(0.5)
     os.environ["PREPARED"] = "yes"
 
@@ -32,7 +32,7 @@ def prepared():
 
 
 def oom_score():
-    """How much sooner than others Linux kills this process for memory."""
+    """How much sooner than others Linux kills this process when memory runs out."""
     return int(Path("/proc/self/oom_score_adj").read_text())
 
 
@@ -44,13 +44,13 @@ KEPT = []
 
 
 def keep(megabytes):
-    """Hold more memory, as a library that leaks; returns the process."""
+    """Keep memory, as a library does that leaks. Return the process id."""
     KEPT.append(b"x" * (megabytes * 2**20))
     return os.getpid()
 
 
 def sleep_and_say(path, seconds):
-    """Be at work for so long, whether stopped meanwhile or not."""
+    """Work for this long in wall-clock time, whether suspended meanwhile or not."""
     path.touch()
     time.sleep(seconds)
 
@@ -86,7 +86,7 @@ def fill_the_disk():
 
 
 def leave_a_file():
-    """As a library does that would remove it at its orderly end; returns its folder."""
+    """Leave a temporary file, as a library does that removes it only at exit. Return its folder."""
     handle, path = tempfile.mkstemp()
     os.close(handle)
     return Path(path).parent

@@ -1,4 +1,4 @@
-"""Journals become runs in a real MLflow store, once, however often they are delivered."""
+"""Journals become runs in a real MLflow store, once, no matter how often they are delivered."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ DIGEST = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: making its tables takes seconds, so it is shared."""
+    """A folder with MLflow's database in it: creating its tables takes seconds, so tests share it."""
     folder = tmp_path_factory.mktemp("project") / "mlruns"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -44,7 +44,7 @@ def client(mlruns) -> MlflowClient:
 
 @pytest.fixture
 def name(request):
-    """The name of an MLflow experiment of the test's own."""
+    """The name of the test's own MLflow experiment."""
     return request.node.name.replace("[", "-").replace("]", "")
 
 
@@ -56,7 +56,7 @@ def folder(mlruns, name):
 
 @pytest.fixture
 def deliver(mlruns, client, name, folder):
-    """Deliver the study, as a new process does; its runs, by the names of their folders."""
+    """Deliver the study as a new process does. Return its runs by the names of their folders."""
 
     def deliver_and_look():
         number = experiment_id(client, name, mlruns)
@@ -132,7 +132,7 @@ def test_a_file_that_was_replaced_is_delivered_as_it_is_now(folder, deliver, cli
     assert Path(path).read_text() == "third"
 
 
-def test_each_ending_has_mlflows_word_for_it(folder, deliver):
+def test_each_end_has_its_status_in_mlflow(folder, deliver):
     write_study(folder)
     runs = deliver()
     assert [runs[f"trial-0000{number}"].info.status for number in (0, 1, 2)] == [
@@ -177,8 +177,8 @@ def test_a_study_that_is_extended_runs_again(folder, deliver):
     assert first.info.run_id == again.info.run_id
 
 
-def test_a_study_that_goes_on_under_another_budget_is_delivered(folder, deliver):
-    """The budget is no part of the fingerprint, so the study's parameters may change."""
+def test_a_study_that_continues_with_another_budget_is_delivered(folder, deliver):
+    """The budget is not part of the fingerprint, so the study's parameters may change."""
     started(folder, params={"trials": "3", "epochs": "2"}).write("pause", tags={})
     deliver()
     started(folder, params={"trials": "9", "epochs": "2"})
@@ -189,8 +189,8 @@ def test_a_study_that_goes_on_under_another_budget_is_delivered(folder, deliver)
 
 
 @pytest.mark.parametrize("odd", ["rate (log)", "a|b", "top@5", "größe", "/units", "a//b", "x=1"])
-def test_names_that_mlflow_does_not_take_hold_up_nothing(folder, deliver, odd):
-    """KerasTuner and Keras take any text as the name of a hyperparameter or a metric."""
+def test_names_that_mlflow_rejects_delay_nothing(folder, deliver, odd):
+    """KerasTuner and Keras accept any text as the name of a hyperparameter or a metric."""
     started(folder)
     trial = started(folder / "trial-00000", params={odd: "3", "width": "4"})
     trial.write("tags", tags={f"best.param.{odd}": "3"})
@@ -202,14 +202,14 @@ def test_names_that_mlflow_does_not_take_hold_up_nothing(folder, deliver, odd):
     assert run.data.metrics["loss"] == 0.25 and sorted(run.data.metrics.values()) == [0.25, 0.5]
 
 
-def test_a_long_text_is_cut_and_holds_up_nothing(folder, deliver):
+def test_a_long_text_is_cut_and_delays_nothing(folder, deliver):
     started(folder, params={"baseline": "x" * 100_000}).write("tags", tags={"note": "x" * 100_000})
     run = deliver()[folder.name]
     assert set(run.data.params["baseline"]) == set(run.data.tags["note"]) == {"x"}
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_a_metric_that_is_no_finite_number_holds_up_nothing(folder, deliver, value):
+def test_a_metric_that_is_not_finite_delays_nothing(folder, deliver, value):
     started(folder).metrics(1, {"val_loss": value, "loss": 0.5})
     assert deliver()[folder.name].data.metrics["loss"] == 0.5
 
@@ -237,14 +237,14 @@ def test_a_line_that_is_still_being_written_waits(folder, deliver):
 # Delivered again
 
 
-def test_delivering_again_doubles_nothing(folder, deliver, client):
+def test_delivering_again_duplicates_nothing(folder, deliver, client):
     write_study(folder)
     before = everything(client, deliver())
     assert everything(client, deliver()) == before
 
 
-def test_delivering_all_of_it_again_doubles_nothing(folder, deliver, client, model_file):
-    """As after a kill between a delivery and its note, at the worst moment."""
+def test_delivering_everything_again_duplicates_nothing(folder, deliver, client, model_file):
+    """As after a kill between a delivery and its note."""
     write_study(folder)
     write_model(Journal(folder), model_file)
     before = everything(client, deliver())
@@ -269,7 +269,7 @@ def test_a_delivery_in_pieces_comes_to_the_same_as_one_in_one_go(folder, deliver
 
 
 def delivered_anew(folder, client):
-    """The same journals as a study of another MLflow experiment, in one go."""
+    """Deliver the same journals at once, as a study of another MLflow experiment."""
     number = experiment_id(client, f"{folder.name} in one go", folder.parent.parent)
     for note in folder.rglob("delivered.json"):
         note.unlink()
@@ -431,7 +431,7 @@ def test_a_folder_without_studies_has_nothing_to_deliver(tmp_path, mlruns, monke
     assert "nothing to deliver" in line
 
 
-def test_a_run_that_somebody_deleted_holds_up_no_other(folder, deliver, client, name, mlruns):
+def test_a_run_that_somebody_deleted_delays_no_other(folder, deliver, client, name, mlruns):
     started(folder)
     journals = [started(folder / f"trial-0000{number}") for number in (0, 1)]
     client.delete_run(deliver()["trial-00000"].info.run_id)
@@ -477,7 +477,7 @@ def test_a_run_whose_files_are_gone_is_ended(folder, deliver, client, name, mlru
     assert delivery.reconcile() == []
 
 
-def test_a_note_that_a_power_cut_emptied_is_as_none(folder, deliver, client):
+def test_a_note_that_a_power_cut_emptied_is_ignored(folder, deliver, client):
     write_study(folder)
     before = everything(client, deliver())
     for note in folder.rglob("delivered.json"):
@@ -486,7 +486,7 @@ def test_a_note_that_a_power_cut_emptied_is_as_none(folder, deliver, client):
 
 
 def test_another_store_gets_everything(folder, deliver, tmp_path, monkeypatch):
-    """As when a search goes on with a tracking server that began without one."""
+    """As when a search that began without a tracking server continues with one."""
     write_study(folder)
     deliver()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
@@ -508,7 +508,7 @@ def test_the_first_studies_of_two_people_on_one_server_are_two(folder, deliver, 
 
 
 def test_older_studies_of_the_experiment_are_delivered_too(folder, client, mlruns, name):
-    """Where MLflow was away until another study began."""
+    """MLflow was unreachable until another study began."""
     write_study(folder)
     newer = folder.with_name(f"{name}-2")
     started(newer)
@@ -547,7 +547,7 @@ def started(folder, params=None):
 
 
 def write_study(folder):
-    """A study under way, with a complete, a pruned and a failed trial."""
+    """Write a study with a complete, a pruned and a failed trial."""
     Journal(folder).write(
         "start",
         name="the study",
@@ -611,7 +611,7 @@ def logged_models(client, run):
 
 
 def everything(client, runs):
-    """All that MLflow says of the runs."""
+    """Everything that MLflow has about the runs."""
     return {key: facts_of(client, run) for key, run in runs.items()}
 
 
@@ -640,7 +640,7 @@ def facts_of(client, run):
 
 
 def without_ids(facts):
-    """The facts without what MLflow itself made up."""
+    """The facts without the ids that MLflow generates."""
     for fact in facts.values():
         fact["info"] = fact["info"][1:]
         fact["tags"] = {

@@ -1,4 +1,4 @@
-"""What others do to MLflow, or a network to its answers, loses and doubles nothing."""
+"""Neither other people's changes in MLflow nor a lost answer loses or duplicates anything."""
 
 import socket
 import subprocess
@@ -18,7 +18,7 @@ from mnist_cnn.tracking.journal import Journal
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: making its tables takes seconds, so it is shared."""
+    """A folder with MLflow's database in it: creating its tables takes seconds, so tests share it."""
     folder = tmp_path_factory.mktemp("project") / "mlruns"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -49,7 +49,7 @@ def end(journal):
 
 
 def runs_of(delivery):
-    """The runs that are not deleted, by the names of their folders."""
+    """The runs by the names of their folders, without deleted ones."""
     found = delivery.client.search_runs([delivery.experiment_id])
     return {run.data.tags["journal"].rpartition("/")[2]: run for run in found}
 
@@ -79,7 +79,7 @@ def test_a_study_whose_deleted_run_begins_again_has_one_run(delivery, mlruns):
     assert runs_of(delivery)[delivery.study_folder.name].info.run_id == study
 
 
-def test_a_training_that_begins_anew_has_no_metrics_of_before(delivery):
+def test_a_training_that_starts_over_has_no_earlier_metrics(delivery):
     journal = begin(delivery.study_folder / "trial-00000", "trial")
     for step in (1, 2, 3):
         journal.metrics(step, {"loss": float(step)})

@@ -1,4 +1,4 @@
-"""The journal: what was written stays, whatever kills a writer and whoever looks."""
+"""The journal: what was written stays, whoever is killed and whoever reads."""
 
 import os
 import resource
@@ -39,7 +39,7 @@ def test_a_text_of_many_lines_is_one_event(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_a_metric_that_is_no_finite_number_comes_back(tmp_path, value):
+def test_a_metric_that_is_not_finite_comes_back(tmp_path, value):
     Journal(tmp_path).metrics(1, {"loss": value})
     assert repr(read(tmp_path)[0][0]["metrics"]["loss"]) == repr(value)
 
@@ -78,7 +78,7 @@ def test_a_line_that_a_kill_tore_is_cut_off(tmp_path, bytes_left):
     assert read(tmp_path)[0][1]["metrics"] == {"loss": 0.4}
 
 
-def test_a_journal_of_one_torn_line_begins_anew(tmp_path):
+def test_a_journal_with_only_a_torn_line_starts_over(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b'{"event": "sta')
     journal = Journal(tmp_path)
     assert journal.last is None and not journal.ended
@@ -127,8 +127,8 @@ def test_only_an_end_ends_a_journal(tmp_path):
         assert Journal(tmp_path).last["event"] == event
 
 
-def test_who_looks_at_a_journal_takes_nothing_from_its_writer(tmp_path):
-    """As the search process does, several times a second, while its workers write."""
+def test_readers_do_not_disturb_the_writer_of_a_journal(tmp_path):
+    """The search process reads several times a second while its workers write."""
     writer = Journal(tmp_path)
 
     def write(count):

@@ -1,4 +1,4 @@
-"""Worker processes: real ones, that answer, refuse, die, hang, and lose their parent."""
+"""Real worker processes that answer, refuse, die, hang, and lose their parent."""
 
 import fcntl
 import os
@@ -26,7 +26,7 @@ def log(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def workers(log):
-    """Two processes for all tests; whichever a test kills is replaced."""
+    """Two processes for all tests. Those that a test kills are replaced."""
     with Workers([{"SEEN_AT_IMPORT": place} for place in ("first", "second")], log) as pool:
         yield pool
 
@@ -60,7 +60,7 @@ def test_no_more_calls_are_taken_than_there_are_processes(workers):
         workers.submit("c", worker_calls.process_id)
 
 
-def test_what_is_prepared_is_there_before_the_first_call_and_no_limit_counts_it(log):
+def test_preparation_comes_before_the_first_call_and_counts_for_no_limit(log):
     with Workers([{}], log, prepare=worker_calls.mark) as pool:
         assert pool.call(worker_calls.prepared, limit_seconds=0.4) == "yes"
         pool.submit("a", partial(time.sleep, 600), limit_seconds=0.01)
@@ -74,7 +74,7 @@ def test_a_process_that_could_not_prepare_still_answers(log):
 
 
 class Late:
-    """A connection in which the first message arrives just after the first look for it."""
+    """A connection whose first message arrives just after the first poll."""
 
     def __init__(self, connection):
         self.connection, self.looks = connection, 0
@@ -89,7 +89,7 @@ class Late:
         return self.connection.poll(PATIENCE_SECONDS if self.looks == 2 else 0)
 
 
-def test_a_process_that_becomes_ready_between_two_looks_has_not_answered(log):
+def test_a_process_that_becomes_ready_between_two_polls_has_not_answered(log):
     with Workers([{}], log) as pool:
         pool._workers[0].connection = Late(pool._workers[0].connection)
         assert pool.call(partial(worker_calls.add, 1, 1)) == 2
@@ -104,7 +104,7 @@ def test_the_first_process_starts_at_once_and_the_others_with_the_first_call(log
         assert next_ended(pool) == [Ended("a", value=first.process.pid)]
 
 
-def test_an_answer_that_came_as_its_call_was_stopped_is_nobodys(log):
+def test_an_answer_to_a_stopped_call_is_ignored(log):
     with Workers([{}, {}], log) as pool:
         submit_two(pool)
         all_ended(pool)  # so both are ready, and what comes next is an answer
@@ -116,7 +116,7 @@ def test_an_answer_that_came_as_its_call_was_stopped_is_nobodys(log):
         assert pool.call(partial(worker_calls.add, 2, 2)) == 4
 
 
-def test_a_call_that_is_lost_is_no_users_mistake(workers):
+def test_a_lost_call_is_not_a_users_mistake(workers):
     with pytest.raises(CallLost, match="SIGKILL"):
         workers.call(partial(worker_calls.die_of, "SIGKILL"))
     with pytest.raises(CallLost, match="longer than its time limit"):
@@ -148,7 +148,7 @@ def test_a_users_mistake_is_refused_in_its_own_words_and_kind(workers, call, wor
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
-def test_a_full_disk_is_refused_as_the_next_call_would_find_it_full_too(workers):
+def test_a_full_disk_is_refused_like_a_users_mistake(workers):
     workers.submit("a", worker_calls.fill_the_disk)
     (ended,) = next_ended(workers)
     assert ended.refused and "the disk is full" in ended.problem
@@ -188,7 +188,7 @@ def test_a_process_that_dies_is_reported_and_replaced(workers, call, words):
 
 
 def test_an_idle_process_that_dies_is_replaced(workers):
-    """A call that is given in the same moment is not lost with it."""
+    """A call that is submitted at the same moment is not lost."""
     for _ in range(2):
         idle = workers.call(worker_calls.process_id)
         os.kill(idle, signal.SIGKILL)
@@ -230,7 +230,7 @@ def test_stopping_one_call_leaves_the_others_alone(workers):
     assert [one.key for one in next_ended(workers)] == ["b"]
 
 
-def test_waiting_ends_without_a_call_that_ended(workers):
+def test_waiting_ends_even_if_no_call_has_ended(workers):
     assert workers.wait(0) == []
     workers.submit("a", partial(time.sleep, 600))
     assert workers.wait(0.01) == []
@@ -238,7 +238,7 @@ def test_waiting_ends_without_a_call_that_ended(workers):
 
 
 def test_the_environment_is_set_before_anything_is_imported(workers):
-    """Each process has its own, as for a GPU of its own, and so has the one that replaces it."""
+    """Each process has its own environment, such as its GPU, and so has its replacement."""
     for _ in range(2):
         for key in ("a", "b"):
             workers.submit(key, worker_calls.environment_at_import)
@@ -261,7 +261,7 @@ def test_what_a_worker_prints_is_in_the_log_when_its_call_ends(workers, log, cap
 
 
 def test_a_process_that_grows_too_much_after_its_first_call_is_replaced(log):
-    """What the first call loads, such as a large data set, every process needs."""
+    """Memory that the first call takes does not count: every process needs the data set."""
     with Workers([{}], log, memory_bytes=64 * 2**20) as pool:
         grown = [pool.call(partial(worker_calls.keep, 200 * (n % 2))) for n in (1, 0, 0, 1, 0)]
     assert [grown.index(process) for process in grown] == [0, 0, 0, 0, 4]
@@ -285,8 +285,8 @@ if __name__ == "__main__":
 """
 
 
-def test_the_time_in_which_the_whole_search_is_stopped_counts_for_no_limit(tmp_path):
-    """Ctrl-Z, or a laptop that is closed."""
+def test_time_in_which_the_whole_search_is_suspended_counts_for_no_limit(tmp_path):
+    """Such as by Ctrl-Z, or when a laptop is closed."""
     (tmp_path / "parent.py").write_text(STOPPED)
     parent = subprocess.Popen(
         [sys.executable, tmp_path / "parent.py", tmp_path],
@@ -303,7 +303,7 @@ def test_the_time_in_which_the_whole_search_is_stopped_counts_for_no_limit(tmp_p
     assert parent.communicate(timeout=60)[0] == "in time\n"
 
 
-def test_a_worker_that_is_stopped_alone_still_comes_to_its_limit(log, tmp_path):
+def test_a_worker_that_is_suspended_alone_still_reaches_its_limit(log, tmp_path):
     with Workers([{}], log) as pool:
         process = pool.call(worker_calls.process_id)
         call = partial(worker_calls.sleep_and_say, tmp_path / "begun", 0.5)
@@ -314,7 +314,7 @@ def test_a_worker_that_is_stopped_alone_still_comes_to_its_limit(log, tmp_path):
         assert next_ended(pool)[0].overdue
 
 
-def test_a_process_that_made_its_calls_is_replaced(log):
+def test_a_process_is_replaced_after_its_maximum_of_calls(log):
     with Workers([{}], log, calls=2) as pool:
         processes = [pool.call(worker_calls.process_id) for _ in range(5)]
     assert [processes.index(process) for process in processes] == [0, 0, 2, 2, 4]
@@ -376,8 +376,8 @@ def test_workers_die_with_a_parent_that_is_killed(tmp_path):
         wait_until_free(tmp_path / name)
 
 
-def test_ctrl_c_and_a_closed_terminal_are_the_parents_to_answer(workers):
-    """A terminal sends them to every process; only the search knows how to stop."""
+def test_only_the_parent_handles_ctrl_c_and_a_closed_terminal(workers):
+    """A terminal sends the signals to every process, but only the search knows how to stop."""
     worker = workers.call(worker_calls.process_id)
     for number in STOPPING:
         os.kill(worker, number)
@@ -391,7 +391,7 @@ def submit_two(workers):
 
 
 def next_ended(workers):
-    """The calls that end next."""
+    """Wait for the next calls to end, and return them."""
     limit = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < limit:
         if ended := workers.wait(0.05):
@@ -411,7 +411,7 @@ def wait_until_held(path):
 
 
 def wait_until_free(path):
-    """Wait until nobody holds the lock, so that the process that held it is gone."""
+    """Wait until the lock is free, and thus the process that held it is gone."""
     wait_until(lambda: not is_locked(path), f"the process that holds {path} lives on")
 
 

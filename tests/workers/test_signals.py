@@ -1,4 +1,4 @@
-"""Signals that end a command: real ones, to a process of its own."""
+"""Real signals, to a real process, that end a command."""
 
 import contextlib
 import signal
@@ -44,14 +44,14 @@ def start(saving, ignored=None):
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_the_first_lets_the_command_save(number):
+def test_the_first_signal_lets_the_command_save(number):
     process = start(saving=0)
     process.send_signal(number)
     assert process.communicate()[0] == "saving\nsaved\nstopped\n"
     assert process.returncode == 0
 
 
-def test_the_same_again_in_the_same_moment_is_one_wish():
+def test_the_same_signal_again_at_once_counts_as_one():
     process = start(saving=2 * ECHO_SECONDS)
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "saving\n"
@@ -59,7 +59,7 @@ def test_the_same_again_in_the_same_moment_is_one_wish():
     assert process.communicate()[0] == "saved\nstopped\n"
 
 
-def test_the_second_ends_the_command_at_once():
+def test_the_second_signal_ends_the_command_at_once():
     process = start(saving=600)
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "saving\n"
