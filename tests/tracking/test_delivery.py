@@ -28,7 +28,7 @@ DIGEST = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: creating its tables takes seconds, so tests share it."""
+    """A folder with MLflow's database in it: creating its tables takes seconds; tests share it."""
     folder = tmp_path_factory.mktemp("project") / "mlruns"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:

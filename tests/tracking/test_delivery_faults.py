@@ -18,7 +18,7 @@ from mnist_cnn.tracking.journal import Journal
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: creating its tables takes seconds, so tests share it."""
+    """A folder with MLflow's database in it: creating its tables takes seconds; tests share it."""
     folder = tmp_path_factory.mktemp("project") / "mlruns"
     folder.mkdir()
     with pytest.MonkeyPatch.context() as patch:
