@@ -102,11 +102,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def searched(root):
-    """What the search printed. MLflow has all of it afterwards, by a second command."""
+    """What the search printed. everything is in MLflow afterwards, by a second command."""
     done = command(root, "search", "--experiment", "own", "--workers", "1", uri=AWAY)
     assert done.returncode == 0, done.stderr
     synced = command(root, "sync")
-    assert synced.stdout == "own-1: MLflow has all of it\n", synced.stderr
+    assert synced.stdout == "own-1: everything is in MLflow\n", synced.stderr
     return done.stdout
 
 

@@ -76,7 +76,7 @@ def told(monkeypatch, capfd, uri, user, password, *command):
 def test_with_the_right_password_everything_is_delivered(server, study, monkeypatch, capfd):
     uri = f"http://{server}"
     code, text = told(monkeypatch, capfd, uri, "admin", PASSWORD, "sync")
-    assert (code, text) == (0, "smoke-1: MLflow has all of it\n")
+    assert (code, text) == (0, "smoke-1: everything is in MLflow\n")
     client = MlflowClient(uri)
     (run,) = client.search_runs([client.get_experiment_by_name("smoke").experiment_id])
     assert run.data.metrics == {"best_val_accuracy": 0.5} and run.data.params == {"units": "8"}
@@ -100,7 +100,7 @@ def test_a_password_in_the_address_works_and_is_neither_shown_nor_kept(
 ):
     right = f"http://admin:p%40ss%3Aw%2Frd%20hunter2@{server}"
     code, text = told(monkeypatch, capfd, right, "", "", "sync")
-    assert (code, text) == (0, "smoke-1: MLflow has all of it\n")
+    assert (code, text) == (0, "smoke-1: everything is in MLflow\n")
     code, text = told(monkeypatch, capfd, f"http://admin:{WRONG}@{server}", "", "", "sync")
     assert code == 1 and "hunter2" not in text
     code, text = told(monkeypatch, capfd, right, "", "", "ui")
