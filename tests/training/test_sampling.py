@@ -129,7 +129,7 @@ def test_a_sampler_is_searched_with_or_refused_with_what_to_install(name):
 @pytest.mark.parametrize("name", NO_SAMPLERS)
 def test_what_is_no_sampler_is_refused(name):
     experiment = Experiment(space=dense, dataset=mnist, sampler=getattr(optuna.samplers, name))
-    with pytest.raises(UserError, match=r"its sampler cannot be made: .*; valid: a class, or"):
+    with pytest.raises(UserError, match=r"its sampler cannot be created: .*; valid: a class, or"):
         check_sampling(experiment)
 
 
@@ -186,7 +186,7 @@ def bad_curve(number):
 
 def test_a_pruner_without_its_arguments_is_refused():
     experiment = Experiment(space=dense, dataset=mnist, pruner=optuna.pruners.PatientPruner)
-    with pytest.raises(UserError, match="its pruner cannot be made: TypeError"):
+    with pytest.raises(UserError, match="its pruner cannot be created: TypeError"):
         check_sampling(experiment)
 
 
