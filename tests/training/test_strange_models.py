@@ -63,7 +63,7 @@ def served(trial):
     ("space", "metric", "unserved"),
     [
         ("TwoHeads()", "val_digit_accuracy", "maps (None, 28, 28, 1) to "),
-        ("TwoInputs()", "val_accuracy", "to (None, 10); wanted is (None, height, width, channels)"),
+        ("TwoInputs()", "val_accuracy", "to (None, 10); expected (None, height, width, channels)"),
         ("BuiltInFit()", "val_accuracy", "maps (None, 28, 28, 1) to (None, 28, 28, 10)"),
     ],
 )
