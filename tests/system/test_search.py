@@ -295,4 +295,5 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     storage = f"sqlite:///{root}/mlruns/optuna.db"
     assert optuna.get_all_study_names(storage) == []
     assert command("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"
-    assert client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion").version == "1"
+    champion = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
+    assert int(champion.version) == 1
