@@ -16,13 +16,6 @@ from mnist_cnn.study.storage import open_storage
 
 
 @pytest.fixture
-def storage(tmp_path, monkeypatch):
-    (tmp_path / "mlruns").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return f"sqlite:///{tmp_path}/optuna.db"
-
-
-@pytest.fixture
 def study(storage):
     with open_study(PLAN, storage) as opened:
         return opened.study

@@ -19,13 +19,6 @@ WIDTH = {"width": FloatDistribution(0.0, 9.0)}
 
 
 @pytest.fixture
-def storage(tmp_path, monkeypatch):
-    (tmp_path / "mlruns").mkdir()
-    monkeypatch.chdir(tmp_path)
-    return f"sqlite:///{tmp_path}/optuna.db"
-
-
-@pytest.fixture
 def study(storage):
     with open_study(PLAN, storage) as opened:
         yield opened.study

@@ -26,17 +26,6 @@ from mnist_cnn.training.export import write_mlflow_model
 DIGEST = "06af5dfe73b70e3bc1c36439982b18a8d76803db9b544f6fdf838a37fbb01b64"
 
 
-@pytest.fixture(scope="module")
-def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: creating its tables takes seconds; tests share it."""
-    folder = tmp_path_factory.mktemp("project") / "mlruns"
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(folder)
-        yield folder
-
-
 @pytest.fixture
 def client(mlruns) -> MlflowClient:
     return connect(mlruns)

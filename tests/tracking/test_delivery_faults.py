@@ -16,17 +16,6 @@ from mnist_cnn.tracking.delivery import Delivery
 from mnist_cnn.tracking.journal import Journal
 
 
-@pytest.fixture(scope="module")
-def mlruns(tmp_path_factory):
-    """A folder with MLflow's database in it: creating its tables takes seconds; tests share it."""
-    folder = tmp_path_factory.mktemp("project") / "mlruns"
-    folder.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        connect(folder)
-        yield folder
-
-
 @pytest.fixture
 def delivery(mlruns, request):
     """The delivery of a study without runs."""
