@@ -58,11 +58,18 @@ if [ ! -e "$venv/.whole" ]; then
 fi
 VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
 
+before=$(basename "$(readlink "$link" || true)")
 # A directory of that name is an environment of an earlier version of this script.
 if [ -d "$link" ] && [ ! -L "$link" ]; then
-    mv "$link" "$link-old"
+    before=$(basename "$link")-000000000000
+    mv "$link" "$(dirname "$link")/$before"
 fi
 ln -sfn "$(basename "$venv")" "$link"
-for old in "$link"-*; do
-    [ "$old" = "$venv" ] || rm -rf "$old"
+# The environment before this one stays until the next time, since a search may still run in it.
+for old in "$link"-????????????; do
+    case $(basename "$old") in
+        "$(basename "$venv")" | "$before") ;;
+        *-*[!0-9a-f]*) ;; # not of this script
+        *) rm -rf "$old" ;;
+    esac
 done
