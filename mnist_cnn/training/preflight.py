@@ -18,6 +18,7 @@ from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
 from mnist_cnn.training import saved_model
+from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit
 from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
@@ -90,6 +91,7 @@ def _try(
     hp = TrialHyperParameters(study.ask())
     few = data.validation[slice(8)]
     scores: dict[str, float] | None = None
+    keras.config.set_dtype_policy(precision(experiment))
     try:
         model = build(experiment, data.dataset, hp)
         if not has_own_fit(experiment.space):
@@ -99,8 +101,11 @@ def _try(
     except REFUSALS:
         return None, ""
     except Exception as error:  # the space is user code and may raise anything
-        raise UserError(f"the baseline's model does not work: {one_line(error)}") from error
+        reason = one_line(error)
+        hint = "; precision='float32' in the experiment avoids it" if "float16" in reason else ""
+        raise UserError(f"the baseline's model does not work: {reason}{hint}") from error
     finally:
+        keras.config.set_dtype_policy("float32")
         keras.backend.clear_session()
     unknown = sorted(baseline.keys() - hp.values.keys())
     if unknown and not has_own_fit(experiment.space):  # its `fit` may declare more
