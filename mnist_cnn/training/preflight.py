@@ -54,11 +54,7 @@ def check(experiment_name: str) -> Plan:
 
 
 def _check(experiment_name: str, experiment: Experiment) -> Plan:
-    if keras.config.image_data_format() != "channels_last":
-        raise UserError(
-            "images here have their channels last, but keras.json says channels_first; write "
-            '"image_data_format": "channels_last" there'
-        )
+    _check_keras()
     check_sampling(experiment)
     data = load_data(experiment_name)
     problem = ""
@@ -67,6 +63,16 @@ def _check(experiment_name: str, experiment: Experiment) -> Plan:
         if scores is not None:
             _check_objectives(experiment, scores)
     return replace(plan(experiment_name, experiment), unserved=problem)
+
+
+def _check_keras() -> None:
+    """Refuse settings of the user's keras.json with which no model is trained."""
+    for name, found, valid in (
+        ("image_data_format", keras.config.image_data_format(), "channels_last"),
+        ("floatx", keras.config.floatx(), "float32"),
+    ):
+        if found in ("channels_first", "float16", "bfloat16"):
+            raise UserError(f'keras.json says "{name}": "{found}"; write "{name}": "{valid}" there')
 
 
 def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> None:
