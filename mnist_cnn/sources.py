@@ -264,9 +264,8 @@ def _code(body: Sequence[ast.stmt]) -> str:
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:
     copy = ast.parse(ast.unparse(statement)).body[0]
     for node in ast.walk(copy):
-        if isinstance(node, DEFINITIONS):
-            if _is_text(node.body[0]):
-                node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, DEFINITIONS) and _is_text(node.body[0]):
+            node.body = node.body[1:] or [ast.Pass()]
     return copy
 
 

@@ -188,6 +188,15 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password(project, v
     assert "cannot open the storage" in err and "hunter2" not in out + err
 
 
+@pytest.mark.parametrize("arguments", [["ui"], ["sync", "http://ada:hunter2@host"]])
+def test_no_message_shows_the_password_of_the_tracking_uri(arguments, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:hunter2@host")
+    with pytest.raises(SystemExit):
+        main(arguments)
+    out, err = capfd.readouterr()
+    assert not out and "http://***@host" in err and "hunter2" not in err
+
+
 def test_what_is_refused_has_written_nothing(project):
     write_bad(project, "return keras.Sequential([keras.Input((28, 28, 1))])", "space=bad")
     refuses(run("search", "--experiment", "bad", cwd=project), 1, "not compiled")

@@ -123,7 +123,11 @@ COUNTS_NOT = {
     "a docstring": ("search_spaces/mine.py", "Parts from", "Layers from"),
     "a new docstring": ("search_spaces/parts.py", "head():\n", "head():\n    'The last layer.'\n"),
     "a module's docstring": ("search_spaces/deeper.py", "A number", "The number"),
-    "a module's new docstring": ("search_spaces/mine.py", "\nimport keras\n", "'Mine'\nimport keras\n"),
+    "a module's new docstring": (
+        "search_spaces/mine.py",
+        "\nimport keras\n",
+        "'Mine'\nimport keras\n",
+    ),
     "a comment": ("search_spaces/parts.py", "def head", "# the last layer\ndef head"),
     "the layout": ("search_spaces/parts.py", "UNITS * units", "(UNITS *  units)"),
     "a function that nothing calls": ("experiments/own.py", "return 1", "return 2"),

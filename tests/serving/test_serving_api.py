@@ -321,3 +321,13 @@ def test_a_thousand_simultaneous_requests_each_get_their_own_answer(served, few)
         assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
         (one,) = json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]
         assert one["digit"] == expected[index % len(bodies)]["digit"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "nothing", "postgresql+nothing"])
+def test_a_problem_that_everybody_can_read_has_no_password(tmp_path, monkeypatch, scheme):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://ada:hunter2@127.0.0.1:9/db")
+    watcher = Watcher()
+    watcher.look()
+    assert watcher.problem and "hunter2" not in watcher.problem

@@ -119,7 +119,7 @@ def test_in_postgresql_the_lock_of_a_broken_connection_is_waited_for(server):
         # The socket stays open, so the server does not notice that nobody uses it any more.
         socket = lock._connection.connection.driver_connection.fileno()
         still_open = os.dup(socket)
-        with open(os.devnull) as nothing:
+        with Path(os.devnull).open() as nothing:
             os.dup2(nothing.fileno(), socket)
         assert not lock.held()
         assert not lock.held()
