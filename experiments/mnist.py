@@ -31,7 +31,7 @@ experiment = Experiment(
     # Among what is soonest at 99.0, 99.2 and 99.3 % in benchmarks/searchers.py, and within 0.02
     # points of what ends best. To prune what screening has chosen gains nothing; a sampler that
     # learns is for longer searches.
-    screen=Screen(epochs=1, one_of=3),
+    screen=Screen(rungs=(1,), one_of=3),
     sampler=partial(optuna.samplers.TPESampler, group=True, n_startup_trials=20),
     pruner=optuna.pruners.NopPruner,
     # The best after four passes is not always the best after ten, so three are trained for ten, on

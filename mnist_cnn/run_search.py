@@ -340,8 +340,8 @@ class Search:
         self.progress.drop(work.folder)
         study = self.study
         if work.trials is study.trials:
-            source = screening.checkpoint_source(study.trials.get(work.number))
-            study.remove_obsolete_files([work.number, source])
+            before = screening.continued(study.trials.get(work.number))
+            study.remove_obsolete_files([work.number] if before is None else [work.number, before])
         elif work.trials.journal(work.number).ended:
             (work.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         self.done = self.progress.done = len(study.trials.finished())
@@ -363,8 +363,9 @@ class Search:
             return None
         if study.plan.screen:
             screening.enqueue_next(study.trials.optuna_study, study.plan.screen)
-        number = study.trials.optuna_study.ask().number
-        return self._work(study.trials, number, study.plan.epochs, study.plan.trial_timeout_seconds)
+        trial = study.trials.optuna_study.ask()
+        epochs = screening.last_epoch(study.plan.screen, trial, study.plan.epochs)
+        return self._work(study.trials, trial.number, epochs, study.plan.trial_timeout_seconds)
 
     def _next_confirmation(self) -> Work | None:
         study = self.study
