@@ -3,13 +3,14 @@
 tests/test_optuna_internals.py fails if Optuna changes them. Everything else uses the public API.
 """
 
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
 from optuna.storages import BaseStorage
-from optuna.trial import BaseTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 
 def adopt_trial(study: Study, trial_id: int) -> Trial:
@@ -22,6 +23,39 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
         trial_id: The id of the trial in the storage.
     """
     return Trial(study, trial_id)
+
+
+class StudyWithout(Study):
+    """A study that hides some of its trials from its sampler and its pruner.
+
+    Args:
+        name: The name of the study.
+        storage: The storage.
+        hidden: Given all trials, returns the numbers of those to hide.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        storage: BaseStorage,
+        hidden: Callable[[Sequence[FrozenTrial]], Container[int]],
+    ) -> None:
+        super().__init__(name, storage)
+        self._hidden = hidden
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, None, use_cache)
+        hidden = self._hidden(trials)
+        return [
+            trial
+            for trial in trials
+            if trial.number not in hidden and (states is None or trial.state in states)
+        ]
 
 
 def report_value(trial: Trial, value: float, step: int) -> None:

@@ -8,7 +8,7 @@ seeds that both have. A confirmation is a trial of a separate Optuna study, `<st
 import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
 from typing import Any
@@ -143,7 +143,12 @@ def _values(study: Study, trial: FrozenTrial) -> dict[str, Any] | None:
 
 
 def expected_seconds(study: Study, workers: int) -> float:
-    """Return how many seconds all outstanding confirmations will take on `workers` workers."""
+    """Return how many seconds all outstanding confirmations will take on `workers` workers.
+
+    It is infinite while no trial is complete and there is nothing to estimate from.
+    """
+    if study.plan.confirm.trials and not study.ranking():
+        return inf
     free = [0.0] * workers
     for confirmation in outstanding(study):
         heapq.heapreplace(free, free[0] + seconds_of(study, confirmation))

@@ -33,7 +33,7 @@ STOPPED = "stopped"
 def last_epoch(screen: Screen | None, trial: optuna.Trial | FrozenTrial, epochs: int) -> int:
     """Return the epoch with which a trial ends: that of its rung, or `epochs`."""
     rungs = screen.rungs if screen else ()
-    return (*rungs, epochs)[trial.user_attrs.get(RUNG, 0)]
+    return (*rungs, epochs)[int(trial.user_attrs.get(RUNG, 0))]
 
 
 def first_of(trial: optuna.Trial | FrozenTrial) -> int:
@@ -53,22 +53,34 @@ def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
     return {number for number in ended if number is not None}
 
 
-def enqueue_next(study: optuna.Study, screen: Screen) -> None:
+def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -> None:
     """Enqueue the continuation of the best stopped trial, if one may be continued now.
 
     Trials that are already in the queue, such as after an interruption, come first.
+
+    Args:
+        study: The study.
+        screen: The screening of its experiment.
+        anyway: Whether the best trial of the highest rung is continued even if it is not among the
+            best `1 / one_of`, since no other configuration is to come.
     """
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):
         return
     taken = {continued(trial) for trial in trials}
-    for rung in reversed(range(len(screen.rungs))):
-        reached = _best_at(study, trials, screen, rung)
-        for trial in reached[: len(reached) // screen.one_of]:
-            if trial.number not in taken:
-                attributes = {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung + 1}
-                study.enqueue_trial(dict(trial.user_attrs[STOPPED]), user_attrs=attributes)
-                return
+    reached = [_best_at(study, trials, rung) for rung in range(len(screen.rungs))]
+    good = [best[: len(best) // screen.one_of] for best in reached]
+    for choice in [good, reached] if anyway else [good]:
+        for rung, best in reversed(list(enumerate(choice))):
+            for trial in best:
+                if trial.number not in taken:
+                    _enqueue_continuation(study, trial, rung + 1)
+                    return
+
+
+def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:
+    attributes = {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung}
+    study.enqueue_trial(dict(trial.user_attrs[STOPPED]), user_attrs=attributes)
 
 
 def unused(study: optuna.Study, screen: Screen) -> list[list[int]]:
@@ -80,26 +92,26 @@ def unused(study: optuna.Study, screen: Screen) -> list[list[int]]:
     trials = study.get_trials(deepcopy=False)
     past = superseded(trials)
     return [
-        [t.number for t in _best_at(study, trials, screen, rung) if t.number not in past]
+        [trial.number for trial in _best_at(study, trials, rung) if trial.number not in past]
         for rung in range(len(screen.rungs))
     ]
 
 
-def _best_at(
-    study: optuna.Study, trials: Sequence[FrozenTrial], screen: Screen, rung: int
-) -> list[FrozenTrial]:
+def _best_at(study: optuna.Study, trials: Sequence[FrozenTrial], rung: int) -> list[FrozenTrial]:
     """Return the trials that stopped at a rung with a finite value, best first."""
-    epoch = screen.rungs[rung]
     stopped = [
         trial
         for trial in trials
         if trial.state.is_finished()
         and STOPPED in trial.user_attrs
         and trial.user_attrs.get(RUNG, 0) == rung
-        and math.isfinite(trial.intermediate_values.get(epoch, math.nan))
+        and math.isfinite(_last_value(trial))
     ]
-    return sorted(
-        stopped,
-        key=lambda trial: trial.intermediate_values[epoch],
-        reverse=study.directions[0] == StudyDirection.MAXIMIZE,
-    )
+    maximize = study.directions[0] == StudyDirection.MAXIMIZE
+    return sorted(stopped, key=_last_value, reverse=maximize)
+
+
+def _last_value(trial: FrozenTrial) -> float:
+    """Return the value with which a trial stopped; NaN if there is none."""
+    values = trial.intermediate_values
+    return values[max(values)] if values else math.nan

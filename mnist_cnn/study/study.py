@@ -92,7 +92,7 @@ class Study:
         return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
-        """Return how many trials the study should have.
+        """Return how many configurations the study should have.
 
         Args:
             asked: The number that this command asks for, or None.
@@ -109,16 +109,29 @@ class Study:
             return self.plan.trials
         return int(before["trials"])
 
-    def enqueue_baselines(self) -> None:
-        """Enqueue the experiment's baselines that are not in the study yet."""
-        for baseline in self.plan.baselines[len(self.trials.all()) :]:
+    def tried(self) -> int:
+        """Return the number of configurations that were tried, in full or up to a rung.
+
+        A trial that continues another one is not another configuration.
+        """
+        return sum(screening.continued(trial) is None for trial in self.trials.finished())
+
+    def enqueue_baselines(self, wanted: int) -> None:
+        """Enqueue the experiment's baselines that are not in the study yet.
+
+        Args:
+            wanted: The number of configurations that the study should have.
+        """
+        there = sum(BASELINE in trial.user_attrs for trial in self.trials.all())
+        for baseline in self.plan.baselines[there:wanted]:
             self.trials.optuna_study.enqueue_trial(dict(baseline), user_attrs={BASELINE: True})
 
     def remove_obsolete_files(self, numbers: Iterable[int]) -> list[int]:
         """Remove files that finished trials no longer need.
 
-        The models of the best trials are kept, and the checkpoints of the best stopped trials, which
-        may yet be continued. Trials that `numbers` have just pushed out of the best are cleaned up too.
+        The models of the best trials are kept, and the checkpoints of the best stopped trials,
+        which may yet be continued. Trials that `numbers` have just pushed out of the best are
+        cleaned up too.
 
         Args:
             numbers: The numbers of trials to clean up. Unfinished ones are skipped.

@@ -22,7 +22,15 @@ from mnist_cnn.experiment import Experiment, Screen
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
-from mnist_cnn.training.callbacks import EarlyStopping, LossGuard, OnEpoch, Relay, Stop, StopLoop
+from mnist_cnn.training.callbacks import (
+    EarlyStopping,
+    LossGuard,
+    ObjectiveGuard,
+    OnEpoch,
+    Relay,
+    Stop,
+    StopLoop,
+)
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
@@ -50,7 +58,7 @@ def train(
     """Train `model` up to `epochs` epochs, resuming from the checkpoint if there is one.
 
     A HyperModel's own `fit` is called with the arrays, as KerasTuner calls it, and keeps its own
-    learning rate and batches.
+    learning rate and batches. Its epochs need not have the objective.
 
     Args:
         model: The model, compiled, with fresh weights.
@@ -70,7 +78,7 @@ def train(
 
     Raises:
         TrainingFailed: The training cannot go on.
-        UserError: The objective's metric does not exist.
+        UserError: The objective's metric does not exist, or `fit` returned something else.
         BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
         Exception: Whatever the model, the space or `on_epoch` raises.
     """
@@ -98,14 +106,18 @@ def train(
         return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()
+    validated = validated_epochs(experiment.screen, epochs)
+    required = [] if own_fit else [ObjectiveGuard(checkpoint, validated)]
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,
-        "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, relay, stale],
+        "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, *required, relay, stale],
         "verbose": 0,
     }
     if own_fit:
         result = _call_fit(experiment.space, hp, model, data, common)
+        if done and isinstance(result, keras.callbacks.History):
+            return relay.stop or stale.stop, {}  # it lacks the epochs before the interruption
         returned = metrics_of(result, experiment.objectives)
         return relay.stop or stale.stop, returned
     model.fit(
@@ -113,7 +125,7 @@ def train(
         steps_per_epoch=steps,
         shuffle=False,  # they are already shuffled
         validation_data=evaluation_batches(data.validation),
-        validation_freq=validated_epochs(experiment.screen, epochs),
+        validation_freq=validated,
         **common,
     )
     return relay.stop or stale.stop, {}
@@ -159,9 +171,7 @@ def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
     return sorted(epoch for epoch in found if epoch <= epochs)
 
 
-def _prepare(
-    model: keras.Model, data: Data, experiment: Experiment, checkpoint: Checkpoint
-) -> int:
+def _prepare(model: keras.Model, data: Data, experiment: Experiment, checkpoint: Checkpoint) -> int:
     """Set up the steps per call and the averaging.
 
     Returns:

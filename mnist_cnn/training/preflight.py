@@ -19,6 +19,7 @@ from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.build import build, build_for_images, has_own_fit
+from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.run import COST_METRICS
@@ -72,10 +73,7 @@ def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> No
     for index, objective in enumerate(experiment.objectives):
         valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
         if objective.metric not in valid:
-            raise UserError(
-                f"the objective's metric {objective.metric!r} does not exist; valid: "
-                f"{', '.join(valid)}"
-            )
+            raise UserError(unknown_metric(objective.metric, valid))
 
 
 def _try(

@@ -1,11 +1,12 @@
 """The sampler and the pruner of a trial, in its worker: their seeds and the packages they need."""
 
+import copy
 import importlib.util
 from math import prod
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, QMCSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
@@ -80,9 +81,14 @@ def repeats_a_trial(trial: optuna.Trial) -> bool:
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
     """Return whether every point of the sampler's grid belongs to a trial."""
-    own = trial.study.get_trials(deepcopy=False)[trial.number]
-    grid = own.system_attrs["search_space"]
+    grid = _frozen(trial).system_attrs["search_space"]
     return len(set(_points(trial).values())) == prod(map(len, grid.values()))
+
+
+def _frozen(trial: optuna.Trial) -> FrozenTrial:
+    # Not by its index: trials whose continuation has ended are hidden.
+    (found,) = (t for t in trial.study.get_trials(deepcopy=False) if t.number == trial.number)
+    return copy.deepcopy(found)
 
 
 def _points(trial: optuna.Trial) -> dict[int, int]:
@@ -113,7 +119,7 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     Raises:
         UserError: The sampler failed, such as in a user's function for constraints.
     """
-    study, frozen = trial.study, trial.study.get_trials()[trial.number]
+    study, frozen = trial.study, _frozen(trial)
     in_grid = "grid_id" in frozen.system_attrs
     if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
         return False  # an enqueued trial is not a point of the grid, which Optuna does not expect

@@ -23,7 +23,7 @@ from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
-from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyWithout, adopt_trial, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
@@ -89,7 +89,11 @@ def run_trial(
 
 @functools.cache  # it keeps the finished trials that were read: reading thousands takes seconds
 def _load_study(name: str, storage: str) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=open_storage(storage))
+    """Load a study in which a configuration that was continued is there once, as its last trial.
+
+    The sampler and the pruner would count it several times otherwise.
+    """
+    return StudyWithout(name, open_storage(storage), screening.superseded)
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
@@ -188,11 +192,14 @@ def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     last = screening.last_epoch(run.experiment.screen, trial, run.epochs)
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if metric in metrics:
-            report_value(trial, metrics[metric], epoch)
-        if last <= epoch < run.epochs:
+        if metric not in metrics:  # the epoch was not validated, or an own `fit` tells it later
+            return None
+        report_value(trial, metrics[metric], epoch)
+        if epoch >= run.epochs:
+            return None
+        if epoch >= last:
             return Stop("rung", f"stopped at the rung of epoch {last}")
-        if metric in metrics and epoch < run.epochs and trial.should_prune():
+        if trial.should_prune():
             return Stop("pruned", f"behind the others after epoch {epoch}")
         return None
 
@@ -210,7 +217,7 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
     """
     stop, summary = trained.stop, trained.summary
     state, values, reason = TrialState.COMPLETE, None, ""
-    if stop and stop.kind != "stale":
+    if stop and not stop.scored:
         state, reason = TrialState.PRUNED, stop.reason
     else:
         count = 1 if OF in trial.user_attrs else None  # a confirmation only has the first objective

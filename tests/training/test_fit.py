@@ -16,6 +16,7 @@ from arrays import assert_same_arrays
 from keras import layers
 from keras.optimizers import LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
+from mnist_cnn.training.learning_rate import one_cycle
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
@@ -26,7 +27,6 @@ from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.fit import train
-from mnist_cnn.training.learning_rate import one_cycle
 from mnist_cnn.workers import machine
 
 BATCH_SIZE, STEPS = 10, 25

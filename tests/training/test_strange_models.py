@@ -1,9 +1,8 @@
 """Models of all kinds: what Keras trains is searched, and what cannot be served is told before."""
 
 import keras
-import numpy as np
 import pytest
-from small import killed_after
+from small import killed_after, score_of
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MODEL_FILE
@@ -43,14 +42,6 @@ def test_a_model_is_searched_and_the_file_has_its_score(small, space):
             served(trial)
     else:
         served(trial)
-
-
-def score_of(trial):
-    """What the saved model comes to on the validation images, in plain Keras."""
-    model = keras.models.load_model(trial.folder / MODEL_FILE)
-    images = load_data("small").validation
-    answers = np.asarray(model(images.x)).argmax(axis=1)
-    return np.mean(answers == images.y)
 
 
 def served(trial):
