@@ -22,7 +22,17 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
         study: The study, with the trial's sampler and pruner.
         trial_id: The id of the trial in the storage.
     """
+    # As `Study.ask` does. Samplers would see the trials of the first one that was adopted otherwise.
+    study._thread_local.cached_all_trials = None
     return Trial(study, trial_id)
+
+
+def all_trials(trial: Trial) -> list[FrozenTrial]:
+    """Return all trials of the trial's study by number, those of `StudyWithout` that are hidden too.
+
+    Do not modify them.
+    """
+    return trial.storage.get_all_trials(trial.study._study_id, deepcopy=False)
 
 
 class StudyWithout(Study):
@@ -128,4 +138,7 @@ def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether a distribution contains `value`, given in its external representation."""
-    return distribution._contains(distribution.to_internal_repr(value))
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:  # another type, or no choice
+        return False

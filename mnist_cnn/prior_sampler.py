@@ -12,16 +12,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.screening import RUNG
 from mnist_cnn.study.study import BASELINE
 
@@ -77,7 +73,7 @@ class PriorSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         old = self._parent.get(param_name)
-        if old is None or not _contains(param_distribution, old):
+        if param_name not in self._parent or not contains(param_distribution, old):
             return self._random.sample_independent(study, trial, param_name, param_distribution)
         if self._rng.random() >= self._changed:
             return old
@@ -100,13 +96,6 @@ class PriorSampler(BaseSampler):
         return round(value) if isinstance(of, IntDistribution) else float(value)
 
 
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    return bool(distribution.low <= value <= distribution.high)
-
-
 def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
     """Return the best share of the configurations, and the baselines that were not compared yet."""
     trials = study.get_trials(deepcopy=False)
@@ -117,7 +106,8 @@ def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
     ]
     if len(study.directions) > 1:
         return unknown + study.best_trials
-    known = [t for t in trials if t.state.is_finished() and math.isfinite(_value(t))]
+    compared = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    known = [trial for trial in compared if math.isfinite(_value(trial))]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
     known.sort(key=_value, reverse=maximize)
     known.sort(key=_rung, reverse=True)  # the sort is stable: within a rung, the best come first

@@ -6,11 +6,11 @@ from math import prod
 
 import optuna
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, QMCSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
-from mnist_cnn.optuna_internals import innermost, sample_outside_with
+from mnist_cnn.optuna_internals import all_trials, innermost, sample_outside_with
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
@@ -81,24 +81,17 @@ def repeats_a_trial(trial: optuna.Trial) -> bool:
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
     """Return whether every point of the sampler's grid belongs to a trial."""
-    grid = _frozen(trial).system_attrs["search_space"]
+    grid = all_trials(trial)[trial.number].system_attrs["search_space"]
     return len(set(_points(trial).values())) == prod(map(len, grid.values()))
-
-
-def _frozen(trial: optuna.Trial) -> FrozenTrial:
-    # Not by its index: trials whose continuation has ended are hidden.
-    (found,) = (t for t in trial.study.get_trials(deepcopy=False) if t.number == trial.number)
-    return copy.deepcopy(found)
 
 
 def _points(trial: optuna.Trial) -> dict[int, int]:
     """Return the grid point of each trial of the study, by the trial's number."""
     if not isinstance(innermost(trial.study.sampler), GridSampler):
         return {}
-    trials = trial.study.get_trials(deepcopy=False)
     return {
         other.number: other.system_attrs["grid_id"]
-        for other in trials
+        for other in all_trials(trial)
         if "grid_id" in other.system_attrs
     }
 
@@ -119,7 +112,7 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     Raises:
         UserError: The sampler failed, such as in a user's function for constraints.
     """
-    study, frozen = trial.study, _frozen(trial)
+    study, frozen = trial.study, copy.deepcopy(all_trials(trial)[trial.number])
     in_grid = "grid_id" in frozen.system_attrs
     if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
         return False  # an enqueued trial is not a point of the grid, which Optuna does not expect
