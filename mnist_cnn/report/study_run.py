@@ -21,6 +21,7 @@ from mnist_cnn.report.description import configuration, description
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
+from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.study import Study
@@ -189,8 +190,9 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    lines = ["", *_confirmations(study, ranked)]
-    lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
+    lines = ["", tally(study), *_confirmations(study, ranked)]
+    where = origin(study, winner.trial)
+    lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
     lines += _aligned(configuration(study, winner))
     no_model = _has_no_model(winner)
     model = f"none: {NO_MODEL}" if no_model else _relative(study.folder / MODEL_FILE)

@@ -77,7 +77,7 @@ class Study:
             confirm.set_user_attr(CONFIRMS, self.name)
         return Trials(self.storage, confirm, partial(_confirmation_folder, self.folder))
 
-    @property
+    @cached_property  # every read of Optuna's attributes is a query
     def objective(self) -> Objective:
         """The objective that trials are ranked by, as stored with the study.
 
