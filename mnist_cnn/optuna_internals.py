@@ -22,13 +22,13 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
         study: The study, with the trial's sampler and pruner.
         trial_id: The id of the trial in the storage.
     """
-    # As `Study.ask` does. Samplers would see the trials of the first one that was adopted otherwise.
+    # As `Study.ask` does. Otherwise samplers would only see the trials from before the first one.
     study._thread_local.cached_all_trials = None
     return Trial(study, trial_id)
 
 
 def all_trials(trial: Trial) -> list[FrozenTrial]:
-    """Return all trials of the trial's study by number, those of `StudyWithout` that are hidden too.
+    """Return all trials of a trial's study by number, also those that `StudyWithout` hides.
 
     Do not modify them.
     """
