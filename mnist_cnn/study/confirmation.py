@@ -12,6 +12,7 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, sqrt
+from operator import mul
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
 from typing import Any
@@ -230,6 +231,8 @@ def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate
 def _beaten(ranked: list[Candidate]) -> set[int]:
     """Return the numbers of the trials that are clearly behind the leader of the race.
 
+    The variance of a score is pooled over all candidates: that of two scores alone says little.
+
     Args:
         ranked: The candidates, best first.
 
@@ -240,17 +243,16 @@ def _beaten(ranked: list[Candidate]) -> set[int]:
     confirmed = [candidate for candidate in ranked if len(candidate.scores) > 1]
     if not confirmed:
         return set()
-    leader, *others = confirmed
-    return {
-        other.trial.number
-        for other in others
-        if abs(leader.score - other.score) > CLEARLY_BEHIND * sqrt(_error(leader) + _error(other))
-    }
-
-
-def _error(candidate: Candidate) -> float:
-    """Return the squared standard error of a candidate's mean."""
-    return variance(candidate.scores) / len(candidate.scores)
+    free = [len(candidate.scores) - 1 for candidate in confirmed]
+    variances = [variance(candidate.scores) for candidate in confirmed]
+    pooled = sum(map(mul, free, variances)) / sum(free)
+    leader = confirmed[0]
+    beaten = set()
+    for other in confirmed[1:]:
+        error = sqrt(pooled / len(leader.scores) + pooled / len(other.scores))
+        if abs(leader.score - other.score) > CLEARLY_BEHIND * error:
+            beaten.add(other.trial.number)
+    return beaten
 
 
 def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:
