@@ -12,7 +12,6 @@ import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, sqrt
-from operator import mul
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
 from typing import Any
@@ -243,9 +242,8 @@ def _beaten(ranked: list[Candidate]) -> set[int]:
     confirmed = [candidate for candidate in ranked if len(candidate.scores) > 1]
     if not confirmed:
         return set()
-    free = [len(candidate.scores) - 1 for candidate in confirmed]
-    variances = [variance(candidate.scores) for candidate in confirmed]
-    pooled = sum(map(mul, free, variances)) / sum(free)
+    squares = sum(variance(one.scores) * (len(one.scores) - 1) for one in confirmed)
+    pooled = squares / sum(len(one.scores) - 1 for one in confirmed)
     leader = confirmed[0]
     beaten = set()
     for other in confirmed[1:]:
