@@ -96,7 +96,8 @@ class Screen:
 
     Attributes:
         rungs: The epochs of the rungs, rising.
-        one_of: The best of this many trials at a rung is continued.
+        one_of: The best of this many trials at a rung is continued. Above the first rung the best
+            trial always is.
 
     Raises:
         UserError: A value is out of range.

@@ -4,7 +4,8 @@ This is asynchronous successive halving (L. Li et al., "A System for Massively P
 Hyperparameter Tuning", MLSys 2020). A new configuration is trained up to the first rung and stops
 there. When a worker is idle, the best stopped trial that may be continued is continued up to the
 next rung, the highest rung first. It may be continued if it is among the best `1 / one_of` of all
-trials that have reached its rung. Otherwise the worker begins another configuration.
+trials that have reached its rung. Otherwise the worker begins another configuration. Above the
+first rung the share is rounded up, so the best so far soon comes to its end, and others follow it.
 
 Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
 trial with the few before it.
@@ -69,13 +70,19 @@ def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -
         return
     taken = {continued(trial) for trial in trials}
     reached = [_best_at(study, trials, rung) for rung in range(len(screen.rungs))]
-    good = [best[: len(best) // screen.one_of] for best in reached]
+    good = [best[: _quota(screen, rung, len(best))] for rung, best in enumerate(reached)]
     for choice in [good, reached] if anyway else [good]:
         for rung, best in reversed(list(enumerate(choice))):
             for trial in best:
                 if trial.number not in taken:
                     _enqueue_continuation(study, trial, rung + 1)
                     return
+
+
+def _quota(screen: Screen, rung: int, reached: int) -> int:
+    """Return how many of the trials that have reached a rung may be continued."""
+    share = reached / screen.one_of
+    return math.floor(share) if rung == 0 else math.ceil(share)
 
 
 def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:
