@@ -87,7 +87,7 @@ def _optimizer(hp: keras_tuner.HyperParameters) -> keras.optimizers.Optimizer:
     if hp.Choice("optimizer", ["adam", "sgd"]) == "adam":
         rate = hp.Float("adam_learning_rate", 2e-4, 4e-3, sampling="log", default=1e-3)
         return keras.optimizers.Adam(rate, global_clipnorm=1.0)
-    rate = hp.Float("sgd_learning_rate", 1e-3, 3e-2, sampling="log", default=1e-2)
+    rate = hp.Float("sgd_learning_rate", 5e-3, 0.1, sampling="log", default=3e-2)
     return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, global_clipnorm=1.0)
 
 
