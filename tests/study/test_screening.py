@@ -1,5 +1,6 @@
 """Screening: which trials are continued, in made-up studies and in a real search."""
 
+import math
 import subprocess
 import sys
 
@@ -79,13 +80,14 @@ def test_the_best_trial_is_continued_once_with_its_own_values(direction, scores)
 
 
 @pytest.mark.parametrize("one_of", [2, 3, 4])
-def test_as_many_are_continued_as_are_among_the_best_rounded_down(study, one_of):
+@pytest.mark.parametrize(("rung", "rounded"), [(0, math.floor), (1, math.ceil)])
+def test_a_share_is_continued_rounded_up_above_the_first_rung(study, one_of, rung, rounded):
     taken = 0
-    for ended in range(1, 10):
-        study.add_trial(stopped(1 - 0.01 * ended, 0))
-        while next_of(study, Screen(one_of=one_of)) is not None:
+    for reached in range(1, 10):
+        study.add_trial(stopped(1 - 0.01 * reached, rung))
+        while next_of(study, Screen(rungs=(1, 2), one_of=one_of)) is not None:
             taken += 1
-        assert taken == ended // one_of
+        assert taken == rounded(reached / one_of)
 
 
 def test_the_second_best_follows_when_there_are_twice_as_many(study):
@@ -127,25 +129,20 @@ def test_a_score_that_is_no_number_is_never_continued(study):
 
 
 def test_the_highest_rung_comes_first(study):
-    begin(study, 0.1, 0.2, 0.3, 0.4)
+    begin(study, 0.1, 0.2, 0.3, 0.4)  # two of which may be continued
+    for _ in range(3):
+        enqueue_next(study, LADDER)
+        stop(study, 0.5)
+    assert continuations(study) == [3, 4, 5]
     enqueue_next(study, LADDER)
-    assert stop(study, 0.35) == 4  # of trial 3
-    enqueue_next(study, LADDER)
-    assert stop(study, 0.45) == 5  # of trial 2, which is the better of two now
-    assert continuations(study) == [3, 2]
-    begin(study, 0.5, 0.6)  # of which one may be continued
-    enqueue_next(study, LADDER)
-    assert continuations(study) == [3, 2, 5]
-    assert study.trials[-1].user_attrs == {CONTINUES: 5, FIRST: 2, RUNG: 2}
-    study.ask()
+    assert stop(study, 0.6) == 7  # of trial 2, and the better one of two now
     assert next_of(study, LADDER) == 7
+    assert next_of(study, LADDER) is None
 
 
 def test_a_configuration_climbs_every_rung_in_trials_of_one_seed(study):
     begin(study, 0.1, 0.9)
-    for rung in range(3):  # beside another one that is behind it there
-        study.add_trial(stopped(0.1, rung))
-    for rung, before in ((1, 1), (2, 5), (3, 6)):
+    for rung, before in enumerate((1, 2, 3), start=1):
         enqueue_next(study, LADDER)
         trial = study.trials[-1]
         assert trial.user_attrs == {CONTINUES: before, FIRST: 1, RUNG: rung}
@@ -157,11 +154,12 @@ def test_a_rung_is_compared_with_all_that_reached_it_and_those_alone(study):
     for score in (0.1, 0.2, 0.3):
         study.add_trial(stopped(score, 1))
     begin(study, 0.8, 0.9)
-    assert next_of(study, LADDER) == 2  # one of three at rung 1, although others have more
-    assert next_of(study, LADDER) == 4
+    # Two of three at rung 1, although others have more; then one of two at rung 0.
+    assert [next_of(study, LADDER) for _ in range(4)] == [2, 1, 4, None]
+    study.add_trial(stopped(0.05, 1))
     assert next_of(study, LADDER) is None
     study.add_trial(stopped(0.05, 1))
-    assert next_of(study, LADDER) == 1
+    assert next_of(study, LADDER) == 0
 
 
 def test_without_another_configuration_to_come_the_best_of_the_highest_rung_goes_on(study):
@@ -176,9 +174,10 @@ def test_without_another_configuration_to_come_the_best_of_the_highest_rung_goes
 
 
 def test_good_trials_of_a_lower_rung_come_before_others_of_a_higher_one(study):
-    study.add_trial(stopped(0.1, 1))
+    for score in (0.1, 0.05):
+        study.add_trial(stopped(score, 1))
     begin(study, 0.8, 0.9)
-    assert [next_of(study, LADDER, anyway=True) for _ in range(3)] == [2, 0, 1]
+    assert [next_of(study, LADDER, anyway=True) for _ in range(4)] == [0, 3, 1, 2]
 
 
 def test_unused_trials_are_listed_by_rung_until_their_continuation_has_ended(study):
