@@ -40,7 +40,7 @@ class PriorSampler(BaseSampler):
         *,
         random_share: float = 1 / 3,
         parents: float = 1 / 6,
-        changed: float = 0.4,
+        changed: float = 0.25,
         width: float = 0.2,
     ) -> None:
         self._random = RandomSampler(seed)
