@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.registry.store import REGISTERED_NAME, registered, versions
+from mnist_cnn.tracking import tags
 from mnist_cnn.urls import sqlite_file
 
 MOVE = "move"  # the tag of the registered model that describes an unfinished move
@@ -101,8 +102,13 @@ def _finish(client: MlflowClient) -> str | None:
     found = registered(client)
     if found is None or MOVE not in found.tags:
         return None
-    unfinished = json.loads(found.tags[MOVE])
-    start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
+    unfinished = tags.json_object(found.tags[MOVE])
+    try:
+        start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
+        verb = str(unfinished["by"])
+    except (KeyError, TypeError):  # somebody else has set the tag
+        client.delete_registered_model_tag(REGISTERED_NAME, MOVE)
+        return None
     # Another champion may have been set by hand, or the version deleted: that has precedence.
     valid = current(client).champion in (start.champion, to.champion) and any(
         str(known.version) == to.champion for known in versions(client)
@@ -112,7 +118,7 @@ def _finish(client: MlflowClient) -> str | None:
             client.set_registered_model_alias(REGISTERED_NAME, "previous", to.previous)
         client.set_registered_model_alias(REGISTERED_NAME, "champion", str(to.champion))
     client.delete_registered_model_tag(REGISTERED_NAME, MOVE)
-    return str(unfinished["by"]) if valid else None
+    return verb if valid else None
 
 
 @contextmanager

@@ -85,6 +85,25 @@ def test_a_model_that_its_fit_builds_goes_on_where_it_was_and_is_saved(small):
 # Precision
 
 
+TOP = "objectives=(Maximize('val_top'),), epochs=1, precision="
+
+
+@pytest.mark.parametrize("space", ["stack_in_half", "graph_in_half"])
+def test_a_metric_that_takes_no_half_precision_is_given_float32(small, space):
+    small.write(f"space={space}, {TOP}'mixed_bfloat16'", "strange_models")
+    assert small.check().unserved == ""
+    trial = small.run()
+    assert trial.state == "COMPLETE", trial.reason
+
+
+def test_what_fails_in_half_precision_alone_is_refused_before_the_first_trial(small):
+    small.write(f"space=subclass_in_half, {TOP}'mixed_bfloat16'", "strange_models")
+    with pytest.raises(UserError, match=r"bfloat16.*; precision='float32' in the experiment"):
+        small.check()
+    small.write(f"space=subclass_in_half, {TOP}'float32'", "strange_models")
+    assert small.run().state == "COMPLETE"
+
+
 @pytest.mark.parametrize("space", ["half_brain", "half_float"])
 def test_a_policy_that_the_space_sets_is_trained_with_and_not_saved(small, space):
     small.write(f"space={space}, epochs=1", "strange_models")
