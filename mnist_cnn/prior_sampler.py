@@ -72,7 +72,7 @@ class PriorSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        old = self._parent.get(param_name)
+        old: Any = self._parent.get(param_name)  # which may be None, as a choice
         if param_name not in self._parent or not contains(param_distribution, old):
             return self._random.sample_independent(study, trial, param_name, param_distribution)
         if self._rng.random() >= self._changed:
