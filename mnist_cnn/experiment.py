@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
@@ -87,26 +88,30 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """How configurations are screened: each gets a brief look, and the best are trained in full.
+    """How configurations are screened, by successive halving.
 
-    A look is a trial of its own. It counts as a trial and ends as pruned.
+    A trial trains up to a rung and ends as pruned. The best of the trials that have ended at a rung
+    are continued up to the next rung, and the best of the last rung up to the last epoch. What
+    continues is a new trial, which counts as a trial too.
 
     Attributes:
-        epochs: The number of epochs of a look.
-        one_of: The best of this many looks is trained in full.
+        rungs: The epochs of the rungs, rising.
+        one_of: The best of this many trials at a rung is continued. Above the first rung the best
+            trial always is.
 
     Raises:
         UserError: A value is out of range.
     """
 
-    epochs: int = 1
+    rungs: tuple[int, ...] = (1,)
     one_of: int = 3
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.one_of < 2:
+        rising = all(low < high for low, high in pairwise((0, *self.rungs)))
+        if not self.rungs or not rising or self.one_of < 2:
             raise UserError(
-                f"Screen: epochs={self.epochs} must be at least 1 and one_of={self.one_of} at "
-                "least 2"
+                f"Screen: rungs={self.rungs} must be rising epochs from 1 on, such as (1, 4), and "
+                f"one_of={self.one_of} at least 2"
             )
 
 
@@ -205,8 +210,8 @@ class Experiment:
             raise UserError(
                 "Experiment: objectives is empty; name one, such as Maximize('val_accuracy')"
             )
-        if self.screen and (len(self.objectives) > 1 or self.screen.epochs >= self.epochs):
+        if self.screen and (len(self.objectives) > 1 or self.screen.rungs[-1] >= self.epochs):
             raise UserError(
                 f"Experiment: screen={self.screen} needs a single objective and trials of more "
-                f"than {self.screen.epochs} epochs; screen=None turns it off"
+                f"than {self.screen.rungs[-1]} epochs; screen=None turns it off"
             )

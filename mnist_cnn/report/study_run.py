@@ -27,9 +27,9 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
+from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
 from mnist_cnn.study.confirmation import Candidate, candidates
-from mnist_cnn.study.screening import LOOKED_AT
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
@@ -189,8 +189,9 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    lines = ["", *_confirmations(study, ranked)]
-    lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
+    lines = ["", tally(study), *_confirmations(study, ranked)]
+    where = origin(study, winner.trial)
+    lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
@@ -232,14 +233,7 @@ def _relative(path: Path) -> Path:
 
 def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial."""
-    failed, finished = study.trials.all(TrialState.FAIL), study.trials.finished()
-    looks = sum(LOOKED_AT in trial.user_attrs for trial in finished)
-    if looks and len(finished) >= study.wanted_trials(None):
-        return (
-            f"{study.name}: configurations screened: {looks}, trained in full: none; to continue, "
-            f"type `make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` and more "
-            f"than {len(finished)}"
-        )
+    failed = study.trials.all(TrialState.FAIL)
     if not failed:
         return (
             f"{study.name}: no trial finished in time; type the same command again to continue, "

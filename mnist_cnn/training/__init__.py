@@ -12,7 +12,6 @@ In reading order:
     architecture   a built model in a few words and numbers
     fit            trains a model, or resumes it
     batches        the images in the order in which a training sees them
-    learning_rate  one cycle, unless the optimizer has a schedule
     averaging      the average of the weights, which is validated and saved
     checkpoint     the state of a training in one file, saved after every epoch
     callbacks      at the end of an epoch: a NaN guard, a relay of metrics, early stopping

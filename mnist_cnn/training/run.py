@@ -217,7 +217,7 @@ class Run:
 
     def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
         """Record the curves and the digest of the kept weights. Return the summary."""
-        if checkpoint.history:
+        if len(checkpoint.history) > 1:  # one point is no curve, and a picture takes 0.1 s
             figure = curves(checkpoint.history, self.title)
             self._write_file("curves.png", lambda path: style.save(figure, path))
         if checkpoint.kept_weights:
