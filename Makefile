@@ -20,7 +20,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@touch $@
 
 search: $(VENV)/.done ## search, or go on: EXPERIMENT= TRIALS= TIMEOUT=seconds WORKERS= STUDY=
-	@$(MNIST_CNN) search --experiment '$(EXPERIMENT)' $(if $(TRIALS),--trials '$(TRIALS)') \
+	@$(MNIST_CNN) search '$(EXPERIMENT)' $(if $(TRIALS),--trials '$(TRIALS)') \
 		$(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(WORKERS),--workers '$(WORKERS)') \
 		$(if $(STUDY),--study '$(STUDY)')
 
@@ -31,7 +31,7 @@ serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: PORT=
 	@$(MNIST_CNN) serve $(if $(PORT),--port '$(PORT)')
 
 promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
-	@$(MNIST_CNN) promote --experiment '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')
+	@$(MNIST_CNN) promote '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')
 
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile

@@ -93,7 +93,7 @@ def search_share(trials: int, epochs: int) -> None:
             shutil.copytree(ROOT / name, root / name)
         (root / "experiments/share.py").write_text(EXPERIMENT.format(trials=trials, epochs=epochs))
         started = time.time()
-        command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "share"]
+        command = [sys.executable, "-m", "mnist_cnn", "search", "share"]
         subprocess.run(command, cwd=root, stdout=subprocess.DEVNULL, check=True)
         ended = time.time()
         folders = root.glob("mlruns/checkpoints/share-1/trial-*")

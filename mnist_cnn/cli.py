@@ -86,7 +86,7 @@ def _search(options: argparse.Namespace) -> None:
             if value is not None
         )
         if options.storage or options.workers:  # which make does not take, or the user may want
-            again = f"mnist-cnn search --experiment {options.experiment}" + "".join(
+            again = f"mnist-cnn search {options.experiment}" + "".join(
                 f" --{name.lower()} {value}"
                 for name, value in {
                     **given,
@@ -222,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     _storage_option(verb)
 
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
-    verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    _experiment_argument(verb)
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
@@ -277,9 +277,19 @@ def _verb(
 
 
 def _study_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    _experiment_argument(parser)
     parser.add_argument("--study", help="name of a study, such as mnist-1; default: the newest")
     _storage_option(parser)
+
+
+def _experiment_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        default="mnist",
+        metavar="EXPERIMENT",
+        help="name of a file in experiments/ (default: %(default)s)",
+    )
 
 
 def _storage_option(parser: argparse.ArgumentParser) -> None:

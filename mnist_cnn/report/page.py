@@ -150,7 +150,7 @@ def _winner(
     commands = (
         f"make promote EXPERIMENT={study.plan.name}\n"
         f"mnist-cnn replay {run}{hint}\n"
-        f"mnist-cnn trials --experiment {study.plan.name} --study {study.name} --csv"
+        f"mnist-cnn trials {study.plan.name} --study {study.name} --csv"
     )
     return (
         f"<h2>The winner: trial {winner.trial.number}</h2>"

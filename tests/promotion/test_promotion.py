@@ -44,7 +44,7 @@ def place(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("LOGNAME", "ada")
         searched = subprocess.run(
-            [*COMMAND, "search", "--experiment", "tiny", "--workers", "1"],
+            [*COMMAND, "search", "tiny", "--workers", "1"],
             capture_output=True,
             text=True,
         )
@@ -131,7 +131,7 @@ def test_a_search_succeeds_although_reading_the_test_set_raises(client, searched
 @pytest.fixture(scope="module")
 def promoted(place, searched):
     return subprocess.run(
-        [*COMMAND, "promote", "--experiment", "tiny"], capture_output=True, text=True
+        [*COMMAND, "promote", "tiny"], capture_output=True, text=True
     )
 
 
@@ -477,9 +477,9 @@ CASES = [
     (["replay", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["replay", "{failed}"], 1, "not a trial or a confirmation whose training"),
     (["promote", "--run", "{moved}"], 1, "the experiment's data set has changed"),
-    (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
-    (["promote", "--experiment", "nope"], 2, "no experiment 'nope'; valid: "),
-    (["promote", "--experiment", "tiny", "--force"], 2, "--reason"),
+    (["promote", "smoke"], 1, "make search EXPERIMENT=smoke"),
+    (["promote", "nope"], 2, "no experiment 'nope'; valid: "),
+    (["promote", "tiny", "--force"], 2, "--reason"),
     (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
     (["pull", "--to", "{good.keras}"], 1, "cannot write"),
     (
@@ -532,7 +532,7 @@ def test_a_failed_pull_leaves_nothing(promoted, tmp_path, capfd):
     [
         ["pull"],
         ["rollback"],
-        ["promote", "--experiment", "tiny"],
+        ["promote", "tiny"],
         ["promote", "--run", "f" * 32],
         ["replay", "f" * 32],
         ["evaluate", "--model", "champion", "--data", "tiny"],

@@ -103,7 +103,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def searched(root):
     """What the search printed. everything is in MLflow afterwards, by a second command."""
-    done = command(root, "search", "--experiment", "own", "--workers", "1", uri=AWAY)
+    done = command(root, "search", "own", "--workers", "1", uri=AWAY)
     assert done.returncode == 0, done.stderr
     synced = command(root, "sync")
     assert synced.stdout == "own-1: everything is in MLflow\n", synced.stderr
