@@ -130,9 +130,7 @@ def test_a_search_succeeds_although_reading_the_test_set_raises(client, searched
 
 @pytest.fixture(scope="module")
 def promoted(place, searched):
-    return subprocess.run(
-        [*COMMAND, "promote", "tiny"], capture_output=True, text=True
-    )
+    return subprocess.run([*COMMAND, "promote", "tiny"], capture_output=True, text=True)
 
 
 def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
