@@ -34,6 +34,7 @@ import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
+from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
 from mnist_cnn.plan import plan  # noqa: E402
@@ -146,7 +147,7 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
     (root / "mlruns").mkdir(parents=True)
     os.chdir(root)
     url = f"sqlite:///{root}/mlruns/optuna.db"
-    with open_study(plan("bench", experiment), url) as opened:
+    with open_study(plan(ExperimentId("bench"), experiment), url) as opened:
         study = opened.study
     asking = study.trials.optuna_study
     asking.add_trials(past(number, template))

@@ -10,10 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.urls import hide_passwords
+
+if TYPE_CHECKING:
+    from mnist_cnn.experiment_id import ExperimentId
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -46,7 +49,7 @@ def _complain(error: object, code: int) -> int:
 
 def _search(options: argparse.Namespace) -> None:
     from mnist_cnn.mlruns import worker_log
-    from mnist_cnn.project import check_name
+    from mnist_cnn.project import check_experiment
     from mnist_cnn.tracking.experiment_lock import lock_experiment
     from mnist_cnn.training import tasks
     from mnist_cnn.workers import machine
@@ -54,14 +57,15 @@ def _search(options: argparse.Namespace) -> None:
     from mnist_cnn.workers.signals import stoppable
 
     started = time.monotonic()
-    check_name(options.experiment)
+    experiment = _experiment(options)
+    check_experiment(experiment)
     environments = machine.worker_environments(options.workers or machine.default_workers())
     memory = machine.worker_memory(len(environments))
-    log = worker_log(options.experiment)
+    log = worker_log(experiment.name)
     try:
         with (
             stoppable(),
-            lock_experiment(options.experiment),
+            lock_experiment(experiment.name),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
             # The first worker imports TensorFlow while this process imports MLflow.
@@ -70,7 +74,7 @@ def _search(options: argparse.Namespace) -> None:
             from mnist_cnn.run_search import Request, search
 
             request = Request(
-                experiment=options.experiment,
+                experiment=experiment,
                 trials=options.trials,
                 timeout_seconds=options.timeout,
                 study=options.study,
@@ -79,30 +83,38 @@ def _search(options: argparse.Namespace) -> None:
             )
             search(request, workers, Console())
     except KeyboardInterrupt:
-        given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
-        again = f"make search EXPERIMENT={options.experiment}" + "".join(
+        print(f"stopped; everything is saved, go on with `{_again(options)}`")
+        raise
+
+
+def _experiment(options: argparse.Namespace) -> "ExperimentId":
+    from mnist_cnn.experiment_id import experiment_id
+
+    return experiment_id(options.experiment, options.data)
+
+
+def _again(options: argparse.Namespace) -> str:
+    """The command that continues a search."""
+    experiment = _experiment(options)
+    given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
+    if not options.storage and not options.workers:
+        return f"make search {experiment.for_make}" + "".join(
             f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}"
             for name, value in given.items()
             if value is not None
         )
-        if options.storage or options.workers:  # which make does not take, or the user may want
-            again = f"mnist-cnn search {options.experiment}" + "".join(
-                f" --{name.lower()} {value}"
-                for name, value in {
-                    **given,
-                    "STORAGE": options.storage and f"'{hide_passwords(options.storage)}'",
-                    "WORKERS": options.workers,
-                }.items()
-                if value is not None
-            )
-        print(f"stopped; everything is saved, go on with `{again}`")
-        raise
+    # make does not take one of these, and the user may want the other.
+    given["STORAGE"] = options.storage and f"'{hide_passwords(options.storage)}'"
+    given["WORKERS"] = options.workers
+    return f"mnist-cnn search {experiment.for_command}" + "".join(
+        f" --{name.lower()} {value}" for name, value in given.items() if value is not None
+    )
 
 
 def _trials(options: argparse.Namespace) -> None:
     from mnist_cnn.report.listing import show_trials
 
-    show_trials(options.experiment, options.study, options.storage, options.form)
+    show_trials(_experiment(options), options.study, options.storage, options.form)
 
 
 def _studies(options: argparse.Namespace) -> None:
@@ -126,7 +138,7 @@ def _promote(options: argparse.Namespace) -> None:
         from mnist_cnn.promotion.promote import Request, promote
 
         promote(
-            Request(experiment=options.experiment, run=options.run, reason=options.reason), worker
+            Request(experiment=_experiment(options), run=options.run, reason=options.reason), worker
         )
 
 
@@ -286,9 +298,11 @@ def _experiment_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "experiment",
         nargs="?",
-        default="mnist",
         metavar="EXPERIMENT",
-        help="name of a file in experiments/ (default: %(default)s)",
+        help="name of a file in experiments/ (default: mnist, or images with --data)",
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", help="your own images: a folder, a .csv, an .npz, IDX files"
     )
 
 

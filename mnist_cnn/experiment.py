@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
@@ -209,3 +210,8 @@ class Experiment:
                 f"Experiment: screen={self.screen} needs a single objective and trials of more "
                 f"than {self.screen.epochs} epochs; screen=None turns it off"
             )
+
+    @cached_property
+    def opened_dataset(self) -> Dataset:
+        """The data set. It is opened once, because a source may read every file for it."""
+        return self.dataset()

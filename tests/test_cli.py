@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.training.preflight import check
 
 SPACE = """
@@ -154,7 +155,7 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
 def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words):
     write_bad(project, body, changes)
     with pytest.raises(UserError) as refusal:
-        check("bad")
+        check(ExperimentId("bad"))
     (line,) = str(refusal.value).splitlines()
     for word in words:
         assert word in line

@@ -5,7 +5,7 @@ A source is a function that returns a `Dataset`. Images are read only when they 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +27,9 @@ class Dataset:
         shape: (height, width, channels) of one image.
         classes: The number of classes.
         class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
+        train_images: The number of images that `train` reads. None if only reading them tells.
+        model_name: What MLflow's registry calls the models of this data set. Variants share it.
+            Default: the name of the data set.
         train: Reads the images to train and validate on.
         test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
             omitted, about a fifth of what `train` reads is set aside by content, keeping groups
@@ -38,14 +41,18 @@ class Dataset:
     digest: str
     shape: tuple[int, int, int]
     classes: int
-    train: Callable[[], Images]
-    test: Callable[[], Images] = _no_test
+    train: Callable[[], Images] = field(repr=False)
+    test: Callable[[], Images] = field(default=_no_test, repr=False)
     class_names: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    train_images: int | None = None
+    model_name: str = ""
+    remarks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        if not self.model_name:
+            object.__setattr__(self, "model_name", self.name)
         if self.test is _no_test:
             whole = self.train
             object.__setattr__(self, "train", lambda: _part(whole(), test=False))
@@ -53,7 +60,11 @@ class Dataset:
 
     def first(self, images: int) -> "Dataset":
         """The same data set with only the first `images` training images; its test set whole."""
-        return replace(self._named(f"first-{images}"), train=lambda: self.train()[slice(images)])
+        return replace(
+            self._named(f"first-{images}"),
+            train_images=None,
+            train=lambda: self.train()[slice(images)],
+        )
 
     def one_hot(self) -> "Dataset":
         """The same data set with one-hot labels, for models that want categorical_crossentropy."""

@@ -105,6 +105,7 @@ def assemble(
         shape=shape,
         classes=len(class_names),
         class_names=tuple(class_names),
+        train_images=len(train.keys),
         train=train.images,
         test=test.images,
         remarks=tuple(notes),

@@ -3,6 +3,7 @@
 import gzip
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,15 @@ from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.npz import npz
 from mnist_cnn.datasets.roles import name_of
 from mnist_cnn.datasets.table import csv, has_tables
-from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, shown
+from mnist_cnn.datasets.table_file import open_table
+from mnist_cnn.datasets.tree import (
+    files_in,
+    files_under,
+    folders_in,
+    is_picture,
+    root_of,
+    shown,
+)
 from mnist_cnn.errors import UsageError
 
 _VALID = (
@@ -62,6 +71,36 @@ def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Datas
     if not root.is_file():
         raise UsageError(f"{shown(root)} is neither a file nor a folder; {_VALID}")
     return _in_file(root, unreadable)
+
+
+def files_of(path: str | Path) -> Iterator[Path]:
+    """List the files that the data at a path may consist of, sorted by name.
+
+    They are all files of a folder. Beside a table that names pictures it is the same, as these may
+    be anywhere in its folder; and beside one IDX file, the others of its folder.
+
+    Raises:
+        UsageError: If nothing is there, or for a link that leads out of the folder or in a circle.
+    """
+    root = root_of(path)
+    if root.is_dir():
+        yield from files_under(root, root)
+    elif _names_pictures(root):
+        yield from files_under(root.parent, root.parent)
+    elif sets_in(root.parent):
+        yield from files_in(root.parent, root.parent)
+    else:
+        yield root
+
+
+def _names_pictures(file: Path) -> bool:
+    start = _start(file)
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return False
+    try:
+        return "image" in open_table(file).special
+    except UsageError:  # opening the data set says what is wrong with it
+        return False
 
 
 def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:

@@ -14,7 +14,7 @@ from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation import image_files
 from mnist_cnn.evaluation.image_files import Shape
-from mnist_cnn.project import experiment_names, load_experiment
+from mnist_cnn.project import known_experiments, load_experiment
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def find(data: str) -> Source:
     """
     check_name(data)
     if data in _experiments():
-        return _test_images(load_experiment(data).dataset())
+        return _test_images(load_experiment(known_experiments()[data]).opened_dataset)
     known = _datasets()
     if data in known:
         return _test_images(known[data]())
@@ -108,7 +108,7 @@ def _array_file(path: Path) -> Source:
 
 def _experiments() -> list[str]:
     try:
-        return experiment_names()
+        return list(known_experiments())
     except UserError:
         return []  # outside a project, there are still files and the package's own data sets
 

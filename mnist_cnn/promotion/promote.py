@@ -16,9 +16,10 @@ from mlflow.entities.model_registry import ModelVersion
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.project import check_name
+from mnist_cnn.project import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
 from mnist_cnn.promotion.gate import Comparison, compare, passes
@@ -41,13 +42,13 @@ class Request:
     """What the user asked for.
 
     Attributes:
-        experiment: The experiment's name.
+        experiment: What identifies the experiment.
         run: The id of a study's, a trial's or a confirmation's run; None for the experiment's
             newest finished study.
         reason: Why the gate is overridden; None if it is not.
     """
 
-    experiment: str
+    experiment: ExperimentId
     run: str | None = None
     reason: str | None = None
 
@@ -64,7 +65,7 @@ def promote(request: Request, worker: ModelWorker) -> None:
         UserError: The model is refused or cannot be tested. The same holds.
     """
     if request.run is None:
-        check_name(request.experiment)
+        check_experiment(request.experiment)
     with store.answering(), tempfile.TemporaryDirectory() as folder:
         client = store.connect(request.experiment)
         finished = aliases.finish(client)

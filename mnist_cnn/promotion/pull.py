@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.registry import models, store
@@ -29,7 +30,7 @@ def pull(alias: str, to: Path) -> str:
     target = to / MODEL_FILE
     with tempfile.TemporaryDirectory() as folder:
         with store.answering():
-            client = store.connect("mnist")
+            client = store.connect(ExperimentId(DEFAULT))
             version = store.version(client, alias)
             model = models.from_version(client, version, Path(folder))
         try:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 
@@ -21,7 +22,7 @@ def rollback() -> str:
             aliases at the same time.
     """
     with store.answering():
-        client = store.connect("mnist")
+        client = store.connect(ExperimentId(DEFAULT))
         finished = aliases.finish(client)
         now = aliases.current(client)
         if finished == "rollback":

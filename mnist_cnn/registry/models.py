@@ -15,6 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.keras_file import is_model, model_digest
 from mnist_cnn.mlruns import MODEL_FILE, own_folder
 from mnist_cnn.registry import store
@@ -58,7 +59,7 @@ def find(model: str, folder: Path) -> FoundModel:
     if model.endswith(".keras") or Path(model).is_file():
         return from_file(Path(model))
     with store.answering():
-        client = store.connect("mnist")
+        client = store.connect(ExperimentId(DEFAULT))
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
         version = store.version(client, model)

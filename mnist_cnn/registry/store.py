@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.tracking import client as tracking
 from mnist_cnn.urls import sqlite_file
@@ -29,21 +30,21 @@ def answering() -> Iterator[None]:
         raise UserError(tracking.explain(error, MLRUNS)) from None
 
 
-def connect(experiment_name: str | None = None) -> MlflowClient:
+def connect(experiment: ExperimentId | None = None) -> MlflowClient:
     """Return a client of the tracking store and the registry.
 
     Args:
-        experiment_name: If given, there must be runs already. Otherwise the error message tells the
+        experiment: If given, there must be runs already. Otherwise the error message tells the
             user to search this experiment.
 
     Raises:
         UserError: There are no runs yet.
     """
     database = sqlite_file(tracking.tracking_uri(MLRUNS))
-    if experiment_name and database and not database.exists():
+    if experiment and database and not database.exists():
         raise UserError(
             f"there are no runs yet, because {database} does not exist; type `make search "
-            f"EXPERIMENT={experiment_name}`"
+            f"{experiment.for_make}`"
         )
     return tracking.connect(MLRUNS)
 

@@ -35,7 +35,7 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
     )
     lines = [
         f"**{study.name}**: {counts} trials. The best model is the artifact `{MODEL_FILE}`; "
-        f"`make promote EXPERIMENT={study.plan.name}` registers it."
+        f"`make promote {study.plan.id.for_make}` registers it."
     ]
     rows = confirmation_table.rows(study, ranked)
     if rows:

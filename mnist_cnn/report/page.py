@@ -148,9 +148,9 @@ def _winner(
     run = run_id or "RUN"
     hint = "" if run_id else f"  # RUN: the id in MLflow of {winner.model.parent.name}"
     commands = (
-        f"make promote EXPERIMENT={study.plan.name}\n"
+        f"make promote {study.plan.id.for_make}\n"
         f"mnist-cnn replay {run}{hint}\n"
-        f"mnist-cnn trials {study.plan.name} --study {study.name} --csv"
+        f"mnist-cnn trials {study.plan.id.for_command} --study {study.name} --csv"
     )
     return (
         f"<h2>The winner: trial {winner.trial.number}</h2>"
@@ -205,7 +205,9 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     return (
         f"<h2>The best {len(best)} of {len(study.trials.finished())} trials</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
-        + f'<p class="soft">All trials{escape(more)}: <code>mnist-cnn trials --csv</code></p>'
+        + f'<p class="soft">All trials{escape(more)}: <code>'
+        + escape(f"mnist-cnn trials {study.plan.id.for_command} --csv")
+        + "</code></p>"
     )
 
 

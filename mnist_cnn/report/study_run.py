@@ -206,7 +206,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
     if not study.plan.unserved and not no_model:
-        lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
+        lines.append(f"next   make promote {study.plan.id.for_make}")
     return lines
 
 
@@ -239,7 +239,7 @@ def nothing_completed(study: Study) -> str:
     if looks and len(finished) >= study.wanted_trials(None):
         return (
             f"{study.name}: configurations screened: {looks}, trained in full: none; to continue, "
-            f"type `make search EXPERIMENT={study.plan.name} STUDY={study.name} TRIALS=` and more "
+            f"type `make search {study.plan.id.for_make} STUDY={study.name} TRIALS=` and more "
             f"than {len(finished)}"
         )
     if not failed:

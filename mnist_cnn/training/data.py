@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.datasets.check import checked_split
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project import load_experiment
 
 
@@ -24,13 +25,13 @@ class Data:
 
 
 @functools.cache  # read once for all runs of a worker
-def load_data(experiment_name: str) -> Data:
+def load_data(experiment_id: ExperimentId) -> Data:
     """Return the images that the experiment's trials train and validate on.
 
     Raises:
         UsageError: The data set is not consistent, or too small.
     """
-    experiment = load_experiment(experiment_name)
-    dataset = experiment.dataset()
+    experiment = load_experiment(experiment_id)
+    dataset = experiment.opened_dataset
     fraction, seed = experiment.validation_fraction, experiment.seed
     return Data(dataset, *checked_split(dataset, fraction, seed, experiment.batch_size))

@@ -23,6 +23,7 @@ from mnist_cnn import cli
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.promotion import candidate
 from mnist_cnn.promotion.promote import Promotion, Request, promote
@@ -106,7 +107,7 @@ def searched(client):
 
 
 def make_champion(client, worker, run_id, reason="for the test"):
-    promote(Request(experiment="tiny", run=run_id, reason=reason), worker)
+    promote(Request(experiment=ExperimentId("tiny"), run=run_id, reason=reason), worker)
     return aliases.current(client)
 
 
@@ -189,7 +190,7 @@ def test_the_card_has_scores_data_versions_and_parameters(promoted, client, sear
 def test_the_same_command_again_opens_nothing_and_says_so(
     promoted, client, worker, searched, capsys
 ):
-    promote(Request(experiment="tiny"), worker)
+    promote(Request(experiment=ExperimentId("tiny")), worker)
     assert "is the champion already" in capsys.readouterr().out
     assert len(openings(client, searched.info.run_id)) == 1
 
@@ -222,7 +223,7 @@ def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, 
     before = make_champion(client, worker, runs["good"])
     count, opened = len(versions(client)), len(openings(client, runs["good"]))
     with pytest.raises(UserError) as refusal:
-        promote(Request(experiment="tiny", run=runs["bad"]), worker)
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["bad"]), worker)
     for words in (
         "refused: 80.00% of 500 test images correct",
         "94.00%; only the new model is right on 0,",
@@ -240,7 +241,9 @@ def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, 
 
 def test_force_overrides_the_gate_and_the_reason_is_on_the_version(client, worker, runs):
     before = make_champion(client, worker, runs["good"])
-    promote(Request(experiment="tiny", run=runs["bad"], reason="it is smaller"), worker)
+    promote(
+        Request(experiment=ExperimentId("tiny"), run=runs["bad"], reason="it is smaller"), worker
+    )
     now, version = aliases.current(client), store.version(client, "champion")
     assert now.previous == before.champion
     assert version.tags["forced.reason"] == "it is smaller"
@@ -263,7 +266,7 @@ def test_small_steps_down_are_compared_with_the_best_champion_so_far(client, wor
             client.delete_model_version(REGISTERED_NAME, version.version)
     before = make_champion(client, worker, runs["less"], reason=None)
     with pytest.raises(UserError) as refusal:
-        promote(Request(experiment="tiny", run=runs["still less"]), worker)
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["still less"]), worker)
     assert "p = 0.062" in str(refusal.value)
     assert f"the best champion so far (version {good})" in str(refusal.value)
     assert "p = 0.002" in str(refusal.value)
@@ -311,7 +314,7 @@ def test_after_a_kill_before_any_write_the_same_command_finishes_the_promotion(
     client, worker, runs, monkeypatch
 ):
     """`test_aliases` kills at random; this kills before the first write, the second, and so on."""
-    request = Request(experiment="tiny", run=runs["best"])
+    request = Request(experiment=ExperimentId("tiny"), run=runs["best"])
     make_champion(client, worker, runs["bad"])
     before = make_champion(client, worker, runs["good"])
     for allowed in range(100):

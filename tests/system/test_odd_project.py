@@ -20,6 +20,7 @@ from serving_project import free_port, wait_for
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.table import show_evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.promotion.promote import Request, promote
 from mnist_cnn.registry import store
 from mnist_cnn.serving.champion import Watcher
@@ -149,7 +150,7 @@ def test_promote_evaluate_and_serve_refuse_them_alike(client, root, searched):
     refused = "cannot load the model .*: Could not locate class 'Doubled'"
     with ModelWorker() as worker:
         with pytest.raises(UserError, match=refused):
-            promote(Request(experiment="own"), worker)
+            promote(Request(experiment=ExperimentId("own")), worker)
         with pytest.raises(UserError, match=refused):
             show_evaluation(str(file), "own", worker)
     assert store.versions(client) == []
