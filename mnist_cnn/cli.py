@@ -145,13 +145,13 @@ def _promote(options: argparse.Namespace) -> None:
 def _rollback(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.rollback import rollback
 
-    print(rollback())
+    print(rollback(options.model_name))
 
 
 def _pull(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.pull import pull
 
-    print(pull(options.alias, options.to))
+    print(pull(options.alias, options.to, options.model_name))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -161,7 +161,12 @@ def _evaluate(options: argparse.Namespace) -> None:
         from mnist_cnn.evaluation.table import show_evaluation
 
         show_evaluation(
-            options.model, options.data, worker, as_json=options.json, pictures=options.pictures
+            options.model,
+            options.data,
+            worker,
+            as_json=options.json,
+            pictures=options.pictures,
+            model_name=options.model_name,
         )
 
 
@@ -195,7 +200,18 @@ def _ui(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from mnist_cnn.serving.server import serve
 
-    serve(options.host, options.port, options.token)
+    serve(options.host, options.port, options.token, _model_name(options))
+
+
+def _model_name(options: argparse.Namespace) -> str | None:
+    """The registered model that is named, or that belongs to the data that are named."""
+    if options.data is None:
+        return str(options.model_name) if options.model_name else None
+    if options.model_name is not None:
+        raise UsageError("--data and --model-name name two models; leave one out")
+    from mnist_cnn.experiment_id import data_name, resolved
+
+    return data_name(resolved(options.data))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -239,15 +255,18 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
 
-    _verb(verbs, "rollback", _rollback, "make the previous champion the champion again")
+    verb = _verb(verbs, "rollback", _rollback, "make the previous champion the champion again")
+    _model_name_option(verb)
 
     verb = _verb(verbs, "pull", _pull, "write the champion's .keras file")
     verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
+    _model_name_option(verb)
 
     verb = _verb(verbs, "evaluate", _evaluate, "evaluate a model on labelled images")
     verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
     verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
+    _model_name_option(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
 
@@ -268,6 +287,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
     verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
+    _model_name_option(verb)
+    verb.add_argument("--data", metavar="PATH", help="the model of the data at this path")
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: %(default)s)"
@@ -303,6 +324,14 @@ def _experiment_argument(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data", metavar="PATH", help="your own images: a folder, a .csv, an .npz, IDX files"
+    )
+
+
+def _model_name_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-name",
+        metavar="NAME",
+        help="a registered model; default: MNIST's, or else the only one there is",
     )
 
 

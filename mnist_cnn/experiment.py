@@ -126,8 +126,8 @@ class Experiment:
 
     Attributes:
         space: A function of KerasTuner's `hp` that returns a compiled model, or a
-            `keras_tuner.HyperModel`. A function with parameters `input_shape` or `classes` gets
-            those of the data set.
+            `keras_tuner.HyperModel`. A function with parameters `input_shape`, `classes` or
+            `class_names` gets those of the data set.
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.datasets import Dataset, open_dataset
-from mnist_cnn.datasets.check import check_parts
 from mnist_cnn.datasets.source import files_of
-from mnist_cnn.datasets.survey import warnings_of
+from mnist_cnn.datasets.survey import warnings
 from mnist_cnn.datasets.tree import shown
 from mnist_cnn.errors import UsageError
 from mnist_cnn.experiment_id import data_name
@@ -103,8 +102,6 @@ def _facts(path: str, stamped: str) -> dict[str, Any]:
     if kept and kept["path"] == path and kept["stamp"] == stamped:
         return kept
     dataset = _open(path, stamped)
-    train, test = dataset.train(), dataset.test()
-    check_parts(dataset, train, test)
     found = {
         "format": _FORMAT,
         "path": path,
@@ -113,9 +110,9 @@ def _facts(path: str, stamped: str) -> dict[str, Any]:
         "digest": dataset.digest,
         "shape": dataset.shape,
         "class_names": dataset.class_names,
-        "train_images": len(train),
+        "train_images": dataset.train_images,
         "remarks": dataset.remarks,
-        "warnings": warnings_of(dataset, train, test),
+        "warnings": warnings(dataset),
     }
     if stamp(path) != stamped:
         raise UsageError(f"{shown(Path(path))} changed while it was read; type the command again")

@@ -122,6 +122,7 @@ ORDER = (
     "progress",
     "run_search",
     "registry.store",
+    "registry.answers",
     "registry.models",
     "registry.aliases",
     "delete_study",

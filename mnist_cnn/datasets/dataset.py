@@ -4,6 +4,7 @@ A source is a function that returns a `Dataset`. Images are read only when they 
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -30,6 +31,8 @@ class Dataset:
         train_images: The number of images that `train` reads. None if only reading them tells.
         model_name: What MLflow's registry calls the models of this data set. Variants share it.
             Default: the name of the data set.
+        like_mnist: Whether the images are single handwritten digits, prepared as MNIST's are. A
+            drawing or a photo is prepared in the same way for models of such a data set.
         train: Reads the images to train and validate on.
         test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
             omitted, about a fifth of what `train` reads is set aside by content, keeping groups
@@ -46,13 +49,14 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     train_images: int | None = None
     model_name: str = ""
+    like_mnist: bool = False
     remarks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
-        if not self.model_name:
-            object.__setattr__(self, "model_name", self.name)
+        if not self.model_name:  # MLflow allows neither of these in a name
+            object.__setattr__(self, "model_name", re.sub("[/:]", "-", self.name))
         if self.test is _no_test:
             whole = self.train
             object.__setattr__(self, "train", lambda: _part(whole(), test=False))
@@ -80,7 +84,8 @@ class Dataset:
         def change(images: Images) -> Images:
             return replace(images, x=np.repeat(images.x, 3, axis=3))
 
-        return replace(self._changed("rgb", change), shape=(*self.shape[:2], 3))
+        changed = self._changed("rgb", change)
+        return replace(changed, shape=(*self.shape[:2], 3))
 
     def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(

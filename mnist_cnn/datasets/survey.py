@@ -5,6 +5,7 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cnn.datasets.check import check_parts
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.images import Images
 from mnist_cnn.datasets.naming import some
@@ -19,8 +20,13 @@ def warnings(dataset: Dataset) -> list[str]:
     Reports the remarks of the source, identical images, in particular with different labels or in
     both parts, groups in both parts, light images among dark ones, images of a single colour, and
     pixels that use only a fraction of their range. Reads both parts, without a model.
+
+    Raises:
+        UsageError: If a search would refuse the data set.
     """
-    return warnings_of(dataset, dataset.train(), dataset.test())
+    train, test = dataset.train(), dataset.test()
+    check_parts(dataset, train, test)
+    return warnings_of(dataset, train, test)
 
 
 def warnings_of(dataset: Dataset, train: Images, test: Images) -> list[str]:

@@ -25,11 +25,17 @@ class DataInfo:
         name: For titles and messages.
         digest: SHA-256 in hexadecimal.
         is_test_set: Whether reading them opens a test set, which is recorded.
+        model_name: The registered model of the data set that they are the test images of; else "".
+        class_names: The names of the classes, in the order of their indices. Empty if unknown.
+        like_mnist: As in `Dataset`.
     """
 
     name: str
     digest: str
     is_test_set: bool
+    model_name: str = ""
+    class_names: tuple[str, ...] = ()
+    like_mnist: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,14 @@ def find(data: str) -> Source:
 
 
 def _test_images(dataset: Dataset) -> Source:
-    info = DataInfo(dataset.name, dataset.digest, is_test_set=True)
+    info = DataInfo(
+        name=dataset.name,
+        digest=dataset.digest,
+        is_test_set=True,
+        model_name=dataset.model_name,
+        class_names=dataset.class_names,
+        like_mnist=dataset.like_mnist,
+    )
     return Source(
         info, dataset.shape, dataset.classes, lambda shape, classes: dataset.test().scaled()
     )

@@ -1,6 +1,7 @@
 """How good a saved model is on images that it has not seen. Runs in a worker process."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evalu
     predicted = _predict(model_file, data)
     model, images, probabilities = predicted.model, predicted.images, predicted.probabilities
     if pictures is not None:
-        plots.draw(images.x, images.labels, probabilities, predicted.data_name, pictures)
+        names = predicted.class_names
+        plots.draw(images.x, images.labels, probabilities, predicted.info.name, pictures, names)
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
@@ -78,9 +80,14 @@ class _Predicted:
     """A model, images, and the probabilities, of shape (n, classes), that it predicts for them."""
 
     model: keras.Model
-    data_name: str
+    info: DataInfo
     images: Images
     probabilities: NDArray[np.float64]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes; their indices if they are unknown."""
+        return self.info.class_names or [str(index) for index in range(self.probabilities.shape[1])]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -97,4 +104,4 @@ def _load(model_file: Path, data: str) -> tuple[keras.Model, Source]:
 def _predict(model_file: Path, data: str) -> _Predicted:
     model, source = _load(model_file, data)
     images = source.read(saved_model.shape_of(model), saved_model.classes_of(model))
-    return _Predicted(model, source.info.name, images, saved_model.predict(model, images.x))
+    return _Predicted(model, source.info, images, saved_model.predict(model, images.x))

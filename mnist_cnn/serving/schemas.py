@@ -57,6 +57,10 @@ class ModelInfo(BaseModel):
     parameters: int
     input_shape: list[int]
     classes: int
+    class_names: list[str]
+    like_mnist: bool = Field(
+        description="true if it reads digits like MNIST's; then a picture may show several"
+    )
     test_accuracy: float | None = Field(description="the accuracy on the test images")
     test_accuracy_low: float | None = Field(description="the low end of its 95 % interval")
     test_accuracy_high: float | None = Field(description="the high end of its 95 % interval")

@@ -93,6 +93,8 @@ def test_every_picture_is_written(evaluated):
 
 # What the pictures show
 
+NAMES = [str(digit) for digit in range(10)]
+
 
 def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
     x = np.zeros((len(labels), *shape), np.float32)
@@ -104,7 +106,7 @@ def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3)])
 def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     x, labels, probabilities = drawn([3] * 20, [3] * 14 + [5] * 6, shape=shape)
-    figure = plots.predictions(x, labels, probabilities, "own")
+    figure = plots.predictions(x, labels, probabilities, "own", NAMES)
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 15
     assert titles[0] == "predicted 3 (90.0 %)\nactual 3"
@@ -115,17 +117,17 @@ def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
 def test_the_worst_mistakes_come_first_and_correct_predictions_are_left_out():
     x, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
     probabilities[2, 3] = 1e-6
-    figure = plots.worst_mistakes(x, labels, probabilities, "own")
+    figure = plots.worst_mistakes(x, labels, probabilities, "own", NAMES)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.splitlines()[1][:8] for title in titles] == ["actual 3", "actual 2"]
     assert figure.get_suptitle() == "The 2 worst of 2 mistakes on own"
-    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
+    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own", NAMES)
     assert none.get_suptitle() == "No mistake on own"
 
 
 def test_axes_are_labelled_and_titles_have_the_numbers():
     _, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
-    confusion = plots.confusion_matrix(labels, probabilities, "own").axes[0]
+    confusion = plots.confusion_matrix(labels, probabilities, "own", NAMES).axes[0]
     assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "actual class")
     assert "2 of 3 images wrong" in confusion.get_title()
     upper, lower = plots.reliability(labels, probabilities, "own").axes

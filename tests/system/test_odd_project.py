@@ -23,6 +23,7 @@ from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.promotion.promote import Request, promote
 from mnist_cnn.registry import store
+from mnist_cnn.registry.store import MNIST_MODEL
 from mnist_cnn.serving.champion import Watcher
 from mnist_cnn.tracking.client import connect
 from mnist_cnn.urls import sqlite_url
@@ -153,7 +154,7 @@ def test_promote_evaluate_and_serve_refuse_them_alike(client, root, searched):
             promote(Request(experiment=ExperimentId("own")), worker)
         with pytest.raises(UserError, match=refused):
             show_evaluation(str(file), "own", worker)
-    assert store.versions(client) == []
+    assert store.versions(client, MNIST_MODEL) == []
     make_champion(client, file)
     watcher = Watcher()
     watcher.look()
@@ -168,8 +169,8 @@ def make_champion(client: MlflowClient, file: Path) -> None:
     logged = client.create_logged_model(number, "by-hand")
     client.log_model_artifacts(logged.model_id, str(file.parent))
     client.finalize_logged_model(logged.model_id, "READY")
-    version = store.register(client, logged.model_id, "", "by hand", {})
-    client.set_registered_model_alias(store.REGISTERED_NAME, "champion", version)
+    version = store.register(client, MNIST_MODEL, logged.model_id, "", "by hand", {})
+    client.set_registered_model_alias(store.MNIST_MODEL, "champion", version)
 
 
 def test_the_pages_show_its_runs_and_their_files(client, root):

@@ -14,7 +14,7 @@ from projects import command
 from serving_project import Project
 
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.registry.store import REGISTERED_NAME
+from mnist_cnn.registry.store import MNIST_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_its_champion_is_evaluated_promoted_once_and_beats_a_worse_model_of_it(o
     worse = next(r for r in runs(client, "tiny") if r.data.tags.get("optuna.trial") == "2")
     line = refused("promote", "tiny", "--run", worse.info.run_id, cwd=old)
     assert "26.78% of 10,000 test images" in line and "47.12%" in line
-    champion = client.get_model_version_by_alias(REGISTERED_NAME, "champion")
+    champion = client.get_model_version_by_alias(MNIST_MODEL, "champion")
     assert str(champion.version) == "1"
 
 
