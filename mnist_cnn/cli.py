@@ -170,6 +170,15 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
 
 
+def _predict(options: argparse.Namespace) -> None:
+    from mnist_cnn.serving.server import silenced_stderr
+
+    with silenced_stderr():
+        from mnist_cnn.serving.predict import show_predictions
+
+    show_predictions(options.files, options.form, _model_name(options))
+
+
 def _data(options: argparse.Namespace) -> None:
     from mnist_cnn.datasets.overview import show_data
 
@@ -235,11 +244,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
     _study_options(verb)
-    form = verb.add_mutually_exclusive_group()
-    for name in ("csv", "json"):
-        text = f"all trials as {name.upper()}"
-        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
-    verb.set_defaults(form="table")
+    _form_options(verb, "all trials")
 
     verb = _verb(verbs, "studies", _studies, "all studies, with state, best value and size")
     _storage_option(verb)
@@ -270,6 +275,11 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
 
+    verb = _verb(verbs, "predict", _predict, "what the champion sees in pictures")
+    verb.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder of them")
+    _model_options(verb)
+    _form_options(verb, "the answers")
+
     verb = _verb(verbs, "data", _data, "show the labelled images at a path")
     verb.add_argument(
         "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
@@ -287,8 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
     verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
-    _model_name_option(verb)
-    verb.add_argument("--data", metavar="PATH", help="the model of the data at this path")
+    _model_options(verb)
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: %(default)s)"
@@ -325,6 +334,19 @@ def _experiment_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="PATH", help="your own images: a folder, a .csv, an .npz, IDX files"
     )
+
+
+def _form_options(parser: argparse.ArgumentParser, what: str) -> None:
+    form = parser.add_mutually_exclusive_group()
+    for name in ("csv", "json"):
+        text = f"{what} as {name.upper()}"
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
+    parser.set_defaults(form="table")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    _model_name_option(parser)
+    parser.add_argument("--data", metavar="PATH", help="the model of the data at this path")
 
 
 def _model_name_option(parser: argparse.ArgumentParser) -> None:

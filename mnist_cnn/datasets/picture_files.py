@@ -20,7 +20,6 @@ if TYPE_CHECKING:  # it imports Pillow, which only decoding needs
     from mnist_cnn.datasets.pictures import Picture
 
 MAX_SIDE = 256  # of the default size, in pixels
-MAX_BYTES = 256 * 2**20  # of one file
 
 
 @dataclass(frozen=True)
@@ -169,8 +168,7 @@ def _pixels(files: Sequence[PictureFile], shape: Shape) -> NDArray[np.uint8]:
     height, width, channels = shape
     pixels = np.empty((len(files), *shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        # Larger ones are shrunk in two steps, of which the first is much faster.
-        picture = _decode(file, side=4 * max(height, width))
+        picture = _decode(file, side=pictures.side_for(height, width))
         pixels[place] = pictures.fit(picture, height, width, channels)
     return pixels
 
@@ -188,9 +186,11 @@ def _decode(file: PictureFile, side: int) -> "Picture":
 
 
 def _content(path: Path, name: str) -> bytes:
+    from mnist_cnn.datasets import pictures
+
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _refusal(name, f"it has more than {MAX_BYTES:,} bytes")
+        if path.stat().st_size > pictures.MAX_BYTES:
+            raise _refusal(name, f"it has more than {pictures.MAX_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise _refusal(name, error.strerror) from None

@@ -132,6 +132,21 @@ def _find(client: MlflowClient, wanted: str | None) -> ModelVersion | None:
     return there.get(wanted or store.choose(sorted(there), None))
 
 
+def load_champion(client: MlflowClient, model_name: str | None) -> Champion:
+    """Return a champion, ready to predict.
+
+    Args:
+        client: Of the registry.
+        model_name: The registered model, see `registry.store.choose`.
+
+    Raises:
+        UsageError: There is no such model, or no champion yet.
+        UserError: Its files are gone or damaged, or it does not classify images.
+    """
+    name = store.choose(sorted(each.name for each in store.champions(client)), model_name)
+    return _load(client, store.version(client, name, "champion"))
+
+
 def check_model_name(wanted: str | None) -> None:
     """Check that there is one champion to serve, or none at all and none is named.
 

@@ -55,7 +55,7 @@ def serve(host: str, port: int, token: str | None = None, model_name: str | None
     files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
     connections = min(MAX_CONNECTIONS, max(16, files - OTHER_FILES))
     with _listening(host, port) as listening:
-        with _silenced_stderr():
+        with silenced_stderr():
             from mnist_cnn.serving.app import create_app
             from mnist_cnn.serving.champion import Watcher, check_model_name
 
@@ -128,7 +128,7 @@ def _access(listening: socket.socket, token: str | None) -> list[str]:
 
 
 @contextmanager
-def _silenced_stderr() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Hide the start-up messages that TensorFlow writes to the file descriptor, past Python."""
     sys.stderr.flush()
     kept = os.dup(2)
