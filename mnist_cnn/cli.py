@@ -270,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "evaluate", _evaluate, "evaluate a model on labelled images")
     verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
-    verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
+    verb.add_argument("--data", required=True, help="a data set, or the path of labelled images")
     _model_name_option(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")

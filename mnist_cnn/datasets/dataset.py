@@ -37,6 +37,8 @@ class Dataset:
         test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
             omitted, about a fifth of what `train` reads is set aside by content, keeping groups
             whole, and `train` returns the rest.
+        whole: Reads all images, if the test part was set aside from them by content; else None.
+            Only evaluation may call it, for a model that has not seen them.
         remarks: One line for each decision that the source made, such as a file it skipped.
     """
 
@@ -46,6 +48,7 @@ class Dataset:
     classes: int
     train: Callable[[], Images] = field(repr=False)
     test: Callable[[], Images] = field(default=_no_test, repr=False)
+    whole: Callable[[], Images] | None = field(default=None, repr=False)
     class_names: tuple[str, ...] = ()
     train_images: int | None = None
     model_name: str = ""
@@ -59,6 +62,7 @@ class Dataset:
             object.__setattr__(self, "model_name", re.sub("[/:]", "-", self.name))
         if self.test is _no_test:
             whole = self.train
+            object.__setattr__(self, "whole", whole)
             object.__setattr__(self, "train", lambda: _part(whole(), test=False))
             object.__setattr__(self, "test", lambda: _part(whole(), test=True))
 
@@ -67,6 +71,7 @@ class Dataset:
         return replace(
             self._named(f"first-{images}"),
             train_images=None,
+            whole=None,
             train=lambda: self.train()[slice(images)],
         )
 
@@ -90,6 +95,7 @@ class Dataset:
     def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(
             self._named(change),
+            whole=None,
             train=lambda: images(self.train()),
             test=lambda: images(self.test()),
         )

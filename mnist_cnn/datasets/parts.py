@@ -91,8 +91,9 @@ def assemble(
     """
     facts = [shape, list(class_names), _facts(train), test and _facts(test)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    notes = list(remarks)
+    notes, whole = list(remarks), None
     if test is None:
+        whole = train.images
         aside = set_aside(train.keys, train.labels, train.groups)
         train, test = train[~aside], train[aside]
         notes.append(
@@ -108,6 +109,7 @@ def assemble(
         train_images=len(train.keys),
         train=train.images,
         test=test.images,
+        whole=whole,
         remarks=tuple(notes),
     )
 

@@ -95,7 +95,7 @@ def of_files(
     class_names: Sequence[str],
     train: Labelled,
     test: Labelled | None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | Shape | None = None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set from picture files.
@@ -108,8 +108,9 @@ def of_files(
         class_names: The names of the classes, in the order of their indices.
         train: The pictures to train and validate on.
         test: The test pictures. None sets aside about a fifth of `train`.
-        size: (height, width) to fit the pictures into. Default: the most frequent size, or the
-            middle one of several that are equally frequent, at most 256 pixels a side.
+        size: (height, width) to fit the pictures into, or (height, width, channels). Default: the
+            most frequent size, or the middle one of several that are equally frequent, at most 256
+            pixels a side.
         remarks: What the source decided, one line each.
     """
     files = train.files + (test.files if test else [])
@@ -143,7 +144,9 @@ def _part(found: Labelled, class_names: Sequence[str], shape: Shape) -> Part:
     )
 
 
-def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | None) -> Shape:
+def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | Shape | None) -> Shape:
+    if size is not None and len(size) == 3:
+        return size
     height, width = size or _small(_most_frequent(files))
     grey = all(file.grey or _decode(file, side=1024).grey for file in files)
     return height, width, 1 if grey else 3

@@ -54,14 +54,15 @@ def show_evaluation(
     check_name(data)
     with tempfile.TemporaryDirectory() as folder:
         found = models.find(model, Path(folder), model_name)
-        info, weights = worker.examine(found.file, data)
+        names = found.answers.class_names
+        info, weights = worker.examine(found.file, data, names)
         if pictures:
             _create(pictures)  # before the test set is opened
         opening = None
         if info.is_test_set:
             with store.answering():
                 opening = lockbox.record(store.connect(), found, weights, info, "evaluate")
-        evaluation = worker.evaluate(found.file, data, pictures)
+        evaluation = worker.evaluate(found.file, data, pictures, names)
     run_id = opening.run_id if opening else found.run_id
     if pictures and run_id:
         with store.answering():
@@ -72,7 +73,8 @@ def show_evaluation(
     if as_json:
         print_text(json.dumps(_json(result), indent=2))
     else:
-        print_text("\n".join([*_overview(result), "", *_class_table(result)]))
+        notes = [f"note: {line}" for line in evaluation.warnings]
+        print_text("\n".join([*_overview(result), *notes, "", *_class_table(result)]))
 
 
 def _create(folder: Path) -> None:
@@ -90,6 +92,7 @@ def _json(result: _Result) -> dict[str, Any]:
         "data_sha256": result.data.digest,
         "test_openings": result.opening.count if result.opening else None,
         "class_names": list(result.data.class_names) or None,
+        "warnings": list(result.evaluation.warnings),
         **result.evaluation.as_json(),
     }
 

@@ -66,13 +66,13 @@ class RememberingWorker(ModelWorker):
         super().__init__()
         self._answers = {}
 
-    def examine(self, model_file, data):
-        return self._once(super().examine, model_file, data)
+    def examine(self, model_file, data, class_names=()):
+        return self._once(super().examine, model_file, data, class_names)
 
-    def evaluate(self, model_file, data, pictures=None):
+    def evaluate(self, model_file, data, pictures=None, class_names=()):
         if pictures:
             pictures.mkdir(exist_ok=True)
-        return self._once(super().evaluate, model_file, data, pictures)
+        return self._once(super().evaluate, model_file, data, pictures, class_names)
 
     def correct(self, model_file, data):
         return self._once(super().correct, model_file, data)
