@@ -85,6 +85,7 @@ ORDER = (
     "training.backend",
     "training.batches",
     "training.learning_rate",
+    "training.kept_images",
     "training.data",
     "training.build",
     "training.checkpoint",

@@ -49,7 +49,7 @@ def checked_split(
         batch_size: The number of images in a training step.
 
     Returns:
-        The images to train on and those to validate on, with float32 pixels in [0, 1].
+        The images to train on and those to validate on, with pixels as the data set has them.
 
     Raises:
         UsageError: As `check` does.
@@ -58,7 +58,7 @@ def checked_split(
     train = dataset.train()
     check_images(dataset, train, "training")
     _check_classes(dataset, train, "training", 2)
-    parts = split(train.scaled(), fraction, seed)
+    parts = split(train, fraction, seed)
     _check_split(dataset, *parts, batch_size)
     return parts
 

@@ -78,7 +78,7 @@ def build_metrics(model: keras.Model, images: Images) -> None:
     create them earlier.
     """
     if keras.config.backend() == "tensorflow":
-        one = images.x[:1]
+        one = images[slice(1)].scaled().x
         prediction = model(one, training=False)
         model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
 

@@ -93,7 +93,7 @@ def _try(
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
     hp = TrialHyperParameters(study.ask())
-    few = data.validation[slice(8)]
+    few = data.validation[slice(8)].scaled()
     scores: dict[str, float] | None = None
     try:
         model = build(experiment, data.dataset, hp)

@@ -498,7 +498,7 @@ CASES = [
     ),
     (["evaluate", "--model", "{gone}", "--data", "tiny"], 1, "has no model, or it is gone"),
     (["evaluate", "--model", "f" * 32, "--data", "tiny"], 2, "there is no run"),
-    (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "but colour.npz has"),
+    (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "but colour has"),
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
     (["evaluate", "--model", "{bomb.keras}", "--data", "tiny"], 1, "would unpack to 100 MiB"),

@@ -49,7 +49,7 @@ def test_a_model_is_searched_and_the_file_has_its_score(small, space):
 def score_of(trial):
     """What the saved model comes to on the validation images, in plain Keras."""
     model = keras.models.load_model(trial.folder / MODEL_FILE)
-    images = load_data(ExperimentId("small")).validation
+    images = load_data(ExperimentId("small")).validation.scaled()
     answers = np.asarray(model(images.x)).argmax(axis=1)
     return np.mean(answers == images.y)
 
@@ -57,7 +57,7 @@ def score_of(trial):
 def served(trial):
     """Load the saved model as `promote`, `evaluate` and `serve` do, and ask it."""
     model = saved_model.load(trial.folder / MODEL_FILE)
-    return saved_model.predict(model, load_data(ExperimentId("small")).validation.x)
+    return saved_model.predict(model, load_data(ExperimentId("small")).validation.scaled().x)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_a_confirmation_is_scored_by_its_last_epoch_on_a_seed_that_all_share(stu
         epochs = [event for event in events if event["event"] == "metrics"]
         assert [event["step"] for event in epochs] == [1, 2, 3, 4]  # no patience ends it
         (value,) = Journal(folder).end["values"]
-        validation = load_data(ExperimentId("dense")).validation
+        validation = load_data(ExperimentId("dense")).validation.scaled()
         model = keras.models.load_model(folder / MODEL_FILE)
         answers = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
         assert float(np.mean(answers == validation.y)) == pytest.approx(value)
