@@ -3,7 +3,7 @@
 import numpy as np
 
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.splitting import split
 from mnist_cnn.errors import UsageError
@@ -87,7 +87,7 @@ def check_images(dataset: Dataset, images: Images, part: str) -> None:
     if not isinstance(images, Images):
         raise UsageError(f"{what} are {type(images).__name__}, not Images")
     for name, array in (("x", images.x), ("y", images.y)):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray | OnDemand):
             raise UsageError(f"{what}' {name} is {type(array).__name__}, not a NumPy array")
     if images.x.shape[1:] != dataset.shape:
         expected = ", ".join(map(str, dataset.shape))

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +101,9 @@ def _part(source: str, found: _Found, role: str, arrays: dict[str, Path]) -> Arr
 
 def _read(path: Path, name: str) -> NDArray[Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # A single array may be larger than memory.
+        mapped: Literal["r"] | None = "r" if path.suffix.lower() == ".npy" else None
+        loaded = np.load(path, allow_pickle=False, mmap_mode=mapped)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:

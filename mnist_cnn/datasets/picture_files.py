@@ -138,6 +138,7 @@ def _part(found: Labelled, class_names: Sequence[str], shape: Shape) -> Part:
     return Part(
         labels=np.array([number[name] for name in found.classes], dtype=np.int32),
         keys=[file.key for file in files],
+        shape=shape,
         pixels=lambda index: _pixels([files[place] for place in index.tolist()], shape),
         groups=found.groups,
         names=np.array([file.name for file in files], dtype=str),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mnist_cnn.datasets.check import check_parts
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.splitting import content_keys
 
@@ -31,6 +31,12 @@ def warnings(dataset: Dataset) -> list[str]:
 
 def warnings_of(dataset: Dataset, train: Images, test: Images) -> list[str]:
     """As `warnings`, for parts that have already been read and pass the check."""
+    if isinstance(train.x, OnDemand) or isinstance(test.x, OnDemand):
+        return [
+            *dataset.remarks,
+            *_shared_groups(train, test),
+            "there are too many pixels to look for duplicates and the like in every image",
+        ]
     return [
         *dataset.remarks,
         *_equal_images(dataset, train, test),
