@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.datasets import Dataset, open_dataset
+from mnist_cnn.datasets.paths.tree import shown
 from mnist_cnn.datasets.source import files_of
 from mnist_cnn.datasets.survey import warnings
-from mnist_cnn.datasets.tree import shown
 from mnist_cnn.errors import UsageError
 from mnist_cnn.experiment_id import data_name
 from mnist_cnn.files import make_folder, replace_file

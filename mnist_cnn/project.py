@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn import known_data, sources
-from mnist_cnn.datasets.tree import root_of
+from mnist_cnn.datasets.paths.tree import root_of
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId, experiment_id

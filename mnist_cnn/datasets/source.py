@@ -8,15 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.folder import folder
-from mnist_cnn.datasets.idx import idx, is_idx, sets_in
 from mnist_cnn.datasets.naming import some
-from mnist_cnn.datasets.npz import npz
 from mnist_cnn.datasets.parts import Shape
-from mnist_cnn.datasets.roles import name_of
-from mnist_cnn.datasets.table import csv, has_tables
-from mnist_cnn.datasets.table_file import open_table
-from mnist_cnn.datasets.tree import (
+from mnist_cnn.datasets.paths.roles import name_of
+from mnist_cnn.datasets.paths.tree import (
     files_in,
     files_under,
     folders_in,
@@ -24,6 +19,11 @@ from mnist_cnn.datasets.tree import (
     root_of,
     shown,
 )
+from mnist_cnn.datasets.sources.folder import folder
+from mnist_cnn.datasets.sources.idx import idx, is_idx, sets_in
+from mnist_cnn.datasets.sources.npz import npz
+from mnist_cnn.datasets.sources.table import csv, has_tables
+from mnist_cnn.datasets.sources.table_file import open_table
 from mnist_cnn.errors import UsageError
 
 _VALID = (

@@ -3,8 +3,8 @@
 `datasets.pictures` decodes them, as it does for a search. It gets no metadata, see `containers`.
 """
 
-from mnist_cnn.datasets.pictures import Picture, UnreadablePicture
-from mnist_cnn.datasets.pictures import decode as decode_picture
+from mnist_cnn.datasets.pictures.decoder import Picture, UnreadablePicture
+from mnist_cnn.datasets.pictures.decoder import decode as decode_picture
 from mnist_cnn.serving import containers
 from mnist_cnn.serving.refusal import Refusal
 

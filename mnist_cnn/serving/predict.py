@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mnist_cnn.datasets.naming import printable
-from mnist_cnn.datasets.pictures import MAX_BYTES, UnreadablePicture, decode
-from mnist_cnn.datasets.tree import files_under, is_picture, root_of, shown
+from mnist_cnn.datasets.paths.tree import files_under, is_picture, root_of, shown
+from mnist_cnn.datasets.pictures.decoder import MAX_BYTES, UnreadablePicture, decode
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.registry import store
 from mnist_cnn.report.text import print_text

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets.pictures import Picture, fit, side_for
+from mnist_cnn.datasets.pictures.decoder import Picture, fit, side_for
 from mnist_cnn.serving.drawing import mnist_image
 from mnist_cnn.serving.images import WORKING_SIDE
 from mnist_cnn.serving.ink import find_ink

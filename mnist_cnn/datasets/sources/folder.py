@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
+from mnist_cnn.datasets.arrays.labels import in_order
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.labels import in_order
 from mnist_cnn.datasets.naming import printable, some
 from mnist_cnn.datasets.parts import Shape
-from mnist_cnn.datasets.picture_files import Labelled, inspect, of_files
-from mnist_cnn.datasets.roles import name_of, role_of, settle
-from mnist_cnn.datasets.tree import files_in, files_under, folders_in, is_picture, root_of, shown
+from mnist_cnn.datasets.paths.roles import name_of, role_of, settle
+from mnist_cnn.datasets.paths.tree import (
+    files_in,
+    files_under,
+    folders_in,
+    is_picture,
+    root_of,
+    shown,
+)
+from mnist_cnn.datasets.pictures.files import Labelled, inspect, of_files
 from mnist_cnn.errors import UsageError
 
 _EXPECTED = "expected one sub-folder of pictures per class, or a table of `image,label`"

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets import emnist
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.labels import numbered
+from mnist_cnn.datasets.arrays.pixels import as_images
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.labels import numbered
-from mnist_cnn.datasets.named_pictures import NamedPictures
 from mnist_cnn.datasets.naming import Where, printable, short, some
 from mnist_cnn.datasets.parts import Shape
-from mnist_cnn.datasets.picture_files import Labelled, PictureFile, of_files
-from mnist_cnn.datasets.pixels import as_images
-from mnist_cnn.datasets.roles import name_of, role_in, role_of, settle
-from mnist_cnn.datasets.table_file import Table, is_number, open_table
-from mnist_cnn.datasets.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.datasets.paths.roles import name_of, role_in, role_of, settle
+from mnist_cnn.datasets.paths.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.datasets.pictures.files import Labelled, PictureFile, of_files
+from mnist_cnn.datasets.pictures.named import NamedPictures
+from mnist_cnn.datasets.sources import emnist
+from mnist_cnn.datasets.sources.table_file import Table, is_number, open_table
 from mnist_cnn.errors import UsageError
 
 _SUFFIXES = (".csv", ".tsv")

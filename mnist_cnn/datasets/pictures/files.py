@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.parts import Part, Shape, assemble
-from mnist_cnn.datasets.tree import is_picture, shown
+from mnist_cnn.datasets.paths.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
 if TYPE_CHECKING:  # it imports Pillow, which only decoding needs
-    from mnist_cnn.datasets.pictures import Picture
+    from mnist_cnn.datasets.pictures.decoder import Picture
 
 MAX_SIDE = 256  # of the default size, in pixels
 
@@ -154,47 +154,47 @@ def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | Shape | 
 
 
 def _inspect(path: Path, root: Path) -> PictureFile:
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     name = shown(path, root)
     content = _content(path, name)
     try:
-        header = pictures.read_header(content)
-    except pictures.UnreadablePicture as problem:
+        header = decoder.read_header(content)
+    except decoder.UnreadablePicture as problem:
         raise _refusal(name, problem) from None
     key = hashlib.sha256(content).hexdigest()
     return PictureFile(path, name, key, (header.height, header.width), header.grey)
 
 
 def _pixels(files: Sequence[PictureFile], shape: Shape) -> NDArray[np.uint8]:
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     height, width, channels = shape
     pixels = np.empty((len(files), *shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        picture = _decode(file, side=pictures.side_for(height, width))
-        pixels[place] = pictures.fit(picture, height, width, channels)
+        picture = _decode(file, side=decoder.side_for(height, width))
+        pixels[place] = decoder.fit(picture, height, width, channels)
     return pixels
 
 
 def _decode(file: PictureFile, side: int) -> "Picture":
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     content = _content(file.path, file.name)
     if hashlib.sha256(content).hexdigest() != file.key:
         raise UsageError(f"{file.name} has changed since it was first read; start again")
     try:
-        return pictures.decode(content, side=side)
-    except pictures.UnreadablePicture as problem:
+        return decoder.decode(content, side=side)
+    except decoder.UnreadablePicture as problem:
         raise _refusal(file.name, problem) from None
 
 
 def _content(path: Path, name: str) -> bytes:
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     try:
-        if path.stat().st_size > pictures.MAX_BYTES:
-            raise _refusal(name, f"it has more than {pictures.MAX_BYTES:,} bytes")
+        if path.stat().st_size > decoder.MAX_BYTES:
+            raise _refusal(name, f"it has more than {decoder.MAX_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise _refusal(name, error.strerror) from None

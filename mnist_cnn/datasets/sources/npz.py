@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable, reason
-from mnist_cnn.datasets.roles import name_of, role_in, settle
-from mnist_cnn.datasets.tree import files_in, root_of, shown
+from mnist_cnn.datasets.paths.roles import name_of, role_in, settle
+from mnist_cnn.datasets.paths.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
 _CONTENTS = {
