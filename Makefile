@@ -1,9 +1,10 @@
 # Every target that needs Python packages sets itself up first; `make setup` alone is never needed.
-EXPERIMENT ?= mnist
 PORT ?=
 
 VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
+# make passes what is set on its command line to the shell, whatever characters are in it.
+WHAT = $(if $(EXPERIMENT),'$(EXPERIMENT)') $(if $(DATA),--data "$$DATA")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search ui promote serve test test-faults check bench lock clean
@@ -19,19 +20,19 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	@sh setup.sh $(VENV)
 	@touch $@
 
-search: $(VENV)/.done ## search, or go on: EXPERIMENT= TRIALS= TIMEOUT=seconds WORKERS= STUDY=
-	@$(MNIST_CNN) search --experiment '$(EXPERIMENT)' $(if $(TRIALS),--trials '$(TRIALS)') \
+search: $(VENV)/.done ## search, or go on: EXPERIMENT= DATA=path TRIALS= TIMEOUT=seconds WORKERS= STUDY=
+	@$(MNIST_CNN) search $(WHAT) $(if $(TRIALS),--trials '$(TRIALS)') \
 		$(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(WORKERS),--workers '$(WORKERS)') \
 		$(if $(STUDY),--study '$(STUDY)')
 
 ui: $(VENV)/.done ## look at the runs in MLflow's pages: PORT=
 	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
 
-serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: PORT=
-	@$(MNIST_CNN) serve $(if $(PORT),--port '$(PORT)')
+serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: DATA=path PORT=
+	@$(MNIST_CNN) serve $(if $(DATA),--data "$$DATA") $(if $(PORT),--port '$(PORT)')
 
-promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= RUN=
-	@$(MNIST_CNN) promote --experiment '$(EXPERIMENT)' $(if $(RUN),--run '$(RUN)')
+promote: $(VENV)/.done ## register the best run's model: EXPERIMENT= DATA=path RUN=
+	@$(MNIST_CNN) promote $(WHAT) $(if $(RUN),--run '$(RUN)')
 
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile

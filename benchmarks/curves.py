@@ -28,6 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.workers.machine import threads_environment  # noqa: E402
 
 
@@ -116,7 +117,7 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
     from mnist_cnn.training.failure import TrainingFailed
     from mnist_cnn.training.fit import train
 
-    data = load_data("mnist")
+    data = load_data(ExperimentId("mnist"))
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(dtype_policy or precision(experiment))

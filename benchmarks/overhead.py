@@ -34,6 +34,7 @@ import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from experiments.mnist import experiment  # noqa: E402
+from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
 from mnist_cnn.plan import plan  # noqa: E402
@@ -93,7 +94,7 @@ def search_share(trials: int, epochs: int) -> None:
             shutil.copytree(ROOT / name, root / name)
         (root / "experiments/share.py").write_text(EXPERIMENT.format(trials=trials, epochs=epochs))
         started = time.time()
-        command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "share"]
+        command = [sys.executable, "-m", "mnist_cnn", "search", "share"]
         subprocess.run(command, cwd=root, stdout=subprocess.DEVNULL, check=True)
         ended = time.time()
         folders = root.glob("mlruns/checkpoints/share-1/trial-*")
@@ -146,7 +147,7 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
     (root / "mlruns").mkdir(parents=True)
     os.chdir(root)
     url = f"sqlite:///{root}/mlruns/optuna.db"
-    with open_study(plan("bench", experiment), url) as opened:
+    with open_study(plan(ExperimentId("bench"), experiment), url) as opened:
         study = opened.study
     asking = study.trials.optuna_study
     asking.add_trials(past(number, template))

@@ -25,6 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.workers import machine  # noqa: E402
 
 IMAGES = 12_288
@@ -133,14 +134,14 @@ def model_of(values):
 
     hp = keras_tuner.HyperParameters()
     hp.values.update(values)
-    return build(experiment, load_data("mnist").dataset, hp)
+    return build(experiment, load_data(ExperimentId("mnist")).dataset, hp)
 
 
 def keras_defaults(values) -> float:
     """Images per second of the second of two short epochs under plain `fit`."""
     from mnist_cnn.training.data import load_data
 
-    images = load_data("mnist").train[slice(IMAGES)]
+    images = load_data(ExperimentId("mnist")).train[slice(IMAGES)].scaled()
     return second_epoch(model_of(values), x=images.x, y=images.y)
 
 
@@ -159,7 +160,7 @@ def as_here(values) -> float:
     model.jit_compile = jit_compile(experiment)
     model.steps_per_execution = STEPS_PER_EXECUTION
     size = experiment.batch_size
-    data = training_batches(load_data("mnist").train, size, 0, 0)
+    data = training_batches(load_data(ExperimentId("mnist")).train, size, 0, 0)
     return second_epoch(model, x=data, steps_per_epoch=IMAGES // size, shuffle=False)
 
 

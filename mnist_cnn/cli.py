@@ -10,10 +10,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.urls import hide_passwords
+
+if TYPE_CHECKING:
+    from mnist_cnn.experiment_id import ExperimentId
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -46,7 +49,7 @@ def _complain(error: object, code: int) -> int:
 
 def _search(options: argparse.Namespace) -> None:
     from mnist_cnn.mlruns import worker_log
-    from mnist_cnn.project import check_name
+    from mnist_cnn.project import check_experiment
     from mnist_cnn.tracking.experiment_lock import lock_experiment
     from mnist_cnn.training import tasks
     from mnist_cnn.workers import machine
@@ -54,14 +57,15 @@ def _search(options: argparse.Namespace) -> None:
     from mnist_cnn.workers.signals import stoppable
 
     started = time.monotonic()
-    check_name(options.experiment)
+    experiment = _experiment(options)
+    check_experiment(experiment)
     environments = machine.worker_environments(options.workers or machine.default_workers())
     memory = machine.worker_memory(len(environments))
-    log = worker_log(options.experiment)
+    log = worker_log(experiment.name)
     try:
         with (
             stoppable(),
-            lock_experiment(options.experiment),
+            lock_experiment(experiment.name),
             Workers(environments, log, memory, prepare=tasks.prepare) as workers,
         ):
             # The first worker imports TensorFlow while this process imports MLflow.
@@ -70,7 +74,7 @@ def _search(options: argparse.Namespace) -> None:
             from mnist_cnn.run_search import Request, search
 
             request = Request(
-                experiment=options.experiment,
+                experiment=experiment,
                 trials=options.trials,
                 timeout_seconds=options.timeout,
                 study=options.study,
@@ -79,30 +83,38 @@ def _search(options: argparse.Namespace) -> None:
             )
             search(request, workers, Console())
     except KeyboardInterrupt:
-        given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
-        again = f"make search EXPERIMENT={options.experiment}" + "".join(
+        print(f"stopped; everything is saved, go on with `{_again(options)}`")
+        raise
+
+
+def _experiment(options: argparse.Namespace) -> "ExperimentId":
+    from mnist_cnn.experiment_id import experiment_id
+
+    return experiment_id(options.experiment, options.data)
+
+
+def _again(options: argparse.Namespace) -> str:
+    """The command that continues a search."""
+    experiment = _experiment(options)
+    given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
+    if not options.storage and not options.workers:
+        return f"make search {experiment.for_make}" + "".join(
             f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}"
             for name, value in given.items()
             if value is not None
         )
-        if options.storage or options.workers:  # which make does not take, or the user may want
-            again = f"mnist-cnn search --experiment {options.experiment}" + "".join(
-                f" --{name.lower()} {value}"
-                for name, value in {
-                    **given,
-                    "STORAGE": options.storage and f"'{hide_passwords(options.storage)}'",
-                    "WORKERS": options.workers,
-                }.items()
-                if value is not None
-            )
-        print(f"stopped; everything is saved, go on with `{again}`")
-        raise
+    # make does not take one of these, and the user may want the other.
+    given["STORAGE"] = options.storage and f"'{hide_passwords(options.storage)}'"
+    given["WORKERS"] = options.workers
+    return f"mnist-cnn search {experiment.for_command}" + "".join(
+        f" --{name.lower()} {value}" for name, value in given.items() if value is not None
+    )
 
 
 def _trials(options: argparse.Namespace) -> None:
     from mnist_cnn.report.listing import show_trials
 
-    show_trials(options.experiment, options.study, options.storage, options.form)
+    show_trials(_experiment(options), options.study, options.storage, options.form)
 
 
 def _studies(options: argparse.Namespace) -> None:
@@ -126,20 +138,20 @@ def _promote(options: argparse.Namespace) -> None:
         from mnist_cnn.promotion.promote import Request, promote
 
         promote(
-            Request(experiment=options.experiment, run=options.run, reason=options.reason), worker
+            Request(experiment=_experiment(options), run=options.run, reason=options.reason), worker
         )
 
 
 def _rollback(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.rollback import rollback
 
-    print(rollback())
+    print(rollback(options.model_name))
 
 
 def _pull(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.pull import pull
 
-    print(pull(options.alias, options.to))
+    print(pull(options.alias, options.to, options.model_name))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -149,8 +161,22 @@ def _evaluate(options: argparse.Namespace) -> None:
         from mnist_cnn.evaluation.table import show_evaluation
 
         show_evaluation(
-            options.model, options.data, worker, as_json=options.json, pictures=options.pictures
+            options.model,
+            options.data,
+            worker,
+            as_json=options.json,
+            pictures=options.pictures,
+            model_name=options.model_name,
         )
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from mnist_cnn.serving.server import silenced_stderr
+
+    with silenced_stderr():
+        from mnist_cnn.serving.predict import show_predictions
+
+    show_predictions(options.files, options.form, _model_name(options))
 
 
 def _data(options: argparse.Namespace) -> None:
@@ -183,7 +209,18 @@ def _ui(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from mnist_cnn.serving.server import serve
 
-    serve(options.host, options.port, options.token)
+    serve(options.host, options.port, options.token, _model_name(options))
+
+
+def _model_name(options: argparse.Namespace) -> str | None:
+    """The registered model that is named, or that belongs to the data that are named."""
+    if options.data is None:
+        return str(options.model_name) if options.model_name else None
+    if options.model_name is not None:
+        raise UsageError("--data and --model-name name two models; leave one out")
+    from mnist_cnn.experiment_id import data_name, resolved
+
+    return data_name(resolved(options.data))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -207,11 +244,7 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
     _study_options(verb)
-    form = verb.add_mutually_exclusive_group()
-    for name in ("csv", "json"):
-        text = f"all trials as {name.upper()}"
-        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
-    verb.set_defaults(form="table")
+    _form_options(verb, "all trials")
 
     verb = _verb(verbs, "studies", _studies, "all studies, with state, best value and size")
     _storage_option(verb)
@@ -222,22 +255,30 @@ def _parser() -> argparse.ArgumentParser:
     _storage_option(verb)
 
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
-    verb.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    _experiment_argument(verb)
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
 
-    _verb(verbs, "rollback", _rollback, "make the previous champion the champion again")
+    verb = _verb(verbs, "rollback", _rollback, "make the previous champion the champion again")
+    _model_name_option(verb)
 
     verb = _verb(verbs, "pull", _pull, "write the champion's .keras file")
     verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
+    _model_name_option(verb)
 
     verb = _verb(verbs, "evaluate", _evaluate, "evaluate a model on labelled images")
     verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
-    verb.add_argument("--data", required=True, help="a data set, an .npz file or a folder")
+    verb.add_argument("--data", required=True, help="a data set, or the path of labelled images")
+    _model_name_option(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
     verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+
+    verb = _verb(verbs, "predict", _predict, "what the champion sees in pictures")
+    verb.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder of them")
+    _model_options(verb)
+    _form_options(verb, "the answers")
 
     verb = _verb(verbs, "data", _data, "show the labelled images at a path")
     verb.add_argument(
@@ -256,6 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
     verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
+    _model_options(verb)
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
         "--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: %(default)s)"
@@ -277,9 +319,42 @@ def _verb(
 
 
 def _study_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--experiment", default="mnist", help="(default: %(default)s)")
+    _experiment_argument(parser)
     parser.add_argument("--study", help="name of a study, such as mnist-1; default: the newest")
     _storage_option(parser)
+
+
+def _experiment_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="name of a file in experiments/ (default: mnist, or images with --data)",
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", help="your own images: a folder, a .csv, an .npz, IDX files"
+    )
+
+
+def _form_options(parser: argparse.ArgumentParser, what: str) -> None:
+    form = parser.add_mutually_exclusive_group()
+    for name in ("csv", "json"):
+        text = f"{what} as {name.upper()}"
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
+    parser.set_defaults(form="table")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    _model_name_option(parser)
+    parser.add_argument("--data", metavar="PATH", help="the model of the data at this path")
+
+
+def _model_name_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-name",
+        metavar="NAME",
+        help="a registered model; default: MNIST's, or else the only one there is",
+    )
 
 
 def _storage_option(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
-from mnist_cnn.registry import aliases, store
+from mnist_cnn.registry import store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
@@ -86,12 +86,10 @@ def _runs(client: MlflowClient, experiment: str, folder: Path) -> list[Run]:
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
-    """Return the champion's version if it comes from one of these runs, else None."""
-    champion = aliases.current(client).champion
-    if champion is None:
-        return None
-    version = client.get_model_version(store.REGISTERED_NAME, champion)
-    return champion if version.run_id in {run.info.run_id for run in runs} else None
+    """Return which champion comes from one of these runs; None if none does."""
+    own = {run.info.run_id for run in runs}
+    found = [each for each in store.champions(client) if each.run_id in own]
+    return f"{found[0].version} of {found[0].name}" if found else None
 
 
 def _remove(folder: Path) -> None:

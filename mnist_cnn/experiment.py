@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -130,8 +131,8 @@ class Experiment:
 
     Attributes:
         space: A function of KerasTuner's `hp` that returns a compiled model, or a
-            `keras_tuner.HyperModel`. A function with parameters `input_shape` or `classes` gets
-            those of the data set.
+            `keras_tuner.HyperModel`. A function with parameters `input_shape`, `classes` or
+            `class_names` gets those of the data set.
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.
@@ -215,3 +216,8 @@ class Experiment:
                 f"Experiment: screen={self.screen} needs a single objective and trials of more "
                 f"than {self.screen.rungs[-1]} epochs; screen=None turns it off"
             )
+
+    @cached_property
+    def opened_dataset(self) -> Dataset:
+        """The data set. It is opened once, because a source may read every file for it."""
+        return self.dataset()

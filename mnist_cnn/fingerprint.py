@@ -40,16 +40,9 @@ def fingerprint(experiment: Experiment) -> str:
     facts: dict[str, Any] = dict(comparable(experiment))
     code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
     facts["sources"] = sources.normalized(*code)
-    facts["data"] = _data_digest(experiment)
+    facts["data"] = experiment.opened_dataset.digest
     facts["version"] = version("mnist-cnn")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _data_digest(experiment: Experiment) -> str:
-    """Return the data set's digest. It is found once: a source may read every file for it."""
-    if "_data_digest" not in vars(experiment):
-        object.__setattr__(experiment, "_data_digest", experiment.dataset().digest)
-    return str(vars(experiment)["_data_digest"])
 
 
 def _text(value: Any) -> str:

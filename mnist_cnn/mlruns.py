@@ -4,6 +4,7 @@ mlflow.db      MLflow's runs and registry, unless MLFLOW_TRACKING_URI names anot
 optuna.db      Optuna's studies, unless --storage names another one
 artifacts/     MLflow's files
 checkpoints/   a folder per study, in it a folder per run: journal, checkpoint, model, plots
+data/          images as searches read them, and facts of data at paths; made again if removed
 """
 
 from pathlib import Path
@@ -20,6 +21,11 @@ SOURCES_FILE = "sources.json"  # the modules that a run depended on: their texts
 def checkpoints() -> Path:
     """Return the folder that holds a folder for each study."""
     return MLRUNS.absolute() / "checkpoints"
+
+
+def kept_data() -> Path:
+    """Return the folder that holds what is kept of data sets."""
+    return MLRUNS.absolute() / "data"
 
 
 def trial_folder(study_folder: Path, number: int) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnist_cnn.experiment import Confirm, Experiment, Objective, Screen
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import describe, fingerprint
 
 
@@ -15,7 +16,7 @@ class Plan:
     The fields that an `Experiment` has too mean the same here.
 
     Attributes:
-        name: The name of the experiment.
+        id: What identifies the experiment.
         objectives: As in `Experiment`.
         trials: As in `Experiment`.
         timeout_seconds: As in `Experiment`.
@@ -27,9 +28,10 @@ class Plan:
         description: Each field of the experiment as text.
         fingerprint: Equal for experiments whose trials are comparable.
         unserved: Why the experiment's models cannot be served; "" if they can be.
+        warnings: What is odd about its data.
     """
 
-    name: str
+    id: ExperimentId
     objectives: tuple[Objective, ...]
     trials: int
     timeout_seconds: float | None
@@ -41,17 +43,23 @@ class Plan:
     description: Mapping[str, str]
     fingerprint: str
     unserved: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the experiment is called in MLflow and in the names of its studies."""
+        return self.id.name
 
 
-def plan(name: str, experiment: Experiment) -> Plan:
+def plan(identity: ExperimentId, experiment: Experiment) -> Plan:
     """Return the plan of an experiment.
 
     Args:
-        name: The name of the experiment.
+        identity: What identifies the experiment.
         experiment: The experiment.
     """
     return Plan(
-        name=name,
+        id=identity,
         objectives=experiment.objectives,
         trials=experiment.trials,
         timeout_seconds=experiment.timeout_seconds,

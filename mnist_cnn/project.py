@@ -1,12 +1,18 @@
 """The project in the current folder: finds and loads its experiments."""
 
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
-from mnist_cnn import sources
+from mnist_cnn import known_data, sources
+from mnist_cnn.datasets.paths.tree import root_of
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.experiment_id import ExperimentId, experiment_id
 
 
 def experiment_names(root: Path | None = None) -> list[str]:
@@ -26,15 +32,41 @@ def experiment_names(root: Path | None = None) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
-def check_name(name: str) -> None:
-    """Check that the current folder has experiments/<name>.py.
+def check_experiment(experiment: ExperimentId) -> None:
+    """Check that the current folder has the experiment's file, and that its data are there.
 
     Raises:
-        UsageError: It does not.
+        UsageError: One of them is missing.
     """
     names = experiment_names()
-    if name not in names:
-        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(names)}")
+    if experiment.file not in names:
+        raise UsageError(f"there is no experiment {experiment.file!r}; valid: {', '.join(names)}")
+    if experiment.data is not None:
+        root_of(experiment.data)
+
+
+def find_experiment(name: str) -> ExperimentId:
+    """Return the experiment of this name: a file's, or one with data that were searched here.
+
+    Raises:
+        UsageError: There is none.
+    """
+    known = known_experiments()
+    if name not in known:
+        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(experiment_names())}")
+    return known[name]
+
+
+def known_experiments() -> dict[str, ExperimentId]:
+    """Return the experiments in the current folder by name, with those made for known data.
+
+    Raises:
+        UsageError: The folder has no experiments/.
+    """
+    files = experiment_names()
+    found = [ExperimentId(file) for file in files]
+    found += [experiment_id(file, path) for path in known_data.known_paths() for file in files]
+    return {each.name: each for each in found}
 
 
 def find_project() -> None:
@@ -43,24 +75,48 @@ def find_project() -> None:
         sys.path.insert(0, root)
 
 
-def load_experiment(name: str) -> Experiment:
-    """Return the `experiment` of experiments/<name>.py in the current folder.
+def load_experiment(experiment: ExperimentId) -> Experiment:
+    """Return the `experiment` of a file in experiments/, made for the data if there are any.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file, there are no such data, or they cannot be used.
         UserError: The file raises an error, or does not define an `Experiment`.
     """
-    check_name(name)
+    check_experiment(experiment)
     find_project()
+    file = f"experiments/{experiment.file}.py"
     try:
-        found = getattr(importlib.import_module(f"experiments.{name}"), "experiment", None)
+        module = importlib.import_module(f"experiments.{experiment.file}")
+        found = _made(experiment, getattr(module, "experiment", None))
     except UserError:
         raise
     except Exception as error:
         text = " ".join(str(error).split())
-        raise UserError(f"experiments/{name}.py: {type(error).__name__}: {text}") from error
+        raise UserError(f"{file}: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
-        raise UserError(f"experiments/{name}.py must define `experiment = Experiment(...)`")
+        raise UserError(f"{file} must define `experiment = Experiment(...)`")
     # Now, as it was imported: a file may be edited while a search goes on.
     sources.sources_of(found.space, found.dataset, found.sampler, found.pruner)
     return found
+
+
+def _made(experiment: ExperimentId, found: Any) -> Any:
+    """Return what a file defines as `experiment`, made for the data if there are any."""
+    takes_data = inspect.isfunction(found) and "data" in inspect.signature(found).parameters
+    if experiment.data is None:
+        if takes_data:
+            raise UsageError(
+                f"experiment {experiment.file!r} needs data; add --data PATH, or DATA="
+            )
+        return found
+    if not takes_data:
+        raise UsageError(
+            f"experiment {experiment.file!r} says itself what to train on; leave out --data, or "
+            "leave out its name"
+        )
+    return _made_for(found, experiment.data, known_data.stamp(experiment.data))
+
+
+@lru_cache(maxsize=1)  # until the files change
+def _made_for(make: Callable[..., Any], data: str, stamp: str) -> Any:
+    return make(data=partial(known_data.dataset_at, data))

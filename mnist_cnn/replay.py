@@ -10,7 +10,9 @@ from typing import Any
 from mlflow.entities import Run
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.mlruns import own_folder
+from mnist_cnn.project import find_experiment
 from mnist_cnn.registry import models, store
 from mnist_cnn.retrain import Recorded, recorded, retrain
 from mnist_cnn.sources import Source, current
@@ -37,10 +39,10 @@ def replay(run_id: str) -> Iterator[str]:
             the messages, also if the outcome differs.
     """
     with store.answering():
-        client = store.connect("mnist")
+        client = store.connect(ExperimentId(DEFAULT))
         run = models.get_run(client, run_id)
-        experiment = str(client.get_experiment(run.info.experiment_id).name)
-    was = _recorded(run)
+        name = str(client.get_experiment(run.info.experiment_id).name)
+    experiment, was = find_experiment(name), _recorded(run)
     name, epochs = run.info.run_name, len(was.history)
     yield f"replaying {name} ({epochs} epochs)"
     for module in _changed(was.sources):

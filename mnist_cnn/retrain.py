@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import SOURCES_FILE
 from mnist_cnn.sources import Source
 from mnist_cnn.tracking import tags
@@ -63,11 +64,11 @@ def recorded(folder: Path) -> Recorded | None:
     return Recorded(folder, json.loads(recipes[-1]), history, weights[-1])
 
 
-def retrain(experiment: str, run: Recorded, epochs: int | None, folder: Path) -> Replayed:
+def retrain(experiment: ExperimentId, run: Recorded, epochs: int | None, folder: Path) -> Replayed:
     """Repeat a recorded training, in a new process with the same threads and backend.
 
     Args:
-        experiment: The name of the experiment.
+        experiment: What identifies the experiment.
         run: The recorded training.
         epochs: The number of epochs after which it was stopped. None trains to the end and saves
             the model.

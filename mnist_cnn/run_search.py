@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 
 from mnist_cnn.errors import UsageError, UserError, full_disk
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MLRUNS, MODEL_FILE
 from mnist_cnn.progress import Progress
 from mnist_cnn.report import study_run
@@ -49,7 +50,7 @@ class Request:
     """What the user asked for. None means the default of the study, experiment or machine.
 
     Attributes:
-        experiment: The name of the experiment.
+        experiment: What identifies the experiment.
         trials: The total number of configurations of the study.
         timeout_seconds: The time limit, from `started` on.
         study: The name of the study.
@@ -57,7 +58,7 @@ class Request:
         started: When the command began, on the clock of `time.monotonic`.
     """
 
-    experiment: str
+    experiment: ExperimentId
     trials: int | None = None
     timeout_seconds: float | None = None
     study: str | None = None
@@ -106,13 +107,17 @@ def search(request: Request, workers: Workers, console: Console) -> None:
         try:
             plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
         except CallLost as error:
-            raise UserError(f"cannot check experiment {request.experiment!r}: {error}") from None
+            raise UserError(
+                f"cannot check experiment {request.experiment.name!r}: {error}"
+            ) from None
         for line in _unused_gpus(workers, request.timeout_seconds):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         with open_study(plan, request.storage or default_storage(), request.study) as opened:
             lines = (*opened.lines, *recover(opened.study), *close_others(opened.study))
             for line in lines:
                 console.print(line, highlight=False)
+            for line in plan.warnings:
+                console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
             if plan.unserved:
                 line = f"search only: promote and serve will refuse its models: {plan.unserved}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -231,7 +236,7 @@ class Search:
             self.progress.say(f"{folder.name}: its model is damaged; training it again")
             with tempfile.TemporaryDirectory() as place:
                 try:
-                    retrain(self.study.plan.name, run, None, Path(place))
+                    retrain(self.study.plan.id, run, None, Path(place))
                 except UserError as error:  # another time it may succeed
                     self.progress.say(f"{folder.name}: {error}; its model stays damaged")
                     continue
@@ -385,9 +390,7 @@ class Search:
         return Work(
             trials=trials,
             number=number,
-            call=partial(
-                tasks.trial, self.study.plan.name, trials.name, trials.url, number, folder
-            ),
+            call=partial(tasks.trial, self.study.plan.id, trials.name, trials.url, number, folder),
             folder=folder,
             epochs=epochs,
             limit_seconds=limit_seconds,

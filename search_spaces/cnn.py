@@ -21,7 +21,8 @@ def cnn(
 
     Output: float32 probabilities of shape (n, classes).
     """
-    blocks = hp.Int("blocks", 2, 4, default=2)
+    fewest, most = possible_blocks(input_shape)
+    blocks = hp.Int("blocks", fewest, most, default=fewest)
     pooling = hp.Choice("pooling", ["max", "average"])
     normalise = hp.Boolean("batch_normalisation")
     activation = hp.Choice("activation", ["relu", "elu", "silu"])
@@ -62,6 +63,17 @@ def cnn(
         metrics=["accuracy"],
     )
     return model
+
+
+def possible_blocks(input_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """The least and the greatest number of blocks: 2 and 4 for images of 28x28.
+
+    A block halves the sides. Large images get more, so that about as many pixels are left.
+    """
+    side = min(input_shape[:2])
+    halvings = max(0, side.bit_length() - 1)  # until one pixel is left
+    larger = max(0, halvings - 4)
+    return max(1, min(2 + larger, halvings)), max(1, min(4 + larger, halvings))
 
 
 def _augmentation(

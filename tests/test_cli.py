@@ -11,6 +11,7 @@ from projects import command
 
 from mnist_cnn.cli import main
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.training.preflight import check
 
 SPACE = """
@@ -60,13 +61,14 @@ def test_help_names_what_there_is(project, arguments):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["search", "--experiment", "nope"], ["'nope'", "mnist, smoke"]),
+        (["search", "nope"], ["'nope'", "mnist, smoke"]),
         (["search", "--trials", "0"], ["--trials", "'0'", "at least 1"]),
         (["search", "--trials", "-1"], ["--trials", "'-1'", "at least 1"]),
         (["search", "--timeout", "abc"], ["--timeout", "'abc'", "seconds"]),
         (["search", "--timeout", "nan"], ["--timeout", "'nan'", "seconds"]),
         (["search", "--workers", "0"], ["--workers", "at least 1"]),
         (["ui", "--port", "99999"], ["--port", "65535"]),
+        (["search", "--experiment", "smoke"], ["--experiment"]),
         (["fly"], ["'fly'", "search"]),
     ],
 )
@@ -80,7 +82,7 @@ def test_outside_a_project_the_command_says_where_to_go(tmp_path):
 
 
 def test_an_unknown_study_is_refused(project):
-    refuses(run("search", "--experiment", "smoke", "--study", "smoke-7", cwd=project), 2, "smoke-7")
+    refuses(run("search", "smoke", "--study", "smoke-7", cwd=project), 2, "smoke-7")
 
 
 def test_trials_without_a_study_says_what_to_type(project):
@@ -102,7 +104,7 @@ def test_where_nothing_was_searched_a_question_makes_nothing_and_says_what_to_ty
 
 
 def test_trials_of_an_unknown_experiment_are_refused_with_the_valid_names(project):
-    refuses(run("trials", "--experiment", "nope", cwd=project), 2, "nope", "mnist", "smoke")
+    refuses(run("trials", "nope", cwd=project), 2, "nope", "mnist", "smoke")
 
 
 def test_promote_without_a_search_says_what_to_type(project):
@@ -125,7 +127,7 @@ def test_ui_refuses_a_port_in_use(project):
 def test_mlruns_that_cannot_be_written_is_refused(project):
     (project / "mlruns").rmdir()
     (project / "mlruns").write_text("a file, where root could write into any folder")
-    refuses(run("search", "--experiment", "smoke", cwd=project), 1, "cannot write", "mlruns")
+    refuses(run("search", "smoke", cwd=project), 1, "cannot write", "mlruns")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
 def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words):
     write_bad(project, body, changes)
     with pytest.raises(UserError) as refusal:
-        check("bad")
+        check(ExperimentId("bad"))
     (line,) = str(refusal.value).splitlines()
     for word in words:
         assert word in line
@@ -199,7 +201,7 @@ def test_no_message_shows_the_password_of_the_tracking_uri(arguments, monkeypatc
 
 def test_what_is_refused_has_written_nothing(project):
     write_bad(project, "return keras.Sequential([keras.Input((28, 28, 1))])", "space=bad")
-    refuses(run("search", "--experiment", "bad", cwd=project), 1, "not compiled")
+    refuses(run("search", "bad", cwd=project), 1, "not compiled")
     assert not (project / "mlruns" / "optuna.db").exists()
     assert not (project / "mlruns" / "mlflow.db").exists()
 

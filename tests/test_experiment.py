@@ -14,6 +14,7 @@ from projects import forget_experiments
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import describe, fingerprint
 from mnist_cnn.plan import plan
 from mnist_cnn.project import experiment_names, load_experiment
@@ -150,19 +151,19 @@ def test_the_names_are_the_files(project):
 def test_an_experiment_is_loaded_from_the_current_folder(project):
     file = project / "experiments" / "smoke.py"
     file.write_text(file.read_text().replace("trials=3", "trials=7"))
-    assert load_experiment("smoke").trials == 7
+    assert load_experiment(ExperimentId("smoke")).trials == 7
 
 
 def test_an_unknown_experiment_is_refused_with_the_valid_names(project):
     with pytest.raises(UsageError, match="there is no experiment 'mnits'") as refusal:
-        load_experiment("mnits")
+        load_experiment(ExperimentId("mnits"))
     assert str(refusal.value).endswith("; valid: " + ", ".join(experiment_names()))
 
 
 def test_a_folder_without_experiments_is_refused_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"no experiments/ in .*; run from the project's root"):
-        load_experiment("mnist")
+        load_experiment(ExperimentId("mnist"))
 
 
 BAD_FILES = {
@@ -200,7 +201,7 @@ BAD_FILES = {
 def test_a_file_that_holds_no_experiment_is_refused_in_one_line(project, text, message):
     (project / "experiments" / "bad.py").write_text(text)
     with pytest.raises(UserError, match=message) as refusal:
-        load_experiment("bad")
+        load_experiment(ExperimentId("bad"))
     assert "\n" not in str(refusal.value)
 
 
@@ -286,42 +287,43 @@ def tiny(project):
 
 def test_a_new_process_finds_the_same_fingerprint(tiny):
     ask = (
+        "from mnist_cnn.experiment_id import ExperimentId\n"
         "from mnist_cnn.fingerprint import fingerprint\n"
         "from mnist_cnn.project import load_experiment\n"
-        "print(fingerprint(load_experiment('tiny')))"
+        "print(fingerprint(load_experiment(ExperimentId('tiny'))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", ask], cwd=tiny, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == fingerprint(load_experiment("tiny"))
+    assert done.stdout.strip() == fingerprint(load_experiment(ExperimentId("tiny")))
 
 
 def test_an_edit_of_the_spaces_file_changes_the_fingerprint(tiny):
-    before = fingerprint(load_experiment("tiny"))
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
     rewrite(tiny / "search_spaces" / "tiny.py", '"units", 1, 9', '"units", 1, 8')
-    assert fingerprint(load_experiment("tiny")) != before
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) != before
 
 
 def test_an_edit_of_a_hyper_models_file_changes_the_fingerprint(tiny):
     (tiny / "search_spaces" / "tiny.py").write_text(
         "import keras_tuner\n\nclass Tiny(keras_tuner.HyperModel):\n    size = 9\n\ntiny = Tiny()\n"
     )
-    before = fingerprint(load_experiment("tiny"))
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
     rewrite(tiny / "search_spaces" / "tiny.py", "size = 9", "size = 8")
-    assert fingerprint(load_experiment("tiny")) != before
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) != before
 
 
 def test_an_edit_of_the_budget_in_the_experiments_file_keeps_the_fingerprint(tiny):
-    before = fingerprint(load_experiment("tiny"))
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
     rewrite(tiny / "experiments" / "tiny.py", "confirm=Confirm(trials=1)", "trials=99")
-    assert load_experiment("tiny").trials == 99
-    assert fingerprint(load_experiment("tiny")) == before
+    assert load_experiment(ExperimentId("tiny")).trials == 99
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) == before
 
 
 def test_an_edit_of_the_samplers_arguments_changes_the_fingerprint(tiny):
-    before = fingerprint(load_experiment("tiny"))
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
     rewrite(tiny / "experiments" / "tiny.py", "n_startup_trials=6", "n_startup_trials=7")
-    assert fingerprint(load_experiment("tiny")) != before
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) != before
 
 
 @pytest.mark.parametrize(
@@ -333,9 +335,9 @@ def test_an_edit_of_the_experiments_own_sampler_changes_the_fingerprint(tiny, sa
         "def my_sampler(seed):\n    return RandomSampler(seed)\n"
         + EXPERIMENT.replace("partial(optuna.samplers.TPESampler, n_startup_trials=6)", sampler)
     )
-    before = fingerprint(load_experiment("tiny"))
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
     rewrite(tiny / "experiments" / "tiny.py", "RandomSampler(seed)", "TPESampler(seed=seed)")
-    assert fingerprint(load_experiment("tiny")) != before
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) != before
 
 
 # As text, and on its way to the search process
@@ -379,7 +381,7 @@ def test_every_field_is_described(experiment):
 
 def test_a_plan_goes_from_a_worker_to_the_search(experiment):
     unpicklable = replace(experiment, space=Space(lambda: None), sampler=lambda seed: None)
-    made = plan("tiny", replace(unpicklable, baseline={"units": 3}))
+    made = plan(ExperimentId("tiny"), replace(unpicklable, baseline={"units": 3}))
     arrived = pickle.loads(pickle.dumps(made))
     assert arrived == made
     assert (arrived.name, arrived.baselines, arrived.trials) == ("tiny", ({"units": 3},), 50)
@@ -387,8 +389,8 @@ def test_a_plan_goes_from_a_worker_to_the_search(experiment):
 
 
 def test_the_first_trial_has_the_defaults_unless_there_is_to_be_no_baseline(experiment):
-    assert plan("tiny", experiment).baselines == ({},)
-    assert plan("tiny", replace(experiment, baseline=())).baselines == ()
+    assert plan(ExperimentId("tiny"), experiment).baselines == ({},)
+    assert plan(ExperimentId("tiny"), replace(experiment, baseline=())).baselines == ()
 
 
 def rewrite(path, old, new):

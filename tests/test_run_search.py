@@ -13,6 +13,7 @@ from studies import PLAN, ended, started
 
 from mnist_cnn import run_search
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.run_search import Request, Search
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.tracking.journal import Journal
@@ -44,7 +45,7 @@ def search(tmp_path, monkeypatch):
 
     def run(trial, until=lambda study: False):
         monkeypatch.setattr(run_search.tasks, "trial", trial)
-        request = Request(experiment="tiny")
+        request = Request(experiment=ExperimentId("tiny"))
         console = Console(file=io.StringIO(), width=100)
         url = f"sqlite:///{tmp_path}/optuna.db"
         with open_study(PLAN, url) as opened, Workers([{}], Path("log")) as workers:

@@ -7,6 +7,7 @@ import sys
 import pytest
 from projects import forget_experiments
 
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.project import load_experiment
 from mnist_cnn.sources import sources_of
@@ -89,11 +90,11 @@ def edit(file, old, new):
 def print_of(name="own"):
     """The fingerprint, as a new process finds it."""
     forget_experiments()
-    return fingerprint(load_experiment(name))
+    return fingerprint(load_experiment(ExperimentId(name)))
 
 
 def test_all_modules_that_a_space_imports_are_found(mine):
-    experiment = load_experiment("own")
+    experiment = load_experiment(ExperimentId("own"))
     found = sources_of(experiment.space, experiment.dataset)
     spaces = ["search_spaces.deeper", "search_spaces.mine", "search_spaces.parts"]
     assert list(found) == ["experiments.own", *spaces]
@@ -164,19 +165,20 @@ def test_what_a_partial_is_given_counts(mine):
 BRING_BACK = """
 import json, sys
 from pathlib import Path
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project import load_experiment
 from mnist_cnn.sources import Source, bring_back
 
 recorded = json.loads(Path(sys.argv[1]).read_text())
 bring_back({name: Source(text) for name, text in recorded.items()}, Path(sys.argv[2]))
-experiment = load_experiment("own")
+experiment = load_experiment(ExperimentId("own"))
 from search_spaces import deeper, parts
 print(deeper.UNITS, experiment.timeout_seconds, parts.head.__module__)
 """
 
 
 def test_every_recorded_module_is_brought_back_whatever_its_file_says_now(mine, tmp_path_factory):
-    experiment = load_experiment("own")
+    experiment = load_experiment(ExperimentId("own"))
     found = sources_of(experiment.space, experiment.dataset)
     place = tmp_path_factory.mktemp("recorded")
     (place / "sources.json").write_text(json.dumps({n: s.text for n, s in found.items()}))

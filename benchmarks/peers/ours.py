@@ -47,7 +47,7 @@ def main() -> None:
     changes = CHANGES[options.method].format(seconds=options.seconds)
     text = EXPERIMENT.format(seed=options.seed, changes=changes)
     (root / "experiments/bench.py").write_text(text)
-    command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "bench"]
+    command = [sys.executable, "-m", "mnist_cnn", "search", "bench"]
     process = subprocess.Popen(
         command,
         cwd=root,

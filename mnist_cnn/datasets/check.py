@@ -3,7 +3,7 @@
 import numpy as np
 
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.splitting import split
 from mnist_cnn.errors import UsageError
@@ -49,7 +49,7 @@ def checked_split(
         batch_size: The number of images in a training step.
 
     Returns:
-        The images to train on and those to validate on, with float32 pixels in [0, 1].
+        The images to train on and those to validate on, with pixels as the data set has them.
 
     Raises:
         UsageError: As `check` does.
@@ -58,7 +58,7 @@ def checked_split(
     train = dataset.train()
     check_images(dataset, train, "training")
     _check_classes(dataset, train, "training", 2)
-    parts = split(train.scaled(), fraction, seed)
+    parts = split(train, fraction, seed)
     _check_split(dataset, *parts, batch_size)
     return parts
 
@@ -87,7 +87,7 @@ def check_images(dataset: Dataset, images: Images, part: str) -> None:
     if not isinstance(images, Images):
         raise UsageError(f"{what} are {type(images).__name__}, not Images")
     for name, array in (("x", images.x), ("y", images.y)):
-        if not isinstance(array, np.ndarray):
+        if not isinstance(array, np.ndarray | OnDemand):
             raise UsageError(f"{what}' {name} is {type(array).__name__}, not a NumPy array")
     if images.x.shape[1:] != dataset.shape:
         expected = ", ".join(map(str, dataset.shape))

@@ -4,8 +4,9 @@ A source is a function that returns a `Dataset`. Images are read only when they 
 """
 
 import hashlib
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,10 +28,17 @@ class Dataset:
         shape: (height, width, channels) of one image.
         classes: The number of classes.
         class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
+        train_images: The number of images that `train` reads. None if only reading them tells.
+        model_name: What MLflow's registry calls the models of this data set. Variants share it.
+            Default: the name of the data set.
+        like_mnist: Whether the images are single handwritten digits, prepared as MNIST's are. A
+            drawing or a photo is prepared in the same way for models of such a data set.
         train: Reads the images to train and validate on.
         test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
             omitted, about a fifth of what `train` reads is set aside by content, keeping groups
             whole, and `train` returns the rest.
+        whole: Reads all images, if the test part was set aside from them by content; else None.
+            Only evaluation may call it, for a model that has not seen them.
         remarks: One line for each decision that the source made, such as a file it skipped.
     """
 
@@ -38,22 +46,34 @@ class Dataset:
     digest: str
     shape: tuple[int, int, int]
     classes: int
-    train: Callable[[], Images]
-    test: Callable[[], Images] = _no_test
+    train: Callable[[], Images] = field(repr=False)
+    test: Callable[[], Images] = field(default=_no_test, repr=False)
+    whole: Callable[[], Images] | None = field(default=None, repr=False)
     class_names: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    train_images: int | None = None
+    model_name: str = ""
+    like_mnist: bool = False
+    remarks: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        if not self.model_name:  # MLflow allows neither of these in a name
+            object.__setattr__(self, "model_name", re.sub("[/:]", "-", self.name))
         if self.test is _no_test:
             whole = self.train
+            object.__setattr__(self, "whole", whole)
             object.__setattr__(self, "train", lambda: _part(whole(), test=False))
             object.__setattr__(self, "test", lambda: _part(whole(), test=True))
 
     def first(self, images: int) -> "Dataset":
         """The same data set with only the first `images` training images; its test set whole."""
-        return replace(self._named(f"first-{images}"), train=lambda: self.train()[slice(images)])
+        return replace(
+            self._named(f"first-{images}"),
+            train_images=None,
+            whole=None,
+            train=lambda: self.train()[slice(images)],
+        )
 
     def one_hot(self) -> "Dataset":
         """The same data set with one-hot labels, for models that want categorical_crossentropy."""
@@ -69,11 +89,13 @@ class Dataset:
         def change(images: Images) -> Images:
             return replace(images, x=np.repeat(images.x, 3, axis=3))
 
-        return replace(self._changed("rgb", change), shape=(*self.shape[:2], 3))
+        changed = self._changed("rgb", change)
+        return replace(changed, shape=(*self.shape[:2], 3))
 
     def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(
             self._named(change),
+            whole=None,
             train=lambda: images(self.train()),
             test=lambda: images(self.test()),
         )

@@ -1,10 +1,49 @@
 """Labelled images: pixels, labels, groups and names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+LARGE_BYTES = 2**28  # of pixels, one byte each
+
+Index: TypeAlias = "NDArray[np.intp] | NDArray[np.bool_] | slice"
+ReadPixels: TypeAlias = "Callable[[NDArray[np.intp]], NDArray[np.uint8]]"
+
+
+class OnDemand:
+    """The pixels of a set that may be larger than memory: they are read when they are indexed.
+
+    Attributes:
+        shape: (n, height, width, channels).
+        dtype: uint8.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(
+        self, index: NDArray[np.intp], shape: tuple[int, int, int], read: "ReadPixels"
+    ) -> None:
+        """
+        Args:
+            index: The places of the images, of shape (n,).
+            shape: (height, width, channels) of one image.
+            read: Reads the images at the given places.
+        """
+        self._index, self._read = index, read
+        self.shape = (len(index), *shape)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitem__(self, index: "Index") -> NDArray[np.uint8]:
+        return self._read(self._index[index])
+
+    def part(self, index: "Index") -> "OnDemand":
+        """The pixels of some of the images, not read yet."""
+        return OnDemand(self._index[index], self.shape[1:], self._read)
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,7 +51,8 @@ class Images:
     """Labelled images. They compare by identity, because arrays are too large to compare.
 
     Attributes:
-        x: float32 of shape (n, height, width, channels) in [0, 1], or uint8 from 0 to 255.
+        x: float32 of shape (n, height, width, channels) in [0, 1], or uint8 from 0 to 255. Of a
+            set with more than `LARGE_BYTES` of pixels, they are `OnDemand`.
         y: Class indices in [0, classes), int32 of shape (n,), or one-hot labels, float32 of shape
             (n, classes). Indices of shape (n, 1) are flattened to (n,).
         groups: One value per image, of shape (n,), or None. Images with the same value, such as
@@ -21,7 +61,7 @@ class Images:
             index is enough.
     """
 
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     y: NDArray[np.int32] | NDArray[np.float32]
     groups: NDArray[Any] | None = None
     names: NDArray[np.str_] | None = None
@@ -38,10 +78,13 @@ class Images:
         return np.asarray(found, dtype=np.int32)
 
     def scaled(self) -> "Images":
-        """Return the images with float32 pixels in [0, 1]; uint8 pixels are divided by 255."""
+        """Return the images with float32 pixels in [0, 1]; uint8 pixels are divided by 255.
+
+        All of them are read into memory.
+        """
         if self.x.dtype != np.uint8:
             return self
-        return replace(self, x=self.x.astype(np.float32) / np.float32(255))
+        return replace(self, x=self.x[:].astype(np.float32) / np.float32(255))
 
     def name(self, index: int) -> str:
         """What messages call the image at `index`."""
@@ -50,9 +93,9 @@ class Images:
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> "Images":
+    def __getitem__(self, index: "Index") -> "Images":
         return Images(
-            self.x[index],
+            self.x.part(index) if isinstance(self.x, OnDemand) else self.x[index],
             self.y[index],
             None if self.groups is None else self.groups[index],
             None if self.names is None else self.names[index],

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import LARGE_BYTES, Images, OnDemand
 from mnist_cnn.datasets.splitting import content_keys, set_aside
 
 Shape = tuple[int, int, int]
@@ -23,6 +24,7 @@ class Part:
     Attributes:
         labels: Class indices, int32 of shape (n,).
         keys: A hash of each image's content.
+        shape: (height, width, channels) of one image.
         pixels: Reads the images at the given indices, uint8 of shape (k, height, width, channels).
         groups: As in `Images`.
         names: As in `Images`.
@@ -30,6 +32,7 @@ class Part:
 
     labels: NDArray[np.int32]
     keys: Sequence[str]
+    shape: Shape
     pixels: Callable[[NDArray[np.intp]], NDArray[np.uint8]]
     groups: NDArray[Any] | None = None
     names: NDArray[np.str_] | None = None
@@ -39,17 +42,20 @@ class Part:
         return Part(
             labels=self.labels[index],
             keys=[self.keys[place] for place in index.tolist()],
+            shape=self.shape,
             pixels=lambda places: self.pixels(index[places]),
             groups=None if self.groups is None else self.groups[index],
             names=None if self.names is None else self.names[index],
         )
 
     def images(self) -> Images:
-        """Read all images, as float32 in [0, 1]."""
-        pixels = self.pixels(np.arange(len(self.labels)))
-        return Images(
-            pixels.astype(np.float32) / np.float32(255), self.labels, self.groups, self.names
-        )
+        """Read all images, as float32 in [0, 1]. A large part is bytes that are read on demand."""
+        everything = np.arange(len(self.labels))
+        if len(everything) * prod(self.shape) > LARGE_BYTES:
+            pixels: Any = OnDemand(everything, self.shape, self.pixels)
+        else:
+            pixels = self.pixels(everything).astype(np.float32) / np.float32(255)
+        return Images(pixels, self.labels, self.groups, self.names)
 
 
 def in_memory(
@@ -62,6 +68,7 @@ def in_memory(
     return Part(
         labels=labels,
         keys=content_keys(x),
+        shape=(x.shape[1], x.shape[2], x.shape[3]),
         pixels=lambda index: x[index],
         groups=groups,
         names=names,
@@ -91,8 +98,9 @@ def assemble(
     """
     facts = [shape, list(class_names), _facts(train), test and _facts(test)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    notes = list(remarks)
+    notes, whole = list(remarks), None
     if test is None:
+        whole = train.images
         aside = set_aside(train.keys, train.labels, train.groups)
         train, test = train[~aside], train[aside]
         notes.append(
@@ -105,8 +113,10 @@ def assemble(
         shape=shape,
         classes=len(class_names),
         class_names=tuple(class_names),
+        train_images=len(train.keys),
         train=train.images,
         test=test.images,
+        whole=whole,
         remarks=tuple(notes),
     )
 

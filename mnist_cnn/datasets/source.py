@@ -3,17 +3,27 @@
 import gzip
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.folder import folder
-from mnist_cnn.datasets.idx import idx, is_idx, sets_in
 from mnist_cnn.datasets.naming import some
-from mnist_cnn.datasets.npz import npz
-from mnist_cnn.datasets.roles import name_of
-from mnist_cnn.datasets.table import csv, has_tables
-from mnist_cnn.datasets.tree import files_in, folders_in, is_picture, root_of, shown
+from mnist_cnn.datasets.parts import Shape
+from mnist_cnn.datasets.paths.roles import name_of
+from mnist_cnn.datasets.paths.tree import (
+    files_in,
+    files_under,
+    folders_in,
+    is_picture,
+    root_of,
+    shown,
+)
+from mnist_cnn.datasets.sources.folder import folder
+from mnist_cnn.datasets.sources.idx import idx, is_idx, sets_in
+from mnist_cnn.datasets.sources.npz import npz
+from mnist_cnn.datasets.sources.table import csv, has_tables
+from mnist_cnn.datasets.sources.table_file import open_table
 from mnist_cnn.errors import UsageError
 
 _VALID = (
@@ -40,13 +50,17 @@ _OTHERS = {
 }
 
 
-def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
+def open_dataset(
+    path: str | Path, unreadable: list[str] | None = None, shape: Shape | None = None
+) -> Dataset:
     """Open the data set at a path.
 
     Args:
         path: A folder or a file.
         unreadable: A list that receives one line for each picture that cannot be read. None raises
             an error for the first one instead.
+        shape: (height, width, channels) to fit pictures into. None finds it out, see `folder`.
+            Arrays of pixels keep their shape.
 
     Returns:
         The data set. Its digest describes the images as they are now. To see whether they have
@@ -58,28 +72,60 @@ def open_dataset(path: str | Path, unreadable: list[str] | None = None) -> Datas
     """
     root = root_of(path)
     if root.is_dir():
-        return _in_folder(root, unreadable)
+        return _in_folder(root, unreadable, shape)
     if not root.is_file():
         raise UsageError(f"{shown(root)} is neither a file nor a folder; {_VALID}")
-    return _in_file(root, unreadable)
+    return _in_file(root, unreadable, shape)
 
 
-def _in_folder(root: Path, unreadable: list[str] | None) -> Dataset:
+def files_of(path: str | Path) -> Iterator[Path]:
+    """List the files that the data at a path may consist of, sorted by name.
+
+    They are all files of a folder. Beside a table that names pictures it is the same, as these may
+    be anywhere in its folder; and beside one IDX file, the others of its folder.
+
+    Raises:
+        UsageError: If nothing is there, or for a link that leads out of the folder or in a circle.
+    """
+    root = root_of(path)
+    if root.is_dir():
+        yield from files_under(root, root)
+    elif _names_pictures(root):
+        yield from files_under(root.parent, root.parent)
+    elif sets_in(root.parent):
+        yield from files_in(root.parent, root.parent)
+    else:
+        yield root
+
+
+def _names_pictures(file: Path) -> bool:
+    start = _start(file)
+    if b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return False
+    try:
+        return "image" in open_table(file).special
+    except UsageError:  # opening the data set says what is wrong with it
+        return False
+
+
+def _in_folder(root: Path, unreadable: list[str] | None, shape: Shape | None) -> Dataset:
     place = root
-    while (found := _without_classes(place, unreadable)) is None:
+    while (found := _without_classes(place, unreadable, shape)) is None:
         inner = folders_in(place, root)
         if len(inner) != 1:
-            return _of_classes(root, unreadable)
+            return _of_classes(root, unreadable, shape)
         place = inner[0]  # unpacked archives often wrap a folder
     return found if place == root else replace(found, name=name_of(root))
 
 
-def _without_classes(place: Path, unreadable: list[str] | None) -> Dataset | None:
+def _without_classes(
+    place: Path, unreadable: list[str] | None, shape: Shape | None
+) -> Dataset | None:
     """The data set in a folder, unless it has one sub-folder per class."""
     if sets_in(place):
         return idx(place)
     if has_tables(place):
-        return csv(place, unreadable)
+        return csv(place, unreadable, shape)
     files = files_in(place, place)
     arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
     if arrays and not any(map(is_picture, files)):
@@ -87,15 +133,15 @@ def _without_classes(place: Path, unreadable: list[str] | None) -> Dataset | Non
     return None
 
 
-def _of_classes(root: Path, unreadable: list[str] | None) -> Dataset:
+def _of_classes(root: Path, unreadable: list[str] | None, shape: Shape | None) -> Dataset:
     files = files_in(root, root)
     if not folders_in(root, root) and not any(map(is_picture, files)):
         found = some([shown(path, root) for path in files]) or "nothing"
         raise UsageError(f"{shown(root)} has {found}; {_VALID}")
-    return folder(root, unreadable=unreadable)
+    return folder(root, unreadable=unreadable, shape=shape)
 
 
-def _in_file(root: Path, unreadable: list[str] | None) -> Dataset:
+def _in_file(root: Path, unreadable: list[str] | None, shape: Shape | None) -> Dataset:
     start = _start(root)
     if start.startswith(_ZIP) and (root.suffix.lower() == ".npz" or _has_arrays(root)):
         return npz(root)
@@ -112,7 +158,7 @@ def _in_file(root: Path, unreadable: list[str] | None) -> Dataset:
         raise UsageError(f"{shown(root)} is {_ARCHIVE}")
     if not start.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in start:
         raise UsageError(f"{shown(root)} is not a known kind of file; {_VALID}")
-    return csv(root, unreadable)
+    return csv(root, unreadable, shape)
 
 
 def _start(path: Path, packed: bool = False) -> bytes:

@@ -5,8 +5,9 @@ from collections import defaultdict
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cnn.datasets.check import check_parts
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.splitting import content_keys
 
@@ -19,12 +20,23 @@ def warnings(dataset: Dataset) -> list[str]:
     Reports the remarks of the source, identical images, in particular with different labels or in
     both parts, groups in both parts, light images among dark ones, images of a single colour, and
     pixels that use only a fraction of their range. Reads both parts, without a model.
+
+    Raises:
+        UsageError: If a search would refuse the data set.
     """
-    return warnings_of(dataset, dataset.train(), dataset.test())
+    train, test = dataset.train(), dataset.test()
+    check_parts(dataset, train, test)
+    return warnings_of(dataset, train, test)
 
 
 def warnings_of(dataset: Dataset, train: Images, test: Images) -> list[str]:
     """As `warnings`, for parts that have already been read and pass the check."""
+    if isinstance(train.x, OnDemand) or isinstance(test.x, OnDemand):
+        return [
+            *dataset.remarks,
+            *_shared_groups(train, test),
+            "there are too many pixels to look for duplicates and the like in every image",
+        ]
     return [
         *dataset.remarks,
         *_equal_images(dataset, train, test),

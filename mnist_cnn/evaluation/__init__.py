@@ -6,7 +6,6 @@ table is the verb `evaluate`. It and `promotion` call, from the top down:
     worker       the process that loads and runs models
     evaluate     what that process does: load a model (`training.saved_model`), predict, score
     data         which images a name means; the only module that opens a test set for a model
-    image_files  labelled images from an .npz file or a folder
-    plots        confusion matrix, reliability, the two grids of images
+        plots        confusion matrix, reliability, the two grids of images
     scores       accuracy with its interval, loss and calibration, from plain arrays
 """

@@ -4,17 +4,23 @@ This is the only module of the package that opens a data set's test set; a test 
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from mnist_cnn import datasets
-from mnist_cnn.datasets import Dataset, Images
+import numpy as np
+from numpy.typing import NDArray
+
+from mnist_cnn import datasets, known_data
+from mnist_cnn.datasets import Dataset, Images, open_dataset
+from mnist_cnn.datasets.check import check_images
+from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.evaluation import image_files
-from mnist_cnn.evaluation.image_files import Shape
-from mnist_cnn.project import experiment_names, load_experiment
+from mnist_cnn.experiment_id import resolved
+from mnist_cnn.project import known_experiments, load_experiment
+
+Shape = tuple[int, int, int]  # (height, width, channels)
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,17 @@ class DataInfo:
         name: For titles and messages.
         digest: SHA-256 in hexadecimal.
         is_test_set: Whether reading them opens a test set, which is recorded.
+        model_name: The registered model of the data set that they are the test images of; else "".
+        class_names: The names of the classes, in the order of their indices. Empty if unknown.
+        like_mnist: As in `Dataset`.
     """
 
     name: str
     digest: str
     is_test_set: bool
+    model_name: str = ""
+    class_names: tuple[str, ...] = ()
+    like_mnist: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,15 +50,15 @@ class Source:
 
     Attributes:
         info: What is recorded about them.
-        shape: Of one image: (height, width, channels). None if they are converted to the model's.
-        classes: How many; None if the labels are checked when they are read.
-        read: Returns the images for a model with this input shape and this number of classes.
+        shape: Of one image: (height, width, channels).
+        classes: How many a model must have; None if any that has theirs will do.
+        read: Returns the images, with float32 pixels in [0, 1].
     """
 
     info: DataInfo
-    shape: Shape | None
+    shape: Shape
     classes: int | None
-    read: Callable[[Shape, int], Images]
+    read: Callable[[], Images]
 
 
 def check_name(data: str) -> None:
@@ -55,60 +67,105 @@ def check_name(data: str) -> None:
     Raises:
         UsageError: It does not. The message names what is valid.
     """
-    if data in _experiments() or data in _datasets() or Path(data).exists():
+    if data in _experiments() or data in _datasets() or _exists(data):
         return
     names = ", ".join(sorted({*_experiments(), *_datasets()}))
     raise UsageError(
-        f"there is no data set {data!r}; valid: {names}, an .npz file, a folder of images"
+        f"there is no data set {data!r}; valid: {names}, or the path of labelled images"
     )
 
 
-def find(data: str) -> Source:
-    """Return the images that `data` names. Of a file, only the header is read.
+def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
+    """Return the images that `data` names, for a model.
+
+    They are the test images of an experiment, of one of this package's data sets, or of data that
+    were searched here. Of other data they are the test part, if they have one of their own, or else
+    all images. Pictures of another size are fitted into the model's.
 
     Args:
-        data: The name of an experiment or of one of this package's data sets, or the path of an
-            .npz file or of a folder.
+        data: The name of an experiment or of a data set, or the path of labelled images.
+        shape: Of the model's input.
+        classes: The names of the model's classes, or their indices as text if it has no names.
 
     Raises:
-        UsageError: Unknown name.
-        UserError: The file has no images.
+        UsageError: There is nothing of this name, or it cannot be used.
+        UserError: The images are of classes that the model does not know.
     """
     check_name(data)
     if data in _experiments():
-        return _test_images(load_experiment(data).dataset())
+        return _test_images(load_experiment(known_experiments()[data]).opened_dataset)
     known = _datasets()
     if data in known:
         return _test_images(known[data]())
-    path = Path(data)
-    return _folder(path) if path.is_dir() else _array_file(path)
+    path = resolved(data)
+    if path in known_data.known_paths():
+        return _test_images(known_data.dataset_at(path))
+    return _own_images(_opened(path, shape), shape, classes)
 
 
 def _test_images(dataset: Dataset) -> Source:
-    info = DataInfo(dataset.name, dataset.digest, is_test_set=True)
-    return Source(
-        info, dataset.shape, dataset.classes, lambda shape, classes: dataset.test().scaled()
+    info = DataInfo(
+        name=dataset.name,
+        digest=dataset.digest,
+        is_test_set=True,
+        model_name=dataset.model_name,
+        class_names=dataset.class_names,
+        like_mnist=dataset.like_mnist,
     )
+    return Source(info, dataset.shape, dataset.classes, lambda: dataset.test().scaled())
 
 
-def _folder(path: Path) -> Source:
-    info = DataInfo(path.resolve().name, image_files.digest_of_folder(path), is_test_set=False)
-    return Source(info, shape=None, classes=None, read=partial(image_files.read_folder, path))
+@lru_cache(maxsize=1)  # it is examined first, then read
+def _opened(path: str, shape: Shape) -> Dataset:
+    return open_dataset(path, shape=shape)
 
 
-def _array_file(path: Path) -> Source:
-    arrays = image_files.arrays_of(path)
-    info = DataInfo(path.name, image_files.digest_of_file(path), arrays.is_test_set)
+def _own_images(dataset: Dataset, shape: Shape, classes: Sequence[str]) -> Source:
+    """The images of files that no search here has used."""
+    numbers = _numbers(dataset, classes)
 
-    def read(shape: Shape, classes: int) -> Images:
-        return image_files.read_arrays(path, arrays, classes)
+    def read() -> Images:
+        images = (dataset.whole or dataset.test)()
+        check_images(dataset, images, "given")
+        return replace(images, y=numbers[images.labels]).scaled()
 
-    return Source(info, arrays.shape, classes=None, read=read)
+    info = DataInfo(dataset.name, dataset.digest, dataset.whole is None, class_names=tuple(classes))
+    return Source(info, dataset.shape, None, read)
+
+
+def _numbers(dataset: Dataset, classes: Sequence[str]) -> NDArray[np.int32]:
+    """The model's class of each class of the data, by name.
+
+    Raises:
+        UserError: The model does not have one of them.
+    """
+    unknown = [name for name in dataset.class_names if name not in classes]
+    if not unknown:
+        found = [classes.index(name) for name in dataset.class_names]
+    elif len(unknown) == len(dataset.class_names) == len(classes) and _are_numbers(classes):
+        found = list(range(len(classes)))  # the model has no names: they are in the same order
+    else:
+        raise UserError(
+            f"{dataset.name} has the class {some(list(map(repr, unknown)))}; the model has "
+            f"{some(list(classes), 20)}"
+        )
+    return np.array(found, dtype=np.int32)
+
+
+def _are_numbers(classes: Sequence[str]) -> bool:
+    return list(classes) == [str(index) for index in range(len(classes))]
+
+
+def _exists(data: str) -> bool:
+    try:
+        return Path(resolved(data)).exists()
+    except (OSError, ValueError):  # too long for a path, or a zero byte
+        return False
 
 
 def _experiments() -> list[str]:
     try:
-        return experiment_names()
+        return list(known_experiments())
     except UserError:
         return []  # outside a project, there are still files and the package's own data sets
 

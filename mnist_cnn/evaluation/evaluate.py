@@ -1,6 +1,7 @@
 """How good a saved model is on images that it has not seen. Runs in a worker process."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,18 +11,24 @@ from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
 from mnist_cnn.evaluation import plots
-from mnist_cnn.evaluation.data import DataInfo, Source, find
+from mnist_cnn.evaluation.data import DataInfo, Source, check_name, find
 from mnist_cnn.evaluation.scores import Evaluation, score
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.saving import weights_digest
 
+# Of this many images, a model is also asked about the negatives.
+NEGATIVES = 1000
+# It warns if the model gets so many more of them right, as a share.
+MUCH_BETTER = 0.1
 
-def examine(model_file: Path, data: str) -> tuple[DataInfo, str]:
+
+def examine(model_file: Path, data: str, class_names: Sequence[str] = ()) -> tuple[DataInfo, str]:
     """Check that a model can be evaluated on `data`. No test image is read.
 
     Args:
         model_file: A .keras file.
         data: See `evaluation.data.find`.
+        class_names: The names of the model's classes. Empty if they are unknown.
 
     Returns:
         What is recorded about the data, and the digest of the model's weights, by which the run
@@ -31,26 +38,30 @@ def examine(model_file: Path, data: str) -> tuple[DataInfo, str]:
         UsageError: Unknown data.
         UserError: The model cannot be loaded, or does not fit the data.
     """
-    model, source = _load(model_file, data)
+    model, source = _load(model_file, data, class_names)
     return source.info, weights_digest(model.get_weights())
 
 
-def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
+def evaluate(
+    model_file: Path, data: str, pictures: Path | None = None, class_names: Sequence[str] = ()
+) -> Evaluation:
     """Evaluate a model on the images that `data` names. This opens a test set.
 
     Args:
         model_file: A .keras file.
         data: See `evaluation.data.find`.
         pictures: The folder for plots and image grids; None for none.
+        class_names: The names of the model's classes. Empty if they are unknown.
 
     Raises:
         UsageError: Unknown data.
         UserError: The model cannot be loaded, or does not fit the data.
     """
-    predicted = _predict(model_file, data)
+    predicted = _predict(model_file, data, class_names)
     model, images, probabilities = predicted.model, predicted.images, predicted.probabilities
     if pictures is not None:
-        plots.draw(images.x, images.labels, probabilities, predicted.data_name, pictures)
+        names = predicted.class_names
+        plots.draw(images.x, images.labels, probabilities, predicted.info.name, pictures, names)
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
@@ -59,6 +70,7 @@ def evaluate(model_file: Path, data: str, pictures: Path | None = None) -> Evalu
         batch_images=saved_model.BATCH,
         correct=predicted.correct,
         images_sha256=hashlib.sha256(images.x.tobytes() + images.labels.tobytes()).hexdigest(),
+        warnings=_polarity(predicted),
     )
 
 
@@ -70,7 +82,22 @@ def correct(model_file: Path, data: str) -> NDArray[np.bool_]:
     Returns:
         An array of shape (n,), in the order of the images.
     """
-    return _predict(model_file, data).correct
+    return _predict(model_file, data, ()).correct
+
+
+def _polarity(predicted: "_Predicted") -> tuple[str, ...]:
+    """Warn if a model reads the negatives of its images better than the images."""
+    few = predicted.images[slice(NEGATIVES)]
+    negatives = saved_model.predict(predicted.model, 1 - few.x)
+    negative = float((negatives.argmax(axis=1) == few.labels).mean())
+    positive = float(predicted.correct[:NEGATIVES].mean())
+    if negative < positive + MUCH_BETTER:
+        return ()
+    return (
+        f"the model reads {positive:.0%} of the images, but {negative:.0%} of their negatives: "
+        "they are probably dark on light where it was trained on light on dark, or the reverse; "
+        "invert them",
+    )
 
 
 @dataclass(frozen=True)
@@ -78,23 +105,31 @@ class _Predicted:
     """A model, images, and the probabilities, of shape (n, classes), that it predicts for them."""
 
     model: keras.Model
-    data_name: str
+    info: DataInfo
     images: Images
     probabilities: NDArray[np.float64]
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the classes; their indices if they are unknown."""
+        return self.info.class_names or [str(index) for index in range(self.probabilities.shape[1])]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
         return np.asarray(self.probabilities.argmax(axis=1) == self.images.labels)
 
 
-def _load(model_file: Path, data: str) -> tuple[keras.Model, Source]:
-    source = find(data)
+def _load(model_file: Path, data: str, class_names: Sequence[str]) -> tuple[keras.Model, Source]:
+    check_name(data)
     model = saved_model.load(model_file)
+    classes = saved_model.classes_of(model)
+    names = class_names if len(class_names) == classes else [str(n) for n in range(classes)]
+    source = find(data, saved_model.shape_of(model), names)
     saved_model.check_fits(model, source.info.name, source.shape, source.classes)
     return model, source
 
 
-def _predict(model_file: Path, data: str) -> _Predicted:
-    model, source = _load(model_file, data)
-    images = source.read(saved_model.shape_of(model), saved_model.classes_of(model))
-    return _Predicted(model, source.info.name, images, saved_model.predict(model, images.x))
+def _predict(model_file: Path, data: str, class_names: Sequence[str]) -> _Predicted:
+    model, source = _load(model_file, data, class_names)
+    images = source.read()
+    return _Predicted(model, source.info, images, saved_model.predict(model, images.x))

@@ -1,5 +1,6 @@
 """The plots and image grids of an evaluation. Each function returns a Matplotlib figure."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_cnn.charts.style import save
+from mnist_cnn.datasets.naming import short
 from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
 ROWS, COLUMNS = 3, 5  # of a grid of images
@@ -18,7 +20,14 @@ Labels = NDArray[np.integer]  # class indices, of shape (n,)
 Probabilities = NDArray[np.float64]  # of shape (n, classes)
 
 
-def draw(x: Pixels, labels: Labels, probabilities: Probabilities, data: str, folder: Path) -> None:
+def draw(
+    x: Pixels,
+    labels: Labels,
+    probabilities: Probabilities,
+    data: str,
+    folder: Path,
+    class_names: Sequence[str],
+) -> None:
     """Write all figures of a model's predictions to a folder.
 
     Args:
@@ -27,19 +36,22 @@ def draw(x: Pixels, labels: Labels, probabilities: Probabilities, data: str, fol
         probabilities: The predictions.
         data: The name of the images, for titles.
         folder: The folder. It is created if missing.
+        class_names: The names of the classes, in the order of their indices.
     """
     folder.mkdir(parents=True, exist_ok=True)
     figures = {
-        "confusion.png": confusion_matrix(labels, probabilities, data),
+        "confusion.png": confusion_matrix(labels, probabilities, data, class_names),
         "reliability.png": reliability(labels, probabilities, data),
-        "predictions.png": predictions(x, labels, probabilities, data),
-        "worst_mistakes.png": worst_mistakes(x, labels, probabilities, data),
+        "predictions.png": predictions(x, labels, probabilities, data, class_names),
+        "worst_mistakes.png": worst_mistakes(x, labels, probabilities, data, class_names),
     }
     for name, figure in figures.items():
         save(figure, folder / name)
 
 
-def confusion_matrix(labels: Labels, probabilities: Probabilities, data: str) -> Figure:
+def confusion_matrix(
+    labels: Labels, probabilities: Probabilities, data: str, class_names: Sequence[str]
+) -> Figure:
     """Plot how often each class was predicted as which; a colour is a share of the actual class."""
     classes = probabilities.shape[1]
     counts = confusion(probabilities.argmax(axis=1), labels, classes)
@@ -56,8 +68,10 @@ def confusion_matrix(labels: Labels, probabilities: Probabilities, data: str) ->
     axes.set_xlabel("predicted class")
     axes.set_ylabel("actual class")
     if classes <= MAX_CLASSES:
-        axes.set_xticks(range(classes))
-        axes.set_yticks(range(classes))
+        names = [short(name, 16) for name in class_names]
+        turned = 90 if max(map(len, names)) > 3 else 0
+        axes.set_xticks(range(classes), names, rotation=turned, parse_math=False)
+        axes.set_yticks(range(classes), names, parse_math=False)
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 color = "white" if shares[row, column] > 0.3 else "black"
@@ -98,22 +112,34 @@ def reliability(labels: Labels, probabilities: Probabilities, data: str) -> Figu
     return figure
 
 
-def predictions(x: Pixels, labels: Labels, probabilities: Probabilities, data: str) -> Figure:
+def predictions(
+    x: Pixels,
+    labels: Labels,
+    probabilities: Probabilities,
+    data: str,
+    class_names: Sequence[str],
+) -> Figure:
     """Show the first images with their predicted and actual class."""
     shown = np.arange(min(ROWS * COLUMNS, len(labels)))
     title = f"The first {len(shown)} images of {data}: predicted and actual class"
-    return _grid(x, labels, probabilities, shown, title)
+    return _grid(x, labels, probabilities, shown, title, class_names)
 
 
-def worst_mistakes(x: Pixels, labels: Labels, probabilities: Probabilities, data: str) -> Figure:
+def worst_mistakes(
+    x: Pixels,
+    labels: Labels,
+    probabilities: Probabilities,
+    data: str,
+    class_names: Sequence[str],
+) -> Figure:
     """Show the mistakes in which the actual class got the lowest probability."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     order = np.argsort(probabilities[wrong, labels[wrong]], kind="stable")
     shown = wrong[order][: ROWS * COLUMNS]
     if not len(wrong):
-        return _grid(x, labels, probabilities, shown, f"No mistake on {data}")
+        return _grid(x, labels, probabilities, shown, f"No mistake on {data}", class_names)
     title = f"The {len(shown)} worst of {len(wrong)} mistakes on {data}"
-    return _grid(x, labels, probabilities, shown, title)
+    return _grid(x, labels, probabilities, shown, title, class_names)
 
 
 def _grid(
@@ -122,6 +148,7 @@ def _grid(
     probabilities: Probabilities,
     shown: NDArray[np.integer],
     title: str,
+    class_names: Sequence[str],
 ) -> Figure:
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     figure.suptitle(title)
@@ -132,11 +159,12 @@ def _grid(
         given = probabilities[index]
         predicted, actual = int(given.argmax()), int(labels[index])
         _show_image(axes, x[index])
-        text = f"predicted {predicted} ({_percent(given[predicted])})\nactual {actual}"
+        names = [short(class_names[label], 20) for label in (predicted, actual)]
+        text = f"predicted {names[0]} ({_percent(given[predicted])})\nactual {names[1]}"
         if predicted != actual:
             text += f" ({_percent(given[actual])})"
         color = "black" if predicted == actual else "tab:red"
-        axes.set_title(text, fontsize=9, color=color)
+        axes.set_title(text, fontsize=9, color=color, parse_math=False)
     figure.supxlabel(
         f"{x.shape[1]}x{x.shape[2]} pixels; in brackets the predicted probability; mistakes are "
         "red",

@@ -88,6 +88,7 @@ class Evaluation:
         correct: Which images were classified correctly; of shape (n,).
         images_sha256: Of the images and labels themselves: data sets that differ in their training
             part may have the same test images.
+        warnings: What is odd, one line each.
     """
 
     scores: Scores
@@ -97,6 +98,7 @@ class Evaluation:
     batch_images: int
     correct: NDArray[np.bool_]
     images_sha256: str
+    warnings: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the scores and latencies as plain values for JSON."""

@@ -34,6 +34,7 @@ def show_evaluation(
     *,
     as_json: bool = False,
     pictures: Path | None = None,
+    model_name: str | None = None,
 ) -> None:
     """Evaluate a model and print the scores.
 
@@ -44,6 +45,7 @@ def show_evaluation(
         as_json: Whether to print JSON instead of a table.
         pictures: The folder for plots and image grids; None for none. The learning curves are among
             them if it is known which run trained the model.
+        model_name: The registered model that has the alias `model`, see `registry.store.choose`.
 
     Raises:
         UsageError: Unknown model or data.
@@ -51,15 +53,16 @@ def show_evaluation(
     """
     check_name(data)
     with tempfile.TemporaryDirectory() as folder:
-        found = models.find(model, Path(folder))
-        info, weights = worker.examine(found.file, data)
+        found = models.find(model, Path(folder), model_name)
+        names = found.answers.class_names
+        info, weights = worker.examine(found.file, data, names)
         if pictures:
             _create(pictures)  # before the test set is opened
         opening = None
         if info.is_test_set:
             with store.answering():
                 opening = lockbox.record(store.connect(), found, weights, info, "evaluate")
-        evaluation = worker.evaluate(found.file, data, pictures)
+        evaluation = worker.evaluate(found.file, data, pictures, names)
     run_id = opening.run_id if opening else found.run_id
     if pictures and run_id:
         with store.answering():
@@ -70,7 +73,8 @@ def show_evaluation(
     if as_json:
         print_text(json.dumps(_json(result), indent=2))
     else:
-        print_text("\n".join([*_overview(result), "", *_class_table(evaluation)]))
+        notes = [f"note: {line}" for line in evaluation.warnings]
+        print_text("\n".join([*_overview(result), *notes, "", *_class_table(result)]))
 
 
 def _create(folder: Path) -> None:
@@ -87,6 +91,8 @@ def _json(result: _Result) -> dict[str, Any]:
         "data": result.data.name,
         "data_sha256": result.data.digest,
         "test_openings": result.opening.count if result.opening else None,
+        "class_names": list(result.data.class_names) or None,
+        "warnings": list(result.evaluation.warnings),
         **result.evaluation.as_json(),
     }
 
@@ -109,14 +115,23 @@ def _overview(result: _Result) -> list[str]:
     return [f"{name:{width}}  {text}" for name, text in rows.items()]
 
 
-def _class_table(evaluation: Evaluation) -> list[str]:
+def _class_table(result: _Result) -> list[str]:
     rows = [("class", "images", "precision", "recall")]
     rows += [
-        (str(item.label), str(item.images), _percent(item.precision), _percent(item.recall))
-        for item in evaluation.scores.classes
+        (
+            _class_name(result, item.label),
+            str(item.images),
+            _percent(item.precision),
+            _percent(item.recall),
+        )
+        for item in result.evaluation.scores.classes
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.rjust, row, widths)) for row in rows]
+
+
+def _class_name(result: _Result, label: int) -> str:
+    return result.data.class_names[label] if result.data.class_names else str(label)
 
 
 def _percent(share: float | None) -> str:

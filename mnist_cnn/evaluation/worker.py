@@ -7,6 +7,7 @@ imports MLflow.
 """
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -40,13 +41,23 @@ class ModelWorker:
         self._workers.__exit__(*exception)
         self._folder.cleanup()
 
-    def examine(self, model_file: Path, data: str) -> "tuple[DataInfo, str]":
+    def examine(
+        self, model_file: Path, data: str, class_names: Sequence[str] = ()
+    ) -> "tuple[DataInfo, str]":
         """See `evaluation.evaluate.examine`."""
-        return cast("tuple[DataInfo, str]", self._workers.call(partial(_examine, model_file, data)))
+        call = partial(_examine, model_file, data, class_names)
+        return cast("tuple[DataInfo, str]", self._workers.call(call))
 
-    def evaluate(self, model_file: Path, data: str, pictures: Path | None = None) -> Evaluation:
+    def evaluate(
+        self,
+        model_file: Path,
+        data: str,
+        pictures: Path | None = None,
+        class_names: Sequence[str] = (),
+    ) -> Evaluation:
         """See `evaluation.evaluate.evaluate`."""
-        return cast(Evaluation, self._workers.call(partial(_evaluate, model_file, data, pictures)))
+        call = partial(_evaluate, model_file, data, pictures, class_names)
+        return cast(Evaluation, self._workers.call(call))
 
     def correct(self, model_file: Path, data: str) -> NDArray[np.bool_]:
         """See `evaluation.evaluate.correct`."""
@@ -64,16 +75,18 @@ def _prepare() -> None:
     import mnist_cnn.evaluation.evaluate  # noqa: F401
 
 
-def _examine(model_file: Path, data: str) -> "tuple[DataInfo, str]":
+def _examine(model_file: Path, data: str, class_names: Sequence[str]) -> "tuple[DataInfo, str]":
     from mnist_cnn.evaluation.evaluate import examine
 
-    return examine(model_file, data)
+    return examine(model_file, data, class_names)
 
 
-def _evaluate(model_file: Path, data: str, pictures: Path | None) -> Evaluation:
+def _evaluate(
+    model_file: Path, data: str, pictures: Path | None, class_names: Sequence[str]
+) -> Evaluation:
     from mnist_cnn.evaluation.evaluate import evaluate
 
-    return evaluate(model_file, data, pictures)
+    return evaluate(model_file, data, pictures, class_names)
 
 
 def _correct(model_file: Path, data: str) -> NDArray[np.bool_]:

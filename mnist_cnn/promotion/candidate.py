@@ -13,7 +13,8 @@ from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.evaluation.lockbox import Opening
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.project import check_name
+from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.project import find_experiment
 from mnist_cnn.registry import models
 from mnist_cnn.registry.models import FoundModel
 from mnist_cnn.tracking import tags
@@ -42,13 +43,13 @@ class Candidate:
     opening: Opening
 
 
-def newest_study(client: MlflowClient, experiment_name: str) -> Run:
+def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
     """Return the run of an experiment's newest finished study.
 
     Raises:
         UserError: There is none.
     """
-    found = client.get_experiment_by_name(experiment_name)
+    found = client.get_experiment_by_name(experiment.name)
     runs = []
     if found:
         runs = client.search_runs(
@@ -59,8 +60,8 @@ def newest_study(client: MlflowClient, experiment_name: str) -> Run:
         )
     if not runs:
         raise UserError(
-            f"no finished search of {experiment_name!r} yet; "
-            f"type `make search EXPERIMENT={experiment_name}`"
+            f"no finished search of {experiment.name!r} yet; "
+            f"type `make search {experiment.for_make}`"
         )
     return runs[0]
 
@@ -85,7 +86,7 @@ def run_test(
             that has changed since.
     """
     data = str(client.get_experiment(run.info.experiment_id).name)
-    check_name(data)
+    find_experiment(data)
     info, weights = worker.examine(model.file, data)
     training = models.training_run(client, run, weights)
     _check_data_unchanged(training, info)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mlflow.entities import Run
 
+from mnist_cnn.datasets.naming import short, some
+from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.mlruns import own_folder
 from mnist_cnn.promotion.candidate import Candidate
 from mnist_cnn.report import result_names
@@ -43,6 +45,7 @@ def write(candidate: Candidate, gate: str) -> str:
         "### Data",
         *_training_data(candidate.training),
         f"- tested on {candidate.info.name}, SHA-256 `{candidate.info.digest}`",
+        *_classes(candidate.info),
         "",
         "### Replay",
         f"- `mnist-cnn replay {candidate.training.info.run_id}`",
@@ -91,6 +94,13 @@ def _training_data(training: Run) -> list[str]:
         name, _, part = entry.dataset.name.rpartition(" ")
         digests[name or part] = entry.dataset.digest
     return [f"- trained on {name}, SHA-256 `{digest}`…" for name, digest in digests.items()]
+
+
+def _classes(info: DataInfo) -> list[str]:
+    if not info.class_names:
+        return []
+    names = some([short(name, 40) for name in info.class_names], 40)
+    return [f"- {len(info.class_names)} classes: {names}"]
 
 
 def _hyperparameters(run: Run) -> dict[str, str]:

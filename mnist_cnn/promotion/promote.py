@@ -16,16 +16,17 @@ from mlflow.entities.model_registry import ModelVersion
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.project import check_name
+from mnist_cnn.project import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
+from mnist_cnn.registry.answers import Answers
 from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
-from mnist_cnn.registry.store import REGISTERED_NAME
 from mnist_cnn.tracking.client import flush_artifacts, user
 
 ATTEMPTS = 5  # if the champion changes while the new model is compared with it
@@ -41,13 +42,13 @@ class Request:
     """What the user asked for.
 
     Attributes:
-        experiment: The experiment's name.
+        experiment: What identifies the experiment.
         run: The id of a study's, a trial's or a confirmation's run; None for the experiment's
             newest finished study.
         reason: Why the gate is overridden; None if it is not.
     """
 
-    experiment: str
+    experiment: ExperimentId
     run: str | None = None
     reason: str | None = None
 
@@ -64,12 +65,12 @@ def promote(request: Request, worker: ModelWorker) -> None:
         UserError: The model is refused or cannot be tested. The same holds.
     """
     if request.run is None:
-        check_name(request.experiment)
+        check_experiment(request.experiment)
     with store.answering(), tempfile.TemporaryDirectory() as folder:
         client = store.connect(request.experiment)
-        finished = aliases.finish(client)
-        if finished is not None:
-            print(f"finished a {finished} that was interrupted")
+        for name in store.names(client):
+            if finished := aliases.finish(client, name):
+                print(f"finished a {finished} that was interrupted")
         if request.run is None:
             run = newest_study(client, request.experiment)
         else:
@@ -102,6 +103,11 @@ class Promotion:
     reason: str | None
     folder: Path
 
+    @property
+    def name(self) -> str:
+        """The name of the registered model."""
+        return self.candidate.info.model_name
+
     def run(self) -> None:
         """Apply the gate and move the aliases; again if the champion changes in between."""
         for _ in range(ATTEMPTS):
@@ -109,7 +115,7 @@ class Promotion:
                 # The same command was running at the same time, and was faster.
                 print(f"{self.candidate.model.title} is the champion already")
                 return
-            now = aliases.current(self.client)
+            now = aliases.current(self.client, self.name)
             decision = self._decide(now)
             try:
                 version = self._install(now, decision)
@@ -117,7 +123,7 @@ class Promotion:
                 print("another model became the champion meanwhile; comparing with that one")
                 continue
             print(decision)
-            print(f"champion is now version {version} of {REGISTERED_NAME}")
+            print(f"champion is now version {version} of {self.name}")
             return
         raise UserError("the champion keeps changing; type the same command again")
 
@@ -140,7 +146,7 @@ class Promotion:
         """Return whether the candidate passes the gate, and the comparisons in words."""
         if now.champion is None:
             return True, "there was no champion to compare with"
-        version = self.client.get_model_version(REGISTERED_NAME, now.champion)
+        version = self.client.get_model_version(self.name, now.champion)
         try:
             champion = self._compare_with(version, "champion")
         except UserError as error:
@@ -164,7 +170,7 @@ class Promotion:
             The comparison; None if the present champion is the best one.
         """
         images = self.candidate.evaluation.images_sha256
-        for version in store.versions_tested_on(self.client, images):
+        for version in store.versions_tested_on(self.client, self.name, images):
             if str(version.version) == champion:
                 return None
             with suppress(UserError):
@@ -194,7 +200,7 @@ class Promotion:
         Raises:
             AliasesChangedError: The aliases are no longer `now`. Nothing is registered.
         """
-        run, model = self.candidate.run, self.candidate.model
+        run, model, info = self.candidate.run, self.candidate.model, self.candidate.info
         model_id = model.model_id or self._log_model()
         text = card.write(self.candidate, decision)
         tags = {
@@ -203,15 +209,16 @@ class Promotion:
             PROMOTED_BY: user(),
             store.TEST_IMAGES: self.candidate.evaluation.images_sha256,
             store.TEST_CORRECT: str(self.candidate.evaluation.correct.sum()),
+            **Answers(info.class_names, info.like_mnist).tags(),
         }
         if self.reason is not None:
             tags[FORCED_REASON] = self.reason
 
         def target() -> Aliases:
-            number = store.register(self.client, model_id, run.info.run_id, text, tags)
+            number = store.register(self.client, self.name, model_id, run.info.run_id, text, tags)
             return Aliases(champion=number, previous=now.champion)
 
-        return str(aliases.move(self.client, now, "promotion", target).champion)
+        return str(aliases.move(self.client, self.name, now, "promotion", target).champion)
 
     def _log_model(self) -> str:
         """Log the model of a trial's or confirmation's run, as a search does for a study's.
@@ -239,7 +246,7 @@ class Promotion:
 
 
 def _is_champion(client: MlflowClient, model: FoundModel) -> bool:
-    if aliases.current(client).champion is None:
-        return False
-    champion = store.version(client, "champion")
-    return is_model(model.file, champion.tags.get(MODEL_DIGEST, ""))
+    return any(
+        is_model(model.file, champion.tags.get(MODEL_DIGEST, ""))
+        for champion in store.champions(client)
+    )

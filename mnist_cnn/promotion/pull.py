@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.files import replace_file
-from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.registry import models, store
 
 
-def pull(alias: str, to: Path) -> str:
+def pull(alias: str, to: Path, model_name: str | None = None) -> str:
     """Write the model of an alias to a folder, whole or not at all.
 
     The file loads in plain Keras and computes in float32 on any machine.
@@ -18,20 +18,22 @@ def pull(alias: str, to: Path) -> str:
     Args:
         alias: An alias of the registry, such as `champion`.
         to: The folder. It is created if missing.
+        model_name: The registered model, see `store.choose`. The file is called like it.
 
     Returns:
         One line for the user.
 
     Raises:
-        UsageError: There is no such alias.
+        UsageError: There is no such alias or registered model.
         UserError: The model's file is gone, or the folder cannot be written.
     """
-    target = to / MODEL_FILE
     with tempfile.TemporaryDirectory() as folder:
         with store.answering():
-            client = store.connect("mnist")
-            version = store.version(client, alias)
+            client = store.connect(ExperimentId(DEFAULT))
+            name = store.choose(store.names(client), model_name)
+            version = store.version(client, name, alias)
             model = models.from_version(client, version, Path(folder))
+        target = to / f"{name}.keras"
         try:
             to.mkdir(parents=True, exist_ok=True)
             replace_file(target, lambda path: shutil.copyfile(model.file, path))

@@ -23,7 +23,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.registry.store import REGISTERED_NAME, registered, versions
+from mnist_cnn.registry.store import registered, versions
 from mnist_cnn.tracking import tags
 from mnist_cnn.urls import sqlite_file
 
@@ -42,9 +42,9 @@ class AliasesChangedError(Exception):
     """Another process has moved the aliases since this one looked."""
 
 
-def current(client: MlflowClient) -> Aliases:
-    """Return the versions that are champion and previous now."""
-    found = registered(client)
+def current(client: MlflowClient, name: str) -> Aliases:
+    """Return the versions of a registered model that are champion and previous now."""
+    found = registered(client, name)
     if found is None:
         return Aliases(None, None)
 
@@ -55,12 +55,17 @@ def current(client: MlflowClient) -> Aliases:
 
 
 def move(
-    client: MlflowClient, expected: Aliases, verb: str, target: Callable[[], Aliases]
+    client: MlflowClient,
+    name: str,
+    expected: Aliases,
+    verb: str,
+    target: Callable[[], Aliases],
 ) -> Aliases:
     """Move the aliases to what `target` returns.
 
     Args:
         client: Of the registry.
+        name: The name of the registered model.
         expected: The aliases on which the move was decided.
         verb: Who moves them, for `finish`.
         target: Called while no other process can move the aliases.
@@ -73,14 +78,14 @@ def move(
         UserError: On a server, a process of another machine moved them at the same moment.
     """
     with _registry_lock():
-        _finish(client)
-        if current(client) != expected:
+        _finish(client, name)
+        if current(client, name) != expected:
             raise AliasesChangedError
         to = target()
         unfinished = {"by": verb, "from": asdict(expected), "to": asdict(to)}
-        client.set_registered_model_tag(REGISTERED_NAME, MOVE, json.dumps(unfinished))
-        _finish(client)
-        now = current(client)
+        client.set_registered_model_tag(name, MOVE, json.dumps(unfinished))
+        _finish(client, name)
+        now = current(client, name)
     if now != to:  # the lock holds off the processes of this machine only
         raise UserError(
             f"another {verb} at the same moment made version {now.champion} the champion"
@@ -88,18 +93,18 @@ def move(
     return to
 
 
-def finish(client: MlflowClient) -> str | None:
+def finish(client: MlflowClient, name: str) -> str | None:
     """Finish a move that was killed half-way.
 
     Returns:
         The verb that began it; None if there was none, or somebody changed the aliases since.
     """
     with _registry_lock():
-        return _finish(client)
+        return _finish(client, name)
 
 
-def _finish(client: MlflowClient) -> str | None:
-    found = registered(client)
+def _finish(client: MlflowClient, name: str) -> str | None:
+    found = registered(client, name)
     if found is None or MOVE not in found.tags:
         return None
     unfinished = tags.json_object(found.tags[MOVE])
@@ -107,17 +112,17 @@ def _finish(client: MlflowClient) -> str | None:
         start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
         verb = str(unfinished["by"])
     except (KeyError, TypeError):  # somebody else has set the tag
-        client.delete_registered_model_tag(REGISTERED_NAME, MOVE)
+        client.delete_registered_model_tag(name, MOVE)
         return None
     # Another champion may have been set by hand, or the version deleted: that has precedence.
-    valid = current(client).champion in (start.champion, to.champion) and any(
-        str(known.version) == to.champion for known in versions(client)
+    valid = current(client, name).champion in (start.champion, to.champion) and any(
+        str(known.version) == to.champion for known in versions(client, name)
     )
     if valid:
         if to.previous:
-            client.set_registered_model_alias(REGISTERED_NAME, "previous", to.previous)
-        client.set_registered_model_alias(REGISTERED_NAME, "champion", str(to.champion))
-    client.delete_registered_model_tag(REGISTERED_NAME, MOVE)
+            client.set_registered_model_alias(name, "previous", to.previous)
+        client.set_registered_model_alias(name, "champion", str(to.champion))
+    client.delete_registered_model_tag(name, MOVE)
     return verb if valid else None
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -15,9 +15,11 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.keras_file import is_model, model_digest
 from mnist_cnn.mlruns import MODEL_FILE, own_folder
 from mnist_cnn.registry import store
+from mnist_cnn.registry.answers import Answers, answers_of
 from mnist_cnn.report import result_names
 from mnist_cnn.tracking import tags
 
@@ -35,6 +37,7 @@ class FoundModel:
         digest: Its `model_digest`.
         run_id: Its run in MLflow; None if that is not known.
         model_id: Its logged model in MLflow; None if it was not logged.
+        answers: What its answers mean, as far as the registry knows.
     """
 
     title: str
@@ -42,14 +45,16 @@ class FoundModel:
     digest: str
     run_id: str | None = None
     model_id: str | None = None
+    answers: Answers = field(default_factory=Answers)
 
 
-def find(model: str, folder: Path) -> FoundModel:
+def find(model: str, folder: Path, model_name: str | None = None) -> FoundModel:
     """Return the model that the user names.
 
     Args:
         model: The path of a .keras file, the id of a run, or an alias.
         folder: Where to put what has to be downloaded.
+        model_name: The registered model that has the alias, see `store.choose`.
 
     Raises:
         UsageError: Unknown name.
@@ -58,10 +63,11 @@ def find(model: str, folder: Path) -> FoundModel:
     if model.endswith(".keras") or Path(model).is_file():
         return from_file(Path(model))
     with store.answering():
-        client = store.connect("mnist")
+        client = store.connect(ExperimentId(DEFAULT))
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
-        version = store.version(client, model)
+        name = store.choose(store.names(client), model_name)
+        version = store.version(client, name, model)
         return from_version(client, version, folder, title=f"{model}, ")
 
 
@@ -171,8 +177,8 @@ def from_version(
     Raises:
         UserError: The version's file is gone, damaged, or not the one that was registered.
     """
-    name = f"version {version.version} of {store.REGISTERED_NAME}"
-    file = _download(f"models:/{store.REGISTERED_NAME}/{version.version}", folder)
+    name = f"version {version.version} of {version.name}"
+    file = _download(f"models:/{version.name}/{version.version}", folder)
     if file is None:
         raise UserError(f"the files of {name} are gone")
     if MODEL_DIGEST in version.tags and not is_model(file, version.tags[MODEL_DIGEST]):
@@ -183,6 +189,7 @@ def from_version(
         digest=model_digest(file),
         run_id=version.run_id or None,
         model_id=version.source.removeprefix("models:/"),
+        answers=answers_of(version),
     )
 
 

@@ -73,7 +73,7 @@ def _model(study: Study, winner: Candidate) -> str:
     text = f"The best model is the artifact `{MODEL_FILE}`"
     if problem := problem_of_promotion(study, winner):
         return f"{text}, which promote and serve refuse: {problem}."
-    return f"{text}; `make promote EXPERIMENT={study.plan.name}` registers it."
+    return f"{text}; `make promote {study.plan.id.for_make}` registers it."
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

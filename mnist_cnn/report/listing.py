@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Objective
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
-from mnist_cnn.project import check_name
+from mnist_cnn.project import check_experiment
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.text import STATE_WORDS, duration, in_one_line, number, print_text
 from mnist_cnn.study.opening import study_names
@@ -62,12 +63,12 @@ class TrialRecord:
 
 
 def show_trials(
-    experiment: str, name: str | None, storage: str | None, output: Format = "table"
+    experiment: ExperimentId, name: str | None, storage: str | None, output: Format = "table"
 ) -> None:
     """Print the trials of a study.
 
     Args:
-        experiment: The experiment's name.
+        experiment: What identifies the experiment.
         name: The study's name; None for the experiment's newest.
         storage: Optuna's storage URL; None for the default.
         output: The best trials as a table, or all trials by number as CSV or JSON.
@@ -127,13 +128,13 @@ def as_json(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     return json.dumps(document, indent=2, allow_nan=False)
 
 
-def _load(experiment: str, name: str | None, storage: str | None) -> optuna.Study:
+def _load(experiment: ExperimentId, name: str | None, storage: str | None) -> optuna.Study:
     storage = storage or default_storage()
-    names = study_names(storage, experiment) if exists(storage) else []
+    names = study_names(storage, experiment.name) if exists(storage) else []
     if not names:
-        check_name(experiment)
+        check_experiment(experiment)
         raise UserError(
-            f"no study of {experiment!r} yet; type `make search EXPERIMENT={experiment}`"
+            f"no study of {experiment.name!r} yet; type `make search {experiment.for_make}`"
         )
     if name is not None and name not in names:
         raise UsageError(f"there is no study {name!r}; valid: {', '.join(names)}")

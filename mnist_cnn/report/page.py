@@ -150,13 +150,13 @@ def _winner(
     hint = "" if run_id else f"  # RUN: the id in MLflow of {winner.model.parent.name}"
     commands = [
         f"mnist-cnn replay {run}{hint}",
-        f"mnist-cnn trials --experiment {study.plan.name} --study {study.name} --csv",
+        f"mnist-cnn trials {study.plan.id.for_command} --study {study.name} --csv",
     ]
     text = "train the same model again; export all trials to a spreadsheet:"
     if problem := problem_of_promotion(study, winner):
         text = f"Promote and serve refuse its model: {problem}. To {text}"
     else:
-        commands.insert(0, f"make promote EXPERIMENT={study.plan.name}")
+        commands.insert(0, f"make promote {study.plan.id.for_make}")
         text = f"Promote its model if it passes on the test set; {text}"
     typed = "\n".join(commands)
     return (
@@ -211,7 +211,9 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     return (
         f"<h2>The best {len(best)} of {len(study.trials.finished())} trials</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
-        + f'<p class="soft">All trials{escape(more)}: <code>mnist-cnn trials --csv</code></p>'
+        + f'<p class="soft">All trials{escape(more)}: <code>'
+        + escape(f"mnist-cnn trials {study.plan.id.for_command} --csv")
+        + "</code></p>"
     )
 
 

@@ -205,7 +205,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
     if not problem_of_promotion(study, winner):
-        lines.append(f"next   make promote EXPERIMENT={study.plan.name}")
+        lines.append(f"next   make promote {study.plan.id.for_make}")
     return lines
 
 

@@ -75,22 +75,30 @@ class Service:
         champion = self.champion()
         if self._decoding.statistics().tasks_waiting >= MAX_WAITING_PICTURES:
             raise Refusal(429, "too many pictures are waiting; try again in a second")
-        picture = await to_thread.run_sync(reading.ParsedPicture, content, limiter=self._decoding)
+        info = champion.info
+
+        def parse() -> reading.Parsed:
+            return reading.parse(images.decode(content, reading.working_side(info)), info)
+
+        picture = await to_thread.run_sync(parse, limiter=self._decoding)
         if len(picture.images):
             probabilities = await self._batcher.predict(champion.predictor, picture.images)
         else:  # a blank picture
-            probabilities = np.zeros((0, 10), np.float32)
-        return picture.answer(probabilities, champion.info.version)
+            probabilities = np.zeros((0, info.classes), np.float32)
+        return picture.answer(probabilities, info)
 
     async def read_arrays(self, content: bytes) -> dict[str, Any]:
         """Answer JSON with a `schemas.Answer` as a dictionary."""
         champion = self.champion()
+        shape = champion.info.input_shape
         if len(content) < SMALL_BYTES:
-            pixels = arrays.read_images(content)
+            pixels = arrays.read_images(content, shape)
         else:
-            pixels = await to_thread.run_sync(arrays.read_images, content, limiter=self._decoding)
+            pixels = await to_thread.run_sync(
+                arrays.read_images, content, shape, limiter=self._decoding
+            )
         probabilities = await self._batcher.predict(champion.predictor, pixels)
-        return reading.answer(probabilities, champion.info.version)
+        return reading.answer(probabilities, champion.info)
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
@@ -114,8 +122,8 @@ def create_app(watcher: Watcher, host: str, token: str | None) -> ASGIApp:
     """
     service = Service(watcher)
     app = FastAPI(
-        title="MNIST digits",
-        summary="Reads digits with the champion of the registry.",
+        title="Digits and other images",
+        summary="Classifies images with a champion of the registry.",
         version="1",
         docs_url=None,  # FastAPI's page would load scripts from another server
         redoc_url=None,
@@ -138,11 +146,12 @@ def _add_api(app: FastAPI, service: Service) -> None:
         openapi_extra={"requestBody": schemas.PREDICT_BODY},
     )
     async def predict(request: Request) -> Response:
-        """Read the digits in a picture or in arrays of pixels.
+        """Classify a picture, the digits in it, or arrays of pixels.
 
-        The body is a PNG or JPEG file, or JSON. A picture may show several digits in a line, dark
-        on light or light on dark; each digit is preprocessed as MNIST's were. Arrays are taken to
-        be preprocessed already.
+        The body is a PNG or JPEG file, or JSON. If the model reads digits like MNIST's, a picture
+        may show several in a line, dark on light or light on dark; each is preprocessed as MNIST's
+        were. For other models the whole picture is fitted into the model's input. Arrays are taken
+        to be preprocessed already.
         """
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "compressed bodies are not read; send the content as it is")

@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,8 +56,13 @@ class Watcher(threading.Thread):
         problem: Why `champion` may differ from the registry's, in one line; None if it does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model_name: str | None = None) -> None:
+        """
+        Args:
+            model_name: The registered model, see `registry.store.choose`.
+        """
         super().__init__(name="watcher", daemon=True)
+        self._wanted = model_name
         self.champion: Champion | None = None
         self.problem: str | None = None
         self._client: MlflowClient | None = None
@@ -90,12 +96,12 @@ class Watcher(threading.Thread):
             self._client = None
             self._without_champion(f"there is no registry at {database}")
             return
-        if database and not _has_champion(database):
+        if database and not _is_there(_champions_in(database), self._wanted):
             self._without_champion("the registry has no champion any more")
             return
         if self._client is None:
             self._client = store.connect()
-        version = _find(self._client)
+        version = _find(self._client, self._wanted)
         if version is None:
             self._without_champion("the registry has no champion any more")
             return
@@ -116,16 +122,55 @@ class Watcher(threading.Thread):
         self.problem = problem if self.champion else None
 
 
-def _find(client: MlflowClient) -> ModelVersion | None:
-    """The version with the alias `champion`; None before the first promotion."""
-    model = store.registered(client)
-    if model is None or "champion" not in model.aliases:
-        return None
-    return client.get_model_version(store.REGISTERED_NAME, str(model.aliases["champion"]))
+def _find(client: MlflowClient, wanted: str | None) -> ModelVersion | None:
+    """The champion to serve; None before its first promotion.
+
+    Raises:
+        UsageError: None was named and there are several.
+    """
+    there = {str(version.name): version for version in store.champions(client)}
+    return there.get(wanted or store.choose(sorted(there), None))
 
 
-def _has_champion(database: Path) -> bool:
-    """Whether the registry in a SQLite file has a champion, read without MLflow.
+def load_champion(client: MlflowClient, model_name: str | None) -> Champion:
+    """Return a champion, ready to predict.
+
+    Args:
+        client: Of the registry.
+        model_name: The registered model, see `registry.store.choose`.
+
+    Raises:
+        UsageError: There is no such model, or no champion yet.
+        UserError: Its files are gone or damaged, or it does not classify images.
+    """
+    name = store.choose(sorted(each.name for each in store.champions(client)), model_name)
+    return _load(client, store.version(client, name, "champion"))
+
+
+def check_model_name(wanted: str | None) -> None:
+    """Check that there is one champion to serve, or none at all and none is named.
+
+    Raises:
+        UsageError: The one that is named has no champion, or none is named and there are several.
+    """
+    database = sqlite_file(tracking_uri(MLRUNS))
+    if database:
+        there = _champions_in(database) if database.exists() else []
+    else:
+        try:
+            with store.answering():
+                there = sorted(version.name for version in store.champions(store.connect()))
+        except UserError:  # the app starts, and says so until the server answers
+            return
+    store.choose(there, wanted)
+
+
+def _is_there(names: Sequence[str], wanted: str | None) -> bool:
+    return wanted in names if wanted else bool(names)
+
+
+def _champions_in(database: Path) -> list[str]:
+    """The models that have a champion in the registry in a SQLite file, read without MLflow.
 
     MLflow creates and migrates tables as soon as it connects, which would disturb a search that is
     creating them in another process. So MLflow connects only once there is a champion to load.
@@ -134,34 +179,40 @@ def _has_champion(database: Path) -> bool:
     with closing(sqlite3.connect(file, uri=True)) as connection:
         tables = "SELECT 1 FROM sqlite_master WHERE name = 'registered_model_aliases'"
         if connection.execute(tables).fetchone() is None:
-            return False
-        aliases = "SELECT 1 FROM registered_model_aliases WHERE name = ? AND alias = 'champion'"
-        return connection.execute(aliases, [store.REGISTERED_NAME]).fetchone() is not None
+            return []
+        names = "SELECT name FROM registered_model_aliases WHERE alias = 'champion'"
+        return sorted(name for (name,) in connection.execute(names))
 
 
 def _load(client: MlflowClient, version: ModelVersion) -> Champion:
     """Download the version's model, compile it and warm it up; takes a few seconds.
 
     Raises:
-        UserError: Its files are gone or damaged, or it does not classify MNIST images.
+        UserError: Its files are gone or damaged, or it does not classify images.
     """
     with tempfile.TemporaryDirectory() as folder:
-        model = saved_model.load(models.from_version(client, version, Path(folder)).file)
-    mnist = datasets.mnist()
-    saved_model.check_fits(model, "this page", mnist.shape, mnist.classes)
+        found = models.from_version(client, version, Path(folder))
+        model = saved_model.load(found.file)
+    shape, classes = saved_model.shape_of(model), saved_model.classes_of(model)
+    answers = found.answers
+    if answers.like_mnist:
+        mnist = datasets.mnist()
+        saved_model.check_fits(model, "this page", mnist.shape, mnist.classes)
     predictor = Predictor(model)
-    probabilities = predictor(np.zeros((1, *mnist.shape), np.float32))
+    probabilities = predictor(np.zeros((1, *shape), np.float32))
     if not np.isclose(probabilities.sum(), 1, atol=1e-2):  # False for NaN
         raise UserError("its outputs are not probabilities")
     metrics = _test_metrics(client, version)
     info = ModelInfo(
-        name=store.REGISTERED_NAME,
+        name=version.name,
         version=str(version.version),
         created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).isoformat(),
         run_id=version.run_id or None,
         parameters=model.count_params(),
-        input_shape=list(mnist.shape),
-        classes=mnist.classes,
+        input_shape=list(shape),
+        classes=classes,
+        class_names=[answers.name(index) for index in range(classes)],
+        like_mnist=answers.like_mnist,
         test_accuracy=metrics.get("test_accuracy"),
         test_accuracy_low=metrics.get("test_accuracy_low"),
         test_accuracy_high=metrics.get("test_accuracy_high"),

@@ -21,19 +21,18 @@ class Box(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The model's prediction for one digit."""
+    """The model's prediction for one image: a digit of a picture, a picture, or an array."""
 
-    digit: int = Field(description="the most probable class, 0 to 9", ge=0, le=9)
+    digit: int = Field(description="the index of the most probable class, of a digit its value")
+    label: str = Field(description="the name of that class")
     confidence: float = Field(description="the probability of that class", ge=0, le=1)
-    probabilities: list[float] = Field(
-        description="the probabilities of the classes 0 to 9", min_length=10, max_length=10
-    )
+    probabilities: list[float] = Field(description="the probabilities of the classes, in order")
     doubtful: bool = Field(
         description="true if the confidence is low, or if this may be two digits that touch"
     )
-    box: Box | None = Field(None, description="pictures only: where the digit is")
-    pixels: list[list[int]] | None = Field(
-        None, description="pictures only: the model's input, 28 rows of 28 levels; 255 is ink"
+    box: Box | None = Field(None, description="pictures of digits only: where the digit is")
+    pixels: list[list[int]] | list[list[list[int]]] | None = Field(
+        None, description="pictures only: the model's input, rows of levels or of colours"
     )
 
 
@@ -42,7 +41,7 @@ class Answer(BaseModel):
 
     version: str = Field(description="the model's version in the registry")
     number: str | None = Field(
-        None, description="pictures only: the digits as one string, empty for a blank picture"
+        None, description="pictures of digits only: as one string, empty for a blank picture"
     )
     predictions: list[Prediction]
 
@@ -57,6 +56,10 @@ class ModelInfo(BaseModel):
     parameters: int
     input_shape: list[int]
     classes: int
+    class_names: list[str]
+    like_mnist: bool = Field(
+        description="true if it reads digits like MNIST's; then a picture may show several"
+    )
     test_accuracy: float | None = Field(description="the accuracy on the test images")
     test_accuracy_low: float | None = Field(description="the low end of its 95 % interval")
     test_accuracy_high: float | None = Field(description="the high end of its 95 % interval")
@@ -74,14 +77,18 @@ class Health(BaseModel):
 
 _IMAGE: dict[str, Any] = {
     "type": "array",
-    "description": "28 rows of 28 numbers; 0 is paper",
-    "minItems": 28,
-    "maxItems": 28,
+    "description": "rows of numbers, 28 of 28 for MNIST, where 0 is paper; of colours, three each",
     "items": {
         "type": "array",
-        "minItems": 28,
-        "maxItems": 28,
-        "items": {"type": "number", "minimum": 0, "maximum": 255},
+        "items": {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 255},
+                {
+                    "type": "array",
+                    "items": {"type": "number", "minimum": 0, "maximum": 255},
+                },
+            ]
+        },
     },
 }
 _MAXIMUM = {

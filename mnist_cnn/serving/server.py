@@ -31,8 +31,8 @@ BUFFER_BYTES = 2**16
 UNDELIVERED_SECONDS = 20.0
 
 
-def serve(host: str, port: int, token: str | None = None) -> None:
-    """Serve the registry's champion until Ctrl-C.
+def serve(host: str, port: int, token: str | None = None, model_name: str | None = None) -> None:
+    """Serve a champion of the registry until Ctrl-C.
 
     Without a champion, the page says what to type, and the first champion is picked up as soon as
     it is promoted.
@@ -42,9 +42,11 @@ def serve(host: str, port: int, token: str | None = None) -> None:
         port: 1 to 65535.
         token: What clients must send; None takes the environment variable MNIST_CNN_TOKEN, and
             without it admits everybody.
+        model_name: The registered model, see `registry.store.choose`.
 
     Raises:
-        UsageError: The host is empty, or the token is or cannot be sent in a header.
+        UsageError: The host is empty, the token is or cannot be sent in a header, or the model has
+            no champion.
         UserError: The app cannot listen on that address.
     """
     token = _checked_token(token)
@@ -53,11 +55,12 @@ def serve(host: str, port: int, token: str | None = None) -> None:
     files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
     connections = min(MAX_CONNECTIONS, max(16, files - OTHER_FILES))
     with _listening(host, port) as listening:
-        with _silenced_stderr():
+        with silenced_stderr():
             from mnist_cnn.serving.app import create_app
-            from mnist_cnn.serving.champion import Watcher
+            from mnist_cnn.serving.champion import Watcher, check_model_name
 
-            watcher = Watcher()
+            check_model_name(model_name)
+            watcher = Watcher(model_name)
             watcher.look()
         print(_welcome(watcher.champion, watcher.problem), flush=True)
         for line in _access(listening, token):
@@ -125,7 +128,7 @@ def _access(listening: socket.socket, token: str | None) -> list[str]:
 
 
 @contextmanager
-def _silenced_stderr() -> Iterator[None]:
+def silenced_stderr() -> Iterator[None]:
     """Hide the start-up messages that TensorFlow writes to the file descriptor, past Python."""
     sys.stderr.flush()
     kept = os.dup(2)

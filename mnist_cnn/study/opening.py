@@ -61,7 +61,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[
         set_fingerprint(study)
         if not matches(study):
             raise UserError(
-                f"{CHANGED} {name!r}; `make search EXPERIMENT={plan.name}` without STUDY= opens a "
+                f"{CHANGED} {name!r}; `make search {plan.id.for_make}` without STUDY= opens a "
                 "new study"
             )
         _refuse_foreign_files(study)

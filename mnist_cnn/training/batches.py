@@ -1,12 +1,16 @@
 """Images in batches for Keras: shuffled by a seed for training, in order for scoring."""
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from mnist_cnn.datasets import Images
 
 EVALUATION_BATCH_SIZE = 1000
+RESIDENT_BYTES = 2**28  # of pixels: MNIST has a fifth of that
+
+Take = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # Data in memory need no autotuning, but Keras waits for the autotuner's thread at the end of every
 # iteration: 0.3 s after a validation, up to 18 s after a training of 30 s.
@@ -19,8 +23,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return endless shuffled batches of (x, y).
 
-    Each pass over the images has an order that depends on the seed and the number of the pass. The
-    images stay in memory as two tensors, and a batch is one gather, so no Python runs per batch.
+    Each pass over the images has an order that depends on the seed and the number of the pass.
     Images that do not fill a batch at the end of a pass are left out; they differ from pass to
     pass.
 
@@ -30,7 +33,7 @@ def training_batches(
         seed: The seed of the order.
         first_batch: The number of the first batch, from 0. It is larger when a training resumes.
     """
-    x, y = _tensors(images)
+    take = _taker(images)
     steps = len(images) // batch_size
 
     def indices(number: tf.Tensor) -> tf.data.Dataset:
@@ -44,7 +47,7 @@ def training_batches(
         tf.data.Dataset.counter(first_batch // steps)
         .flat_map(indices)
         .skip(first_batch % steps)
-        .map(lambda index: (tf.gather(x, index), tf.gather(y, index)))
+        .map(take)
         .prefetch(2)
         .with_options(_UNTUNED)
     )
@@ -52,10 +55,31 @@ def training_batches(
 
 def evaluation_batches(images: Images) -> tf.data.Dataset:
     """Return large batches of (x, y): every image once, in order."""
-    all_images = tf.data.Dataset.from_tensor_slices((images.x, images.y))
-    return all_images.batch(EVALUATION_BATCH_SIZE).with_options(_UNTUNED)
+    order = tf.data.Dataset.range(len(images)).batch(EVALUATION_BATCH_SIZE)
+    return order.map(_taker(images)).with_options(_UNTUNED)
 
 
-@functools.lru_cache(maxsize=1)  # takes 0.3 s for MNIST, and all trials have the same images
-def _tensors(images: Images) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.constant(images.x), tf.constant(images.y)
+@functools.lru_cache(maxsize=2)  # all trials of a worker have the same images
+def _taker(images: Images) -> Take:
+    """Return a function from indices to the images there, as float32 in [0, 1], and their labels.
+
+    Small sets are tensors, and a batch is one gather. Larger ones are read from their file.
+    """
+    y = tf.constant(images.y)
+    if images.x.nbytes <= RESIDENT_BYTES:
+        x = tf.constant(images.x)
+        return lambda index: (_scaled(tf.gather(x, index)), tf.gather(y, index))
+
+    def streamed(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.numpy_function(lambda places: images.x[places], [index], images.x.dtype)
+        pixels.set_shape((None, *images.x.shape[1:]))
+        return _scaled(pixels), tf.gather(y, index)
+
+    return streamed
+
+
+def _scaled(pixels: tf.Tensor) -> tf.Tensor:
+    """The same values as `Images.scaled`, to the bit."""
+    if pixels.dtype != tf.uint8:
+        return pixels
+    return tf.cast(pixels, tf.float32) / tf.constant(255, tf.float32)

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 import keras
 import keras_tuner
@@ -20,7 +21,8 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
 
     Args:
         experiment: The experiment.
-        dataset: Its data set. A function with parameters `input_shape` or `classes` gets them.
+        dataset: Its data set. A function with parameters `input_shape`, `classes` or `class_names`
+            gets them.
         hp: The hyperparameters.
 
     Raises:
@@ -30,7 +32,11 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
     if isinstance(space, keras_tuner.HyperModel):
         model = space.build(hp)
     else:
-        offered = {"input_shape": dataset.shape, "classes": dataset.classes}
+        offered: dict[str, Any] = {
+            "input_shape": dataset.shape,
+            "classes": dataset.classes,
+            "class_names": dataset.class_names,
+        }
         chosen = space.keywords if isinstance(space, functools.partial) else {}
         wanted = inspect.signature(space).parameters.keys() - chosen.keys()
         model = space(hp, **{name: offered[name] for name in offered.keys() & wanted})
@@ -91,7 +97,7 @@ def build_metrics(model: keras.Model, images: Images) -> None:
     create them earlier.
     """
     if keras.config.backend() == "tensorflow":
-        one = images.x[:1]
+        one = images[slice(1)].scaled().x
         prediction = model(one, training=False)
         model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
 

@@ -2,10 +2,14 @@
 
 import functools
 from dataclasses import dataclass
+from functools import cached_property
 
 from mnist_cnn.datasets import Dataset, Images
-from mnist_cnn.datasets.check import checked_split
+from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.mlruns import kept_data
 from mnist_cnn.project import load_experiment
+from mnist_cnn.training.kept_images import kept_split
 
 
 @dataclass(frozen=True)
@@ -14,23 +18,36 @@ class Data:
 
     Attributes:
         dataset: The data set.
-        train: The images to train on.
-        validation: The images to validate on.
+        train: The images to train on, as they are kept, see `kept_split`.
+        validation: The images to validate on, as they are kept.
     """
 
     dataset: Dataset
     train: Images
     validation: Images
 
+    @cached_property
+    def in_memory(self) -> tuple[Images, Images]:
+        """Both parts as float32 in [0, 1], for whoever wants arrays, such as a space's own `fit`.
 
-@functools.cache  # read once for all runs of a worker
-def load_data(experiment_name: str) -> Data:
+        That takes the memory for all of them.
+        """
+        return self.train.scaled(), self.validation.scaled()
+
+
+@functools.cache  # opened once for all runs of a worker
+def load_data(experiment_id: ExperimentId) -> Data:
     """Return the images that the experiment's trials train and validate on.
 
     Raises:
         UsageError: The data set is not consistent, or too small.
+        UserError: The images cannot be kept, because the disk is full.
     """
-    experiment = load_experiment(experiment_name)
-    dataset = experiment.dataset()
+    experiment = load_experiment(experiment_id)
+    dataset = experiment.opened_dataset
     fraction, seed = experiment.validation_fraction, experiment.seed
-    return Data(dataset, *checked_split(dataset, fraction, seed, experiment.batch_size))
+    try:
+        return Data(dataset, *kept_split(dataset, fraction, seed, experiment.batch_size))
+    except OSError as error:
+        reason = UserError(f"cannot write to {kept_data()}: {error.strerror}")
+        raise full_disk(error) or reason from None

@@ -139,13 +139,14 @@ def _call_fit(
     common: dict[str, Any],
 ) -> Any:
     """Call a HyperModel's own `fit` with the arrays and the keyword arguments that it accepts."""
-    given = common | {"validation_data": (data.validation.x, data.validation.y)}
+    train, validation = data.in_memory
+    given = common | {"validation_data": (validation.x, validation.y)}
     parameters = inspect.signature(space.fit).parameters.values()
     if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
         names = {parameter.name for parameter in parameters}
         given = {name: value for name, value in given.items() if name in names}
     with suppress(StopLoop):
-        return space.fit(hp, model, data.train.x, data.train.y, **given)
+        return space.fit(hp, model, train.x, train.y, **given)
     return None
 
 

@@ -14,7 +14,9 @@ import optuna
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
+from mnist_cnn.known_data import warnings_at
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
 from mnist_cnn.training import saved_model
@@ -31,7 +33,7 @@ from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
 REFUSALS = (optuna.TrialPruned, keras_tuner.errors.FailedTrialError)
 
 
-def check(experiment_name: str) -> Plan:
+def check(experiment_id: ExperimentId) -> Plan:
     """Build the model of each baseline, evaluate it on eight images and save it.
 
     Without baselines, the space's defaults are used. A space with its own `fit` is not evaluated,
@@ -44,25 +46,26 @@ def check(experiment_name: str) -> Plan:
         UserError: The data are damaged, a baseline cannot be built or does not fit the data, the
             objective's metric does not exist, or the sampler or pruner cannot be created.
     """
-    experiment = load_experiment(experiment_name)
+    experiment = load_experiment(experiment_id)
     try:
-        return _check(experiment_name, experiment)
+        return _check(experiment_id, experiment)
     except UsageError:
         raise
     except UserError as error:
-        raise UserError(f"experiment {experiment_name!r}: {error}") from error
+        raise UserError(f"experiment {experiment_id.name!r}: {error}") from error
 
 
-def _check(experiment_name: str, experiment: Experiment) -> Plan:
+def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
     _check_keras()
     check_sampling(experiment)
-    data = load_data(experiment_name)
+    data = load_data(experiment_id)
     problem = ""
     for baseline in baselines(experiment) or ({},):
         scores, problem = _try(experiment, data, baseline)
         if scores is not None:
             _check_objectives(experiment, scores)
-    return replace(plan(experiment_name, experiment), unserved=problem)
+    odd = warnings_at(experiment_id.data) if experiment_id.data else ()
+    return replace(plan(experiment_id, experiment), unserved=problem, warnings=odd)
 
 
 def _check_keras() -> None:
@@ -95,7 +98,7 @@ def _try(
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
     hp = TrialHyperParameters(study.ask())
-    few = data.validation[slice(8)]
+    few = data.validation[slice(8)].scaled()
     scores: dict[str, float] | None = None
     keras.config.set_dtype_policy(precision(experiment))
     try:

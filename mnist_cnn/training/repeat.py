@@ -8,6 +8,7 @@ from typing import Any
 import keras_tuner
 
 from mnist_cnn import sources
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project import find_project, load_experiment
 from mnist_cnn.sources import Source
 from mnist_cnn.tracking import journal, tags
@@ -21,7 +22,7 @@ from mnist_cnn.training.run import Run
 
 
 def run_again(
-    experiment_name: str,
+    experiment_id: ExperimentId,
     recipe: dict[str, Any],
     epochs: int | None,
     modules: dict[str, Source],
@@ -30,7 +31,7 @@ def run_again(
     """Repeat a recorded training, in a worker process.
 
     Args:
-        experiment_name: The name of the experiment.
+        experiment_id: What identifies the experiment.
         recipe: What the recorded training depended on.
         epochs: The number of epochs after which it was stopped. None trains to the end and saves
             the model.
@@ -41,12 +42,12 @@ def run_again(
     find_project()
     folder.mkdir(parents=True)
     sources.bring_back(modules, folder)
-    experiment = load_experiment(experiment_name)
+    experiment = load_experiment(experiment_id)
     if recipe["precision"] != precision(experiment):
         experiment = replace(experiment, precision=recipe["precision"])  # as on the other machine
     run = Run(
         experiment=experiment,
-        data=load_data(experiment_name),
+        data=load_data(experiment_id),
         journal=Journal(folder),
         title="replay",
         tags={},

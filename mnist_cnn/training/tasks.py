@@ -8,6 +8,7 @@ import gc
 from pathlib import Path
 from typing import Any
 
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.plan import Plan
 from mnist_cnn.sources import Source
 from mnist_cnn.training.replayed import Replayed
@@ -23,11 +24,11 @@ def prepare() -> None:
     gc.freeze()
 
 
-def plan(experiment_name: str) -> Plan:
+def plan(experiment_id: ExperimentId) -> Plan:
     """Check the experiment, and return its plan."""
     from mnist_cnn.training.preflight import check
 
-    return check(experiment_name)
+    return check(experiment_id)
 
 
 def computes_on_gpu() -> bool:
@@ -37,7 +38,9 @@ def computes_on_gpu() -> bool:
     return on_gpu()
 
 
-def trial(experiment_name: str, study_name: str, storage: str, number: int, folder: Path) -> bool:
+def trial(
+    experiment_id: ExperimentId, study_name: str, storage: str, number: int, folder: Path
+) -> bool:
     """Run a trial or a confirmation to its end.
 
     Returns:
@@ -45,7 +48,7 @@ def trial(experiment_name: str, study_name: str, storage: str, number: int, fold
     """
     from mnist_cnn.training.trial import run_trial
 
-    return run_trial(experiment_name, study_name, storage, number, folder)
+    return run_trial(experiment_id, study_name, storage, number, folder)
 
 
 def export(model_file: Path, folder: Path) -> None:
@@ -56,7 +59,7 @@ def export(model_file: Path, folder: Path) -> None:
 
 
 def again(
-    experiment_name: str,
+    experiment_id: ExperimentId,
     recipe: dict[str, Any],
     epochs: int | None,
     modules: dict[str, Source],
@@ -65,4 +68,4 @@ def again(
     """Repeat a recorded training; the arguments are those of `repeat.run_again`."""
     from mnist_cnn.training.repeat import run_again
 
-    return run_again(experiment_name, recipe, epochs, modules, folder)
+    return run_again(experiment_id, recipe, epochs, modules, folder)

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.fingerprint import fingerprint
@@ -51,12 +52,12 @@ CONFIRMATION_SEEDS = 1_000_000
 
 
 def run_trial(
-    experiment_name: str, study_name: str, storage: str, number: int, folder: Path
+    experiment_id: ExperimentId, study_name: str, storage: str, number: int, folder: Path
 ) -> bool:
     """Run a trial, or resume it, to its end. This runs in a worker process.
 
     Args:
-        experiment_name: The name of the experiment.
+        experiment_id: What identifies the experiment.
         study_name: The name of the Optuna study.
         storage: The URL of Optuna's storage.
         number: The number of the trial in the study.
@@ -69,8 +70,8 @@ def run_trial(
         UserError: No trial of the experiment could succeed, or the storage failed. A failure of
             this trial alone is recorded as its end.
     """
-    experiment = load_experiment(experiment_name)
-    data = load_data(experiment_name)
+    experiment = load_experiment(experiment_id)
+    data = load_data(experiment_id)
     make_folder(folder)
     try:
         study = _load_study(study_name, storage)

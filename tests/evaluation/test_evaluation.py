@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import mnist_cnn
 from mnist_cnn.datasets import mnist
@@ -93,6 +94,9 @@ def test_every_picture_is_written(evaluated):
 
 # What the pictures show
 
+MNIST_SHAPE = (28, 28, 1)
+NAMES = [str(digit) for digit in range(10)]
+
 
 def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
     x = np.zeros((len(labels), *shape), np.float32)
@@ -104,7 +108,7 @@ def drawn(labels, answers, classes=10, shape=(28, 28, 1)):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3)])
 def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
     x, labels, probabilities = drawn([3] * 20, [3] * 14 + [5] * 6, shape=shape)
-    figure = plots.predictions(x, labels, probabilities, "own")
+    figure = plots.predictions(x, labels, probabilities, "own", NAMES)
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 15
     assert titles[0] == "predicted 3 (90.0 %)\nactual 3"
@@ -115,17 +119,17 @@ def test_the_grid_has_three_rows_of_five_with_predicted_and_actual_class(shape):
 def test_the_worst_mistakes_come_first_and_correct_predictions_are_left_out():
     x, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
     probabilities[2, 3] = 1e-6
-    figure = plots.worst_mistakes(x, labels, probabilities, "own")
+    figure = plots.worst_mistakes(x, labels, probabilities, "own", NAMES)
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert [title.splitlines()[1][:8] for title in titles] == ["actual 3", "actual 2"]
     assert figure.get_suptitle() == "The 2 worst of 2 mistakes on own"
-    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own")
+    none = plots.worst_mistakes(x[:1], labels[:1], probabilities[:1], "own", NAMES)
     assert none.get_suptitle() == "No mistake on own"
 
 
 def test_axes_are_labelled_and_titles_have_the_numbers():
     _, labels, probabilities = drawn([1, 2, 3], [1, 5, 6])
-    confusion = plots.confusion_matrix(labels, probabilities, "own").axes[0]
+    confusion = plots.confusion_matrix(labels, probabilities, "own", NAMES).axes[0]
     assert (confusion.get_xlabel(), confusion.get_ylabel()) == ("predicted class", "actual class")
     assert "2 of 3 images wrong" in confusion.get_title()
     upper, lower = plots.reliability(labels, probabilities, "own").axes
@@ -226,19 +230,76 @@ def test_outputs_that_are_not_probabilities_are_refused(tmp_path, data_file):
 
 
 def test_unknown_data_is_refused_with_the_valid_names(project):
-    with pytest.raises(UsageError, match=r"'nope'.*mnist.*smoke.*\.npz"):
-        find("nope")
+    with pytest.raises(UsageError, match=r"'nope'.*mnist.*smoke.*path"):
+        find("nope", MNIST_SHAPE, NAMES)
 
 
 def test_a_name_means_an_experiments_data_set_or_one_of_the_package(project):
-    assert find("smoke").info.name == "mnist-first-3000"
-    assert find("mnist").info.digest == mnist().digest
-    assert find("mnist").info.is_test_set and find("mnist").shape == (28, 28, 1)
+    assert find("smoke", MNIST_SHAPE, NAMES).info.name == "mnist-first-3000"
+    found = find("mnist", MNIST_SHAPE, NAMES)
+    assert found.info.digest == mnist().digest
+    assert found.info.is_test_set and found.shape == MNIST_SHAPE
+
+
+# Somebody's own images
+
+
+def test_own_pictures_are_fitted_and_numbered_by_the_names_of_the_models_classes(tmp_path):
+    names = ("bag", "boot", "coat")
+    for name, level in (("coat", 200), ("bag", 10)):
+        save_pictures(tmp_path / "mine" / name, size=(56, 56), levels=[level, level + 1, level + 2])
+    found = find(str(tmp_path / "mine"), MNIST_SHAPE, names)
+    images = found.read()
+    assert images.x.shape == (6, *MNIST_SHAPE) and images.x.dtype == np.float32
+    assert np.array_equal(images.labels, np.where(images.x[:, 0, 0, 0] > 0.5, 2, 0))
+    assert not found.info.is_test_set and found.info.class_names == names
+
+
+def test_sub_folders_with_numbers_are_these_classes_of_a_model_without_names(tmp_path):
+    for digit in ("7", "3"):
+        save_pictures(tmp_path / "mine" / digit, levels=[int(digit), 100])
+    images = find(str(tmp_path / "mine"), MNIST_SHAPE, NAMES).read()
+    assert sorted(set(images.labels.tolist())) == [3, 7]
+
+
+def test_a_class_that_the_model_does_not_have_is_refused_by_name(tmp_path):
+    for name in ("bag", "hat"):
+        save_pictures(tmp_path / "mine" / name)
+    with pytest.raises(UserError, match="'hat'; the model has bag, coat"):
+        find(str(tmp_path / "mine"), MNIST_SHAPE, ("bag", "coat"))
+
+
+def test_a_model_without_names_takes_as_many_other_names_in_their_order(tmp_path):
+    for name in ("bag", "hat"):
+        save_pictures(tmp_path / "mine" / name)
+    assert set(find(str(tmp_path / "mine"), MNIST_SHAPE, ("0", "1")).read().labels) == {0, 1}
+
+
+def test_arrays_of_another_shape_are_refused(model_file, tmp_path):
+    path = tmp_path / "small.npz"
+    np.savez(path, x=np.arange(640).reshape(10, 8, 8) % 256, y=np.arange(10) % 2)
+    with pytest.raises(UserError, match=r"takes images of shape \(28, 28, 1\).*\(8, 8, 1\)"):
+        examine(model_file, str(path))
+
+
+def test_a_model_that_reads_the_negatives_better_is_told(digit_model, data_file, tmp_path):
+    with np.load(data_file) as own:
+        np.savez(tmp_path / "negatives.npz", x=255 - own["x"], y=own["y"])
+    assert evaluate(digit_model, data_file).warnings == ()
+    (line,) = evaluate(digit_model, str(tmp_path / "negatives.npz")).warnings
+    assert "of their negatives" in line
+
+
+def save_pictures(folder, size=(28, 28), levels=(10, 20)):
+    folder.mkdir(parents=True)
+    for level in levels:
+        Image.fromarray(np.full(size, level, np.uint8)).save(folder / f"{level}.png")
 
 
 # These look at the images without asking a model, so nothing can be chosen by them.
 READ_WITHOUT_A_MODEL = {
-    f"datasets/{name}.py" for name in ("dataset", "check", "survey", "overview")
+    "known_data.py",
+    *(f"datasets/{name}.py" for name in ("dataset", "check", "survey", "overview")),
 }
 
 

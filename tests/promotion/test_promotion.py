@@ -23,12 +23,13 @@ from mnist_cnn import cli
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.promotion import candidate
 from mnist_cnn.promotion.promote import Promotion, Request, promote
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import Aliases
-from mnist_cnn.registry.store import REGISTERED_NAME
+from mnist_cnn.registry.store import MNIST_MODEL
 
 COMMAND = [sys.executable, "-m", "mnist_cnn"]
 
@@ -44,7 +45,7 @@ def place(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("LOGNAME", "ada")
         searched = subprocess.run(
-            [*COMMAND, "search", "--experiment", "tiny", "--workers", "1"],
+            [*COMMAND, "search", "tiny", "--workers", "1"],
             capture_output=True,
             text=True,
         )
@@ -65,13 +66,13 @@ class RememberingWorker(ModelWorker):
         super().__init__()
         self._answers = {}
 
-    def examine(self, model_file, data):
-        return self._once(super().examine, model_file, data)
+    def examine(self, model_file, data, class_names=()):
+        return self._once(super().examine, model_file, data, class_names)
 
-    def evaluate(self, model_file, data, pictures=None):
+    def evaluate(self, model_file, data, pictures=None, class_names=()):
         if pictures:
             pictures.mkdir(exist_ok=True)
-        return self._once(super().evaluate, model_file, data, pictures)
+        return self._once(super().evaluate, model_file, data, pictures, class_names)
 
     def correct(self, model_file, data):
         return self._once(super().correct, model_file, data)
@@ -102,12 +103,12 @@ def runs(client, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def searched(client):
-    return candidate.newest_study(client, "tiny")
+    return candidate.newest_study(client, ExperimentId("tiny"))
 
 
 def make_champion(client, worker, run_id, reason="for the test"):
-    promote(Request(experiment="tiny", run=run_id, reason=reason), worker)
-    return aliases.current(client)
+    promote(Request(experiment=ExperimentId("tiny"), run=run_id, reason=reason), worker)
+    return aliases.current(client, MNIST_MODEL)
 
 
 def openings(client, run_id):
@@ -116,7 +117,7 @@ def openings(client, run_id):
 
 
 def versions(client):
-    return client.search_model_versions(f"name = '{REGISTERED_NAME}'")
+    return client.search_model_versions(f"name = '{MNIST_MODEL}'")
 
 
 # The real command after a real search
@@ -130,9 +131,7 @@ def test_a_search_succeeds_although_reading_the_test_set_raises(client, searched
 
 @pytest.fixture(scope="module")
 def promoted(place, searched):
-    return subprocess.run(
-        [*COMMAND, "promote", "--experiment", "tiny"], capture_output=True, text=True
-    )
+    return subprocess.run([*COMMAND, "promote", "tiny"], capture_output=True, text=True)
 
 
 def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
@@ -140,9 +139,9 @@ def test_promote_makes_the_searched_model_the_champion(promoted, client, searche
     assert "opened by ada, the first time for this model and the first in all" in promoted.stdout
     assert "of 500 images, 95 % interval" in promoted.stdout
     assert "champion is now version 1" in promoted.stdout
-    version = store.version(client, "champion")
+    version = store.version(client, MNIST_MODEL, "champion")
     assert version.run_id == searched.info.run_id
-    assert aliases.current(client) == Aliases("1", None)
+    assert aliases.current(client, MNIST_MODEL) == Aliases("1", None)
 
 
 def test_the_opening_the_scores_and_the_pictures_are_on_the_run(promoted, client, searched):
@@ -171,7 +170,7 @@ def test_the_opening_the_scores_and_the_pictures_are_on_the_run(promoted, client
 
 
 def test_the_card_has_scores_data_versions_and_parameters(promoted, client, searched):
-    card = store.version(client, "champion").description
+    card = store.version(client, MNIST_MODEL, "champion").description
     (training,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
     for words in (
         "first score",
@@ -191,7 +190,7 @@ def test_the_card_has_scores_data_versions_and_parameters(promoted, client, sear
 def test_the_same_command_again_opens_nothing_and_says_so(
     promoted, client, worker, searched, capsys
 ):
-    promote(Request(experiment="tiny"), worker)
+    promote(Request(experiment=ExperimentId("tiny")), worker)
     assert "is the champion already" in capsys.readouterr().out
     assert len(openings(client, searched.info.run_id)) == 1
 
@@ -224,7 +223,7 @@ def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, 
     before = make_champion(client, worker, runs["good"])
     count, opened = len(versions(client)), len(openings(client, runs["good"]))
     with pytest.raises(UserError) as refusal:
-        promote(Request(experiment="tiny", run=runs["bad"]), worker)
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["bad"]), worker)
     for words in (
         "refused: 80.00% of 500 test images correct",
         "94.00%; only the new model is right on 0,",
@@ -232,7 +231,7 @@ def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, 
         "--force",
     ):
         assert words in str(refusal.value)
-    assert aliases.current(client) == before
+    assert aliases.current(client, MNIST_MODEL) == before
     assert len(versions(client)) == count
     assert client.get_run(runs["bad"]).data.tags["gate"].startswith("refused")
     # Both models have seen the test set, and both runs say so.
@@ -242,8 +241,11 @@ def test_a_worse_model_is_refused_with_the_comparison_and_nothing_moves(client, 
 
 def test_force_overrides_the_gate_and_the_reason_is_on_the_version(client, worker, runs):
     before = make_champion(client, worker, runs["good"])
-    promote(Request(experiment="tiny", run=runs["bad"], reason="it is smaller"), worker)
-    now, version = aliases.current(client), store.version(client, "champion")
+    promote(
+        Request(experiment=ExperimentId("tiny"), run=runs["bad"], reason="it is smaller"), worker
+    )
+    now = aliases.current(client, MNIST_MODEL)
+    version = store.version(client, MNIST_MODEL, "champion")
     assert now.previous == before.champion
     assert version.tags["forced.reason"] == "it is smaller"
     assert "forced by ada: it is smaller" in version.description
@@ -262,14 +264,14 @@ def test_small_steps_down_are_compared_with_the_best_champion_so_far(client, wor
     good = make_champion(client, worker, runs["good"]).champion
     for version in versions(client):  # of other tests
         if int(version.tags.get(store.TEST_CORRECT, 0)) > 470:
-            client.delete_model_version(REGISTERED_NAME, version.version)
+            client.delete_model_version(MNIST_MODEL, version.version)
     before = make_champion(client, worker, runs["less"], reason=None)
     with pytest.raises(UserError) as refusal:
-        promote(Request(experiment="tiny", run=runs["still less"]), worker)
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["still less"]), worker)
     assert "p = 0.062" in str(refusal.value)
     assert f"the best champion so far (version {good})" in str(refusal.value)
     assert "p = 0.002" in str(refusal.value)
-    assert aliases.current(client) == before
+    assert aliases.current(client, MNIST_MODEL) == before
     assert openings(client, runs["good"])[-1]["verb"] == "promote, as the best champion so far"
 
 
@@ -278,7 +280,7 @@ def test_a_trial_can_be_promoted_while_its_file_exists(client, worker, searched)
         [searched.info.experiment_id], "tags.kind = 'trial' and tags.`optuna.state` = 'COMPLETE'"
     )[-1]
     make_champion(client, worker, training.info.run_id)
-    version = store.version(client, "champion")
+    version = store.version(client, MNIST_MODEL, "champion")
     assert version.run_id == training.info.run_id
     assert "this is a single training" in version.description
     assert "digit_recog_mnist_cnn.keras" in {
@@ -289,9 +291,9 @@ def test_a_trial_can_be_promoted_while_its_file_exists(client, worker, searched)
 def test_rollback_goes_back_and_forth(client, worker, runs, capsys):
     before = make_champion(client, worker, runs["good"])
     assert cli_main("rollback") == 0
-    assert aliases.current(client) == Aliases(before.previous, before.champion)
+    assert aliases.current(client, MNIST_MODEL) == Aliases(before.previous, before.champion)
     assert cli_main("rollback") == 0
-    assert aliases.current(client) == before
+    assert aliases.current(client, MNIST_MODEL) == before
     assert f"champion is version {before.champion} again" in capsys.readouterr().out
 
 
@@ -313,21 +315,21 @@ def test_after_a_kill_before_any_write_the_same_command_finishes_the_promotion(
     client, worker, runs, monkeypatch
 ):
     """`test_aliases` kills at random; this kills before the first write, the second, and so on."""
-    request = Request(experiment="tiny", run=runs["best"])
+    request = Request(experiment=ExperimentId("tiny"), run=runs["best"])
     make_champion(client, worker, runs["bad"])
     before = make_champion(client, worker, runs["good"])
     for allowed in range(100):
         for alias in ("champion", "previous"):
-            client.set_registered_model_alias(REGISTERED_NAME, alias, getattr(before, alias))
+            client.set_registered_model_alias(MNIST_MODEL, alias, getattr(before, alias))
         with monkeypatch.context() as patch:
             count = kill_after(patch, type(client), allowed)
             with contextlib.suppress(Killed):
                 promote(request, worker)
         killed = count() > allowed
         promote(request, worker)
-        assert aliases.current(client).previous == before.champion
-        assert store.version(client, "champion").run_id == runs["best"]
-        assert client.get_registered_model(REGISTERED_NAME).tags == {}
+        assert aliases.current(client, MNIST_MODEL).previous == before.champion
+        assert store.version(client, MNIST_MODEL, "champion").run_id == runs["best"]
+        assert client.get_registered_model(MNIST_MODEL).tags == {}
         if not killed:
             break
     assert allowed >= 8
@@ -366,7 +368,7 @@ def test_if_the_champion_changes_meanwhile_the_new_one_is_compared_too(
 
     monkeypatch.setattr(Promotion, "_install", overtaken)
     after = make_champion(client, worker, runs["best"], reason=None)
-    champion = store.version(client, "champion")
+    champion = store.version(client, MNIST_MODEL, "champion")
     assert champion.run_id == runs["best"]
     said = capsys.readouterr().out
     assert "another model became the champion meanwhile" in said
@@ -374,7 +376,7 @@ def test_if_the_champion_changes_meanwhile_the_new_one_is_compared_too(
         assert after.previous == before.champion
         assert "is the champion already" in said
     else:
-        good = client.get_model_version(REGISTERED_NAME, after.previous)
+        good = client.get_model_version(MNIST_MODEL, after.previous)
         assert good.run_id == runs["good"]
         assert f"the champion (version {good.version})" in champion.description
 
@@ -390,7 +392,7 @@ def test_of_two_promotions_at_once_the_later_is_compared_with_the_earlier(client
         for name in ("good", "best")
     ]  # fmt: skip
     ended = [process.communicate() for process in both]
-    now = aliases.current(client)
+    now = aliases.current(client, MNIST_MODEL)
     by_version = {str(v.version): v.run_id for v in versions(client)}
     champion, previous = by_version[now.champion], by_version[now.previous]
     assert {champion, previous} <= set(runs.values())
@@ -399,7 +401,8 @@ def test_of_two_promotions_at_once_the_later_is_compared_with_the_earlier(client
             assert run_id in (champion, previous)
         else:  # it came second and was worse than the first
             assert "refused" in err and run_id != champion
-    assert f"the champion (version {now.previous})" in store.version(client, "champion").description
+    version = store.version(client, MNIST_MODEL, "champion")
+    assert f"the champion (version {now.previous})" in version.description
 
 
 # Bad input, through the command line's own function
@@ -477,9 +480,9 @@ CASES = [
     (["replay", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["replay", "{failed}"], 1, "not a trial or a confirmation whose training"),
     (["promote", "--run", "{moved}"], 1, "the experiment's data set has changed"),
-    (["promote", "--experiment", "smoke"], 1, "make search EXPERIMENT=smoke"),
-    (["promote", "--experiment", "nope"], 2, "no experiment 'nope'; valid: "),
-    (["promote", "--experiment", "tiny", "--force"], 2, "--reason"),
+    (["promote", "smoke"], 1, "make search EXPERIMENT=smoke"),
+    (["promote", "nope"], 2, "no experiment 'nope'; valid: "),
+    (["promote", "tiny", "--force"], 2, "--reason"),
     (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
     (["pull", "--to", "{good.keras}"], 1, "cannot write"),
     (
@@ -491,11 +494,11 @@ CASES = [
     (
         ["evaluate", "--model", "champion", "--data", "nope"],
         2,
-        "valid: digits, keras_tuner_efficientnet",
+        "valid: digits, images, keras_tuner_efficientnet",
     ),
     (["evaluate", "--model", "{gone}", "--data", "tiny"], 1, "has no model, or it is gone"),
     (["evaluate", "--model", "f" * 32, "--data", "tiny"], 2, "there is no run"),
-    (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "but colour.npz has"),
+    (["evaluate", "--model", "champion", "--data", "{colour.npz}"], 1, "but colour has"),
     (["evaluate", "--model", "{lambda.keras}", "--data", "tiny"], 1, "Lambda layer"),
     (["evaluate", "--model", "{cut.keras}", "--data", "tiny"], 1, "damaged"),
     (["evaluate", "--model", "{bomb.keras}", "--data", "tiny"], 1, "would unpack to 100 MiB"),
@@ -509,13 +512,13 @@ CASES = [
 def test_bad_input_is_one_line_and_nothing_moves(
     promoted, client, bad, shared_worker, capfd, arguments, code, words
 ):
-    before, count = aliases.current(client), len(versions(client))
-    champion = store.version(client, "champion").run_id
+    before, count = aliases.current(client, MNIST_MODEL), len(versions(client))
+    champion = store.version(client, MNIST_MODEL, "champion").run_id
     opened = len(openings(client, champion))
     assert cli_main(*(filled(text, bad) for text in arguments)) == code
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1 and said[0].startswith("mnist-cnn: ") and words in said[0]
-    assert aliases.current(client) == before
+    assert aliases.current(client, MNIST_MODEL) == before
     assert len(versions(client)) == count
     assert len(openings(client, champion)) == opened
 
@@ -532,7 +535,7 @@ def test_a_failed_pull_leaves_nothing(promoted, tmp_path, capfd):
     [
         ["pull"],
         ["rollback"],
-        ["promote", "--experiment", "tiny"],
+        ["promote", "tiny"],
         ["promote", "--run", "f" * 32],
         ["replay", "f" * 32],
         ["evaluate", "--model", "champion", "--data", "tiny"],
@@ -563,7 +566,7 @@ def test_a_champion_whose_files_are_gone_is_one_line_and_nothing_moves(
     client, worker, runs, tmp_path, capfd
 ):
     before = make_champion(client, worker, runs["good"])
-    version = client.get_model_version(REGISTERED_NAME, before.previous)
+    version = client.get_model_version(MNIST_MODEL, before.previous)
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
     folder = Path(logged.artifact_location.removeprefix("file://"))
     kept = shutil.move(folder, tmp_path / "kept")
@@ -571,7 +574,7 @@ def test_a_champion_whose_files_are_gone_is_one_line_and_nothing_moves(
     assert "are gone" in capfd.readouterr().err
     assert cli_main("pull", "--alias", "previous", "--to", str(tmp_path)) == 1
     assert "are gone" in capfd.readouterr().err
-    assert aliases.current(client) == before
+    assert aliases.current(client, MNIST_MODEL) == before
     shutil.move(kept, folder)
 
 
@@ -589,7 +592,7 @@ def filled(text, folder):
 def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared_worker, capsys):
     assert cli_main("evaluate", "--model", "champion", "--data", "tiny") == 0
     said = capsys.readouterr().out
-    count = len(openings(client, store.version(client, "champion").run_id))
+    count = len(openings(client, store.version(client, MNIST_MODEL, "champion").run_id))
     assert f"the {lockbox.ordinal(count)} time for this model" in said
     for words in ("95 % interval", "nats", "ms for one image", "precision", "champion, version"):
         assert words in said
@@ -598,7 +601,7 @@ def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared
 def test_a_pulled_file_is_recorded_on_its_run_and_a_foreign_one_gets_a_new_run(
     promoted, client, shared_worker, bad, capsys, tmp_path
 ):
-    run_id = store.version(client, "champion").run_id
+    run_id = store.version(client, MNIST_MODEL, "champion").run_id
     before = len(openings(client, run_id))
     assert cli_main("pull", "--to", str(tmp_path)) == 0
     capsys.readouterr()

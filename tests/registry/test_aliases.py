@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import MOVE, Aliases, AliasesChangedError
-from mnist_cnn.registry.store import REGISTERED_NAME
+from mnist_cnn.registry.store import MNIST_MODEL
 
 PATIENCE_SECONDS = 60  # only a defect makes a test wait that long
 
@@ -33,8 +33,8 @@ def template(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
         client = store.connect()
-        client.create_registered_model(REGISTERED_NAME)
-        alias_moves.promotion(client, aliases.current(client))
+        client.create_registered_model(MNIST_MODEL)
+        alias_moves.promotion(client, aliases.current(client, MNIST_MODEL))
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
@@ -54,14 +54,14 @@ def client(uri):
 
 
 def replaced_by(client, champion):
-    return client.get_model_version(REGISTERED_NAME, champion).tags["replaces"]
+    return client.get_model_version(MNIST_MODEL, champion).tags["replaces"]
 
 
 def test_a_promotion_makes_the_old_champion_the_previous_one(client):
-    assert aliases.current(client) == Aliases("1", None)
-    alias_moves.promotion(client, aliases.current(client))
-    assert aliases.current(client) == Aliases("2", "1")
-    assert client.get_registered_model(REGISTERED_NAME).tags == {}
+    assert aliases.current(client, MNIST_MODEL) == Aliases("1", None)
+    alias_moves.promotion(client, aliases.current(client, MNIST_MODEL))
+    assert aliases.current(client, MNIST_MODEL) == Aliases("2", "1")
+    assert client.get_registered_model(MNIST_MODEL).tags == {}
 
 
 def test_a_move_that_was_killed_at_any_time_is_finished_by_the_next_process(client, uri, processes):
@@ -77,13 +77,13 @@ def test_a_move_that_was_killed_at_any_time_is_finished_by_the_next_process(clie
         process.kill()
         process.join()
 
-        found = client.get_registered_model(REGISTERED_NAME)
+        found = client.get_registered_model(MNIST_MODEL)
         interrupted += MOVE in found.tags
-        finished = aliases.finish(client)
+        finished = aliases.finish(client, MNIST_MODEL)
         assert finished == ("promotion" if MOVE in found.tags else None)
-        now = aliases.current(client)
+        now = aliases.current(client, MNIST_MODEL)
         assert now.previous == replaced_by(client, now.champion)
-        assert MOVE not in client.get_registered_model(REGISTERED_NAME).tags
+        assert MOVE not in client.get_registered_model(MNIST_MODEL).tags
     assert interrupted > 0
 
 
@@ -104,34 +104,34 @@ def test_of_two_moves_decided_on_the_same_champion_one_is_refused(client, uri, p
         assert moved.previous == before.champion != moved.champion
     for process in both:
         process.join()
-    assert aliases.current(client) == moved
+    assert aliases.current(client, MNIST_MODEL) == moved
     # The refused process registered nothing.
-    assert len(client.search_model_versions(f"name = '{REGISTERED_NAME}'")) == 1 + rounds
+    assert len(client.search_model_versions(f"name = '{MNIST_MODEL}'")) == 1 + rounds
 
 
 def test_a_move_decided_on_other_aliases_changes_nothing(client):
     with pytest.raises(AliasesChangedError):
-        aliases.move(client, Aliases("7", None), "promotion", pytest.fail)
-    assert aliases.current(client) == Aliases("1", None)
+        aliases.move(client, MNIST_MODEL, Aliases("7", None), "promotion", pytest.fail)
+    assert aliases.current(client, MNIST_MODEL) == Aliases("1", None)
 
 
 @pytest.mark.parametrize("by_hand", ["another champion", "the version deleted"])
 def test_a_change_by_hand_after_a_kill_has_precedence(client, monkeypatch, by_hand):
-    now = alias_moves.promotion(client, aliases.current(client))
+    now = alias_moves.promotion(client, aliases.current(client, MNIST_MODEL))
     set_alias = type(client).set_registered_model_alias
     with monkeypatch.context() as patch:
         patch.setattr(type(client), "set_registered_model_alias", broken_connection)
         with pytest.raises(MlflowException):
             alias_moves.promotion(client, now)
     if by_hand == "another champion":
-        client.create_model_version(REGISTERED_NAME, "file:///nowhere")
-        set_alias(client, REGISTERED_NAME, "champion", "4")
+        client.create_model_version(MNIST_MODEL, "file:///nowhere")
+        set_alias(client, MNIST_MODEL, "champion", "4")
     else:
-        client.delete_model_version(REGISTERED_NAME, "3")
-    assert aliases.finish(client) is None
+        client.delete_model_version(MNIST_MODEL, "3")
+    assert aliases.finish(client, MNIST_MODEL) is None
     champion = "4" if by_hand == "another champion" else "2"
-    assert aliases.current(client) == Aliases(champion, "1")
-    assert client.get_registered_model(REGISTERED_NAME).tags == {}
+    assert aliases.current(client, MNIST_MODEL) == Aliases(champion, "1")
+    assert client.get_registered_model(MNIST_MODEL).tags == {}
 
 
 def broken_connection(*arguments):

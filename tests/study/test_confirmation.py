@@ -10,6 +10,7 @@ from studies import ended, started
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.plan import Plan
 from mnist_cnn.study import confirmation
 from mnist_cnn.study.study import OF, SEED, make_study
@@ -31,7 +32,7 @@ def study(tmp_path):
                 )
             )
         plan = Plan(
-            name="a",
+            id=ExperimentId("a"),
             objectives=(Maximize("val_accuracy"),),
             trials=len(values),
             timeout_seconds=None,

@@ -6,6 +6,7 @@ import time
 
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
+from mnist_cnn.registry.store import MNIST_MODEL
 
 
 def promotion(client, now):
@@ -13,11 +14,11 @@ def promotion(client, now):
 
     def target():
         version = client.create_model_version(
-            store.REGISTERED_NAME, "file:///nowhere", tags={"replaces": str(now.champion)}
+            MNIST_MODEL, "file:///nowhere", tags={"replaces": str(now.champion)}
         )
         return Aliases(champion=str(version.version), previous=now.champion)
 
-    return aliases.move(client, now, "promotion", target)
+    return aliases.move(client, MNIST_MODEL, now, "promotion", target)
 
 
 def connected(uri):
@@ -28,10 +29,10 @@ def connected(uri):
 def promote_forever(uri, connection):
     """Promote version after version until this process is killed; send how long each takes."""
     client = connected(uri)
-    promotion(client, aliases.current(client))
+    promotion(client, aliases.current(client, MNIST_MODEL))
     for _ in itertools.count():
         started = time.monotonic()
-        promotion(client, aliases.current(client))
+        promotion(client, aliases.current(client, MNIST_MODEL))
         connection.send(time.monotonic() - started)
 
 
@@ -40,7 +41,7 @@ def promote_in_step(uri, connection, barrier, rounds):
     client = connected(uri)
     for _ in range(rounds):
         barrier.wait()
-        now = aliases.current(client)
+        now = aliases.current(client, MNIST_MODEL)
         barrier.wait()
         try:
             connection.send((now, promotion(client, now)))

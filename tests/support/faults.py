@@ -154,7 +154,7 @@ class Search:
             before()
 
         self.root, self.experiment = root, experiment
-        command = [sys.executable, "-m", "mnist_cnn", "search", "--experiment", experiment]
+        command = [sys.executable, "-m", "mnist_cnn", "search", experiment]
         command += ["--workers", str(workers)]
         self.process = subprocess.Popen(
             [*within, *command, *arguments],

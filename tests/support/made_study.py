@@ -9,6 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState, create_trial
 
 from mnist_cnn.experiment import Confirm, Maximize
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.plan import Plan
 from mnist_cnn.study.outcome import RUN_STATUS
@@ -49,7 +50,7 @@ def made_study(folder, objectives=ACCURACY, confirm=None, name="mnist-1", storag
     )
     created.set_user_attr("metrics", [objective.metric for objective in objectives])
     plan = Plan(
-        name=name.rpartition("-")[0],
+        id=ExperimentId(name.rpartition("-")[0]),
         objectives=tuple(objectives),
         trials=40,
         timeout_seconds=None,

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from projects import forget_experiments
 
 from mnist_cnn.datasets import Dataset, mnist
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.mlruns import MODEL_FILE, trial_folder
 from mnist_cnn.plan import Plan, baselines
@@ -90,11 +91,11 @@ class Small:
 
     def check(self) -> Plan:
         """Check the experiment, as a search does before its first trial."""
-        return check("small")
+        return check(ExperimentId("small"))
 
     def open(self) -> optuna.Study:
         """Make the study, with its baselines in the queue."""
-        experiment = load_experiment("small")
+        experiment = load_experiment(ExperimentId("small"))
         self.study = optuna.create_study(
             storage=open_storage(self.url),
             study_name="small-1",
@@ -122,7 +123,7 @@ class Small:
     def train(self, number: int, root: Path) -> Ended:
         """Run a trial of which Optuna has not been told an end; `root` takes its files."""
         folder = trial_folder(root, number)
-        exhausted = run_trial("small", "small-1", self.url, number, folder)
+        exhausted = run_trial(ExperimentId("small"), "small-1", self.url, number, folder)
         end = Journal(folder).end
         assert end is not None
         state = end["tags"][tags.STATE]

@@ -1,12 +1,13 @@
 """Studies to open, and the journals that workers would have written."""
 
 from mnist_cnn.experiment import Confirm, Maximize
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.plan import Plan
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal, read
 
 PLAN = Plan(
-    name="tiny",
+    id=ExperimentId("tiny"),
     objectives=(Maximize("val_accuracy"),),
     trials=3,
     timeout_seconds=None,

@@ -30,7 +30,7 @@ def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path, monkeypatch):
     root = make_project(tmp_path)
     (root / "experiments/jaxed.py").write_text(EXPERIMENT)
     done = subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", "search", "--experiment", "jaxed"],
+        [sys.executable, "-m", "mnist_cnn", "search", "jaxed"],
         cwd=root,
         # A GPU that JAX does not see, as where it lacks the libraries that it takes.
         env=os.environ | {"KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": "99"},

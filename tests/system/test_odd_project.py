@@ -20,8 +20,10 @@ from serving_project import free_port, wait_for
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.table import show_evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.promotion.promote import Request, promote
 from mnist_cnn.registry import store
+from mnist_cnn.registry.store import MNIST_MODEL
 from mnist_cnn.serving.champion import Watcher
 from mnist_cnn.tracking.client import connect
 from mnist_cnn.urls import sqlite_url
@@ -103,7 +105,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def searched(root):
     """What the search printed. everything is in MLflow afterwards, by a second command."""
-    done = command(root, "search", "--experiment", "own", "--workers", "1", uri=AWAY)
+    done = command(root, "search", "own", "--workers", "1", uri=AWAY)
     assert done.returncode == 0, done.stderr
     synced = command(root, "sync")
     assert synced.stdout == "own-1: everything is in MLflow\n", synced.stderr
@@ -151,10 +153,10 @@ def test_promote_evaluate_and_serve_refuse_them_alike(client, root, searched):
     refused = "cannot load the model .*: Could not locate class 'Doubled'"
     with ModelWorker() as worker:
         with pytest.raises(UserError, match=refused):
-            promote(Request(experiment="own"), worker)
+            promote(Request(experiment=ExperimentId("own")), worker)
         with pytest.raises(UserError, match=refused):
             show_evaluation(str(file), "own", worker)
-    assert store.versions(client) == []
+    assert store.versions(client, MNIST_MODEL) == []
     make_champion(client, file)
     watcher = Watcher()
     watcher.look()
@@ -169,8 +171,8 @@ def make_champion(client: MlflowClient, file: Path) -> None:
     logged = client.create_logged_model(number, "by-hand")
     client.log_model_artifacts(logged.model_id, str(file.parent))
     client.finalize_logged_model(logged.model_id, "READY")
-    version = store.register(client, logged.model_id, "", "by hand", {})
-    client.set_registered_model_alias(store.REGISTERED_NAME, "champion", version)
+    version = store.register(client, MNIST_MODEL, logged.model_id, "", "by hand", {})
+    client.set_registered_model_alias(store.MNIST_MODEL, "champion", version)
 
 
 def test_the_pages_show_its_runs_and_their_files(client, root):

@@ -14,9 +14,9 @@ from projects import command, copy_project
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A project's root after `search --experiment smoke`, and what the command printed."""
+    """A project's root after `search smoke`, and what the command printed."""
     root = copy_project(tmp_path_factory.mktemp("searched"))
-    done = command("search", "--experiment", "smoke", cwd=root)
+    done = command("search", "smoke", cwd=root)
     assert done.returncode == 0, done.stderr
     return root, done
 
@@ -144,14 +144,14 @@ def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
 
 def test_a_finished_study_is_extended_by_name_and_refused_without_more_trials(searched):
     root, _ = searched
-    refused = command("search", "--experiment", "smoke", "--study", "smoke-1", cwd=root)
+    refused = command("search", "smoke", "--study", "smoke-1", cwd=root)
     assert refused.returncode == 2
     assert "TRIALS=" in refused.stderr
 
 
 def test_trials_prints_the_ranking(searched):
     root, _ = searched
-    done = command("trials", "--experiment", "smoke", cwd=root)
+    done = command("trials", "smoke", cwd=root)
     assert done.returncode == 0, done.stderr
     assert "smoke-1" in done.stdout
     assert "complete" in done.stdout
@@ -159,7 +159,7 @@ def test_trials_prints_the_ranking(searched):
 
 def test_promote_makes_the_best_model_the_champion_and_records_the_test_reading(searched, client):
     root, _ = searched
-    done = command("promote", "--experiment", "smoke", cwd=root)
+    done = command("promote", "smoke", cwd=root)
     assert done.returncode == 0, done.stderr
     version = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
     (parent,) = runs(client, "study")
@@ -186,7 +186,7 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(proje
         "from search_spaces.fragile import fragile\n\n"
         "experiment = replace(smoke, space=fragile, trials=4)\n"
     )
-    done = command("search", "--experiment", "fragile", cwd=project)
+    done = command("search", "fragile", cwd=project)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "no trial completed, 4 failed" in done.stderr
@@ -225,7 +225,7 @@ def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(proj
         "experiment = replace(smoke, space=vague, objectives=both, trials=1)\n"
     )
     # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
-    done = command("search", "--experiment", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
+    done = command("search", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
     assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

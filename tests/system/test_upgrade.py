@@ -14,7 +14,7 @@ from projects import command
 from serving_project import Project
 
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.registry.store import REGISTERED_NAME
+from mnist_cnn.registry.store import MNIST_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def test_its_studies_and_trials_are_listed(old):
     _, tiny, begun = done("studies", cwd=old).splitlines()
     assert tiny.split()[:5] == ["tiny-1", "finished", "3", "of", "3"]
     assert begun.split()[:5] == ["begun-1", "unfinished", "2", "of", "6"]
-    listed = json.loads(done("trials", "--experiment", "tiny", "--json", cwd=old))
+    listed = json.loads(done("trials", "tiny", "--json", cwd=old))
     assert [trial["values"]["val_accuracy"] for trial in listed["trials"]] == pytest.approx(
         [0.3353, 0.5449, 0.2365], abs=1e-4
     )
     assert listed["trials"][1]["params"]["units"] == 12
-    assert "169" in done("trials", "--experiment", "begun", cwd=old)  # epochs of a running trial
+    assert "169" in done("trials", "begun", cwd=old)  # epochs of a running trial
 
 
 def test_its_champion_is_pulled_and_loads_in_plain_keras(old):
@@ -69,7 +69,7 @@ def test_a_run_that_it_trained_is_not_replayed_and_the_version_to_install_is_nam
 
 @pytest.mark.slow
 def test_a_study_of_it_is_not_extended(old):
-    line = refused("search", "--experiment", "tiny", "--study", "tiny-1", "--trials", "4", cwd=old)
+    line = refused("search", "tiny", "--study", "tiny-1", "--trials", "4", cwd=old)
     assert "mnist-cnn changed since 'tiny-1'" in line and "opens a new study" in line
 
 
@@ -85,11 +85,11 @@ def test_its_champion_is_served(old):
 def test_its_champion_is_evaluated_promoted_once_and_beats_a_worse_model_of_it(old, client):
     table = json.loads(done("evaluate", "--model", "champion", "--data", "tiny", "--json", cwd=old))
     assert table["accuracy"] == pytest.approx(0.4712)
-    assert "is the champion already" in done("promote", "--experiment", "tiny", cwd=old)
+    assert "is the champion already" in done("promote", "tiny", cwd=old)
     worse = next(r for r in runs(client, "tiny") if r.data.tags.get("optuna.trial") == "2")
-    line = refused("promote", "--experiment", "tiny", "--run", worse.info.run_id, cwd=old)
+    line = refused("promote", "tiny", "--run", worse.info.run_id, cwd=old)
     assert "26.78% of 10,000 test images" in line and "47.12%" in line
-    champion = client.get_model_version_by_alias(REGISTERED_NAME, "champion")
+    champion = client.get_model_version_by_alias(MNIST_MODEL, "champion")
     assert str(champion.version) == "1"
 
 
@@ -98,7 +98,7 @@ def test_its_killed_study_is_closed_with_a_line_and_a_new_one_is_searched(old, c
     experiment = old / "experiments/begun.py"
     text = experiment.read_text().replace("trials=6", "trials=1").replace("epochs=200", "epochs=2")
     experiment.write_text(text)
-    lines = done("search", "--experiment", "begun", "--workers", "1", cwd=old).splitlines()
+    lines = done("search", "begun", "--workers", "1", cwd=old).splitlines()
     assert "begun-1 was interrupted; closed its runs" in lines
     assert "new study begun-2" in lines
     storage = f"sqlite:///{old}/mlruns/optuna.db"
@@ -115,8 +115,8 @@ def test_its_killed_study_is_closed_with_a_line_and_a_new_one_is_searched(old, c
         "tiny-1: everything is in MLflow",
     ]
     assert len(runs(client, "begun")) == 9
-    assert "begun-2" in done("trials", "--experiment", "begun", cwd=old)
-    tested = command("promote", "--experiment", "begun", cwd=old).stdout
+    assert "begun-2" in done("trials", "begun", cwd=old)
+    tested = command("promote", "begun", cwd=old).stdout
     assert "test set of mnist-first-2000" in tested
 
 

@@ -83,7 +83,7 @@ def test_with_the_right_password_everything_is_delivered(server, study, monkeypa
     assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["note.txt"]
 
 
-@pytest.mark.parametrize("command", [("sync",), ("promote", "--experiment", "smoke")])
+@pytest.mark.parametrize("command", [("sync",), ("promote", "smoke")])
 def test_with_a_wrong_password_one_line_says_what_to_set(
     server, study, monkeypatch, capfd, command
 ):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mnist_cnn.datasets import Images
+from mnist_cnn.training import batches
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 
 
@@ -66,3 +67,29 @@ def test_an_evaluation_takes_each_image_once_and_in_order(images):
     seen = list(evaluation_batches(images).as_numpy_iterator())
     assert np.array_equal(np.concatenate([x for x, _ in seen]), images.x)
     assert np.array_equal(np.concatenate([y for _, y in seen]), images.y)
+
+
+LEVELS = Images(
+    np.arange(256, dtype=np.uint8).reshape(-1, 4, 4, 1).repeat(10, axis=0),
+    np.arange(160, dtype=np.int32),
+)
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 2**28], ids=["streamed", "resident"])
+def test_bytes_become_the_same_floats_to_the_bit(monkeypatch, resident_bytes):
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", resident_bytes)
+    batches._taker.cache_clear()
+    expected = LEVELS.scaled()
+    seen = list(evaluation_batches(LEVELS).as_numpy_iterator())
+    assert np.array_equal(np.concatenate([x for x, _ in seen]), expected.x)
+    for x, y in training_batches(LEVELS, 20, 3, 0).take(8).as_numpy_iterator():
+        assert x.dtype == np.float32 and np.array_equal(x, expected.x[y])
+    batches._taker.cache_clear()
+
+
+def test_streamed_batches_come_in_the_same_order(monkeypatch):
+    resident = labels_of(training_batches(LEVELS, 20, 3, 5), 9)
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 0)
+    batches._taker.cache_clear()
+    assert labels_of(training_batches(LEVELS, 20, 3, 5), 9) == resident
+    batches._taker.cache_clear()

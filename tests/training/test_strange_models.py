@@ -5,6 +5,7 @@ import pytest
 from small import killed_after, score_of
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.data import load_data
@@ -47,7 +48,7 @@ def test_a_model_is_searched_and_the_file_has_its_score(small, space):
 def served(trial):
     """Load the saved model as `promote`, `evaluate` and `serve` do, and ask it."""
     model = saved_model.load(trial.folder / MODEL_FILE)
-    return saved_model.predict(model, load_data("small").validation.x)
+    return saved_model.predict(model, load_data(ExperimentId("small")).validation.scaled().x)
 
 
 @pytest.mark.parametrize(

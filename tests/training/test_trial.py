@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
@@ -71,7 +72,7 @@ def study(project):
         made = optuna.create_study(
             storage=open_storage(url), study_name="dense-1", direction="maximize"
         )
-        made.set_user_attr("fingerprint", fingerprint(load_experiment("dense")))
+        made.set_user_attr("fingerprint", fingerprint(load_experiment(ExperimentId("dense"))))
         return made
 
     load_data.cache_clear()
@@ -84,7 +85,7 @@ def study(project):
 def run(study, trial, folder):
     """Run a trial as a worker does."""
     url = str(study._storage._backend.url)
-    run_trial("dense", study.study_name, url, trial.number, folder)
+    run_trial(ExperimentId("dense"), study.study_name, url, trial.number, folder)
 
 
 def test_a_worker_writes_the_end_and_leaves_telling_to_the_search(study, project):
@@ -123,7 +124,7 @@ def test_a_confirmation_is_scored_by_its_last_epoch_on_a_seed_that_all_share(stu
         epochs = [event for event in events if event["event"] == "metrics"]
         assert [event["step"] for event in epochs] == [1, 2, 3, 4]  # no patience ends it
         (value,) = Journal(folder).end["values"]
-        validation = load_data("dense").validation
+        validation = load_data(ExperimentId("dense")).validation.scaled()
         model = keras.models.load_model(folder / MODEL_FILE)
         answers = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
         assert float(np.mean(answers == validation.y)) == pytest.approx(value)

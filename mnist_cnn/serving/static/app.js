@@ -6,6 +6,8 @@ const UNITS = 800;           // the sheet's width, in which strokes are kept
 const SENT_WIDTH = 640;      // the width of the picture that is sent, in pixels
 const PICTURE_SIDE = 1024;   // a photo is shrunk to this before it is sent
 const POLL_MILLISECONDS = 2000;
+const SHOWN_CLASSES = 10;   // with more, only the most probable are shown
+const DIGITS = { like_mnist: true, class_names: [..."0123456789"] };
 
 const $ = (id) => document.getElementById(id);
 const ink = $("ink"), marks = $("marks");
@@ -17,6 +19,7 @@ const state = {
   selected: 0,
   pen: { x: UNITS / 2, y: UNITS / 4, down: false, seen: false },
   version: undefined,   // of the champion; null if there is none
+  model: DIGITS,        // what /api/model says of the champion
 };
 
 /* ---- the sheet ---- */
@@ -71,7 +74,7 @@ function paint() {
 function paintMarks(scale) {
   const context = marks.getContext("2d");
   const digits = state.answer ? state.answer.predictions : [];
-  if (!isEmpty() && (digits.length > 1 || digits.some((digit) => digit.doubtful))) {
+  if (!isEmpty() && state.model.like_mnist && (digits.length > 1 || digits.some((digit) => digit.doubtful))) {
     for (const { box, doubtful } of digits) {
       const origin = state.picture ? frame() : { x: 0, y: 0, scale: UNITS / SENT_WIDTH };
       const shrunk = state.picture ? state.picture.bitmap.width / state.picture.sentWidth : 1;
@@ -125,6 +128,7 @@ function extend(points) {
 
 let drawing = null;   // the pointer that draws; a second finger is ignored
 ink.addEventListener("pointerdown", (event) => {
+  if (!state.model.like_mnist) { $("file").click(); return; }
   if (drawing !== null || event.button !== 0) return;
   drawing = event.pointerId;
   ink.setPointerCapture(drawing);
@@ -143,7 +147,7 @@ for (const name of ["pointerup", "pointercancel"]) {
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 ink.addEventListener("keydown", (event) => {
   const pen = state.pen, arrow = ARROWS[event.key];
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || !state.model.like_mnist) return;
   if (arrow) {
     const step = event.shiftKey ? 4 : 14;
     pen.x = Math.min(Math.max(pen.x + arrow[0] * step, 0), UNITS);
@@ -267,10 +271,11 @@ function show(answer) {
   state.answer = answer;
   const digits = answer ? answer.predictions : [];
   if (state.selected >= digits.length) state.selected = 0;
-  $("number").className = digits.length > 8 ? "long" : "";
+  const text = digits.map((digit) => digit.label).join("");
+  $("number").className = text.length > 8 ? "long" : "";
   $("number").replaceChildren(...digits.map((digit) => {
     const span = document.createElement("span");
-    span.textContent = digit.digit;
+    span.textContent = digit.label;
     span.className = digit.doubtful ? "doubtful" : "";
     return span;
   }));
@@ -294,8 +299,8 @@ function chip(digit, index) {
   button.className = digit.doubtful ? "digit doubtful" : "digit";
   button.setAttribute("aria-pressed", String(index === state.selected));
   button.setAttribute("aria-label",
-    `Digit ${index + 1}: ${digit.digit}, ${percent(digit.confidence)}${digit.doubtful ? ", doubtful" : ""}`);
-  button.title = "The 28 by 28 pixels that the model saw";
+    `${state.model.like_mnist ? `Digit ${index + 1}: ` : ""}${digit.label}, ${percent(digit.confidence)}${digit.doubtful ? ", doubtful" : ""}`);
+  button.title = `The ${digit.pixels.length} by ${digit.pixels[0].length} pixels that the model saw`;
   paintPixels(canvas, digit.pixels);
   button.append(canvas, percent(digit.confidence));
   button.addEventListener("click", () => {
@@ -308,26 +313,42 @@ function chip(digit, index) {
 }
 
 function paintPixels(canvas, pixels) {
-  canvas.width = canvas.height = pixels.length;
-  const context = canvas.getContext("2d"), image = context.createImageData(28, 28);
-  pixels.flat().forEach((level, i) => image.data.set([level, level, level, 255], 4 * i));
+  canvas.height = pixels.length;
+  canvas.width = pixels[0].length;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  pixels.flat().forEach((pixel, i) => {
+    const [red, green, blue] = Array.isArray(pixel) ? pixel : [pixel, pixel, pixel];
+    image.data.set([red, green, blue, 255], 4 * i);
+  });
   context.putImageData(image, 0, 0);
 }
 
 function makeShares() {
-  for (let digit = 0; digit < 10; digit++) {
-    const row = document.createElement("li");
-    for (const name of ["name", "track", "share"]) {
-      const part = document.createElement("span");
-      part.className = name;
-      row.append(part);
-    }
-    row.firstChild.textContent = digit;
-    const bar = document.createElement("div");
-    bar.className = "bar";
-    row.children[1].append(bar);
-    $("shares").append(row);
+  $("shares").replaceChildren();
+  const rows = Math.min(SHOWN_CLASSES, state.model.class_names.length);
+  for (let row = 0; row < rows; row++) addShare();
+}
+
+function addShare() {
+  const row = document.createElement("li");
+  for (const name of ["name", "track", "share"]) {
+    const part = document.createElement("span");
+    part.className = name;
+    row.append(part);
   }
+  const bar = document.createElement("div");
+  bar.className = "bar";
+  row.children[1].append(bar);
+  $("shares").append(row);
+}
+
+/* The classes in their order, or the most probable first if there are too many for the page. */
+function shownClasses(digit) {
+  const all = [...state.model.class_names.keys()];
+  if (all.length > SHOWN_CLASSES && digit)
+    all.sort((one, other) => digit.probabilities[other] - digit.probabilities[one]);
+  return all.slice(0, SHOWN_CLASSES);
 }
 
 function showShares() {
@@ -335,9 +356,11 @@ function showShares() {
   const several = state.answer && state.answer.predictions.length > 1;
   $("shares-title").textContent =
     several ? `Probabilities of digit ${state.selected + 1}` : "Probabilities";
+  const classes = shownClasses(digit);
   [...$("shares").children].forEach((row, i) => {
-    const share = digit ? digit.probabilities[i] : 0;
-    row.className = digit && i === digit.digit ? "first" : "";
+    const index = classes[i], share = digit ? digit.probabilities[index] : 0;
+    row.className = digit && index === digit.digit ? "first" : "";
+    row.querySelector(".name").textContent = state.model.class_names[index];
     row.querySelector(".bar").style.width = `${100 * share}%`;
     row.querySelector(".share").textContent = digit ? percent(share) : "–";
   });
@@ -347,7 +370,8 @@ function showDoubt(digits) {
   const doubtful = digits.some((digit) => digit.doubtful);
   $("doubt").hidden = !doubtful;
   if (doubtful) {
-    $("doubt").textContent = digits.length > 1
+    if (!state.model.like_mnist) $("doubt").textContent = "Uncertain.";
+    else $("doubt").textContent = digits.length > 1
       ? "The dashed ones are uncertain; digits that touch are taken for one."
       : "Uncertain. Digits that touch are taken for one: leave a gap between them.";
   }
@@ -359,7 +383,7 @@ function speak(digits) {
   clearTimeout(speaking);
   speaking = setTimeout(() => {
     $("spoken").textContent = digits.length
-      ? `Reads ${digits.map((digit) => digit.digit).join(" ")}, least certain ` +
+      ? `Reads ${digits.map((digit) => digit.label).join(" ")}, least certain ` +
         percent(Math.min(...digits.map((digit) => digit.confidence)))
       : "";
   }, 700);
@@ -410,7 +434,30 @@ async function welcome(version) {
   $("card-box").hidden = !info.card;
   $("card").textContent = info.card;
   state.version = info.version;
+  useModel(info);
   if (!isEmpty()) ask();
+}
+
+/* Digits are drawn; whatever else a model classifies comes as a picture. */
+function useModel(info) {
+  const drawn = info.like_mnist;
+  state.model = info;
+  if (!drawn) state.strokes = [];
+  document.title = document.querySelector("h1").textContent =
+    drawn ? "Draw a number" : "Show a picture";
+  $("hint").textContent = drawn ? "Draw one digit, or several side by side"
+    : "Choose, paste or drop a picture";
+  $("how").textContent = drawn
+    ? "A picture can also be pasted or dropped here. With the keyboard: arrow keys move the pen, " +
+      "Space puts it down and lifts it, Ctrl+Z undoes, Escape clears."
+    : "The model sees the whole picture, fitted into its input. Escape clears.";
+  $("pen").hidden = !drawn;
+  $("shares").className = info.class_names.some((name) => name.length > 2) ? "named" : "";
+  ink.setAttribute("aria-label", drawn ? "Drawing sheet" : "Picture");
+  $("digits").setAttribute("aria-label", drawn ? "Digits from left to right" : "What the model saw");
+  show(null);
+  makeShares();
+  showShares();
 }
 
 $("undo").addEventListener("click", undo);

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, reason
 from mnist_cnn.errors import UsageError, UserError

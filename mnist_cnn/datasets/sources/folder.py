@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
+from mnist_cnn.datasets.arrays.labels import in_order
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.labels import in_order
 from mnist_cnn.datasets.naming import printable, some
-from mnist_cnn.datasets.picture_files import Labelled, inspect, of_files
-from mnist_cnn.datasets.roles import name_of, role_of, settle
-from mnist_cnn.datasets.tree import files_in, files_under, folders_in, is_picture, root_of, shown
+from mnist_cnn.datasets.parts import Shape
+from mnist_cnn.datasets.paths.roles import name_of, role_of, settle
+from mnist_cnn.datasets.paths.tree import (
+    files_in,
+    files_under,
+    folders_in,
+    is_picture,
+    root_of,
+    shown,
+)
+from mnist_cnn.datasets.pictures.files import Labelled, inspect, of_files
 from mnist_cnn.errors import UsageError
 
 _EXPECTED = "expected one sub-folder of pictures per class, or a table of `image,label`"
@@ -17,6 +25,7 @@ def folder(
     path: str | Path,
     size: int | tuple[int, int] | None = None,
     unreadable: list[str] | None = None,
+    shape: Shape | None = None,
 ) -> Dataset:
     """A folder of pictures with one sub-folder per class, which gives the class its name.
 
@@ -34,6 +43,7 @@ def folder(
             kept. Default: the most frequent size, at most 256 pixels a side.
         unreadable: A list that receives one line for each picture that cannot be read. None raises
             an error for the first one instead.
+        shape: The same as `size`, with the number of channels: one for grey, three for colour.
 
     Raises:
         UsageError: For a folder without classes, a picture that cannot be read, and a link that
@@ -59,7 +69,7 @@ def folder(
         names,
         found[0],
         found[1] if test_folders else None,
-        (size, size) if isinstance(size, int) else size,
+        shape or ((size, size) if isinstance(size, int) else size),
         notes,
     )
 

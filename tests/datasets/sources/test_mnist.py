@@ -14,7 +14,9 @@ import pytest
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
 
-MODULE = importlib.import_module("mnist_cnn.datasets.mnist")  # the package's own is the function
+MODULE = importlib.import_module(
+    "mnist_cnn.datasets.sources.mnist"
+)  # the package's own is the function
 
 # md5 sums of the IDX files that LeCun and Cortes published, unzipped.
 IDX_MD5 = {

@@ -9,24 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets import emnist
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.labels import numbered
+from mnist_cnn.datasets.arrays.pixels import as_images
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.labels import numbered
-from mnist_cnn.datasets.named_pictures import NamedPictures
 from mnist_cnn.datasets.naming import Where, printable, short, some
-from mnist_cnn.datasets.picture_files import Labelled, PictureFile, of_files
-from mnist_cnn.datasets.pixels import as_images
-from mnist_cnn.datasets.roles import name_of, role_in, role_of, settle
-from mnist_cnn.datasets.table_file import Table, is_number, open_table
-from mnist_cnn.datasets.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.datasets.parts import Shape
+from mnist_cnn.datasets.paths.roles import name_of, role_in, role_of, settle
+from mnist_cnn.datasets.paths.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.datasets.pictures.files import Labelled, PictureFile, of_files
+from mnist_cnn.datasets.pictures.named import NamedPictures
+from mnist_cnn.datasets.sources import emnist
+from mnist_cnn.datasets.sources.table_file import Table, is_number, open_table
 from mnist_cnn.errors import UsageError
 
 _SUFFIXES = (".csv", ".tsv")
 _EXPECTED = "expected columns `label` and pixels, or `image` and `label`"
 
 
-def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
+def csv(
+    path: str | Path, unreadable: list[str] | None = None, shape: Shape | None = None
+) -> Dataset:
     """A table with a label and an image in each row.
 
     The image is given by the pixels of a square, line by line, as in Kaggle's Digit Recognizer, or
@@ -39,6 +42,7 @@ def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
         path: The table, or a folder with one table, or with one per part, such as train.csv and
             test.csv.
         unreadable: As in `folder`.
+        shape: As in `folder`, for pictures.
 
     Raises:
         UsageError: For a table that makes no sense. It names the row or the column. For pictures,
@@ -49,7 +53,8 @@ def csv(path: str | Path, unreadable: list[str] | None = None) -> Dataset:
     name = name_of(root)
     if tables["train"].pixels:
         return _of_pixels(name, tables, notes)
-    return _of_pictures(name, tables, root if root.is_dir() else root.parent, notes, unreadable)
+    place = root if root.is_dir() else root.parent
+    return _of_pictures(name, tables, place, notes, unreadable, shape)
 
 
 def has_tables(folder: Path) -> bool:
@@ -230,6 +235,7 @@ def _of_pictures(
     root: Path,
     notes: list[str],
     unreadable: list[str] | None,
+    shape: Shape | None,
 ) -> Dataset:
     pictures = NamedPictures(root, unreadable)
 
@@ -246,4 +252,4 @@ def _of_pictures(
         for rows, labels in zip(parts, numbers, strict=True)
     ]
     test_part = labelled[1] if test else None
-    return of_files(name, names, labelled[0], test_part, remarks=[*notes, *more])
+    return of_files(name, names, labelled[0], test_part, shape, [*notes, *more])

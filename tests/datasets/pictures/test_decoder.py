@@ -10,7 +10,7 @@ import pytest
 from made_pictures import KINDS, drawing, png, save
 from PIL import Image
 
-from mnist_cnn.datasets.pictures import UnreadablePicture, decode, fit, read_header
+from mnist_cnn.datasets.pictures.decoder import UnreadablePicture, decode, fit, read_header
 
 HALVES = np.repeat(np.array([[0, 255]], np.uint8), 20, axis=1).repeat(30, axis=0)  # black, white
 

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.parts import Part, Shape, assemble
-from mnist_cnn.datasets.tree import is_picture, shown
+from mnist_cnn.datasets.paths.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
 if TYPE_CHECKING:  # it imports Pillow, which only decoding needs
-    from mnist_cnn.datasets.pictures import Picture
+    from mnist_cnn.datasets.pictures.decoder import Picture
 
 MAX_SIDE = 256  # of the default size, in pixels
-MAX_BYTES = 256 * 2**20  # of one file
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def of_files(
     class_names: Sequence[str],
     train: Labelled,
     test: Labelled | None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] | Shape | None = None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
     """Make a data set from picture files.
@@ -109,8 +108,9 @@ def of_files(
         class_names: The names of the classes, in the order of their indices.
         train: The pictures to train and validate on.
         test: The test pictures. None sets aside about a fifth of `train`.
-        size: (height, width) to fit the pictures into. Default: the most frequent size, or the
-            middle one of several that are equally frequent, at most 256 pixels a side.
+        size: (height, width) to fit the pictures into, or (height, width, channels). Default: the
+            most frequent size, or the middle one of several that are equally frequent, at most 256
+            pixels a side.
         remarks: What the source decided, one line each.
     """
     files = train.files + (test.files if test else [])
@@ -138,59 +138,63 @@ def _part(found: Labelled, class_names: Sequence[str], shape: Shape) -> Part:
     return Part(
         labels=np.array([number[name] for name in found.classes], dtype=np.int32),
         keys=[file.key for file in files],
+        shape=shape,
         pixels=lambda index: _pixels([files[place] for place in index.tolist()], shape),
         groups=found.groups,
         names=np.array([file.name for file in files], dtype=str),
     )
 
 
-def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | None) -> Shape:
+def _common_shape(files: Sequence[PictureFile], size: tuple[int, int] | Shape | None) -> Shape:
+    if size is not None and len(size) == 3:
+        return size
     height, width = size or _small(_most_frequent(files))
     grey = all(file.grey or _decode(file, side=1024).grey for file in files)
     return height, width, 1 if grey else 3
 
 
 def _inspect(path: Path, root: Path) -> PictureFile:
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     name = shown(path, root)
     content = _content(path, name)
     try:
-        header = pictures.read_header(content)
-    except pictures.UnreadablePicture as problem:
+        header = decoder.read_header(content)
+    except decoder.UnreadablePicture as problem:
         raise _refusal(name, problem) from None
     key = hashlib.sha256(content).hexdigest()
     return PictureFile(path, name, key, (header.height, header.width), header.grey)
 
 
 def _pixels(files: Sequence[PictureFile], shape: Shape) -> NDArray[np.uint8]:
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     height, width, channels = shape
     pixels = np.empty((len(files), *shape), dtype=np.uint8)
     for place, file in enumerate(files):
-        # Larger ones are shrunk in two steps, of which the first is much faster.
-        picture = _decode(file, side=4 * max(height, width))
-        pixels[place] = pictures.fit(picture, height, width, channels)
+        picture = _decode(file, side=decoder.side_for(height, width))
+        pixels[place] = decoder.fit(picture, height, width, channels)
     return pixels
 
 
 def _decode(file: PictureFile, side: int) -> "Picture":
-    from mnist_cnn.datasets import pictures
+    from mnist_cnn.datasets.pictures import decoder
 
     content = _content(file.path, file.name)
     if hashlib.sha256(content).hexdigest() != file.key:
         raise UsageError(f"{file.name} has changed since it was first read; start again")
     try:
-        return pictures.decode(content, side=side)
-    except pictures.UnreadablePicture as problem:
+        return decoder.decode(content, side=side)
+    except decoder.UnreadablePicture as problem:
         raise _refusal(file.name, problem) from None
 
 
 def _content(path: Path, name: str) -> bytes:
+    from mnist_cnn.datasets.pictures import decoder
+
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _refusal(name, f"it has more than {MAX_BYTES:,} bytes")
+        if path.stat().st_size > decoder.MAX_BYTES:
+            raise _refusal(name, f"it has more than {decoder.MAX_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise _refusal(name, error.strerror) from None

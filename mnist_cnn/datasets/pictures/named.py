@@ -4,9 +4,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from mnist_cnn.datasets.naming import short
-from mnist_cnn.datasets.picture_files import PictureFile, inspect
-from mnist_cnn.datasets.roles import role_in
-from mnist_cnn.datasets.tree import files_under, inside, shown
+from mnist_cnn.datasets.paths.roles import role_in
+from mnist_cnn.datasets.paths.tree import files_under, inside, shown
+from mnist_cnn.datasets.pictures.files import PictureFile, inspect
 from mnist_cnn.errors import UsageError
 
 

@@ -17,6 +17,7 @@ from mnist_cnn.errors import UsageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PIXELS = 64_000_000
+MAX_BYTES = 256 * 2**20  # of one file
 
 _ORIENTATION = 0x0112  # in EXIF
 _UPRIGHT = {
@@ -104,6 +105,7 @@ def decode(
     side: int | None = None,
     formats: tuple[str, ...] = FORMATS,
     max_pixels: int = MAX_PIXELS,
+    orientation: int | None = None,
 ) -> Picture:
     """Decode a picture, fill transparent parts with the colour of the paper, and turn it upright.
 
@@ -113,6 +115,7 @@ def decode(
             faster. None keeps the size.
         formats: The accepted formats, by Pillow's names.
         max_pixels: The greatest accepted number of pixels.
+        orientation: How the picture has to be turned, by EXIF's numbers. None reads it in the file.
 
     Raises:
         UnreadablePicture: If it is not a single, undamaged picture of at most `max_pixels`.
@@ -123,7 +126,8 @@ def decode(
             if side:  # decodes a JPEG at half, a quarter or an eighth of its size
                 image.draft("RGB", (side, side))
             image.load()  # first: `getexif` would load too, and hide that the pixels are damaged
-            orientation = _orientation(image)
+            if orientation is None:
+                orientation = _orientation(image)
             rgb = _opaque(image, side)
         except UnreadablePicture:
             raise
@@ -134,6 +138,14 @@ def decode(
     if orientation in _ON_ITS_SIDE:
         width, height = height, width
     return Picture(np.asarray(rgb), width, height)
+
+
+def side_for(height: int, width: int) -> int:
+    """The `side` at which to decode a picture that is then fitted into this size.
+
+    Large pictures are shrunk in two steps, of which the first is much faster.
+    """
+    return 4 * max(height, width)
 
 
 def fit(picture: Picture, height: int, width: int, channels: int) -> NDArray[np.uint8]:

@@ -25,6 +25,9 @@ def mnist() -> Dataset:
         digest=MNIST_SHA256,
         shape=(28, 28, 1),
         classes=10,
+        train_images=60_000,
+        model_name="digit_recog_mnist_cnn",
+        like_mnist=True,
         train=lambda: _read("train"),
         test=lambda: _read("test"),
     )

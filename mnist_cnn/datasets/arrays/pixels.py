@@ -90,7 +90,7 @@ def _top(where: Where, x: NDArray[Any]) -> float:
 
 def _scaled(x: NDArray[Any], scale: float) -> NDArray[np.uint8]:
     if x.dtype == np.uint8 and scale == 1:
-        return np.ascontiguousarray(x)
+        return np.asarray(x)  # not in memory, if it is mapped
     # Piece by piece: as floats, the whole would take four times the memory.
     scaled = np.empty(x.shape, dtype=np.uint8)
     for start in range(0, len(x), 4096):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mnist_cnn.datasets.arrays.pixels import side_of
 from mnist_cnn.datasets.naming import reason
-from mnist_cnn.datasets.pixels import side_of
-from mnist_cnn.datasets.tree import is_picture, shown
+from mnist_cnn.datasets.paths.tree import is_picture, shown
 from mnist_cnn.errors import UsageError
 
 # Names of columns, in lower case without spaces and punctuation. The first match counts.

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cnn.datasets.arrays.labels import numbered
+from mnist_cnn.datasets.arrays.pixels import as_bytes, as_images
 from mnist_cnn.datasets.dataset import Dataset
-from mnist_cnn.datasets.labels import numbered
 from mnist_cnn.datasets.naming import Where
 from mnist_cnn.datasets.parts import assemble, in_memory
-from mnist_cnn.datasets.pixels import as_bytes, as_images
 from mnist_cnn.errors import UsageError
 
 

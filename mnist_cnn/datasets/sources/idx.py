@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets import emnist
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable, reason
-from mnist_cnn.datasets.roles import name_of
-from mnist_cnn.datasets.tree import files_in, root_of, shown
+from mnist_cnn.datasets.paths.roles import name_of
+from mnist_cnn.datasets.paths.tree import files_in, root_of, shown
+from mnist_cnn.datasets.sources import emnist
 from mnist_cnn.errors import UsageError
 
 _NAME = re.compile(

@@ -2,16 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets.arrays import Arrays, of_arrays
+from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable, reason
-from mnist_cnn.datasets.roles import name_of, role_in, settle
-from mnist_cnn.datasets.tree import files_in, root_of, shown
+from mnist_cnn.datasets.paths.roles import name_of, role_in, settle
+from mnist_cnn.datasets.paths.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
 _CONTENTS = {
@@ -101,7 +101,9 @@ def _part(source: str, found: _Found, role: str, arrays: dict[str, Path]) -> Arr
 
 def _read(path: Path, name: str) -> NDArray[Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # A single array may be larger than memory.
+        mapped: Literal["r"] | None = "r" if path.suffix.lower() == ".npy" else None
+        loaded = np.load(path, allow_pickle=False, mmap_mode=mapped)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:

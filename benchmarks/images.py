@@ -1,0 +1,147 @@
+"""What the images of a search cost: the memory of its workers, images/s, and more than fits.
+
+    .venv/bin/python benchmarks/images.py memory
+    sudo .venv/bin/python benchmarks/images.py stream --gigabytes 8 --limit 4
+
+`memory` reads MNIST's training batches in 1, 2 and 4 workers as trials do. `stream` makes images of
+random noise with a bright band for the class, and searches on them in a control group (version 1)
+with less memory than they take.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+GROUPS = Path("/sys/fs/cgroup/memory")
+SIDE, CLASSES = 64, 4
+BATCHES = 2000
+
+sys.path.insert(0, str(ROOT))
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(required=True, dest="verb")
+    verbs.add_parser("memory")
+    verb = verbs.add_parser("stream")
+    verb.add_argument("--gigabytes", type=float, default=8)
+    verb.add_argument("--limit", type=float, default=4)
+    options = parser.parse_args()
+    if options.verb == "memory":
+        memory()
+    else:
+        stream(options.gigabytes, options.limit)
+
+
+def memory() -> None:
+    """Print the memory and the speed of several workers."""
+    print("| workers | MB of all workers | MB for each more | images/s of all |\n|--:|--:|--:|--:|")
+    before = 0.0
+    for count in (1, 2, 4):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("experiments", "search_spaces"):
+                shutil.copytree(ROOT / name, Path(folder) / name)
+            context = multiprocessing.get_context("spawn")
+            ready, found = context.Barrier(count), context.Queue()
+            workers = [
+                context.Process(target=worker, args=(folder, ready, found)) for _ in range(count)
+            ]
+            for each in workers:
+                each.start()
+            results = [found.get() for _ in workers]
+            for each in workers:
+                each.join()
+        total = sum(megabytes for megabytes, _ in results)
+        speed = sum(images for _, images in results)
+        each = (total - before) / (count - count // 2) if before else 0
+        print(f"| {count} | {total:,.0f} | {each:,.0f} | {speed:,.0f} |", flush=True)
+        before = total
+
+
+def worker(folder: str, ready, found) -> None:
+    """Read batches as a trial does, and send the memory and the images per second."""
+    os.chdir(folder)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    from mnist_cnn.experiment_id import ExperimentId
+    from mnist_cnn.training.batches import evaluation_batches, training_batches
+    from mnist_cnn.training.data import load_data
+
+    data = load_data(ExperimentId("mnist"))
+    for _ in evaluation_batches(data.validation):
+        pass
+    batches = iter(training_batches(data.train, 256, 0, 0))
+    next(batches)
+    ready.wait()
+    started = time.perf_counter()
+    for _ in range(BATCHES):
+        next(batches)
+    speed = 256 * BATCHES / (time.perf_counter() - started)
+    text = Path("/proc/self/smaps_rollup").read_text()
+    # A page that several processes share counts for each of them in part.
+    (line,) = (line for line in text.splitlines() if line.startswith("Pss:"))
+    ready.wait()
+    found.put((int(line.split()[1]) / 1024, speed))
+
+
+def stream(gigabytes: float, limit: float) -> None:
+    """Search on made images in a control group, and print the time and the most memory."""
+    group = GROUPS / f"mnist-cnn-images-{os.getpid()}"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("experiments", "search_spaces"):
+            shutil.copytree(ROOT / name, root / name)
+        make_images(root / "made", int(gigabytes * 2**30))
+        group.mkdir()
+        try:
+            (group / "memory.limit_in_bytes").write_text(str(int(limit * 2**30)))
+            started = time.time()
+            done = subprocess.run(
+                [sys.executable, "-m", "mnist_cnn", "search", "--data", "made", "--trials", "2"],
+                cwd=root,
+                preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+                check=False,
+            )
+            seconds = time.time() - started
+            most = int((group / "memory.max_usage_in_bytes").read_text())
+        finally:
+            group.rmdir()
+        facts = [json.loads(path.read_text()) for path in root.glob("mlruns/data/*.json")]
+    print(
+        f"exit {done.returncode} after {seconds:.0f} s: {facts[0]['train_images']:,} training "
+        f"images of {gigabytes:g} GB in a group of {limit:g} GB, of which it used "
+        f"{most / 2**30:.2f}, page cache included; the largest process had "
+        f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20:.2f} GB"
+    )
+
+
+def make_images(folder: Path, size: int) -> None:
+    """Write x.npy and y.npy: noise, with a bright band at the height of the class."""
+    folder.mkdir()
+    count = size // (SIDE * SIDE * 3)
+    random = np.random.default_rng(0)
+    labels = random.integers(0, CLASSES, count, dtype=np.int32)
+    np.save(folder / "y.npy", labels)
+    shape = (count, SIDE, SIDE, 3)
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.uint8, shape)
+    for start in range(0, count, 2048):
+        some = random.integers(0, 160, (min(2048, count - start), SIDE, SIDE, 3), dtype=np.uint8)
+        for image, label in zip(some, labels[start:], strict=False):
+            image[label * 16 : label * 16 + 8] += 95
+        x[start : start + 2048] = some
+    x.flush()
+
+
+if __name__ == "__main__":
+    main()

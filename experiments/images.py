@@ -1,0 +1,66 @@
+"""A search on images of your own: a folder with a sub-folder per class, a .csv, an .npz, IDX files.
+
+    make search DATA=~/my_digits
+
+Cost: 10 to 12 minutes on two cores, as the search on MNIST; small data sets need less.
+Result: 97 to 99 % of the test images of scikit-learn's digits, in a minute.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+
+from experiments.mnist import experiment as mnist_experiment
+from mnist_cnn.datasets import Dataset
+from mnist_cnn.experiment import Confirm, Experiment, Screen
+from search_spaces.cnn import possible_blocks
+
+MNIST_VALUES = 28 * 28  # of one image, by which the cost of others is measured
+
+
+def experiment(data: Callable[[], Dataset]) -> Experiment:
+    """The search on MNIST, with budgets for other data.
+
+    Args:
+        data: Returns the data set.
+    """
+    dataset = data()
+    images = dataset.train_images or len(dataset.train())
+    # 5,000 images judge a model to about 0.2 points. Small sets give up a fifth.
+    fraction = min(1 / 5, max(1 / 12, 5_000 / images))
+    trained = round(images * (1 - fraction))
+    batch_size = _batch_size(trained)
+    # An epoch costs about as much as MNIST's, whatever the size of the images.
+    affordable = 12_500 * MNIST_VALUES // prod(dataset.shape)
+    epoch_images = max(batch_size, min(trained, affordable))
+    # A small set is passed more often, as long as a trial costs less than one on MNIST.
+    epochs = min(40, max(16, 16 * 12_500 // (4 * epoch_images)))
+    fewest, most = possible_blocks(dataset.shape)
+    return replace(
+        mnist_experiment,
+        dataset=data,
+        validation_fraction=fraction,
+        batch_size=batch_size,
+        epoch_images=epoch_images,
+        epochs=epochs,
+        patience=epochs,
+        screen=Screen(epochs=max(1, epochs // 16), one_of=3),
+        confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=2 * epochs),
+        baseline={
+            "blocks": min(fewest + 1, most),
+            "two_convolutions": True,
+            "batch_normalisation": True,
+            "shift_pixels": 1,
+            "activation": "relu",
+            "dropout": 0.2,
+            "adam_learning_rate": 0.005,
+        },
+    )
+
+
+def _batch_size(images: int) -> int:
+    """A power of two from 8 to 256, such that an epoch has at least about twenty steps."""
+    size = 256
+    while size > 8 and images < 20 * size:
+        size //= 2
+    return size

@@ -1,0 +1,129 @@
+"""The data set at a path that a user gave. What is known of it is kept until its files change.
+
+mlruns/data/<name>.json holds the facts of one path: its digest, shape, classes and warnings, and a
+stamp of its files. While the stamp is the same, no process opens the files again to learn them.
+"""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mnist_cnn.datasets import Dataset, open_dataset
+from mnist_cnn.datasets.paths.tree import shown
+from mnist_cnn.datasets.source import files_of
+from mnist_cnn.datasets.survey import warnings
+from mnist_cnn.errors import UsageError
+from mnist_cnn.experiment_id import data_name
+from mnist_cnn.files import make_folder, replace_file
+from mnist_cnn.mlruns import kept_data
+
+_FORMAT = 1  # of the facts; another one is not read
+
+
+def dataset_at(path: str) -> Dataset:
+    """Return the data set at a path, as its files are now.
+
+    Args:
+        path: An absolute path with links followed.
+
+    Raises:
+        UsageError: As `open_dataset` does. Reading the images raises it too, if the files have
+            changed since.
+    """
+    return _as_stamped(path, stamp(path))
+
+
+def stamp(path: str) -> str:
+    """A digest of the path, size, time and inode of each file that the data consist of.
+
+    Raises:
+        UsageError: There is nothing, or a folder cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in files_of(path):
+        try:
+            found = file.stat()
+        except OSError as error:
+            raise UsageError(f"cannot read {shown(file)}: {error.strerror}") from None
+        facts = (str(file), found.st_size, found.st_mtime_ns, found.st_ino)
+        digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+def warnings_at(path: str) -> tuple[str, ...]:
+    """Return what is odd about the data at a path, see `datasets.survey`."""
+    _as_stamped(path, now := stamp(path))
+    return tuple(_facts(path, now)["warnings"])
+
+
+def known_paths() -> list[str]:
+    """The paths of which facts are kept."""
+    found = [_read(file) for file in sorted(kept_data().glob("*.json"))]
+    return [str(facts["path"]) for facts in found if facts]
+
+
+@lru_cache(maxsize=1)
+def _as_stamped(path: str, stamped: str) -> Dataset:
+    facts = _facts(path, stamped)
+
+    def opened() -> Dataset:
+        dataset = _open(path, stamped)
+        if dataset.digest != facts["digest"]:
+            raise UsageError(
+                f"{shown(Path(path))} has changed since it was first read; start again"
+            )
+        return dataset
+
+    return Dataset(
+        name=facts["name"],
+        digest=facts["digest"],
+        shape=tuple(facts["shape"]),
+        classes=len(facts["class_names"]),
+        class_names=tuple(facts["class_names"]),
+        train_images=facts["train_images"],
+        model_name=data_name(path),
+        remarks=tuple(facts["remarks"]),
+        train=lambda: opened().train(),
+        test=lambda: opened().test(),
+    )
+
+
+@lru_cache(maxsize=1)  # a process opens it once
+def _open(path: str, stamped: str) -> Dataset:
+    return open_dataset(path)
+
+
+def _facts(path: str, stamped: str) -> dict[str, Any]:
+    """Return the facts of the files with this stamp: those that are kept, or new ones."""
+    file = kept_data() / f"{data_name(path)}.json"
+    kept = _read(file)
+    if kept and kept["path"] == path and kept["stamp"] == stamped:
+        return kept
+    dataset = _open(path, stamped)
+    found = {
+        "format": _FORMAT,
+        "path": path,
+        "stamp": stamped,
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "shape": dataset.shape,
+        "class_names": dataset.class_names,
+        "train_images": dataset.train_images,
+        "remarks": dataset.remarks,
+        "warnings": warnings(dataset),
+    }
+    if stamp(path) != stamped:
+        raise UsageError(f"{shown(Path(path))} changed while it was read; type the command again")
+    make_folder(file.parent)
+    replace_file(file, lambda place: place.write_text(json.dumps(found, indent=1), "utf-8"))
+    return found
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        facts = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and facts.get("format") == _FORMAT else None

@@ -1,0 +1,111 @@
+"""The files of a search's images: the same images, made once, whole or not at all."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnist_cnn.datasets import Dataset, Images, mnist
+from mnist_cnn.datasets.check import checked_split
+from mnist_cnn.errors import UsageError
+from mnist_cnn.mlruns import kept_data
+from mnist_cnn.training import kept_images
+from mnist_cnn.training.kept_images import kept_split
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def made(images, digest="0"):
+    return Dataset(
+        name="made",
+        digest=digest,
+        shape=images.x.shape[1:],
+        classes=2,
+        train=lambda: images,
+        test=lambda: images,
+    )
+
+
+def random_images(dtype=np.float32):
+    x = np.random.default_rng(0).random((40, 4, 4, 1), dtype=np.float32)
+    if dtype == np.uint8:
+        x = np.rint(255 * x).astype(np.uint8)
+    return Images(x, (np.arange(40) % 2).astype(np.int32))
+
+
+def test_kept_are_the_images_of_the_split_to_the_bit():
+    data = mnist().first(2000)
+    kept, split = kept_split(data, 1 / 6, 0, 100), checked_split(data, 1 / 6, 0, 100)
+    for ours, theirs in zip(kept, split, strict=True):
+        assert isinstance(ours.x, np.memmap) and ours.x.dtype == np.uint8
+        assert np.array_equal(ours.scaled().x, theirs.x)
+        assert np.array_equal(ours.y, theirs.y) and ours.y.dtype == np.int32
+
+
+def test_floats_that_are_no_bytes_stay_floats():
+    images = random_images()
+    train, validation = kept_split(made(images), 1 / 4, 0, 4)
+    assert train.x.dtype == np.float32
+    whole = np.concatenate([train.x, validation.x])
+    assert {image.tobytes() for image in whole} == {image.tobytes() for image in images.x}
+
+
+def test_one_hot_labels_are_kept():
+    train, _ = kept_split(mnist().first(1000).one_hot(), 1 / 6, 0, 100)
+    assert train.y.dtype == np.float32 and train.y.shape[1] == 10
+
+
+def test_the_data_set_is_read_once():
+    images, reads = random_images(np.uint8), []
+
+    def read():
+        reads.append(1)
+        return images
+
+    data = replace(made(images), train=read)
+    first, again = kept_split(data, 1 / 4, 0, 4), kept_split(data, 1 / 4, 0, 4)
+    assert len(reads) == 1
+    assert np.array_equal(first[0].x, again[0].x) and np.array_equal(first[1].y, again[1].y)
+
+
+def test_other_images_another_seed_or_share_are_other_files():
+    images = random_images(np.uint8)
+    kept_split(made(images), 1 / 4, 0, 4)
+    kept_split(made(images), 1 / 4, 1, 4)
+    kept_split(made(images), 1 / 5, 0, 4)
+    kept_split(made(images, digest="1"), 1 / 4, 0, 4)
+    assert len([path for path in kept_data().iterdir() if path.is_dir()]) == 4
+
+
+@pytest.mark.parametrize("damage", ["shorter", "gone"])
+def test_damaged_files_are_made_again(damage):
+    data = made(random_images(np.uint8))
+    before = np.array(kept_split(data, 1 / 4, 0, 4)[0].x)
+    (file,) = kept_data().glob("*/train-x.npy")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-10])
+    assert np.array_equal(kept_split(data, 1 / 4, 0, 4)[0].x, before)
+
+
+def test_a_failure_leaves_nothing(monkeypatch):
+    def fail(file, images):
+        file.write(b"half")
+        raise OSError(28, "no space")
+
+    monkeypatch.setattr(kept_images, "_write_pixels", fail)
+    with pytest.raises(OSError, match="no space"):
+        kept_split(made(random_images()), 1 / 4, 0, 4)
+    assert not [path for path in kept_data().iterdir() if path.is_dir()]
+
+
+def test_what_the_check_refuses_is_not_kept():
+    images = random_images()
+    wrong = replace(images, y=images.y + 1)
+    with pytest.raises(UsageError, match="expected a class from 0 to 1"):
+        kept_split(made(wrong), 1 / 4, 0, 4)
+    assert not [path for path in kept_data().iterdir() if path.is_dir()]
