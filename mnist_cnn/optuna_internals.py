@@ -28,30 +28,30 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
 
 
 def all_trials(trial: Trial) -> list[FrozenTrial]:
-    """Return all trials of a trial's study by number, also those that `StudyWithout` hides.
+    """Return all trials of a trial's study by number, as they are, also of a `StudyAs`.
 
     Do not modify them.
     """
     return trial.storage.get_all_trials(trial.study._study_id, deepcopy=False)
 
 
-class StudyWithout(Study):
-    """A study that hides some of its trials from its sampler and its pruner.
+class StudyAs(Study):
+    """A study that shows its sampler and its pruner other trials than it has.
 
     Args:
         name: The name of the study.
         storage: The storage.
-        hidden: Given all trials, returns the numbers of those to hide.
+        shown: Given all trials, returns those to show. It must not modify them.
     """
 
     def __init__(
         self,
         name: str,
         storage: BaseStorage,
-        hidden: Callable[[Sequence[FrozenTrial]], Container[int]],
+        shown: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]],
     ) -> None:
         super().__init__(name, storage)
-        self._hidden = hidden
+        self._shown = shown
 
     def _get_trials(
         self,
@@ -59,13 +59,8 @@ class StudyWithout(Study):
         states: Container[TrialState] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, None, use_cache)
-        hidden = self._hidden(trials)
-        return [
-            trial
-            for trial in trials
-            if trial.number not in hidden and (states is None or trial.state in states)
-        ]
+        trials = self._shown(super()._get_trials(deepcopy, None, use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
 
 
 def report_value(trial: Trial, value: float, step: int) -> None:

@@ -8,9 +8,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from mnist_cnn import optuna_internals
-from mnist_cnn.optuna_internals import StudyWithout, adopt_trial, all_trials, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, trial_id
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
+
+
+PRUNED = TrialState.PRUNED
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ def test_a_sampler_sees_the_trials_that_ended_since_the_study_was_opened(study, 
     assert seen == [0, 1, 2]
 
 
-# A study that hides trials
+# A study that shows other trials than it has
 
 
 def stopped(study, x, value, **before):
@@ -63,8 +66,8 @@ def stopped(study, x, value, **before):
 
 @pytest.fixture
 def worker(study, storage):
-    """The study as a worker has it: continued trials are hidden."""
-    return StudyWithout("one", storage, screening.superseded)
+    """The study as a worker has it: each configuration once."""
+    return StudyAs("one", storage, screening.configurations)
 
 
 def of_rung(number, rung):
@@ -73,9 +76,7 @@ def of_rung(number, rung):
 
 @pytest.mark.parametrize("use_cache", [False, True])
 @pytest.mark.parametrize("deepcopy", [False, True])
-def test_a_study_without_some_trials_has_the_others_in_any_state(
-    study, worker, use_cache, deepcopy
-):
+def test_a_study_of_configurations_has_each_once_in_any_state(study, worker, use_cache, deepcopy):
     for x in (0.1, 0.2, 0.3):
         stopped(study, x, x)
     stopped(study, 0.2, 0.4, **of_rung(1, 1))
@@ -85,20 +86,31 @@ def test_a_study_without_some_trials_has_the_others_in_any_state(
         found = worker._get_trials(deepcopy, states or None, use_cache)
         return [trial.number for trial in found]
 
-    assert numbers() == [0, 2, 3, 4]
-    assert numbers(TrialState.PRUNED, TrialState.COMPLETE) == [0, 2, 3]
+    assert numbers() == [0, 1, 2, 4]
+    assert numbers(TrialState.PRUNED, TrialState.COMPLETE) == [0, 1, 2]
     assert numbers(TrialState.RUNNING) == [4]
 
 
-def test_it_has_them_in_its_public_methods_too(study, worker):
-    stopped(study, 0.1, 0.1)
-    study.enqueue_trial({"x": 0.1}, user_attrs=of_rung(0, 1))
+def test_a_configuration_has_the_sampler_of_its_first_trial_and_the_outcome_of_its_last(
+    study, worker, storage
+):
+    first = study.ask()
+    storage.set_trial_system_attr(trial_id(storage, "one", 0), "generation", 3)
+    first.report(0.1, 1)
+    study.tell(first, state=PRUNED)
+    study.enqueue_trial({}, user_attrs=of_rung(0, 1))
     trial = study.ask()
-    assert [trial.number for trial in worker.trials] == [0, 1]  # until the continuation has ended
+    trial.report(0.4, 2)
+    (shown,) = worker.trials  # until the continuation has ended, as it was
+    assert (shown.number, shown.state, shown.intermediate_values) == (0, PRUNED, {1: 0.1})
     study.tell(trial, 0.5)
-    assert [trial.number for trial in worker.trials] == [1]
-    assert [trial.number for trial in worker.get_trials(states=(TrialState.PRUNED,))] == []
-    assert [trial.number for trial in worker.best_trials] == [1]
+    (shown,) = worker.trials
+    assert (shown.number, shown.state, shown.value) == (0, TrialState.COMPLETE, 0.5)
+    assert shown.intermediate_values == {2: 0.4} and shown.user_attrs[screening.RUNG] == 1
+    assert shown.system_attrs["generation"] == 3
+    assert worker.get_trials(states=(PRUNED,)) == []
+    assert [trial.number for trial in worker.best_trials] == [0]
+    assert [trial.state for trial in study.trials] == [PRUNED, TrialState.COMPLETE]
 
 
 def test_a_trial_can_ask_for_all_of_them(study, worker, storage):
@@ -120,6 +132,19 @@ def test_a_sampler_counts_a_configuration_that_was_continued_once(study, worker,
     at_random = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     expected = at_random.ask().suggest_float("x", 0.0, 1.0)
     assert sampled[0] != expected and sampled[1] == expected
+
+
+def test_a_genetic_sampler_learns_from_configurations_that_were_continued(study, worker, storage):
+    worker.sampler = optuna.samplers.NSGAIISampler(seed=0, population_size=2)
+    for value in (0.1, 0.2):
+        asked = study.ask()
+        adopt_trial(worker, trial_id(storage, "one", asked.number)).suggest_float("x", 0.0, 1.0)
+        study.tell(asked, state=PRUNED)
+        study.enqueue_trial({}, user_attrs=of_rung(asked.number, 1))
+        study.tell(study.ask(), value)
+    asked = study.ask()
+    adopt_trial(worker, trial_id(storage, "one", asked.number)).suggest_float("x", 0.0, 1.0)
+    assert 1 in study.trials[asked.number].system_attrs.values()  # of the second generation
 
 
 def test_a_running_trial_goes_back_into_the_queue_with_what_it_has(study, storage):

@@ -15,6 +15,7 @@ is finished and waiting at once, and a kill leaves nothing to mend. No epoch is 
 the checkpoint is gone, comes from a different kind of machine, or the space has its own `fit`.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -52,6 +53,31 @@ def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
     """Return the numbers of the trials whose continuation has ended."""
     ended = (continued(trial) for trial in trials if trial.state.is_finished())
     return {number for number in ended if number is not None}
+
+
+def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return one trial for each configuration: its first, with the outcome of its last so far.
+
+    The first has what its sampler stored with it, which samplers look for in trials that ended.
+    """
+    last = {
+        first_of(trial): trial
+        for trial in trials
+        if continued(trial) is not None and trial.state.is_finished()
+    }
+    return [
+        _with_outcome(trial, last[trial.number]) if trial.number in last else trial
+        for trial in trials
+        if continued(trial) is None
+    ]
+
+
+def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(first)
+    shown.state, shown.values = last.state, last.values
+    shown.intermediate_values = last.intermediate_values
+    shown.user_attrs = {**first.user_attrs, **last.user_attrs}
+    return shown
 
 
 def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -> None:

@@ -24,7 +24,7 @@ from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
-from mnist_cnn.optuna_internals import StudyWithout, adopt_trial, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
@@ -90,11 +90,11 @@ def run_trial(
 
 @functools.cache  # it keeps the finished trials that were read: reading thousands takes seconds
 def _load_study(name: str, storage: str) -> optuna.Study:
-    """Load a study in which a configuration that was continued is there once, as its last trial.
+    """Load a study that has each configuration once, also those that were continued.
 
-    The sampler and the pruner would count it several times otherwise.
+    The sampler and the pruner would count these several times otherwise.
     """
-    return StudyWithout(name, open_storage(storage), screening.superseded)
+    return StudyAs(name, open_storage(storage), screening.configurations)
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:

@@ -16,7 +16,7 @@ from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.optuna_internals import StudyWithout, adopt_trial, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
 from mnist_cnn.study import screening
 from mnist_cnn.training.sampling import (
     after_trial,
@@ -230,13 +230,14 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
 
 def test_a_point_whose_trial_was_continued_is_not_tried_again():
     search = grid()
-    study = StudyWithout("s", search.storage, screening.superseded)
+    study = StudyAs("s", search.storage, screening.configurations)
     study.sampler = sampler_of(search.experiment, 0)
     first = search.begin()[0]
     search.study.tell(first.number, state=TrialState.PRUNED)
-    search.study.enqueue_trial(first.params, user_attrs={screening.CONTINUES: first.number})
+    attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
+    search.study.enqueue_trial(first.params, user_attrs=attributes)
     search.study.tell(search.study.ask(), 1.0)
-    assert first.number not in [trial.number for trial in study.trials]
+    assert [trial.number for trial in study.trials] == [first.number]
     other = trial_id(search.storage, "s", search.study.ask().number)
     point = search.study.trials[first.number].system_attrs["grid_id"]
     for name, value in {"grid_id": point, "search_space": GRID}.items():
