@@ -12,7 +12,6 @@ from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, trial_i
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
 
-
 PRUNED = TrialState.PRUNED
 
 
