@@ -139,19 +139,18 @@ class Experiment:
         trials: The number of trials of a study.
         timeout_seconds: The time limit of a study, including confirmations. None means no limit.
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
-        epochs: The maximum number of epochs of a trial. The learning rate follows one cycle over
-            them, and the average of the weights is validated and saved.
-        epoch_images: The number of images in an epoch. None means all training images. A trial is
-            validated, and may be pruned, after every epoch.
+        epochs: The maximum number of epochs of a trial. The learning rate is the compiled one, and
+            the average of the weights is validated and saved.
+        epoch_images: The number of images in an epoch. None means all training images. Without
+            screening a trial is validated, and may be pruned, after every epoch.
         batch_size: The number of images in a training step.
         patience: A trial ends after this many epochs without a better first objective.
         validation_fraction: The share of the training images to validate on, in (0, 1).
         seed: The seed of the split, the sampler and, together with the trial's number, of each
-            trial. A trial that continues a look has the seed of the look.
+            trial. A trial that continues another one has its seed.
         sampler: A function that is called with `seed=` and returns an Optuna sampler.
         pruner: A function without arguments that returns an Optuna pruner.
-        screen: How configurations are screened. None trains all of them in full. Baselines are
-            never screened.
+        screen: How configurations are screened, baselines too. None trains all of them in full.
         confirm: How the best trials are confirmed.
         baseline: The configuration of the first trial, or a sequence of those of the first trials.
             Hyperparameters that it does not name get KerasTuner's default.
