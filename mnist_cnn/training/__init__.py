@@ -7,7 +7,7 @@ In reading order:
     trial          one trial or confirmation, from its parameters to the end in its journal
     sampling       the sampler and the pruner of a trial
     run            one run: builds, trains, scores and saves a model
-    data           the training and validation images
+    data           the training and validation images; `kept_images` has their files
     build          from a search space and hyperparameters to a compiled model
     architecture   a built model in a few words and numbers
     fit            trains a model, or resumes it
