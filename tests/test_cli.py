@@ -67,6 +67,11 @@ def test_help_names_what_there_is(project, arguments):
         (["search", "--workers", "0"], ["--workers", "at least 1"]),
         (["ui", "--port", "99999"], ["--port", "65535"]),
         (["search", "--experiment", "smoke"], ["--experiment"]),
+        (["search", "--data", "gone"], ["there is no file or folder", "gone"]),
+        (["promote", "--data", "gone"], ["there is no file or folder", "gone"]),
+        (["serve", "--data", ".", "--model-name", "x"], ["--data and --model-name"]),
+        (["serve", "--model-name", "x"], ["no registered model 'x'", "make promote"]),
+        (["predict", "gone.png"], ["there is no file or folder", "gone.png"]),
         (["fly"], ["'fly'", "search"]),
     ],
 )
