@@ -26,13 +26,13 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     """
     dataset = data()
     images = dataset.train_images or len(dataset.train())
-    # 5,000 images judge a model to about 0.2 points. Small sets give up a fifth.
-    fraction = min(1 / 5, max(1 / 12, 5_000 / images))
+    # An epoch and its validation cost about as much as MNIST's, whatever the size of the images.
+    share = MNIST_VALUES / prod(dataset.shape)
+    # 5,000 images judge a model to about 0.2 points, 1,000 to half a point. Small sets give a fifth.
+    fraction = min(1 / 5, max(1_000, 5_000 * share) / images)
     trained = round(images * (1 - fraction))
     batch_size = _batch_size(trained)
-    # An epoch costs about as much as MNIST's, whatever the size of the images.
-    affordable = 12_500 * MNIST_VALUES // prod(dataset.shape)
-    epoch_images = max(batch_size, min(trained, affordable))
+    epoch_images = max(batch_size, min(trained, round(12_500 * share)))
     # A small set is passed more often, as long as a trial costs less than one on MNIST.
     epochs = min(40, max(16, 16 * 12_500 // (4 * epoch_images)))
     fewest, most = possible_blocks(dataset.shape)
