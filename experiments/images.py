@@ -28,8 +28,9 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     images = dataset.train_images or len(dataset.train())
     # An epoch and its validation cost about as much as MNIST's, whatever the size of the images.
     share = MNIST_VALUES / prod(dataset.shape)
-    # 5,000 images judge a model to about 0.2 points, 1,000 to half a point. Small sets give a fifth.
-    fraction = min(1 / 5, max(1_000, 5_000 * share) / images)
+    # 5,000 images judge a model to about 0.2 points, 1,000 to half a point; at most a fifth.
+    judges = min(5_000, max(1_000, 5_000 * share))
+    fraction = min(1 / 5, judges / images)
     trained = round(images * (1 - fraction))
     batch_size = _batch_size(trained)
     epoch_images = max(batch_size, min(trained, round(12_500 * share)))
