@@ -13,7 +13,7 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
 		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: $(VENV)/.done ## make .venv with the locked packages
+setup: $(VENV)/.done ## make .venv, a link to an environment with the locked packages
 
 # Made again only when the lock or pyproject.toml changed.
 $(VENV)/.done: requirements.lock pyproject.toml
@@ -60,4 +60,4 @@ lock: $(VENV)/.done ## refresh requirements.lock, and those of the extras, from 
 	done
 
 clean: ## remove .venv and caches; mlruns/ stays
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	@rm -rf $(VENV) $(VENV)-* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

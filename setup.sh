@@ -1,16 +1,21 @@
 #!/bin/sh
-# Make the virtual environment $1 from requirements.lock with the newest Python that fits.
+# Make the virtual environment of the locked packages, and let the link $1 point to it.
+#
+# It lies beside the link as $1-HASH, where HASH is that of requirements.lock, and is made whole
+# before the link moves. So an interrupted set-up leaves the old environment as it was, and nothing
+# that runs in the old one, be it this script's own uv, is removed under it.
 set -eu
-venv=$1
+link=$1
 
 python=
 for candidate in python3.13 python3.12 python3.11 python3 python; do
-    # A name on the PATH may be a stub that only says where to find the real one, so it is run.
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
-    then
-        python=$candidate
-        break
-    fi
+    # A name on the PATH may be a stub that only says where to find the real one, so it is run. The
+    # interpreter of an environment is followed to the one it was made from.
+    found=$("$candidate" -c 'import os, sys
+assert (3, 11) <= sys.version_info < (3, 14)
+print(os.path.realpath(sys.executable))' 2>/dev/null) || continue
+    python=$found
+    break
 done
 if [ -z "$python" ]; then
     echo "setup: no Python 3.11, 3.12 or 3.13 on the PATH; install one, for example" >&2
@@ -18,18 +23,53 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
-echo "setup: $venv with $("$python" --version), packages of requirements.lock"
-if command -v uv >/dev/null 2>&1; then
+hash=$("$python" -c 'import hashlib
+print(hashlib.sha256(open("requirements.lock", "rb").read()).hexdigest()[:12])')
+venv=$link-$hash
+
+install_with_uv() {
     # Without its bytecode the first import of TensorFlow takes three times as long.
-    uv venv --quiet --clear --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
-    VIRTUAL_ENV=$venv uv pip install --quiet --compile-bytecode --require-hashes -r requirements.lock
-    VIRTUAL_ENV=$venv uv pip install --quiet --no-deps --no-build-isolation --editable .
-else
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        echo "setup: $python has no venv module; install it, for example 'apt-get install python3-venv'" >&2
-        exit 1
+    VIRTUAL_ENV=$venv "$1" pip install --quiet --compile-bytecode --require-hashes \
+        -r requirements.lock
+}
+
+if [ ! -e "$venv/.whole" ]; then
+    echo "setup: $venv with $("$python" --version), packages of requirements.lock"
+    rm -rf "$venv"
+    if uv=$(command -v uv); then
+        "$uv" venv --quiet --python "$python" "$venv"
+        install_with_uv "$uv"
+    else
+        if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            echo "setup: $python has no venv module; install it, for example 'apt-get install python3-venv'" >&2
+            exit 1
+        fi
+        "$python" -m venv "$venv"
+        # uv installs the rest in a third of pip's time. Warnings about pip's configuration, which
+        # -qq leaves out, are not about this project.
+        sed -n '/^uv==/,/[^\\]$/p' requirements.lock >"$venv/uv.lock"
+        "$venv/bin/python" -m pip install -qq --require-hashes -r "$venv/uv.lock"
+        install_with_uv "$venv/bin/uv" || {
+            echo "setup: uv failed; trying pip, whose configuration may know other registries"
+            "$venv/bin/python" -m pip install -qq --require-hashes -r requirements.lock
+        }
     fi
-    "$python" -m venv --clear "$venv"
-    "$venv/bin/python" -m pip install --quiet --require-hashes -r requirements.lock
-    "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
+    touch "$venv/.whole"
 fi
+VIRTUAL_ENV=$venv "$venv/bin/uv" pip install --quiet --no-deps --no-build-isolation --editable .
+
+before=$(basename "$(readlink "$link" || true)")
+# A directory of that name is an environment of an earlier version of this script.
+if [ -d "$link" ] && [ ! -L "$link" ]; then
+    before=$(basename "$link")-000000000000
+    mv "$link" "$(dirname "$link")/$before"
+fi
+ln -sfn "$(basename "$venv")" "$link"
+# The environment before this one stays until the next time, since a search may still run in it.
+for old in "$link"-????????????; do
+    case $(basename "$old") in
+        "$(basename "$venv")" | "$before") ;;
+        *-*[!0-9a-f]*) ;; # not of this script
+        *) rm -rf "$old" ;;
+    esac
+done

@@ -121,7 +121,8 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
         started = now
 
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint = Checkpoint(Path(folder) / "checkpoint.npz", experiment.objectives[0])
+        path = Path(folder) / "checkpoint.npz"
+        checkpoint = Checkpoint(path, experiment.objectives[0], recipe={})
         with contextlib.suppress(TrainingFailed):  # its curve ends where the loss became NaN
             train(
                 model,
@@ -132,6 +133,7 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
                 seed=seed,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
+                on_anew=print,
             )
     return size, found
 

@@ -151,6 +151,7 @@ class Experiment:
         baseline: The configuration of the first trial, or a sequence of those of the first trials.
             Hyperparameters that it does not name get KerasTuner's default.
         precision: A Keras dtype policy. None uses the fastest that the machine supports natively.
+            In mixed precision, the layers that give the outputs still compute in float32.
         jit_compile: Whether XLA compiles the training step. None does so only with JAX, which
             requires it. With TensorFlow on a CPU, XLA made an epoch of these models two to four
             times as long.

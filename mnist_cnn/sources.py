@@ -256,18 +256,17 @@ def _with_parents(name: str) -> list[str]:
 
 def _code(body: Sequence[ast.stmt]) -> str:
     """Return statements as text, without comments, docstrings and formatting."""
-    module = ast.Module(body=[_without_docstrings(node) for node in body], type_ignores=[])
+    kept = [_without_docstrings(node) for node in body if not _is_text(node)]
+    module = ast.Module(body=kept, type_ignores=[])
     return ast.unparse(ast.fix_missing_locations(module))
 
 
 def _without_docstrings(statement: ast.stmt) -> ast.stmt:
     copy = ast.parse(ast.unparse(statement)).body[0]
     for node in ast.walk(copy):
-        if isinstance(node, DEFINITIONS):
-            first = node.body[0]
-            if _is_text(first):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.Pass() if _is_text(copy) else copy
+        if isinstance(node, DEFINITIONS) and _is_text(node.body[0]):
+            node.body = node.body[1:] or [ast.Pass()]
+    return copy
 
 
 def _is_text(node: ast.stmt) -> bool:

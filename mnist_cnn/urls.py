@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
-# To the last @, since a password may have one; with blanks in it, if no port can be meant.
+# To the last @, since a password may have one; with blanks in it, if no port can be meant. A slash
+# may have been forgotten.
 _USER = re.compile(
-    r"(\b[a-z][a-z0-9+.-]*://)(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)", re.IGNORECASE
+    r"(\b[a-z][a-z0-9+.-]*:/{1,2})(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)",
+    re.IGNORECASE,
 )
 _SECRET = re.compile(
     r"((?:[?&;][^=&;\s]*(?:passw|pwd|secret|token|key)[^=&;\s]*|\bpassword)=)[^&;\s'\"]*",

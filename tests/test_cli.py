@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from projects import command
 
+from mnist_cnn.cli import main
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.training.preflight import check
@@ -164,6 +166,42 @@ def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words
     (line,) = str(refusal.value).splitlines()
     for word in words:
         assert word in line
+
+
+def test_images_with_their_channels_first_are_refused(project):
+    (project / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    done = command("search", "smoke", cwd=project, KERAS_HOME=str(project))
+    refuses(done, 1, 'says "image_data_format": "channels_first"; write "image_data_format": "ch')
+
+
+def test_half_precision_for_everything_is_refused(project, monkeypatch):
+    monkeypatch.setattr("keras.config.floatx", lambda: "float16")
+    with pytest.raises(
+        UserError, match=r'says "floatx": "float16"; write "floatx": "float32" there'
+    ):
+        check("smoke")
+
+
+@pytest.mark.parametrize("verb", ["trials", "studies", "delete mnist-1"])
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://ada:hunter2@127.0.0.1:9/db", "mysql://ada:hunter2@h/db", "pg:/a:hunter2@h"],
+)
+def test_a_storage_that_cannot_be_opened_is_told_without_its_password(project, verb, url, capfd):
+    with pytest.raises(SystemExit) as end:
+        main([*verb.split(), "--storage", url])
+    out, err = capfd.readouterr()
+    assert end.value.code == 2 and len(err.splitlines()) == 1
+    assert "cannot open the storage" in err and "hunter2" not in out + err
+
+
+@pytest.mark.parametrize("arguments", [["ui"], ["sync", "http://ada:hunter2@host"]])
+def test_no_message_shows_the_password_of_the_tracking_uri(arguments, monkeypatch, capfd):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:hunter2@host")
+    with pytest.raises(SystemExit):
+        main(arguments)
+    out, err = capfd.readouterr()
+    assert not out and "http://***@host" in err and "hunter2" not in err
 
 
 def test_what_is_refused_has_written_nothing(project):

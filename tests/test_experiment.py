@@ -91,6 +91,9 @@ def experiment():
         ("validation_fraction", 1),
         ("validation_fraction", float("nan")),
         ("objectives", ()),
+        ("objectives", "val_accuracy"),  # as KerasTuner takes it
+        ("objectives", ("val_accuracy", "val_loss")),
+        ("objectives", Maximize("val_accuracy")),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_name(experiment, name, value):

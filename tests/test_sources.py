@@ -26,7 +26,7 @@ def body(units):
     return layers.Dense(UNITS * units, activation="tanh")
 """
 
-DEEPER = "UNITS = 4\n"
+DEEPER = '"""A number."""\n\nUNITS = 4\n'
 
 MINE = """
 import keras
@@ -122,6 +122,13 @@ COUNTS_NOT = {
     "a timeout": ("experiments/own.py", "timeout_seconds=60", "timeout_seconds=90"),
     "the experiment's docstring": ("experiments/own.py", "A space of three", "A space of many"),
     "a docstring": ("search_spaces/mine.py", "Parts from", "Layers from"),
+    "a new docstring": ("search_spaces/parts.py", "head():\n", "head():\n    'The last layer.'\n"),
+    "a module's docstring": ("search_spaces/deeper.py", "A number", "The number"),
+    "a module's new docstring": (
+        "search_spaces/mine.py",
+        "\nimport keras\n",
+        "'Mine'\nimport keras\n",
+    ),
     "a comment": ("search_spaces/parts.py", "def head", "# the last layer\ndef head"),
     "the layout": ("search_spaces/parts.py", "UNITS * units", "(UNITS *  units)"),
     "a function that nothing calls": ("experiments/own.py", "return 1", "return 2"),

@@ -50,6 +50,7 @@ SECRET = "hunter2"
         "https://host/path?access_token=hunter2",
         "https://host/path?a=1;api_key=hunter2",
         "HTTPS://ADA:hunter2@host",
+        "postgresql:/ada:hunter2@host/db",  # mistyped
     ],
 )
 def test_what_gives_access_is_hidden_wherever_the_url_stands(url):

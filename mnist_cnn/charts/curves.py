@@ -18,9 +18,8 @@ def curves(history: History, title: str) -> Figure:
     """Plot the accuracy and the loss of a training, on training and validation images.
 
     Args:
-        history: The metrics of each epoch. A metric that the training does not have is left out.
-            In a long training the worst epochs are cut off: beside them, all others would look
-            alike.
+        history: The metrics of each epoch. What an epoch does not have is left out. In a long
+            training the worst epochs are cut off: beside them, all others would look alike.
         title: The title of the figure.
 
     Returns:
@@ -41,10 +40,10 @@ def _plot_metric(axes: Axes, history: History, objective: Objective) -> None:
         (metric, "training", style.BLUE, "o"),
         (f"val_{metric}", "validation", style.ORANGE, "s"),
     ):
-        if history and name in history[0]:
-            values = [metrics[name] for metrics in history]
-            size = 5 if len(values) <= LONG_TRAINING else 3
-            epochs = range(1, len(values) + 1)
+        epochs = [n for n, metrics in enumerate(history, start=1) if name in metrics]
+        values = [history[epoch - 1][name] for epoch in epochs]
+        if values:
+            size = 5 if len(history) <= LONG_TRAINING else 3
             axes.plot(epochs, values, color=color, marker=marker, markersize=size, label=label)
             drawn += [value for value in values if math.isfinite(value)]
     style.label_axes(axes, "epoch", style.with_unit(metric))

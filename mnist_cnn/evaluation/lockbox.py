@@ -89,8 +89,8 @@ def record(
     new_tags |= {OPENINGS: client.get_run(run_id).data.tags.get(OPENINGS, "0")}
     client.log_batch(run_id, tags=[RunTag(name, text) for name, text in new_tags.items()])
     openings = _openings(client)
-    count = sum(known["model"] == model.digest for known in openings)
-    total = sum(known["digest"] == data.digest for known in openings)
+    count = sum(known.get("model") == model.digest for known in openings)
+    total = sum(known.get("digest") == data.digest for known in openings)
     client.set_tag(run_id, OPENINGS, str(count))
     return Opening(data.name, user(), count, total, run_id)
 
@@ -113,10 +113,13 @@ def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
 
 
 def _openings(client: MlflowClient) -> list[dict[str, str]]:
-    """Return all openings that are recorded in MLflow, of any model and data set."""
+    """Return all openings that are recorded in MLflow, of any model and data set.
+
+    A tag of such a name that somebody else has set may have anything in it.
+    """
     experiments = [found.experiment_id for found in client.search_experiments()]
     return [
-        json.loads(text)
+        tags.json_object(text)
         for run in client.search_runs(experiments, f"tags.`{OPENINGS}` LIKE '%'")
         for name, text in run.data.tags.items()
         if name.startswith(OPENED)

@@ -1,6 +1,5 @@
 """The model card: a version's description in the registry, in Markdown."""
 
-import json
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -9,9 +8,11 @@ from mlflow.entities import Run
 
 from mnist_cnn.datasets.naming import short, some
 from mnist_cnn.evaluation.data import DataInfo
+from mnist_cnn.mlruns import own_folder
 from mnist_cnn.promotion.candidate import Candidate
 from mnist_cnn.report import result_names
 from mnist_cnn.report.text import fresh_seeds
+from mnist_cnn.retrain import recorded
 from mnist_cnn.tracking import tags
 
 MAX_LENGTH = 5000  # characters; MLflow's limit on a description
@@ -113,9 +114,16 @@ def _hyperparameters(run: Run) -> dict[str, str]:
 
 
 def _versions(training: Run) -> dict[str, str]:
-    """Return the versions with which the model was trained, as far as its run has them."""
-    recipe = json.loads(training.data.tags.get(tags.RECIPE, "{}"))
-    return dict(recipe.get("versions", {"unknown": "versions"}))
+    """Return the versions with which the model was trained, as far as they are known.
+
+    They are in the journal of the run. On another machine, they are in a tag, if MLflow has not cut
+    it off.
+    """
+    folder = own_folder(training.data.tags.get(tags.JOURNAL, ""))
+    local = recorded(folder) if folder else None
+    recipe = local.recipe if local else tags.json_object(training.data.tags.get(tags.RECIPE, ""))
+    versions = recipe.get("versions")
+    return versions if isinstance(versions, dict) else {"unknown": "versions"}
 
 
 def _code_version() -> str:

@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.registry.store import registered, versions
+from mnist_cnn.tracking import tags
 from mnist_cnn.urls import sqlite_file
 
 MOVE = "move"  # the tag of the registered model that describes an unfinished move
@@ -106,8 +107,13 @@ def _finish(client: MlflowClient, name: str) -> str | None:
     found = registered(client, name)
     if found is None or MOVE not in found.tags:
         return None
-    unfinished = json.loads(found.tags[MOVE])
-    start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
+    unfinished = tags.json_object(found.tags[MOVE])
+    try:
+        start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
+        verb = str(unfinished["by"])
+    except (KeyError, TypeError):  # somebody else has set the tag
+        client.delete_registered_model_tag(name, MOVE)
+        return None
     # Another champion may have been set by hand, or the version deleted: that has precedence.
     valid = current(client, name).champion in (start.champion, to.champion) and any(
         str(known.version) == to.champion for known in versions(client, name)
@@ -117,7 +123,7 @@ def _finish(client: MlflowClient, name: str) -> str | None:
             client.set_registered_model_alias(name, "previous", to.previous)
         client.set_registered_model_alias(name, "champion", str(to.champion))
     client.delete_registered_model_tag(name, MOVE)
-    return str(unfinished["by"]) if valid else None
+    return verb if valid else None
 
 
 @contextmanager

@@ -151,7 +151,12 @@ def versions_tested_on(client: MlflowClient, name: str, images_sha256: str) -> l
     Returns:
         The versions with the most correct predictions first; of equal ones the newest.
     """
-    tested = [v for v in versions(client, name) if v.tags.get(TEST_IMAGES) == images_sha256]
+    tested = [
+        version
+        for version in versions(client, name)
+        if version.tags.get(TEST_IMAGES) == images_sha256
+        and version.tags.get(TEST_CORRECT, "").isdecimal()
+    ]
     return sorted(tested, key=lambda v: (-int(v.tags[TEST_CORRECT]), -int(v.version)))
 
 

@@ -11,14 +11,27 @@ from mnist_cnn.report.text import STATE_WORDS, in_one_line, number
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import journal
+from mnist_cnn.tracking.journal import Journal
 
 SHOWN_CONFIGURATIONS = 5
+NO_MODEL = "the models of its space cannot be saved, or its fit trained none that is kept"
 
 
 def configuration(study: Study, candidate: Candidate) -> dict[str, Any]:
     """Return a candidate's hyperparameters as the search space saw them, by KerasTuner's names."""
     events, _ = journal.read(study.trials.folder_of(candidate.trial))
     return journal.values_of(events)
+
+
+def has_no_model(candidate: Candidate) -> bool:
+    """Return whether the run that a candidate's model would be of ended without one."""
+    end = Journal(candidate.model.parent).end
+    return end is not None and "model" in end and end["model"] is None
+
+
+def problem_of_promotion(study: Study, winner: Candidate) -> str:
+    """Return why `promote` would refuse the winner's model; "" if it may accept it."""
+    return NO_MODEL if has_no_model(winner) else study.plan.unserved
 
 
 def description(study: Study, ranked: Sequence[Candidate]) -> str:
@@ -33,10 +46,7 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
         f"{len(study.trials.all(state))} {STATE_WORDS[state]}"
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
-    lines = [
-        f"**{study.name}**: {counts} trials. The best model is the artifact `{MODEL_FILE}`; "
-        f"`make promote {study.plan.id.for_make}` registers it."
-    ]
+    lines = [f"**{study.name}**: {counts} trials. {_model(study, ranked[0])}"]
     rows = confirmation_table.rows(study, ranked)
     if rows:
         lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
@@ -55,6 +65,15 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
         ],
     )
     return "\n".join(lines)
+
+
+def _model(study: Study, winner: Candidate) -> str:
+    if has_no_model(winner):
+        return f"There is no model: {NO_MODEL}."
+    text = f"The best model is the artifact `{MODEL_FILE}`"
+    if problem := problem_of_promotion(study, winner):
+        return f"{text}, which promote and serve refuse: {problem}."
+    return f"{text}; `make promote {study.plan.id.for_make}` registers it."
 
 
 def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

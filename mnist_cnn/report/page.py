@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts.style import MAX_PARAMETERS
 from mnist_cnn.report import confirmation_table
+from mnist_cnn.report.description import problem_of_promotion
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.page_template import PAGE, STYLE
 from mnist_cnn.report.plots import Plot
@@ -147,16 +148,21 @@ def _winner(
     )
     run = run_id or "RUN"
     hint = "" if run_id else f"  # RUN: the id in MLflow of {winner.model.parent.name}"
-    commands = (
-        f"make promote {study.plan.id.for_make}\n"
-        f"mnist-cnn replay {run}{hint}\n"
-        f"mnist-cnn trials {study.plan.id.for_command} --study {study.name} --csv"
-    )
+    commands = [
+        f"mnist-cnn replay {run}{hint}",
+        f"mnist-cnn trials {study.plan.id.for_command} --study {study.name} --csv",
+    ]
+    text = "train the same model again; export all trials to a spreadsheet:"
+    if problem := problem_of_promotion(study, winner):
+        text = f"Promote and serve refuse its model: {problem}. To {text}"
+    else:
+        commands.insert(0, f"make promote {study.plan.id.for_make}")
+        text = f"Promote its model if it passes on the test set; {text}"
+    typed = "\n".join(commands)
     return (
         f"<h2>The winner: trial {winner.trial.number}</h2>"
         f'{_reason(study, ranked)}<ul class="pairs">{pairs}</ul>'
-        "<p>Promote its model if it passes on the test set; train the same model again; export all "
-        f"trials to a spreadsheet:</p><pre>{escape(commands)}</pre>"
+        f"<p>{escape(text)}</p><pre>{escape(typed)}</pre>"
     )
 
 

@@ -17,7 +17,13 @@ from mnist_cnn.files import replace_file
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmation_table, result_names
-from mnist_cnn.report.description import configuration, description
+from mnist_cnn.report.description import (
+    NO_MODEL,
+    configuration,
+    description,
+    has_no_model,
+    problem_of_promotion,
+)
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
@@ -34,7 +40,6 @@ from mnist_cnn.workers.pool import CallLost, Workers
 REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
-NO_MODEL = "the models of its space cannot be saved, or its fit trained none that is kept"
 LINE_WIDTH = 90  # characters, of sentences in the terminal
 
 
@@ -119,12 +124,6 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     journal.write("artifact", path=PARAMETERS_FILE)
 
 
-def _has_no_model(candidate: Candidate) -> bool:
-    """Return whether the run that a candidate's model would be of ended without one."""
-    end = Journal(candidate.model.parent).end
-    return end is not None and "model" in end and end["model"] is None
-
-
 def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candidate) -> None:
     """Log the winner's model as a file, and in MLflow's format with signature and requirements.
 
@@ -132,7 +131,7 @@ def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candida
     logged as a file only.
     """
     target = study.folder / MODEL_FILE
-    if _has_no_model(winner):
+    if has_no_model(winner):
         target.unlink(missing_ok=True)  # of an earlier winner
         journal.write("tags", tags={result_names.MODEL_PROBLEM: NO_MODEL})
         return
@@ -193,8 +192,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     lines = ["", *_confirmations(study, ranked)]
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
     lines += _aligned(configuration(study, winner))
-    no_model = _has_no_model(winner)
-    model = f"none: {NO_MODEL}" if no_model else _relative(study.folder / MODEL_FILE)
+    model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
     lines.append(f"report {_relative(study.folder / REPORT_FILE)}")
     if deliverer.problem:
@@ -205,7 +203,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     else:
         page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
         lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
-    if not study.plan.unserved and not no_model:
+    if not problem_of_promotion(study, winner):
         lines.append(f"next   make promote {study.plan.id.for_make}")
     return lines
 

@@ -60,23 +60,29 @@ def enqueue_next(study: optuna.Study, screen: Screen) -> None:
     if any(trial.state == TrialState.WAITING for trial in trials):
         return
     gone_on = {trial.user_attrs.get(IN_FULL) for trial in trials}
-    looks = _best_looks(study, trials, screen)
+    looks = _best_looks(study, trials)
     for number in looks[: len(looks) // screen.one_of]:
         if number not in gone_on:
             enqueue_unscreened(study, trials[number].user_attrs[LOOKED_AT], number)
             return
 
 
-def unused(study: optuna.Study, screen: Screen) -> list[int]:
+def unused(study: optuna.Study) -> list[int]:
     """Return the numbers of looks whose continuation has not ended, best first."""
     trials = study.get_trials(deepcopy=False)
     used = {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state.is_finished()}
-    return [number for number in _best_looks(study, trials, screen) if number not in used]
+    return [number for number in _best_looks(study, trials) if number not in used]
 
 
-def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial], screen: Screen) -> list[int]:
+def _last_value(trial: FrozenTrial) -> float:
+    """Return the value with which a look ended; NaN if there is none."""
+    values = trial.intermediate_values
+    return values[max(values)] if values else math.nan
+
+
+def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[int]:
     scores = {
-        trial.number: trial.intermediate_values.get(screen.epochs, math.nan)
+        trial.number: _last_value(trial)
         for trial in trials
         if LOOKED_AT in trial.user_attrs and trial.state.is_finished()
     }

@@ -126,8 +126,7 @@ class Study:
         """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
-        screen = self.plan.screen
-        looks = screening.unused(self.trials.optuna_study, screen) if screen else []
+        looks = screening.unused(self.trials.optuna_study) if self.plan.screen else []
         pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : 2 * LOOKS_KEPT]}
         finished = {trial.number for trial in self.trials.finished()}
         cleaned = []

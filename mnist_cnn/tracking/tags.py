@@ -1,5 +1,8 @@
 """The names of tags on MLflow's runs. Users see and query them, so they must not change."""
 
+import json
+from typing import Any
+
 KIND = "kind"  # study, trial, confirmation or evaluation
 STUDY = "optuna.study"
 TRIAL = "optuna.trial"  # the trial's number; on a confirmation, that of the confirmed trial
@@ -15,3 +18,15 @@ NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
 USER = "mlflow.user"
 SOURCE = "mlflow.source.name"
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a tag that was read from MLflow.
+
+    It is empty if there is none: MLflow cuts off long tags, and anybody can set one.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

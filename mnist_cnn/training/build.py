@@ -44,6 +44,7 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
         raise TrainingFailed(
             f"the search space returned {type(model).__name__}, not a compiled keras.Model"
         )
+    _give_float32(model)
     if has_own_fit(space):  # which knows what its model takes
         return model
     if not model.compiled:
@@ -55,6 +56,24 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
             f"the model takes images of shape {shape[1:]}, but the data set has {dataset.shape}"
         )
     return model
+
+
+def _give_float32(model: keras.Model) -> None:
+    """Have the layers that give the outputs compute in float32, even in mixed precision.
+
+    This is Keras's advice: some metrics do not take half precision, and a loss is coarse in it. A
+    subclass does not tell which layers these are.
+    """
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1:]
+    else:
+        outputs = keras.tree.flatten(getattr(model, "outputs", None))
+        last = [output._keras_history.operation for output in outputs if output is not None]
+    for layer in last:
+        if isinstance(layer, keras.Model):
+            _give_float32(layer)
+        elif isinstance(layer, keras.Layer) and layer.dtype_policy.name.startswith("mixed_"):
+            layer.dtype_policy = "float32"
 
 
 def build_for_images(model: keras.Model, dataset: Dataset) -> None:

@@ -1,12 +1,13 @@
-"""Callbacks at the end of an epoch: a guard against NaN, a relay of metrics, early stopping."""
+"""Callbacks at the end of an epoch: guards, a relay of metrics, early stopping."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.training.checkpoint import Checkpoint, EpochMetrics
 from mnist_cnn.training.failure import TrainingFailed
 
@@ -23,6 +24,11 @@ class Stop:
 
     kind: str
     reason: str
+
+    @property
+    def scored(self) -> bool:
+        """Whether the training is scored as one that came to its end."""
+        return self.kind == "stale"
 
 
 class StopLoop(Exception):
@@ -43,6 +49,31 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingFailed(f"the loss became {float(loss)} in epoch {epoch + 1}")
+
+
+class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
+    """Refuses a training whose epochs do not have the objective.
+
+    Args:
+        checkpoint: Precedes this callback in the list.
+
+    Raises:
+        UserError: At the end of an epoch without the objective.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self._checkpoint = checkpoint
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        metric, metrics = self._checkpoint.objective.metric, self._checkpoint.history[-1]
+        if metric not in metrics:
+            raise UserError(unknown_metric(metric, sorted(metrics)))
+
+
+def unknown_metric(name: str, valid: Iterable[str]) -> str:
+    """Return the message for an objective whose metric does not exist."""
+    return f"the objective's metric {name!r} does not exist; valid: {', '.join(valid)}"
 
 
 class Relay(keras.callbacks.Callback):  # type: ignore[misc]
@@ -82,7 +113,8 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     """Stops a training whose objective has not improved for `patience` epochs.
 
-    Keras's own callback counts from the start of `fit`, so it would count again after a resumption.
+    Epochs without the objective are not counted. Keras's own callback counts from the start of
+    `fit`, so it would count again after a resumption.
 
     Args:
         checkpoint: Has the history and the best epoch.
@@ -97,7 +129,8 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
     def stop(self) -> Stop | None:
         """Why the training should stop, or None."""
         best = self._checkpoint.best_epoch
-        if len(self._checkpoint.history) - best < self._patience:
+        later = [epoch for epoch in self._checkpoint.epochs_with_objective if epoch > best]
+        if len(later) < self._patience:
             return None
         return Stop("stale", f"no better since epoch {best}")
 

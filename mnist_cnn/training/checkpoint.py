@@ -1,6 +1,7 @@
 """The state of a training in a file, saved after every epoch. A killed training resumes from it."""
 
 import json
+import math
 import time
 import zipfile
 import zlib
@@ -12,7 +13,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Objective
 from mnist_cnn.files import replace_file
 from mnist_cnn.training.averaging import WeightAverage, as_float32
@@ -32,18 +32,17 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         path: The file.
         objective: Decides which epoch is the best.
         recipe: What the training depends on. A file with another recipe is not resumed from.
-        keep: Which epoch's weights to keep.
+        keep: Which epoch's weights to keep. Epochs without the objective, which a HyperModel's own
+            `fit` may have, only count while there are no others: then it is the last one.
 
     Attributes:
         average: The average of the weights, which is validated and kept.
         history: The metrics of each finished epoch: Keras's own, `learning_rate` and
             `epoch_seconds`.
         values: The hyperparameters. A HyperModel's own `fit` may add some.
-        kept_weights: The averaged weights of the epoch to keep. Empty before the first epoch; with
-            `best`, also while the objective was NaN in all epochs.
+        kept_weights: The averaged weights of the epoch to keep. Empty while there is none.
 
     Raises:
-        UserError: At the end of an epoch, if the objective's metric does not exist.
         BeganAgain: After a restoration, if the epoch is not the next one, or another model is
             trained.
     """
@@ -69,7 +68,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def best_epoch(self) -> int:
         """The first epoch, from 1, with the best value of the objective; 0 if there is none."""
-        values = [metrics[self.objective.metric] for metrics in self.history]
+        values = [metrics.get(self.objective.metric, math.nan) for metrics in self.history]
         best, best_epoch = self.objective.worst, 0
         for epoch, value in enumerate(values, start=1):
             if self.objective.better(value, best):
@@ -77,11 +76,22 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         return best_epoch
 
     @property
+    def epochs_with_objective(self) -> list[int]:
+        """The epochs, from 1, whose metrics have the objective, be it NaN."""
+        epochs = enumerate(self.history, start=1)
+        return [epoch for epoch, metrics in epochs if self.objective.metric in metrics]
+
+    @property
+    def kept_epoch(self) -> int:
+        """The epoch, from 1, to keep; 0 if there is none, or the objective was NaN in all."""
+        if not (epochs := self.epochs_with_objective):
+            return len(self.history)
+        return epochs[-1] if self.keep == "last" else self.best_epoch
+
+    @property
     def kept_metrics(self) -> EpochMetrics:
-        """The metrics of the epoch whose weights are kept; empty if there is none."""
-        if self.keep == "last":
-            return dict(self.history[-1]) if self.history else {}
-        return dict(self.history[self.best_epoch - 1]) if self.best_epoch else {}
+        """The metrics of the epoch to keep; empty if there is none."""
+        return dict(self.history[self.kept_epoch - 1]) if self.kept_epoch else {}
 
     def restore(self, model: keras.Model) -> str:
         """Load the file into `model`, if there is one.
@@ -137,11 +147,11 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         now = time.monotonic()
         metrics["epoch_seconds"] = now - self.started
         self.started = now  # a HyperModel's own loop may not call `on_epoch_begin`
-        if self.objective.metric not in metrics:
-            raise UserError(unknown_metric(self.objective.metric, metrics))
         self.history.append(metrics)
-        if self.keep == "last" or self.best_epoch == len(self.history):
+        if self.kept_epoch == len(self.history):
             self.kept_weights = self.average.weights
+        elif not self.kept_epoch:
+            self.kept_weights = []
         self._save()
 
     def _save(self) -> None:
@@ -158,11 +168,6 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
             arrays["averaged"] = self.average.count
             arrays |= {f"average_{i}": w for i, w in enumerate(self.average.weights)}
         replace_file(self.path, lambda file: np.savez(file, **arrays))
-
-
-def unknown_metric(name: str, metrics: EpochMetrics) -> str:
-    """Return the message for an objective whose metric does not exist."""
-    return f"the objective's metric {name!r} does not exist; valid: {', '.join(sorted(metrics))}"
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

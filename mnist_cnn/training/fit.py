@@ -19,7 +19,15 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
-from mnist_cnn.training.callbacks import EarlyStopping, LossGuard, OnEpoch, Relay, Stop, StopLoop
+from mnist_cnn.training.callbacks import (
+    EarlyStopping,
+    LossGuard,
+    ObjectiveGuard,
+    OnEpoch,
+    Relay,
+    Stop,
+    StopLoop,
+)
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
@@ -46,7 +54,7 @@ def train(
     """Train `model` up to `epochs` epochs, resuming from the checkpoint if there is one.
 
     A HyperModel's own `fit` is called with the arrays, as KerasTuner calls it, and keeps its own
-    learning rate and batches.
+    learning rate and batches. Its epochs need not have the objective.
 
     Args:
         model: The model, compiled, with fresh weights.
@@ -66,7 +74,7 @@ def train(
 
     Raises:
         TrainingFailed: The training cannot go on.
-        UserError: The objective's metric does not exist.
+        UserError: The objective's metric does not exist, or `fit` returned something else.
         BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
         Exception: Whatever the model, the space or `on_epoch` raises.
     """
@@ -94,14 +102,17 @@ def train(
         return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()
+    required = [] if own_fit else [ObjectiveGuard(checkpoint)]
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,
-        "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, relay, stale],
+        "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, *required, relay, stale],
         "verbose": 0,
     }
     if own_fit:
         result = _call_fit(experiment.space, hp, model, data, common)
+        if done and isinstance(result, keras.callbacks.History):
+            return relay.stop or stale.stop, {}  # it lacks the epochs before the interruption
         returned = metrics_of(result, experiment.objectives)
         return relay.stop or stale.stop, returned
     model.fit(

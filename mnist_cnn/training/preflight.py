@@ -20,7 +20,9 @@ from mnist_cnn.known_data import warnings_at
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
 from mnist_cnn.training import saved_model
+from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit
+from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.run import COST_METRICS
@@ -54,11 +56,7 @@ def check(experiment_id: ExperimentId) -> Plan:
 
 
 def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
-    if keras.config.image_data_format() != "channels_last":
-        raise UserError(
-            "images here have their channels last, but keras.json says channels_first; write "
-            '"image_data_format": "channels_last" there'
-        )
+    _check_keras()
     check_sampling(experiment)
     data = load_data(experiment_id)
     problem = ""
@@ -70,15 +68,22 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
     return replace(plan(experiment_id, experiment), unserved=problem, warnings=odd)
 
 
+def _check_keras() -> None:
+    """Refuse settings of the user's keras.json with which no model is trained."""
+    for name, found, valid in (
+        ("image_data_format", keras.config.image_data_format(), "channels_last"),
+        ("floatx", keras.config.floatx(), "float32"),
+    ):
+        if found in ("channels_first", "float16", "bfloat16"):
+            raise UserError(f'keras.json says "{name}": "{found}"; write "{name}": "{valid}" there')
+
+
 def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> None:
     epoch_metrics = [f"val_{name}" for name in scores]
     for index, objective in enumerate(experiment.objectives):
         valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
         if objective.metric not in valid:
-            raise UserError(
-                f"the objective's metric {objective.metric!r} does not exist; valid: "
-                f"{', '.join(valid)}"
-            )
+            raise UserError(unknown_metric(objective.metric, valid))
 
 
 def _try(
@@ -95,6 +100,7 @@ def _try(
     hp = TrialHyperParameters(study.ask())
     few = data.validation[slice(8)].scaled()
     scores: dict[str, float] | None = None
+    keras.config.set_dtype_policy(precision(experiment))
     try:
         model = build(experiment, data.dataset, hp)
         if not has_own_fit(experiment.space):
@@ -104,8 +110,11 @@ def _try(
     except REFUSALS:
         return None, ""
     except Exception as error:  # the space is user code and may raise anything
-        raise UserError(f"the baseline's model does not work: {one_line(error)}") from error
+        reason = one_line(error)
+        hint = "; precision='float32' in the experiment avoids it" if "float16" in reason else ""
+        raise UserError(f"the baseline's model does not work: {reason}{hint}") from error
     finally:
+        keras.config.set_dtype_policy("float32")
         keras.backend.clear_session()
     unknown = sorted(baseline.keys() - hp.values.keys())
     if unknown and not has_own_fit(experiment.space):  # its `fit` may declare more

@@ -138,7 +138,7 @@ class Run:
         """Summarise the training, and save the model unless `on_epoch` stopped it."""
         checkpoint, stop = fitted.checkpoint, fitted.stop
         summary = self._summarise(checkpoint, fitted.size)
-        if stop and stop.kind != "stale":
+        if stop and not stop.scored:
             return Trained(summary, stop)
         scores: EpochMetrics = {}
         if checkpoint.kept_weights:
@@ -204,12 +204,14 @@ class Run:
             on_epoch=on_each_epoch,
             on_anew=journal.anew,
         )
-        if not checkpoint.history and not returned:
+        if returned:
+            return checkpoint, stop, returned
+        if not checkpoint.epochs_with_objective and (stop is None or stop.scored):
             raise UserError(
                 f"the HyperModel's fit neither returned {objective.metric!r} nor passed it to the "
                 "callbacks in the logs of an epoch"
             )
-        if not checkpoint.kept_weights and not returned:
+        if not checkpoint.kept_epoch:
             raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
         return checkpoint, stop, returned
 

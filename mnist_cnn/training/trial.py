@@ -190,10 +190,14 @@ def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
+        if metric not in metrics:  # a HyperModel's own `fit` may tell it later
+            return None
         report_value(trial, metrics[metric], epoch)
+        if epoch >= run.epochs:
+            return None
         if screening.ends(screen, trial, epoch):
             return Stop("look", f"looked at up to epoch {epoch}")
-        if epoch < run.epochs and trial.should_prune():
+        if trial.should_prune():
             return Stop("pruned", f"behind the others after epoch {epoch}")
         return None
 
@@ -211,7 +215,7 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
     """
     stop, summary = trained.stop, trained.summary
     state, values, reason = TrialState.COMPLETE, None, ""
-    if stop and stop.kind != "stale":
+    if stop and not stop.scored:
         state, reason = TrialState.PRUNED, stop.reason
     else:
         count = 1 if OF in trial.user_attrs else None  # a confirmation only has the first objective

@@ -11,6 +11,7 @@ HISTORIES = {
     "one epoch": [{"accuracy": 0.1, "val_accuracy": 0.2, "loss": 0.3, "val_loss": 0.4}],
     "loss only": [{"loss": 0.3, "val_loss": 0.4}],
     "no epoch": [],
+    "validated in some epochs": [{"loss": 0.3}, {"loss": 0.3, "val_loss": 0.4}, {"loss": 0.2}],
     "no number": [{"loss": float("nan"), "val_loss": float("inf")}],
 }
 
@@ -26,7 +27,7 @@ def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
     for axes in figure.axes:
         assert axes.get_xlabel() == "epoch"
         metric = axes.get_ylabel().split()[0]
-        metrics = [name for name in history[0] if name.endswith(metric)] if history else []
+        metrics = {name for epoch in history for name in epoch if name.endswith(metric)}
         assert len(axes.lines) == len(metrics)
         assert bool(axes.get_legend()) == bool(metrics)
     style.save(figure, tmp_path / "curves.png")

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -19,10 +20,11 @@ from PIL import Image
 
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.report import confirmation_table, study_run
-from mnist_cnn.report.description import configuration, description
+from mnist_cnn.report.description import NO_MODEL, configuration, description
 from mnist_cnn.report.text import difference, short
 from mnist_cnn.study.confirmation import candidates
-from mnist_cnn.tracking.journal import read
+from mnist_cnn.study.outcome import write_end
+from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
@@ -88,6 +90,24 @@ def test_the_page_names_the_winner_its_configuration_and_the_next_commands(searc
     assert {"blocks", "dense", "optimizer"} < set(values)
     assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
     assert difference(confirmation_table.optimism(study, winner)) in page.text
+
+
+@pytest.mark.parametrize("why", ["plan", "no model"])
+def test_a_model_that_cannot_be_promoted_is_not_offered(tmp_path, why):
+    study = study_with(tmp_path, SMALL_STUDIES["one trial"], ACCURACY)
+    (winner,) = candidates(study)
+    reason = "Could not locate class <Mine>"
+    if why == "plan":
+        study = replace(study, plan=replace(study.plan, unserved=reason))
+    else:
+        write_end(Journal(winner.model.parent), "COMPLETE", model=None)
+        reason = NO_MODEL
+    study_run.write_report(study, study_run.begin(study), [winner])
+    page = Page((study.folder / "report.html").read_text())
+    told = description(study, [winner])
+    assert reason in page.text and reason in told
+    assert "make promote" not in page.text + told
+    assert "mnist-cnn replay" in page.text
 
 
 def test_foreign_text_is_escaped(searched):

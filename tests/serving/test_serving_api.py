@@ -336,3 +336,13 @@ def test_a_thousand_simultaneous_requests_each_get_their_own_answer(served, few)
         assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
         (one,) = json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"]
         assert one["digit"] == expected[index % len(bodies)]["digit"]
+
+
+def test_a_problem_that_everybody_can_read_has_no_password(monkeypatch):
+    def lost(watcher):
+        raise OSError("lost postgresql://ada:hunter2@host/db")
+
+    monkeypatch.setattr(Watcher, "_look", lost)
+    watcher = Watcher()
+    watcher.look()
+    assert watcher.problem == "OSError: lost postgresql://***@host/db"

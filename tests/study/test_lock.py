@@ -1,8 +1,10 @@
 """The lock of a study: one search at a time holds it, and the system releases it."""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,20 @@ def test_in_postgresql_a_study_that_another_took_meanwhile_is_never_written_agai
         # The other search has written to the study and released the lock.
         with pytest.raises(StudyLocked):
             lock.held()
+
+
+def test_in_postgresql_the_lock_of_a_broken_connection_is_waited_for(server):
+    with StudyLock(server.new_database(), "tiny-1") as lock:
+        # The socket stays open, so the server does not notice that nobody uses it any more.
+        socket = lock._connection.connection.driver_connection.fileno()
+        still_open = os.dup(socket)
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), socket)
+        assert not lock.held()
+        assert not lock.held()
+        os.close(still_open)
+        while not lock.held():  # until the server has noticed
+            time.sleep(0.1)
 
 
 def test_a_postgresql_server_that_is_away_is_one_line_without_the_password(server):

@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from studies import PLAN, ended, started
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.study.opening import open_study
+from mnist_cnn.study.opening import _foreign, open_study
 from mnist_cnn.study.storage import open_storage
 
 
@@ -98,6 +98,12 @@ def refused(storage):
     with pytest.raises(UserError) as refusal, open_study(PLAN, storage):
         pass
     return str(refusal.value)
+
+
+def test_files_of_another_study_are_told_without_the_storages_password(study):
+    shared = replace(study, storage="postgresql://ada:hunter2@host/db")
+    message = str(_foreign(shared, "another id"))
+    assert "in postgresql://***@host/db: another id;" in message
 
 
 def test_somebody_elses_study_of_the_same_name_is_refused(storage, study, tmp_path):

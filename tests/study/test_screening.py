@@ -65,9 +65,9 @@ def test_the_second_best_follows_when_there_are_twice_as_many():
     assert checkpoint_source(first) == 1
     enqueue_next(study, SCREEN)
     assert checkpoint_source(study.ask()) == 2
-    assert unused(study, SCREEN) == [1, 2, 5, 4, 3, 0]
+    assert unused(study) == [1, 2, 5, 4, 3, 0]
     study.tell(first, 0.7)
-    assert unused(study, SCREEN) == [2, 5, 4, 3, 0]
+    assert unused(study) == [2, 5, 4, 3, 0]
     enqueue_next(study, SCREEN)
     assert gone_on(study) == [1, 2]
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.study.storage import open_storage, storage_failed
 
 
@@ -45,3 +46,17 @@ def test_the_reason_is_not_lost_in_a_training(trial):
     with pytest.raises(StorageInternalError) as failure:
         model.fit(np.zeros((1, 1)), np.zeros((1, 1)), callbacks=[Report(trial)], verbose=0)
     assert "no such table" in str(storage_failed(failure.value))
+
+
+URL = "postgresql+nothing://ada:hunter2@host/db"
+
+
+def test_a_storage_that_cannot_be_opened_is_told_without_its_password():
+    with pytest.raises(UserError, match=r"'postgresql\+nothing://\*\*\*@host/db'") as refusal:
+        open_storage(URL)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_a_storage_that_fails_is_told_without_its_password():
+    line = str(storage_failed(OSError(f"lost {URL}\nand more")))
+    assert "lost postgresql+nothing://***@host/db;" in line and "hunter2" not in line

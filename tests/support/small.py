@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import keras
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -14,7 +16,7 @@ from projects import forget_experiments
 from mnist_cnn.datasets import Dataset, mnist
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.fingerprint import fingerprint
-from mnist_cnn.mlruns import trial_folder
+from mnist_cnn.mlruns import MODEL_FILE, trial_folder
 from mnist_cnn.plan import Plan, baselines
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study.storage import open_storage
@@ -131,6 +133,14 @@ class Small:
             if name.startswith("best_") and name != "best_epoch"
         }
         return Ended(state, end["values"], end["reason"], scores, folder, exhausted)
+
+
+def score_of(trial: Ended) -> float:
+    """Return the accuracy of the saved model on the validation images, in plain Keras."""
+    model = keras.models.load_model(trial.folder / MODEL_FILE)
+    images = load_data(ExperimentId("small")).validation.scaled()
+    answers = np.asarray(model(images.x)).argmax(axis=1)
+    return float(np.mean(answers == images.y))
 
 
 @contextmanager

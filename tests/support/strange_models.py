@@ -128,6 +128,27 @@ half_brain = of_policy("mixed_bfloat16")
 half_float = of_policy("mixed_float16")
 
 
+def top_three(model):
+    """With a metric that takes no half precision."""
+    metrics = [keras.metrics.SparseTopKCategoricalAccuracy(3, name="top")]
+    model.compile("adam", LOSS, metrics=metrics)
+    return model
+
+
+def stack_in_half(hp):
+    hidden = layers.Dense(hp.Choice("units", [8, 16]), activation="relu")
+    inner = keras.Sequential([hidden, layers.Dense(10, activation="softmax")])
+    return top_three(keras.Sequential([layers.MaxPooling2D(4), layers.Flatten(), inner]))
+
+
+def graph_in_half(hp):
+    return top_three(classifier(layers.Conv2D(hp.Choice("filters", [2, 4]), 3)))
+
+
+def subclass_in_half(hp):
+    return top_three(Subclass(hp.Choice("units", [8, 16])))
+
+
 class TwoHeads(keras_tuner.HyperModel):
     """Two outputs; the second one is trained on whether the digit is even."""
 

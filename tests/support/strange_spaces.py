@@ -125,6 +125,28 @@ def interrupt():
     """What a test has happen before a `Trains` returns its score."""
 
 
+class ScoresAtTheEnd(keras_tuner.HyperModel):
+    """Validates after its last epoch only, as in KerasTuner's guide "Getting started"."""
+
+    def build(self, hp):
+        return dense(hp)
+
+    def fit(self, hp, model, x, y, validation_data, **kwargs):
+        model.fit(x, y, **kwargs)
+        held_x, held_y = validation_data
+        return float(np.mean(model.predict(held_x, verbose=0).argmax(axis=1) == held_y))
+
+
+class ValidatesEverySecond(keras_tuner.HyperModel):
+    """Its epochs 1, 3 and so on have no metrics of the validation images."""
+
+    def build(self, hp):
+        return dense(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        return model.fit(*args, validation_freq=2, **kwargs)
+
+
 class PlainArguments(keras_tuner.HyperModel):
     """Names the arguments that it wants, and takes no others."""
 

@@ -139,11 +139,13 @@ def test_a_server_that_is_away_is_told_without_the_password(searched, root):
     assert (found.returncode, found.stdout) == (1, b"")
 
 
-def test_that_its_models_are_not_served_is_told_at_the_start(searched):
+def test_that_its_models_are_not_served_is_told_at_the_start(searched, root):
     line = "search only: promote and serve will refuse its models: cannot load the model of the"
     told = [place for place, text in enumerate(searched.splitlines()) if text.startswith(line)]
     assert told == [1] and "Could not locate class 'Doubled'" in searched
     assert "make promote" not in searched
+    report = root / "mlruns/checkpoints/own-1/report.html"
+    assert "make promote" not in report.read_text()
 
 
 def test_promote_evaluate_and_serve_refuse_them_alike(client, root, searched):

@@ -367,11 +367,15 @@ def test_an_experiment_is_made_once_with_its_artifacts_in_mlruns(client, mlruns,
     assert location == (mlruns / "artifacts" / name).as_uri()
 
 
-def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(client, mlruns, name):
+def test_a_deleted_experiment_is_refused_with_the_command_that_restores_it(
+    client, mlruns, name, monkeypatch
+):
     number = experiment_id(client, name, mlruns)
     client.delete_experiment(number)
-    with pytest.raises(UserError, match=f"mlflow experiments restore -x {number}"):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:hunter2@host")
+    with pytest.raises(UserError, match=f"mlflow experiments restore -x {number}") as refusal:
         experiment_id(client, name, mlruns)
+    assert str(refusal.value).endswith("with MLFLOW_TRACKING_URI=http://***@host")
 
 
 def test_the_deliverer_delivers_in_the_background_and_at_its_end(folder, client, mlruns, name):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import strange_spaces
 from keras_tuner.src.engine.tuner_utils import convert_to_metrics_dict
-from small import killed_after
+from small import killed_after, score_of
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Maximize, Minimize
@@ -186,6 +186,52 @@ def test_cross_validation_with_the_callbacks_is_scored_by_its_mean(small):
     assert trial.values == pytest.approx([(max(told[:2]) + max(told[2:])) / 2])
     reasons = [event["reason"] for event in trial.events("anew")]
     assert reasons == ["its own fit trains more than one model"]
+
+
+# Epochs without the objective
+
+
+def test_a_fit_that_only_returns_its_objective_keeps_the_model_of_its_last_epoch(small):
+    small.write("space=ScoresAtTheEnd(), epochs=3, patience=1, screen=Screen(epochs=1)")
+    trial = small.run(units=8)
+    assert trial.state == "COMPLETE", trial.reason
+    assert trial.steps == [1, 2, 3] and (trial.folder / "curves.png").exists()
+    assert small.study.trials[0].intermediate_values == {}  # nothing to prune by
+    assert score_of(trial) == pytest.approx(trial.values[0])
+
+
+def test_a_fit_that_only_returns_its_objective_goes_on_after_a_kill(small):
+    small.write("space=ScoresAtTheEnd()")
+    with killed_after(1):
+        small.run(units=8)
+    trial = small.go_on(0)
+    assert trial.steps == [1, 2] and not trial.events("anew")
+    assert score_of(trial) == pytest.approx(trial.values[0])
+
+
+def test_a_fit_that_validates_every_second_epoch_is_scored_by_those(small):
+    small.write("space=ValidatesEverySecond(), epochs=5, patience=3")
+    with killed_after(3):
+        small.run(units=8)
+    trial = small.go_on(0)
+    assert trial.state == "COMPLETE", trial.reason
+    told = {e["step"]: e["metrics"].get("val_accuracy") for e in trial.events("metrics")}
+    assert list(told) == [1, 2, 3, 4, 5]
+    assert [step for step, value in told.items() if value is not None] == [2, 4]
+    assert small.study.trials[0].intermediate_values == {2: told[2], 4: told[4]}
+    assert trial.values == [max(told[2], told[4])] == [pytest.approx(score_of(trial))]
+
+
+def test_a_look_ends_at_its_first_epoch_with_a_value(small):
+    small.write("space=ValidatesEverySecond(), epochs=3, screen=Screen(epochs=1)")
+    trial = small.run(units=8)
+    assert (trial.state, trial.reason) == ("PRUNED", "looked at up to epoch 2")
+
+
+def test_a_space_without_a_fit_of_its_own_needs_the_objective_in_every_epoch(small):
+    small.write("space=dense, objectives=(Maximize('held_out'),)")
+    with pytest.raises(UserError, match="'held_out' does not exist; valid: accuracy, "):
+        small.run()
 
 
 # What a space raises

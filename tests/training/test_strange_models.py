@@ -1,9 +1,8 @@
 """Models of all kinds: what Keras trains is searched, and what cannot be served is told before."""
 
 import keras
-import numpy as np
 import pytest
-from small import killed_after
+from small import killed_after, score_of
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
@@ -46,14 +45,6 @@ def test_a_model_is_searched_and_the_file_has_its_score(small, space):
         served(trial)
 
 
-def score_of(trial):
-    """What the saved model comes to on the validation images, in plain Keras."""
-    model = keras.models.load_model(trial.folder / MODEL_FILE)
-    images = load_data(ExperimentId("small")).validation.scaled()
-    answers = np.asarray(model(images.x)).argmax(axis=1)
-    return np.mean(answers == images.y)
-
-
 def served(trial):
     """Load the saved model as `promote`, `evaluate` and `serve` do, and ask it."""
     model = saved_model.load(trial.folder / MODEL_FILE)
@@ -93,6 +84,25 @@ def test_a_model_that_its_fit_builds_goes_on_where_it_was_and_is_saved(small):
 
 
 # Precision
+
+
+TOP = "objectives=(Maximize('val_top'),), epochs=1, precision="
+
+
+@pytest.mark.parametrize("space", ["stack_in_half", "graph_in_half"])
+def test_a_metric_that_takes_no_half_precision_is_given_float32(small, space):
+    small.write(f"space={space}, {TOP}'mixed_bfloat16'", "strange_models")
+    assert small.check().unserved == ""
+    trial = small.run()
+    assert trial.state == "COMPLETE", trial.reason
+
+
+def test_what_fails_in_half_precision_alone_is_refused_before_the_first_trial(small):
+    small.write(f"space=subclass_in_half, {TOP}'mixed_bfloat16'", "strange_models")
+    with pytest.raises(UserError, match=r"bfloat16.*; precision='float32' in the experiment"):
+        small.check()
+    small.write(f"space=subclass_in_half, {TOP}'float32'", "strange_models")
+    assert small.run().state == "COMPLETE"
 
 
 @pytest.mark.parametrize("space", ["half_brain", "half_float"])
