@@ -3,7 +3,7 @@
     make search DATA=~/my_digits
 
 Cost: 10 to 12 minutes on two cores, as the search on MNIST; small data sets need less.
-Result: 97 to 99 % of the test images of scikit-learn's digits, in a minute.
+Result: 98.8 % of 346 test images of scikit-learn's digits, in a minute without confirmations.
 """
 
 from collections.abc import Callable
@@ -26,16 +26,18 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     """
     dataset = data()
     images = dataset.train_images or len(dataset.train())
-    # 5,000 images judge a model to about 0.2 points. Small sets give up a fifth.
-    fraction = min(1 / 5, max(1 / 12, 5_000 / images))
+    # An epoch and its validation cost about as much as MNIST's, whatever the size of the images.
+    share = MNIST_VALUES / prod(dataset.shape)
+    # 5,000 images judge a model to about 0.2 points, 1,000 to half a point; at most a fifth.
+    judges = min(5_000, max(1_000, 5_000 * share))
+    fraction = min(1 / 5, judges / images)
     trained = round(images * (1 - fraction))
     batch_size = _batch_size(trained)
-    # An epoch costs about as much as MNIST's, whatever the size of the images.
-    affordable = 12_500 * MNIST_VALUES // prod(dataset.shape)
-    epoch_images = max(batch_size, min(trained, affordable))
+    epoch_images = max(batch_size, min(trained, round(12_500 * share)))
     # A small set is passed more often, as long as a trial costs less than one on MNIST.
-    epochs = min(40, max(16, 16 * 12_500 // (4 * epoch_images)))
+    epochs = min(30, max(16, 16 * 12_500 // (4 * epoch_images)))
     fewest, most = possible_blocks(dataset.shape)
+    blocks = min(fewest + 1, most)
     return replace(
         mnist_experiment,
         dataset=data,
@@ -46,12 +48,16 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
         patience=epochs,
         screen=Screen(epochs=max(1, epochs // 16), one_of=3),
         confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=2 * epochs),
-        baseline={
-            "blocks": min(fewest + 1, most),
+        baseline={  # narrow, so that it is good soon
+            **dict(
+                zip(("filters_0", "filters_1", "filters_2")[:blocks], (16, 32, 64), strict=False)
+            ),
+            "blocks": blocks,
             "two_convolutions": True,
             "batch_normalisation": True,
             "shift_pixels": 1,
             "activation": "relu",
+            "dense": 64,
             "dropout": 0.2,
             "adam_learning_rate": 0.005,
         },

@@ -69,6 +69,11 @@ def test_help_names_what_there_is(project, arguments):
         (["search", "--workers", "0"], ["--workers", "at least 1"]),
         (["ui", "--port", "99999"], ["--port", "65535"]),
         (["search", "--experiment", "smoke"], ["--experiment"]),
+        (["search", "--data", "gone"], ["there is no file or folder", "gone"]),
+        (["promote", "--data", "gone"], ["there is no file or folder", "gone"]),
+        (["serve", "--data", ".", "--model-name", "x"], ["--data and --model-name"]),
+        (["serve", "--model-name", "x"], ["no registered model 'x'", "make promote"]),
+        (["predict", "gone.png"], ["there is no file or folder", "gone.png"]),
         (["fly"], ["'fly'", "search"]),
     ],
 )
@@ -165,7 +170,7 @@ def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words
 
 def test_images_with_their_channels_first_are_refused(project):
     (project / "keras.json").write_text('{"image_data_format": "channels_first"}')
-    done = command("search", "--experiment", "smoke", cwd=project, KERAS_HOME=str(project))
+    done = command("search", "smoke", cwd=project, KERAS_HOME=str(project))
     refuses(done, 1, 'says "image_data_format": "channels_first"; write "image_data_format": "ch')
 
 

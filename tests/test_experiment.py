@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import keras_tuner
+import numpy as np
 import optuna
 import pytest
 from projects import forget_experiments
@@ -14,7 +15,7 @@ from projects import forget_experiments
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
-from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.experiment_id import ExperimentId, experiment_id
 from mnist_cnn.fingerprint import describe, fingerprint
 from mnist_cnn.plan import plan
 from mnist_cnn.project import experiment_names, load_experiment
@@ -399,3 +400,39 @@ def rewrite(path, old, new):
     assert old in text
     path.write_text(text.replace(old, new))
     forget_experiments()
+
+
+# Experiments that are made for data
+
+
+def test_an_experiment_for_data_is_made_for_what_is_at_the_path(project, images):
+    save_images(project / "own.npz", images, 400)
+    made = load_experiment(experiment_id("images", "own.npz"))
+    assert made.dataset().name == "own" and made.opened_dataset.model_name.startswith("own-")
+    assert load_experiment(experiment_id("images", "own.npz")) is made  # until the file changes
+    before = fingerprint(made)
+    save_images(project / "own.npz", images, 300)
+    again = load_experiment(experiment_id("images", "own.npz"))
+    assert again.opened_dataset.train_images < made.opened_dataset.train_images
+    assert fingerprint(again) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "words"),
+    [
+        ("images", None, r"'images' needs data; add --data PATH"),
+        ("mnist", "own.npz", "'mnist' says itself what to train on; leave out --data"),
+        ("images", "gone", "there is no file or folder"),
+        ("nope", "own.npz", "there is no experiment 'nope'; valid: images"),
+    ],
+)
+def test_data_where_there_should_be_none_and_the_reverse_are_refused(
+    project, images, file, data, words
+):
+    save_images(project / "own.npz", images, 100)
+    with pytest.raises(UsageError, match=words):
+        load_experiment(experiment_id(file, data))
+
+
+def save_images(path, images, count):
+    np.savez(path, x=np.rint(255 * images.x[:count]).astype(np.uint8), y=images.y[:count])

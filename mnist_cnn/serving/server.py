@@ -66,7 +66,10 @@ def serve(host: str, port: int, token: str | None = None, model_name: str | None
         for line in _access(listening, token):
             print(line, flush=True)
         shown = f"[{host}]" if ":" in host else host
-        print(f"draw a digit on http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
+        champion = watcher.champion
+        drawn = champion is None or champion.info.like_mnist
+        verb = "draw a digit on" if drawn else "show it pictures on"
+        print(f"{verb} http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
         config = uvicorn.Config(
             create_app(watcher, host, token),
             http=Connection,

@@ -9,12 +9,12 @@ import zipfile
 import numpy as np
 import pytest
 from made_pictures import make_folder
+from refusals import assert_refused
 from test_idx import content as idx_content
 from test_idx import write as write_idx
 from test_table import lines, text
 
 from mnist_cnn.datasets import open_dataset
-from mnist_cnn.errors import UsageError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8)
 LABELS = np.arange(30) % 3
@@ -25,11 +25,7 @@ def write_npz(place):
 
 
 def refused(path, *words):
-    with pytest.raises(UsageError) as refusal:
-        open_dataset(path)
-    (line,) = str(refusal.value).splitlines()
-    for word in words:
-        assert word in line
+    assert_refused(lambda: open_dataset(path), *words)
 
 
 def test_a_folder_of_pictures(tmp_path):

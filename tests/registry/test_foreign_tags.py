@@ -13,7 +13,7 @@ from mnist_cnn.promotion import card
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import MOVE, Aliases
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.registry.store import REGISTERED_NAME, TEST_CORRECT, TEST_IMAGES
+from mnist_cnn.registry.store import MNIST_MODEL, TEST_CORRECT, TEST_IMAGES
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 
@@ -28,16 +28,16 @@ def client(tmp_path_factory):
         Path("mlruns").mkdir()
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         made = store.connect()
-        made.create_registered_model(REGISTERED_NAME)
+        made.create_registered_model(MNIST_MODEL)
         yield made
 
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_a_move_that_cannot_be_read_is_removed(client, text):
-    client.set_registered_model_tag(REGISTERED_NAME, MOVE, text)
-    assert aliases.finish(client) is None
-    assert client.get_registered_model(REGISTERED_NAME).tags == {}
-    assert aliases.current(client) == Aliases(None, None)
+    client.set_registered_model_tag(MNIST_MODEL, MOVE, text)
+    assert aliases.finish(client, MNIST_MODEL) is None
+    assert client.get_registered_model(MNIST_MODEL).tags == {}
+    assert aliases.current(client, MNIST_MODEL) == Aliases(None, None)
 
 
 def test_an_opening_that_cannot_be_read_is_not_counted(client):
@@ -57,9 +57,9 @@ def test_an_opening_that_cannot_be_read_is_not_counted(client):
 def test_a_version_whose_score_cannot_be_read_is_not_compared(client):
     for correct in ("many", "", "-1", "7"):
         own = {TEST_IMAGES: "c" * 64, TEST_CORRECT: correct}
-        client.create_model_version(REGISTERED_NAME, "file:///nowhere", tags=own)
-    client.create_model_version(REGISTERED_NAME, "file:///nowhere", tags={TEST_IMAGES: "c" * 64})
-    (found,) = store.versions_tested_on(client, "c" * 64)
+        client.create_model_version(MNIST_MODEL, "file:///nowhere", tags=own)
+    client.create_model_version(MNIST_MODEL, "file:///nowhere", tags={TEST_IMAGES: "c" * 64})
+    (found,) = store.versions_tested_on(client, MNIST_MODEL, "c" * 64)
     assert found.tags[TEST_CORRECT] == "7"
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from faults import Server
 from PIL import Image
+from projects import command
 from serving_project import Project, draw, free_port, png, resident_bytes, wait_for
 
 from mnist_cnn.datasets import mnist
@@ -108,6 +109,20 @@ def test_a_picture_of_several_digits_is_read_as_a_number(served, few):
     first = answer["predictions"][0]
     again = predict(served, {"image": first["pixels"]}).json()["predictions"][0]
     assert again["probabilities"] == pytest.approx(first["probabilities"], abs=2e-2)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_predict_and_the_page_agree_to_the_last_digit(served, few, tmp_path, form):
+    sheet = np.concatenate(
+        [draw(few.x[n, ..., 0], 150, 0, np.random.default_rng(n)) for n in (3, 5)], 1
+    )
+    Image.fromarray(sheet).save(tmp_path / "number", form)
+    content = (tmp_path / "number").read_bytes()
+    page = predict(served, content, "application/octet-stream").json()
+    done = command("predict", str(tmp_path / "number"), "--json", cwd=served.root)
+    (row,) = json.loads(done.stdout)
+    assert row["label"] == page["number"] and len(row["label"]) == 2
+    assert row["predictions"] == page["predictions"]
 
 
 def test_blank_paper_has_no_number(served):

@@ -127,7 +127,7 @@ class Project:
             address = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(address) or process.poll() is not None, 120)
             assert process.poll() is None, (self.root / "serve.log").read_text()
-            yield Served(address, process, self.root / "serve.log")
+            yield Served(address, process, self.root)
         finally:
             process.terminate()
             process.wait(20)
@@ -138,13 +138,13 @@ class Project:
 
 
 class Served:
-    def __init__(self, address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-        self.address, self.process, self._log = address, process, log
+    def __init__(self, address: str, process: "subprocess.Popen[bytes]", root: Path) -> None:
+        self.address, self.process, self.root = address, process, root
         self.port = int(address.rpartition(":")[2])
 
     def log(self) -> str:
         """What the command has printed."""
-        return self._log.read_text()
+        return (self.root / "serve.log").read_text()
 
     def health(self):
         return httpx.get(f"{self.address}/healthz", timeout=60).json()

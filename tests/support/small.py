@@ -138,7 +138,7 @@ class Small:
 def score_of(trial: Ended) -> float:
     """Return the accuracy of the saved model on the validation images, in plain Keras."""
     model = keras.models.load_model(trial.folder / MODEL_FILE)
-    images = load_data("small").validation
+    images = load_data(ExperimentId("small")).validation.scaled()
     answers = np.asarray(model(images.x)).argmax(axis=1)
     return float(np.mean(answers == images.y))
 

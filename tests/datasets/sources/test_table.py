@@ -4,6 +4,7 @@ import numpy as np
 import pandas
 import pytest
 from PIL import Image
+from refusals import assert_refused
 
 from mnist_cnn.datasets import check, csv
 from mnist_cnn.errors import UsageError
@@ -41,11 +42,7 @@ def images_of(data):
 
 
 def refused(path, *words):
-    with pytest.raises(UsageError) as refusal:
-        check(csv(path))
-    (line,) = str(refusal.value).splitlines()
-    for word in words:
-        assert word in line
+    assert_refused(lambda: check(csv(path)), *words)
 
 
 # Pixels

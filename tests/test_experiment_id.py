@@ -1,0 +1,66 @@
+"""The names by which experiments and their data are known."""
+
+import os
+import re
+
+import pytest
+
+from mnist_cnn.experiment_id import ExperimentId, data_name, experiment_id
+
+UNDECODED = os.fsdecode(b"\xff")
+
+
+def test_without_data_the_name_is_the_files():
+    assert experiment_id(None) == ExperimentId("mnist")
+    assert experiment_id("smoke").name == "smoke"
+    assert experiment_id("smoke").for_make == "EXPERIMENT=smoke"
+    assert experiment_id("smoke").for_command == "smoke"
+
+
+def test_data_without_a_name_are_those_of_images(tmp_path):
+    found = experiment_id(None, tmp_path / "shoes")
+    assert found == ExperimentId("images", str(tmp_path / "shoes"))
+    assert re.fullmatch("images-shoes-[a-p]{6}", found.name)
+    assert found.for_make == f"DATA={tmp_path}/shoes"
+    assert experiment_id("mine", tmp_path).for_command == f"mine --data {tmp_path}"
+
+
+def test_a_relative_path_a_link_and_a_home_are_the_same_data(tmp_path, monkeypatch):
+    (tmp_path / "shoes").mkdir()
+    (tmp_path / "link").symlink_to("shoes")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wanted = experiment_id(None, tmp_path / "shoes")
+    for path in ("shoes", "./shoes/", "link", "~/shoes", "link/../shoes"):
+        assert experiment_id(None, path) == wanted
+
+
+def test_two_folders_of_one_name_are_two_data_sets():
+    assert data_name("/a/shoes") != data_name("/b/shoes")
+    assert data_name("/a/shoes") == data_name("/a/shoes")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "a'b\"c",
+        "ä",
+        "..x",
+        "-x",
+        "x" * 300,
+        "a\nb",
+        "a/",
+        "1234",
+        os.fsdecode(b"\xff"),
+        "$(x)",
+    ],
+)
+def test_an_odd_name_gives_one_that_a_file_a_study_and_mlflow_can_have(name):
+    found = experiment_id(None, f"/nowhere/{name}")
+    assert re.fullmatch("images-[A-Za-z0-9_]{1,32}-[a-p]{6}", found.name)
+
+
+@pytest.mark.parametrize("path", ["", "~nobody-of-this-name/x", "a\0b", "x" * 5000])
+def test_what_can_be_no_path_has_a_name_too(path):
+    assert experiment_id(None, path).name.startswith("images-")

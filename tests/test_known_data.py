@@ -1,0 +1,134 @@
+"""What is known of data at a path: opened once, and again as soon as a file changes."""
+
+import os
+
+import numpy as np
+import pytest
+from made_pictures import make_folder
+
+from mnist_cnn import known_data
+from mnist_cnn.errors import UsageError
+from mnist_cnn.known_data import dataset_at, known_paths, stamp, warnings_at
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_folder(tmp_path / "shapes", 60)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The paths that were opened, as a new process would open them."""
+    paths, real = [], known_data.open_dataset
+
+    def counted(path):
+        paths.append(path)
+        return real(path)
+
+    monkeypatch.setattr(known_data, "open_dataset", counted)
+    return paths
+
+
+def forget():
+    """As in a new process."""
+    known_data._open.cache_clear()
+    known_data._as_stamped.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def forgotten():
+    forget()
+    yield
+    forget()
+
+
+def test_another_process_opens_nothing_and_knows_the_same(place, opened):
+    first = dataset_at(str(place))
+    forget()
+    again = dataset_at(str(place))
+    assert opened == [str(place)]
+    assert repr(again) == repr(first)
+    assert again.train_images == len(first.train())
+    assert known_paths() == [str(place)]
+
+
+def test_images_are_read_when_they_are_wanted(place, opened):
+    first = np.array(dataset_at(str(place)).train().x)
+    forget()
+    assert np.array_equal(dataset_at(str(place)).train().x, first)
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("change", ["added", "removed", "replaced", "renamed"])
+def test_a_change_is_seen(place, change):
+    before, now = dataset_at(str(place)), stamp(str(place))
+    file = sorted(place.rglob("*.png"))[0]
+    if change == "added":
+        file.with_name("new.png").write_bytes(sorted(place.rglob("*.png"))[1].read_bytes())
+    elif change == "removed":
+        file.unlink()
+    elif change == "replaced":
+        other = sorted(place.rglob("*.png"))[1].read_bytes()
+        file.write_bytes(other)
+    else:
+        file.rename(file.with_name("renamed.png"))
+    assert stamp(str(place)) != now
+    same = dataset_at(str(place)).digest == before.digest
+    assert same == (change == "renamed")  # the name of a picture does not matter
+
+
+def test_a_file_that_is_only_touched_changes_nothing(place):
+    before = dataset_at(str(place))
+    os.utime(sorted(place.rglob("*.png"))[0], (1, 1))
+    assert dataset_at(str(place)).digest == before.digest
+
+
+def test_images_of_changed_files_are_refused(place):
+    data = dataset_at(str(place))
+    forget()
+    later = dataset_at(str(place))
+    sorted(place.rglob("*.png"))[0].unlink()
+    forget()
+    for each in (data, later):
+        with pytest.raises(UsageError, match=r"has changed|is missing|cannot be read"):
+            each.train()
+
+
+def test_what_vanished_is_refused(place):
+    dataset_at(str(place))
+    place.rename(place.with_name("moved"))
+    with pytest.raises(UsageError, match="there is no file or folder"):
+        dataset_at(str(place))
+
+
+def test_damaged_facts_are_made_again(place, opened):
+    dataset_at(str(place))
+    (file,) = (place.parent / "mlruns" / "data").glob("*.json")
+    file.write_text("{")
+    forget()
+    dataset_at(str(place))
+    assert len(opened) == 2 and known_paths() == [str(place)]
+
+
+def test_what_is_odd_is_known(place):
+    file = sorted(place.rglob("*.png"))[0]
+    file.with_name("twice.png").write_bytes(file.read_bytes())
+    assert any("more than once" in line for line in warnings_at(str(place)))
+
+
+def test_beside_a_single_file_nothing_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("own.npz", x=np.arange(640).reshape(40, 4, 4) % 251, y=np.arange(40) % 2)
+    before = stamp(str(tmp_path / "own.npz"))
+    (tmp_path / "other.txt").write_text("x")
+    assert stamp(str(tmp_path / "own.npz")) == before
+
+
+def test_beside_a_table_of_names_every_picture_counts(place):
+    table = place / "table.csv"
+    files = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    table.write_text("image,label\n" + "".join(f"{f.name},{f.parent.name}\n" for f in files))
+    before = stamp(str(table))
+    files[0].write_bytes(files[0].read_bytes() + b"\0")
+    assert stamp(str(table)) != before
