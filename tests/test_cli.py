@@ -179,7 +179,7 @@ def test_half_precision_for_everything_is_refused(project, monkeypatch):
     with pytest.raises(
         UserError, match=r'says "floatx": "float16"; write "floatx": "float32" there'
     ):
-        check("smoke")
+        check(ExperimentId("smoke"))
 
 
 @pytest.mark.parametrize("verb", ["trials", "studies", "delete mnist-1"])
