@@ -285,7 +285,7 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     assert unknown.returncode == 2 and "valid: smoke-1" in unknown.stderr
     refused = command("delete", "smoke-1", cwd=root)
     assert (
-        refused.returncode == 1 and "version 1, the champion, comes from smoke-1" in refused.stderr
+        refused.returncode == 1 and "version 1 of digit_recog_mnist_cnn, the champion, comes from smoke-1" in refused.stderr
     )
     folder = root / "mlruns/checkpoints/smoke-1"
     assert folder.is_dir() and len(runs(client, "trial")) == 3
