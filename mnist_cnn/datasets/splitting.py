@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 
 TEST_FRACTION = 0.2
 
@@ -21,7 +21,8 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
         images: The images to split.
         fraction: The share of each class that goes to validation, in (0, 1), rounded to whole
             images.
-        seed: The same seed gives the same two parts. Their order is shuffled.
+        seed: The same seed gives the same two parts. Their order is shuffled, unless pixels are
+            `OnDemand`: reading a file in another order than its own would take hours.
 
     Returns:
         The training and the validation images.
@@ -32,7 +33,8 @@ def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
         validation = _some_of_each_class(labels, fraction, random)
     else:
         validation = _whole_groups(labels, images.groups, fraction, random)
-    order = random.permutation(len(images))
+    in_order = isinstance(images.x, OnDemand)
+    order = np.arange(len(images)) if in_order else random.permutation(len(images))
     return images[order[~validation[order]]], images[order[validation[order]]]
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnist_cnn.datasets import Images, mnist, split
+from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.splitting import content_keys, set_aside
 
 
@@ -133,3 +134,11 @@ def numbered(count):
     """Images with their own number as pixel, labelled with its last digit."""
     numbers = np.arange(count)
     return Images(numbers.astype(np.float32).reshape(-1, 1, 1, 1), (numbers % 10).astype(np.int32))
+
+
+def test_a_set_that_is_read_on_demand_keeps_the_order_of_its_file():
+    x = np.arange(100, dtype=np.uint8).reshape(100, 1, 1, 1)
+    lazy = OnDemand(np.arange(100), (1, 1, 1), lambda index: x[index])
+    for part in split(Images(lazy, np.arange(100) % 2), 0.2, 0):
+        assert isinstance(part.x, OnDemand)
+        assert np.array_equal(part.x[:], np.sort(part.x[:], axis=0))
