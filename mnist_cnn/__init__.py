@@ -29,6 +29,7 @@ docs/architecture.md follows one trial through these modules. tests/test_imports
 all imports.
 """
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,10 @@ def __getattr__(name: str) -> object:
     """Import what is offered when it is first used: Keras and Optuna take seconds."""
     for module, names in _MODULES.items():
         if name in names:
-            globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+            with warnings.catch_warnings():
+                # In a notebook Optuna's progress bars ask for ipywidgets. None is shown here.
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
             return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -50,7 +50,7 @@ class Result:
         return run_id(self._study.folder)
 
     def best_model(self) -> "keras.Model":
-        """Load the winner's model, trained, compiled and in float32.
+        """Load the winner's model, in float32, to predict or evaluate. It has no optimizer state.
 
         Raises:
             UserError: The winner has no model, or it cannot be loaded. A model with layers of its
@@ -136,7 +136,7 @@ def search(
             )
         except KeyboardInterrupt:
             print("stopped; everything is saved, go on with the same call")
-            raise
+            raise KeyboardInterrupt from None  # where it stopped is of no interest
         return Result(found)
 
 
