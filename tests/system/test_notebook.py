@@ -1,13 +1,22 @@
-"""A notebook in Jupyter's own kernel: a mistake, a search, and what is done with its result."""
+"""A notebook in Jupyter's own kernel: a mistake, the search that is printed, and its result."""
+
+import re
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from projects import ROOT
 from tiny import make_tiny
 
 MISTAKE = 'import mnist_cnn\nmnist_cnn.search("nope")'
-SEARCH = 'result = mnist_cnn.search("tiny")'
-USE = "result.best_hyperparameters(), result.best_model().output_shape, result.run_id is not None"
+(PRINTED,) = (
+    block
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    for block in re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.M | re.S)
+    if "mnist_cnn.search(" in block
+)
+SEARCH = PRINTED.replace('"mnist", trials=20', '"tiny", trials=1')
+USE = "result.best_hyperparameters(), model.output_shape, len(table), len(result.run_id)"
 
 
 @pytest.fixture
@@ -32,11 +41,12 @@ def test_a_notebook_searches_and_shows_plain_lines(cells):
     (line,) = error.traceback
     assert line.startswith("UsageError: there is no experiment 'nope'; valid: ")
 
-    assert {output.name for output in search.outputs} == {"stdout"}
-    lines = "".join(output.text for output in search.outputs).splitlines()
+    printed = [output for output in search.outputs if output.name == "stdout"]
+    lines = "".join(output.text for output in printed).splitlines()
     assert lines[0] == "new study tiny-1"
     assert "trial 000" in lines[1] and lines[1].endswith("the best so far")
     assert len(lines) < 20 and not any("\x1b" in line or "\r" in line for line in lines)
 
-    (values,) = (one.data["text/plain"] for one in use.outputs if "data" in one)
-    assert values.startswith("({'units': 16, 'rate': 0.001") and values.endswith("10), True)")
+    (used,) = use.outputs
+    assert used.data["text/plain"].startswith("({'units': 16, 'rate': 0.001")
+    assert used.data["text/plain"].endswith("}, (None, 10), 1, 32)")
