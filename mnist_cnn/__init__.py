@@ -33,6 +33,8 @@ import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mnist_cnn.workers.signals import uninterrupted
+
 if TYPE_CHECKING:
     from mnist_cnn.api import Result, load_champion, search
     from mnist_cnn.datasets import Dataset, Images
@@ -67,16 +69,18 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Import what is offered when it is first used: Keras and Optuna take seconds."""
-    for module, names in _MODULES.items():
-        if name in names:
-            with warnings.catch_warnings():
-                # In a notebook Optuna's progress bars ask for ipywidgets. None is shown here.
-                warnings.filterwarnings("ignore", message="IProgress not found")
-                globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
-            return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # type checkers would take every name for one that is offered
+
+    def __getattr__(name: str) -> object:
+        """Import what is offered when it is first used: Keras and Optuna take seconds."""
+        for module, names in _MODULES.items():
+            if name in names:
+                with uninterrupted(), warnings.catch_warnings():
+                    # In a notebook Optuna's progress bars ask for ipywidgets. None is shown here.
+                    warnings.filterwarnings("ignore", message="IProgress not found")
+                    globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.start_search import start_search
 from mnist_cnn.urls import hide_passwords
+from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:
     import keras
@@ -63,7 +64,8 @@ class Result:
 
                 raise UserError(f"{self._study.name} has no model: {NO_MODEL}")
             _hide_messages_of_tensorflow()
-            from mnist_cnn.training.saved_model import load_with_objects
+            with uninterrupted():
+                from mnist_cnn.training.saved_model import load_with_objects
 
             return load_with_objects(file)
 
@@ -152,8 +154,9 @@ def load_champion(name: str | None = None) -> "keras.Model":
     """
     with _one_line(), tempfile.TemporaryDirectory() as folder:
         _hide_messages_of_tensorflow()
-        from mnist_cnn.registry.models import find
-        from mnist_cnn.training.saved_model import load
+        with uninterrupted():
+            from mnist_cnn.registry.models import find
+            from mnist_cnn.training.saved_model import load
 
         return load(find("champion", Path(folder), name).file)
 

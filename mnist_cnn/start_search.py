@@ -16,6 +16,7 @@ from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:
     from mnist_cnn.study.study import Study
@@ -32,6 +33,8 @@ def start_search(
 ) -> "Study":
     """Search an experiment of the project in the current folder.
 
+    An argument that is None has the default of the study, the experiment or the machine.
+
     Args:
         experiment: What identifies the experiment.
         trials: The total number of configurations of the study.
@@ -39,8 +42,6 @@ def start_search(
         study: The name of the study.
         storage: The URL of Optuna's storage.
         workers: The number of trials to train in parallel.
-
-    None means the default of the study, the experiment or the machine.
 
     Returns:
         The study, which has a winner.
@@ -65,9 +66,10 @@ def start_search(
         Workers(environments, log, memory, prepare=tasks.prepare) as pool,
     ):
         # The first worker imports TensorFlow while this process imports MLflow.
-        from rich.console import Console
+        with uninterrupted():
+            from rich.console import Console
 
-        from mnist_cnn.run_search import Request, search
+            from mnist_cnn.run_search import Request, search
 
         request = Request(
             experiment=experiment,

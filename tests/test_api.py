@@ -66,7 +66,7 @@ def test_everything_that_is_offered_is_there():
 def test_nothing_is_imported_before_it_is_used():
     ask = "import sys, mnist_cnn; print(*[m for m in sys.modules if m.startswith('mnist_cnn')])"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["mnist_cnn"]
+    assert done.stdout.split() == ["mnist_cnn", "mnist_cnn.workers", "mnist_cnn.workers.signals"]
 
 
 def test_mypy_knows_the_types(tmp_path):
@@ -77,6 +77,7 @@ def test_mypy_knows_the_types(tmp_path):
         "reveal_type(mnist_cnn.search('mnist').best_hyperparameters())\n"
         "mnist_cnn.Experiment(epoch=1)\n"
         "mnist_cnn.search(trials='many')\n"
+        "mnist_cnn.serach('mnist')\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", script],
@@ -89,6 +90,7 @@ def test_mypy_knows_the_types(tmp_path):
         "-> mnist_cnn.api.Result",
         "dict[",
         'Unexpected keyword argument "epoch"',
+        'Module has no attribute "serach"',
         'Argument "trials" to "search" has incompatible type "str"',
     ):
         assert words in done.stdout
