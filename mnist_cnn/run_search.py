@@ -30,7 +30,8 @@ from mnist_cnn.study.budget import budget_of
 from mnist_cnn.study.lock import StudyLocked
 from mnist_cnn.study.opening import Opened, open_study
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.storage import default_storage, storage_failed
+from mnist_cnn.study.storage import default_storage, open_storage, storage_failed
+from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import Trials
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.tracking.sync import Deliverer
@@ -89,7 +90,7 @@ class Work:
     begins: int
 
 
-def search(request: Request, workers: Workers, console: Console) -> None:
+def search(request: Request, workers: Workers, console: Console) -> Study:
     """Run a search to its end.
 
     Args:
@@ -97,11 +98,16 @@ def search(request: Request, workers: Workers, console: Console) -> None:
         workers: The workers, all idle.
         console: Where to print.
 
+    Returns:
+        The study, which has a winner.
+
     Raises:
         UsageError: The request names something that does not exist.
         UserError: The search failed or was refused.
         KeyboardInterrupt: After Ctrl-C, once everything is saved.
     """
+    # An earlier search of this process may have opened a database that was deleted since.
+    open_storage.cache_clear()
     with _clear_errors():
         # Refuses an experiment in which no trial could succeed, before anything is written.
         try:
@@ -123,6 +129,7 @@ def search(request: Request, workers: Workers, console: Console) -> None:
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
             Search(opened, request, workers, console).run()
+            return opened.study
 
 
 def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
@@ -195,9 +202,9 @@ class Search:
             seconds=self.budget.spent,
         )
         journal = study_run.begin(study)
-        self.deliverer.start()
         closing_seconds = HURRIED_SECONDS
         try:
+            self.deliverer.start()
             with self.progress:
                 self._restore_models()
                 self.run_on_workers(self._next_trial, self._last_trial_ends)

@@ -124,6 +124,7 @@ ORDER = (
     "report.studies",
     "progress",
     "run_search",
+    "start_search",
     "registry.store",
     "registry.answers",
     "registry.models",
@@ -161,6 +162,7 @@ ORDER = (
     "serving.predict",
     "serving.app",
     "serving.server",
+    "api",
     "ui",
     "cli",
     "__main__",
@@ -206,6 +208,7 @@ def last_of(room):
     ("module", "heavy"),
     [
         ("cli", "tensorflow keras mlflow optuna numpy"),
+        ("api", "tensorflow keras mlflow"),
         ("datasets", "PIL keras matplotlib sklearn tensorflow"),
         ("run_search", "tensorflow keras keras_tuner"),
     ],

@@ -90,8 +90,8 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
     histories = run_histories(study.folder)
     plots = draw_plots(study, ranked, histories)
     values = configuration(study, ranked[0]) if ranked else {}
-    run_id = _run_id(ranked[0].model.parent) if ranked else None
-    page = report_page(study, ranked, histories, plots, values, run_id)
+    winners_run = run_id(ranked[0].model.parent) if ranked else None
+    page = report_page(study, ranked, histories, plots, values, winners_run)
     replace_file(study.folder / REPORT_FILE, lambda path: path.write_text(page, "utf-8"))
     for plot in plots:
         if not plot.problem:
@@ -175,11 +175,11 @@ def _logged_digest(study: Study) -> str | None:
     return digest
 
 
-def _run_id(folder: Path) -> str | None:
+def run_id(folder: Path) -> str | None:
     """Return the id in MLflow of the run in `folder`, if it was delivered."""
     note = folder / "delivered.json"
-    run_id: str | None = json.loads(note.read_text())["run"] if note.exists() else None
-    return run_id
+    found: str | None = json.loads(note.read_text())["run"] if note.exists() else None
+    return found
 
 
 def summary(study: Study, deliverer: Deliverer) -> list[str]:
