@@ -1,16 +1,18 @@
-"""Learning curves of configurations of search_spaces/cnn.py, to compare searchers on.
+"""How early a training shows its worth: curves of random configurations of search_spaces/cnn.py.
 
-    .venv/bin/python benchmarks/curves.py --first 0 --step 2 --seconds 3600 FILE
+    .venv/bin/python benchmarks/curves.py record [--first 0 --step 2] [--seconds 3600] FILE
+    .venv/bin/python benchmarks/curves.py table FILE
 
-Each configuration is trained exactly as experiments/mnist.py trains a trial, or with --epochs for
-longer or shorter: what its baselines are at the time first, then random ones. One JSON object a
-line: `number` (seed of the configuration), `repeat` (0; others train what FILE has under that
-number on other seeds, to tell luck from merit), `params` (as Optuna stores them), `parameters`,
-`multiply_accumulates`, and of each epoch `val_accuracy`, `val_loss` and `cpu_seconds`. A run in one
-thread costs what its CPU seconds say, whatever else the machine is doing.
+`record` trains random configurations exactly as experiments/mnist.py trains a trial. It appends one
+JSON object a line to FILE: `number` (the seed of the configuration), `params` (as Optuna stores
+them), `parameters`, `multiply_accumulates`, and of each validated epoch `epoch`, `val_accuracy`,
+`val_loss` and `cpu_seconds` since the training began. A training in one thread costs what its CPU
+seconds say, whatever else the machine is doing. It continues where FILE ends. Several may run side
+by side with the same --step and a --first of 0, 1, ...
 
-It goes on where FILE ends; run it several times side by side with the same --step and a
---first of 0, 1, ...
+`table` prints, for each validated epoch, the rank correlation of the score after it with the best
+score of the whole training, which share of the best sixth is in the best third after that epoch,
+and what a training up to it costs.
 """
 
 import argparse
@@ -22,7 +24,6 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -33,43 +34,38 @@ from mnist_cnn.workers.machine import threads_environment  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--step", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3600)
-    parser.add_argument("--repeat", type=int, default=0)
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("file", type=Path)
+    verbs = parser.add_subparsers(required=True)
+    verb = verbs.add_parser("record")
+    verb.add_argument("--first", type=int, default=0)
+    verb.add_argument("--step", type=int, default=1)
+    verb.add_argument("--seconds", type=float, default=3600)
+    verb.add_argument("file", type=Path)
+    verb.set_defaults(call=lambda o: record(o.file, o.first, o.step, o.seconds))
+    verb = verbs.add_parser("table")
+    verb.add_argument("file", type=Path)
+    verb.set_defaults(call=lambda options: table(options.file))
     options = parser.parse_args()
-    record(**vars(options))
+    options.call(options)
 
 
-def record(
-    file: Path, first: int, step: int, repeat: int, seconds: float, epochs: int | None
-) -> None:
+def record(file: Path, first: int, step: int, seconds: float) -> None:
     """Append configurations `first`, `first + step`, ... to `file` until `seconds` have passed."""
     os.environ.update(threads_environment(1), TF_CPP_MIN_LOG_LEVEL="3")
     end = time.monotonic() + seconds
     written = file.read_text() if file.exists() else ""
     written = written[: written.rfind("\n") + 1]  # a kill may have torn the last line
     file.write_text(written)
-    records = [json.loads(line) for line in written.splitlines()]
-    trained = {record["number"]: record["params"] for record in records}
-    done = [record["number"] for record in records if record["repeat"] == repeat]
-    number = max(done, default=first - step) + step
+    numbers = [json.loads(line)["number"] for line in written.splitlines()]
+    number = max((n for n in numbers if n % step == first % step), default=first - step) + step
     while time.monotonic() < end:
-        line = json.dumps(configuration(number, repeat, trained.get(number), epochs))
+        line = json.dumps(configuration(number))
         with file.open("a") as opened:
             opened.write(line + "\n")
         number += step
 
 
-def configuration(
-    number: int, repeat: int, params: dict[str, Any] | None, epochs: int | None
-) -> dict[str, object]:
-    """Train configuration `number`, which has `params` or is made now.
-
-    For so many epochs; if None, as long as a trial lasts.
-    """
+def configuration(number: int) -> dict[str, object]:
+    """Train the random configuration `number` as long as a trial lasts."""
     import optuna
 
     from experiments.mnist import experiment
@@ -77,12 +73,35 @@ def configuration(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=number))
-    if params or number < len(experiment.baseline):
-        study.enqueue_trial(params or experiment.baseline[number])
     trial = study.ask()
-    hp = TrialHyperParameters(trial)
-    size, found = curve(hp, epochs or experiment.epochs, number + 1_000_000 * repeat)
-    return {"number": number, "repeat": repeat, **size, "params": trial.params, **found}
+    size, found = curve(TrialHyperParameters(trial), experiment.epochs, number)
+    return {"number": number, **size, "params": trial.params, **found}
+
+
+def table(file: Path) -> None:
+    """Print what the score after each epoch says about the whole training."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    # A loss that became not a number ends a curve. Such a configuration is the worst throughout.
+    epochs = max((record["epoch"] for record in records), key=len)
+    scores = np.array(
+        [
+            record["val_accuracy"] + [0.0] * (len(epochs) - len(record["epoch"]))
+            for record in records
+        ]
+    )
+    best = scores.max(axis=1)
+    top = set(np.argsort(-best)[: max(1, len(best) // 6)])
+    print(f"{len(records)} configurations")
+    print("| epoch | rank correlation | of the best sixth in the best third | CPU seconds |")
+    print("|---|---|---|---|")
+    for place, epoch in enumerate(epochs):
+        rank = spearmanr(scores[:, place], best).statistic
+        kept = top & set(np.argsort(-scores[:, place])[: len(best) // 3])
+        seconds = [r["cpu_seconds"][place] for r in records if len(r["epoch"]) > place]
+        print(f"| {epoch} | {rank:.2f} | {len(kept) / len(top):.0%} | {np.mean(seconds):.1f} |")
 
 
 def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
@@ -107,18 +126,16 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
         "parameters": model.count_params(),
         "multiply_accumulates": architecture.multiply_accumulates(model),
     }
-    names = ("val_accuracy", "val_loss", "cpu_seconds")
+    names = ("epoch", "val_accuracy", "val_loss", "cpu_seconds")
     found: dict[str, list[float]] = {name: [] for name in names}
     started = time.process_time()
 
     def on_epoch(epoch, metrics):
-        nonlocal started
-        now = time.process_time()
-        for name, value in zip(
-            names, (metrics["val_accuracy"], metrics["val_loss"], now - started), strict=True
-        ):
-            found[name].append(round(value, 5))
-        started = now
+        if "val_accuracy" in metrics:
+            scores = (metrics["val_accuracy"], metrics["val_loss"])
+            seconds = time.process_time() - started
+            for name, value in zip(names, (epoch, *scores, seconds), strict=True):
+                found[name].append(round(value, 5))
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.npz"

@@ -38,7 +38,7 @@ from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
 from mnist_cnn.plan import plan  # noqa: E402
-from mnist_cnn.study import confirmation, screening  # noqa: E402
+from mnist_cnn.study import confirmation, scheduling, screening  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402
 from mnist_cnn.study.outcome import write_end  # noqa: E402
 from mnist_cnn.study.storage import open_storage  # noqa: E402
@@ -159,9 +159,8 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
     seen = optuna.load_study(study_name=study.name, storage=open_storage(url))
     for place in range(repeat + 1):
         with timed("ask"):
-            screening.enqueue_next(asking, study.plan.screen)
-            asked = asking.ask()
-            assert not asked.user_attrs, "nothing is sampled for what goes on"
+            asked = scheduling.next_trial(study, wanted=10**9, seconds_left=10**9)
+            assert asked and not asked.user_attrs, "nothing is sampled for what continues"
         with timed("open"):
             seen.sampler, seen.pruner = experiment.sampler(seed=place), experiment.pruner()
             number_in_storage = trial_id(open_storage(url), study.name, asked.number)
@@ -192,24 +191,25 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
 
 
 def past(number: int, template) -> list[optuna.trial.FrozenTrial]:
-    """Finished trials with random parameters: looks, and the best of each few in full."""
+    """Finished trials with random parameters: stopped ones, and the best of each few complete."""
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     found: list[optuna.trial.FrozenTrial] = []
     for place in range(number):
         turn = place % (experiment.screen.one_of + 1)
-        looked_at = turn < experiment.screen.one_of
-        params = sampler.ask(template.distributions).params if looked_at else found[-1].params
-        # All the best looks have gone on; else the measured trials would have nothing to sample.
+        stopped = turn < experiment.screen.one_of
+        params = sampler.ask(template.distributions).params if stopped else found[-1].params
+        # The best were all continued; else the measured trials would have nothing to sample.
         score = 0.9 + 0.05 * (turn >= experiment.screen.one_of - 1) + 0.01 * place / number
-        about = {screening.LOOKED_AT: params} if looked_at else {screening.IN_FULL: place - 1}
+        before = {screening.CONTINUES: place - 1, screening.FIRST: place - 1, screening.RUNG: 3}
+        about = {screening.STOPPED: params} if stopped else before
         found.append(
             optuna.trial.create_trial(
-                state=TrialState.PRUNED if looked_at else TrialState.COMPLETE,
+                state=TrialState.PRUNED if stopped else TrialState.COMPLETE,
                 params=params,
                 distributions=template.distributions,
-                value=None if looked_at else score,
+                value=None if stopped else score,
                 user_attrs=about,
-                intermediate_values=dict.fromkeys(range(1, 2 if looked_at else EPOCHS + 1), score),
+                intermediate_values=dict.fromkeys(range(1, 2 if stopped else EPOCHS + 1), score),
             )
         )
     return found

@@ -8,14 +8,15 @@ Result: 98.8 % of 346 test images of scikit-learn's digits, in a minute without 
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import prod
+from math import ceil, prod
 
 from experiments.mnist import experiment as mnist_experiment
 from mnist_cnn.datasets import Dataset
-from mnist_cnn.experiment import Confirm, Experiment, Screen
+from mnist_cnn.experiment import Experiment
 from search_spaces.cnn import possible_blocks
 
 MNIST_VALUES = 28 * 28  # of one image, by which the cost of others is measured
+MOST_TIMES = 6  # as many passes for each of MNIST's epochs
 
 
 def experiment(data: Callable[[], Dataset]) -> Experiment:
@@ -32,10 +33,13 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     judges = min(5_000, max(1_000, 5_000 * share))
     fraction = min(1 / 5, judges / images)
     trained = round(images * (1 - fraction))
-    batch_size = _batch_size(trained)
-    epoch_images = max(batch_size, min(trained, round(12_500 * share)))
-    # A small set is passed more often, as long as a trial costs less than one on MNIST.
-    epochs = min(30, max(16, 16 * 12_500 // (4 * epoch_images)))
+    affordable = round(mnist_experiment.epoch_images * share)
+    batch_size = _batch_size(min(trained, affordable))
+    epoch_images = max(batch_size, min(trained, affordable))
+    # A small set is passed more often up to each rung, since a pass costs little.
+    times = min(MOST_TIMES, ceil(affordable / epoch_images))
+    screen = mnist_experiment.screen
+    epochs = times * mnist_experiment.epochs
     fewest, most = possible_blocks(dataset.shape)
     blocks = min(fewest + 1, most)
     return replace(
@@ -46,8 +50,7 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
         epoch_images=epoch_images,
         epochs=epochs,
         patience=epochs,
-        screen=Screen(epochs=max(1, epochs // 16), one_of=3),
-        confirm=Confirm(trials=3, seeds=2, max_seeds=2, epochs=2 * epochs),
+        screen=replace(screen, rungs=tuple(times * rung for rung in screen.rungs)),
         baseline={  # narrow, so that it is good soon
             **dict(
                 zip(("filters_0", "filters_1", "filters_2")[:blocks], (16, 32, 64), strict=False)
@@ -59,14 +62,14 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
             "activation": "relu",
             "dense": 64,
             "dropout": 0.2,
-            "adam_learning_rate": 0.005,
+            "adam_learning_rate": 0.001,
         },
     )
 
 
 def _batch_size(images: int) -> int:
-    """A power of two from 8 to 256, such that an epoch has at least about twenty steps."""
-    size = 256
+    """A power of two from 8 to 64, such that an epoch has at least about twenty steps."""
+    size = mnist_experiment.batch_size
     while size > 8 and images < 20 * size:
         size //= 2
     return size

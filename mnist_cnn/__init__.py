@@ -1,7 +1,8 @@
 """Hyperparameter search for Keras: KerasTuner's spaces, Optuna's trials, MLflow's runs.
 
-The command line is `cli`. It calls one verb: run_search, replay, delete_study, ui, or a function of
-a folder below. What a user writes against:
+The command line is `cli`. It calls one verb: start_search, replay, delete_study, ui, or a function
+of a folder below. From Python it is `api`: `mnist_cnn.search` and `mnist_cnn.load_champion`. What a
+user writes against:
 
     experiment       the fields of an experiment
     datasets/        labelled images from any source
@@ -19,6 +20,7 @@ What a search consists of. Each imports only from those above it:
     retrain          repeats a recorded training, for run_search and replay
     report/          what people see of a study
     run_search       one search, from the study to the report; `progress` shows it
+    start_search     takes the lock, starts the workers, calls run_search
 
 What comes after a search: registry/, evaluation/, promotion/, serving/ and replay. At the bottom:
 errors, files, file_lock, keras_file, urls, mlruns, optuna_internals.
@@ -26,3 +28,60 @@ errors, files, file_lock, keras_file, urls, mlruns, optuna_internals.
 docs/architecture.md follows one trial through these modules. tests/test_imports.py has the order of
 all imports.
 """
+
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mnist_cnn.workers.signals import uninterrupted
+
+if TYPE_CHECKING:
+    from mnist_cnn.api import Result, load_champion, search
+    from mnist_cnn.datasets import Dataset, Images
+    from mnist_cnn.errors import UserError
+    from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+    from mnist_cnn.hyperparameters import TrialHyperParameters
+    from mnist_cnn.prior_sampler import PriorSampler
+
+__all__ = [
+    "Confirm",
+    "Dataset",
+    "Experiment",
+    "Images",
+    "Maximize",
+    "Minimize",
+    "PriorSampler",
+    "Result",
+    "Screen",
+    "TrialHyperParameters",
+    "UserError",
+    "load_champion",
+    "search",
+]
+
+_MODULES = {
+    "api": ("Result", "load_champion", "search"),
+    "datasets": ("Dataset", "Images"),
+    "errors": ("UserError",),
+    "experiment": ("Confirm", "Experiment", "Maximize", "Minimize", "Screen"),
+    "hyperparameters": ("TrialHyperParameters",),
+    "prior_sampler": ("PriorSampler",),
+}
+
+
+if not TYPE_CHECKING:  # type checkers would take every name for one that is offered
+
+    def __getattr__(name: str) -> object:
+        """Import what is offered when it is first used: Keras and Optuna take seconds."""
+        for module, names in _MODULES.items():
+            if name in names:
+                with uninterrupted(), warnings.catch_warnings():
+                    # In a notebook Optuna's progress bars ask for ipywidgets. None is shown here.
+                    warnings.filterwarnings("ignore", message="IProgress not found")
+                    globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,6 @@ Exit code 0: done. 1: the work failed or was refused. 2: wrong usage, including 
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -48,40 +47,19 @@ def _complain(error: object, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn.mlruns import worker_log
-    from mnist_cnn.project import check_experiment
-    from mnist_cnn.tracking.experiment_lock import lock_experiment
-    from mnist_cnn.training import tasks
-    from mnist_cnn.workers import machine
-    from mnist_cnn.workers.pool import Workers
+    from mnist_cnn.start_search import start_search
     from mnist_cnn.workers.signals import stoppable
 
-    started = time.monotonic()
-    experiment = _experiment(options)
-    check_experiment(experiment)
-    environments = machine.worker_environments(options.workers or machine.default_workers())
-    memory = machine.worker_memory(len(environments))
-    log = worker_log(experiment.name)
     try:
-        with (
-            stoppable(),
-            lock_experiment(experiment.name),
-            Workers(environments, log, memory, prepare=tasks.prepare) as workers,
-        ):
-            # The first worker imports TensorFlow while this process imports MLflow.
-            from rich.console import Console
-
-            from mnist_cnn.run_search import Request, search
-
-            request = Request(
-                experiment=experiment,
+        with stoppable():
+            start_search(
+                _experiment(options),
                 trials=options.trials,
                 timeout_seconds=options.timeout,
                 study=options.study,
                 storage=options.storage,
-                started=started,
+                workers=options.workers,
             )
-            search(request, workers, Console())
     except KeyboardInterrupt:
         print(f"stopped; everything is saved, go on with `{_again(options)}`")
         raise

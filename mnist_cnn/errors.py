@@ -6,6 +6,10 @@ import errno
 class UserError(Exception):
     """The work failed or was refused: exit code 1. The message says what to do about it."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython and notebooks show of the error: its line, without a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(UserError):
     """The command itself is wrong: an unknown name, a number out of range. Exit code 2."""

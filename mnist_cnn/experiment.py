@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
@@ -88,26 +89,30 @@ class Confirm:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """How configurations are screened: each gets a brief look, and the best are trained in full.
+    """How configurations are screened, by successive halving.
 
-    A look is a trial of its own. It counts as a trial and ends as pruned.
+    A trial trains up to a rung and ends as pruned. The best of the trials that have ended at a rung
+    are continued up to the next rung, and the best of the last rung up to the last epoch. What
+    continues is a new trial, which counts as a trial too.
 
     Attributes:
-        epochs: The number of epochs of a look.
-        one_of: The best of this many looks is trained in full.
+        rungs: The epochs of the rungs, rising.
+        one_of: The best of this many trials at a rung is continued. Above the first rung the best
+            trial always is.
 
     Raises:
         UserError: A value is out of range.
     """
 
-    epochs: int = 1
+    rungs: tuple[int, ...] = (1,)
     one_of: int = 3
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.one_of < 2:
+        rising = all(low < high for low, high in pairwise((0, *self.rungs)))
+        if not self.rungs or not rising or self.one_of < 2:
             raise UserError(
-                f"Screen: epochs={self.epochs} must be at least 1 and one_of={self.one_of} at "
-                "least 2"
+                f"Screen: rungs={self.rungs} must be rising epochs from 1 on, such as (1, 4), and "
+                f"one_of={self.one_of} at least 2"
             )
 
 
@@ -134,19 +139,18 @@ class Experiment:
         trials: The number of trials of a study.
         timeout_seconds: The time limit of a study, including confirmations. None means no limit.
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
-        epochs: The maximum number of epochs of a trial. The learning rate follows one cycle over
-            them, and the average of the weights is validated and saved.
-        epoch_images: The number of images in an epoch. None means all training images. A trial is
-            validated, and may be pruned, after every epoch.
+        epochs: The maximum number of epochs of a trial. The learning rate is the compiled one, and
+            the average of the weights is validated and saved.
+        epoch_images: The number of images in an epoch. None means all training images. Without
+            screening a trial is validated, and may be pruned, after every epoch.
         batch_size: The number of images in a training step.
         patience: A trial ends after this many epochs without a better first objective.
         validation_fraction: The share of the training images to validate on, in (0, 1).
         seed: The seed of the split, the sampler and, together with the trial's number, of each
-            trial. A trial that continues a look has the seed of the look.
+            trial. A trial that continues another one has its seed.
         sampler: A function that is called with `seed=` and returns an Optuna sampler.
         pruner: A function without arguments that returns an Optuna pruner.
-        screen: How configurations are screened. None trains all of them in full. Baselines are
-            never screened.
+        screen: How configurations are screened, baselines too. None trains all of them in full.
         confirm: How the best trials are confirmed.
         baseline: The configuration of the first trial, or a sequence of those of the first trials.
             Hyperparameters that it does not name get KerasTuner's default.
@@ -206,10 +210,10 @@ class Experiment:
             raise UserError(
                 "Experiment: objectives is empty; name one, such as Maximize('val_accuracy')"
             )
-        if self.screen and (len(self.objectives) > 1 or self.screen.epochs >= self.epochs):
+        if self.screen and (len(self.objectives) > 1 or self.screen.rungs[-1] >= self.epochs):
             raise UserError(
                 f"Experiment: screen={self.screen} needs a single objective and trials of more "
-                f"than {self.screen.epochs} epochs; screen=None turns it off"
+                f"than {self.screen.rungs[-1]} epochs; screen=None turns it off"
             )
 
     @cached_property

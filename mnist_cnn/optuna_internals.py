@@ -3,13 +3,14 @@
 tests/test_optuna_internals.py fails if Optuna changes them. Everything else uses the public API.
 """
 
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
 from optuna.storages import BaseStorage
-from optuna.trial import BaseTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 
 def adopt_trial(study: Study, trial_id: int) -> Trial:
@@ -21,7 +22,45 @@ def adopt_trial(study: Study, trial_id: int) -> Trial:
         study: The study, with the trial's sampler and pruner.
         trial_id: The id of the trial in the storage.
     """
+    # As `Study.ask` does. Otherwise samplers would only see the trials from before the first one.
+    study._thread_local.cached_all_trials = None
     return Trial(study, trial_id)
+
+
+def all_trials(trial: Trial) -> list[FrozenTrial]:
+    """Return all trials of a trial's study by number, as they are, also of a `StudyAs`.
+
+    Do not modify them.
+    """
+    return trial.storage.get_all_trials(trial.study._study_id, deepcopy=False)
+
+
+class StudyAs(Study):
+    """A study that shows its sampler and its pruner other trials than it has.
+
+    Args:
+        name: The name of the study.
+        storage: The storage.
+        shown: Given all trials, returns those to show. It must not modify them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        storage: BaseStorage,
+        shown: Callable[[Sequence[FrozenTrial]], list[FrozenTrial]],
+    ) -> None:
+        super().__init__(name, storage)
+        self._shown = shown
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = self._shown(super()._get_trials(deepcopy, None, use_cache))
+        return [trial for trial in trials if states is None or trial.state in states]
 
 
 def report_value(trial: Trial, value: float, step: int) -> None:
@@ -94,4 +133,7 @@ def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether a distribution contains `value`, given in its external representation."""
-    return distribution._contains(distribution.to_internal_repr(value))
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:  # another type, or no choice
+        return False

@@ -22,11 +22,11 @@ class Progress:
     Args:
         console: Where to print.
         objective: The objective by which trials are ranked.
-        total: The number of trials that the study should have.
+        total: The number of configurations that the study should have.
         deadline: When the search ends at the latest, on the clock of `time.monotonic`.
 
     Attributes:
-        done: The number of finished trials.
+        done: The number of configurations that were tried.
         best: The value and the name of the best trial so far; None if there is none.
     """
 
@@ -97,9 +97,8 @@ class Progress:
             return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # the trial was stopped, so it has no final score
             last = running.metrics.get(self.objective.metric, float("nan"))
-            return (
-                f"{state.lower()} after epoch {running.epoch} at {self.objective.metric} {last:.4f}"
-            )
+            how = "" if event.get("stop") == "rung" else f"{state.lower()} "
+            return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"
         text = f"{self.objective.metric} {value:.4f}"
         if running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
             self.best = (value, running.name)
@@ -108,7 +107,7 @@ class Progress:
 
     def _lines(self) -> list[Text]:
         left = self.deadline - time.monotonic()
-        head = f"{self.done} of {self.total} trials, {self._clock()} elapsed"
+        head = f"{self.done} of {self.total} configurations tried, {self._clock()} elapsed"
         if left != float("inf"):
             head += f", at most {_minutes(max(0.0, left))} left"
         lines = [Text(head, style="bold")]

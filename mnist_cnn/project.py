@@ -27,7 +27,8 @@ def experiment_names(root: Path | None = None) -> list[str]:
     folder = (root or Path.cwd()) / "experiments"
     if not folder.is_dir():
         raise UsageError(
-            f"there is no experiments/ in {folder.parent}; run from the project's root"
+            f"there is no experiments/ in {folder.parent}; run from the project's root, in a "
+            "notebook after os.chdir"
         )
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
@@ -71,7 +72,8 @@ def known_experiments() -> dict[str, ExperimentId]:
 
 def find_project() -> None:
     """Let Python import experiments/ and search_spaces/ from the current folder."""
-    if (root := str(Path.cwd())) not in sys.path:
+    root = str(Path.cwd())
+    if sys.path[:1] != [root]:  # further back, another project's experiments may stand before it
         sys.path.insert(0, root)
 
 

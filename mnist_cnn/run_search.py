@@ -25,12 +25,13 @@ from mnist_cnn.mlruns import CHECKPOINT_FILE, MLRUNS, MODEL_FILE
 from mnist_cnn.progress import Progress
 from mnist_cnn.report import study_run
 from mnist_cnn.retrain import recorded, retrain
-from mnist_cnn.study import confirmation, models, screening
+from mnist_cnn.study import confirmation, models, scheduling, screening
 from mnist_cnn.study.budget import budget_of
 from mnist_cnn.study.lock import StudyLocked
 from mnist_cnn.study.opening import Opened, open_study
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.storage import default_storage, storage_failed
+from mnist_cnn.study.storage import default_storage, open_storage, storage_failed
+from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import Trials
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.tracking.sync import Deliverer
@@ -51,7 +52,7 @@ class Request:
 
     Attributes:
         experiment: What identifies the experiment.
-        trials: The total number of trials of the study.
+        trials: The total number of configurations of the study.
         timeout_seconds: The time limit, from `started` on.
         study: The name of the study.
         storage: The URL of Optuna's storage.
@@ -89,7 +90,7 @@ class Work:
     begins: int
 
 
-def search(request: Request, workers: Workers, console: Console) -> None:
+def search(request: Request, workers: Workers, console: Console) -> Study:
     """Run a search to its end.
 
     Args:
@@ -97,11 +98,16 @@ def search(request: Request, workers: Workers, console: Console) -> None:
         workers: The workers, all idle.
         console: Where to print.
 
+    Returns:
+        The study, which has a winner.
+
     Raises:
         UsageError: The request names something that does not exist.
         UserError: The search failed or was refused.
         KeyboardInterrupt: After Ctrl-C, once everything is saved.
     """
+    # An earlier search of this process may have opened a database that was deleted since.
+    open_storage.cache_clear()
     with _clear_errors():
         # Refuses an experiment in which no trial could succeed, before anything is written.
         try:
@@ -121,8 +127,9 @@ def search(request: Request, workers: Workers, console: Console) -> None:
             if plan.unserved:
                 line = f"search only: promote and serve will refuse its models: {plan.unserved}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
-            opened.study.enqueue_baselines()
+            opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
             Search(opened, request, workers, console).run()
+            return opened.study
 
 
 def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
@@ -157,7 +164,7 @@ class Search:
     """One search of one study, whose lock it holds.
 
     Raises:
-        UsageError: The study is finished and has as many trials as the request asks for.
+        UsageError: The study is finished and has tried what the request asks for.
     """
 
     def __init__(self, opened: Opened, request: Request, workers: Workers, console: Console):
@@ -165,7 +172,7 @@ class Search:
         self.study, self.lock, self.workers, self.console = study, opened.lock, workers, console
         self.worker_count = workers.idle
         self.trials = study.wanted_trials(request.trials)
-        self.done = len(study.trials.finished())
+        self.done = study.tried()
         if study.attributes.get("finished") and self.trials <= self.done:
             raise UsageError(
                 f"{study.name} is finished and has {self.done} trials; to extend it, type TRIALS= "
@@ -195,12 +202,12 @@ class Search:
             seconds=self.budget.spent,
         )
         journal = study_run.begin(study)
-        self.deliverer.start()
         closing_seconds = HURRIED_SECONDS
         try:
+            self.deliverer.start()
             with self.progress:
                 self._restore_models()
-                self.run_on_workers(self._next_trial, lambda: self.trials_deadline)
+                self.run_on_workers(self._next_trial, self._last_trial_ends)
                 self.run_on_workers(self._next_confirmation, lambda: self.budget.deadline)
             winner = study_run.publish(study, journal, self.workers)
             # The run ends before the study: a kill in between only publishes again.
@@ -345,11 +352,11 @@ class Search:
         self.progress.drop(work.folder)
         study = self.study
         if work.trials is study.trials:
-            source = screening.checkpoint_source(study.trials.get(work.number))
-            study.remove_obsolete_files([work.number, source])
+            before = screening.continued(study.trials.get(work.number))
+            study.remove_obsolete_files([work.number] if before is None else [work.number, before])
         elif work.trials.journal(work.number).ended:
             (work.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-        self.done = self.progress.done = len(study.trials.finished())
+        self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
         self.trials_deadline = self._trials_deadline()
 
@@ -360,16 +367,21 @@ class Search:
         seconds = confirmation.expected_seconds(self.study, self.worker_count)
         return self.budget.trials_deadline(seconds)
 
+    def _last_trial_ends(self) -> float:
+        """Return when the last trial is stopped. The first complete one may take all the time."""
+        return self.trials_deadline if self.progress.best else self.budget.deadline
+
     def _next_trial(self) -> Work | None:
         study = self.study
-        if self.done + len(self.workers.running) >= self.trials:
+        trial = scheduling.next_trial(
+            study,
+            wanted=0 if self.exhausted else self.trials,
+            seconds_left=self.trials_deadline - time.monotonic(),
+        )
+        if trial is None:
             return None
-        if self.exhausted and not self.study.trials.all(TrialState.WAITING):
-            return None
-        if study.plan.screen:
-            screening.enqueue_next(study.trials.optuna_study, study.plan.screen)
-        number = study.trials.optuna_study.ask().number
-        return self._work(study.trials, number, study.plan.epochs, study.plan.trial_timeout_seconds)
+        epochs = screening.last_epoch(study.plan.screen, trial, study.plan.epochs)
+        return self._work(study.trials, trial.number, epochs, study.plan.trial_timeout_seconds)
 
     def _next_confirmation(self) -> Work | None:
         study = self.study

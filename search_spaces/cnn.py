@@ -94,12 +94,12 @@ def _augmentation(
 
 
 def _optimizer(hp: keras_tuner.HyperParameters) -> keras.optimizers.Optimizer:
-    # Adam's and SGD's learning rates differ by two orders of magnitude, so each has its own. Where
-    # a rate is too high for a network, a clipped gradient lets it recover as the rate falls.
+    # Adam's and SGD's learning rates differ by an order of magnitude, so each has its own. The rate
+    # is constant, and a clipped gradient limits the damage of one that is too high for a network.
     if hp.Choice("optimizer", ["adam", "sgd"]) == "adam":
-        rate = hp.Float("adam_learning_rate", 1e-3, 2e-2, sampling="log", default=5e-3)
+        rate = hp.Float("adam_learning_rate", 2e-4, 4e-3, sampling="log", default=1e-3)
         return keras.optimizers.Adam(rate, global_clipnorm=1.0)
-    rate = hp.Float("sgd_learning_rate", 1e-2, 0.3, sampling="log", default=0.1)
+    rate = hp.Float("sgd_learning_rate", 5e-3, 0.1, sampling="log", default=3e-2)
     return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, global_clipnorm=1.0)
 
 

@@ -101,10 +101,17 @@ def test_a_value_out_of_range_is_refused_by_name(experiment, name, value):
         replace(experiment, **{name: value})
 
 
-@pytest.mark.parametrize("given", [{"epochs": 0}, {"one_of": 1}])
-def test_a_screen_that_cannot_be_meant_is_refused(given):
-    with pytest.raises(UserError, match="must be at least"):
+@pytest.mark.parametrize(
+    "given", [{"rungs": ()}, {"rungs": (0, 2)}, {"rungs": (1, 3, 3)}, {"rungs": (2, 1)}]
+)
+def test_rungs_that_do_not_rise_from_the_first_epoch_are_refused(given):
+    with pytest.raises(UserError, match=r"rungs=\(.*\) must be rising epochs .* such as \(1, 4\)"):
         Screen(**given)
+
+
+def test_a_screen_that_continues_every_trial_is_refused():
+    with pytest.raises(UserError, match="one_of=1 at least 2"):
+        Screen(one_of=1)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ def test_a_screen_that_cannot_be_meant_is_refused(given):
 )
 def test_a_screen_that_has_nothing_to_compare_is_refused(experiment, given):
     with pytest.raises(UserError, match=r"screen=.* more than 3 epochs; .* turns it off"):
-        replace(experiment, screen=Screen(epochs=3), **given)
+        replace(experiment, screen=Screen(rungs=(1, 3)), **given)
 
 
 def test_a_misspelt_field_is_refused(experiment):
@@ -225,7 +232,7 @@ CHANGES = {
         partial_tpe(group=True, n_startup_trials=3),
     ],
     "pruner": [optuna.pruners.NopPruner, patient(2), patient(3)],
-    "screen": [Screen(), Screen(epochs=2), Screen(one_of=4)],
+    "screen": [Screen(), Screen(rungs=(2,)), Screen(rungs=(1, 2)), Screen(one_of=4)],
     "baseline": [{"units": 3}, {"units": 4}],
     "precision": ["float32"],
     "jit_compile": [True],

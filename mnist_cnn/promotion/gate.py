@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 SIGNIFICANCE = 0.05
 
-# The rule, in the words that the README quotes.
+# The rule, in the words of docs/promotion.md.
 RULE = (
     "All models answer the same test images. A new model that gets at least as many right as the "
     "champion passes. One that gets fewer right passes only if that may be chance: McNemar's exact "

@@ -3,6 +3,7 @@
 study_run publishes a study when a search ends. What it calls, from the top down:
 
     study_run           the study's own run in MLflow; what the terminal says at the end
+    tally               what became of the configurations, in words
     description         the run's description, in Markdown
     page                report.html, which holds all plots; its CSS is in `page_template`
     plots               which plots a study has, with their captions

@@ -102,4 +102,4 @@ def _nothing_confirmed(study: Study) -> str:
 
 def _how_to_continue(study: Study) -> str:
     command = f"make search {study.plan.id.for_make} STUDY={study.name}"
-    return f"to continue, type `{command} TRIALS={len(study.trials.finished()) + 1}`."
+    return f"to continue, type `{command} TRIALS={study.tried() + 1}`."

@@ -8,6 +8,7 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -78,7 +79,7 @@ def show_trials(
         UserError: The experiment has no study yet.
     """
     study = _load(experiment, name, storage)
-    records = trial_records(study)
+    records = trial_records(study, checkpoints() / study.study_name)
     by_number = sorted(records, key=lambda record: record.number)
     if output == "table":
         print_text(_table(study, records))
@@ -88,8 +89,13 @@ def show_trials(
         print_text(as_json(study, by_number))
 
 
-def trial_records(study: optuna.Study) -> list[TrialRecord]:
-    """Return all trials: the complete ones first and the best of them first, then the others."""
+def trial_records(study: optuna.Study, folder: Path) -> list[TrialRecord]:
+    """Return all trials: the complete ones first and the best of them first, then the others.
+
+    Args:
+        study: The study.
+        folder: Its folder, with the journals of its trials.
+    """
     objectives = _objectives(study)
 
     def order(trial: FrozenTrial) -> tuple[int, float, int]:
@@ -97,24 +103,34 @@ def trial_records(study: optuna.Study) -> list[TrialRecord]:
         return STATES.index(trial.state), rank, trial.number
 
     trials = sorted(study.get_trials(deepcopy=False), key=order)
-    histories = of_trials(run_histories(checkpoints() / study.study_name))
+    histories = of_trials(run_histories(folder))
     return [_record(trial, objectives, histories.get(trial.number)) for trial in trials]
+
+
+def as_row(record: TrialRecord) -> dict[str, Any]:
+    """Return a trial as one row, by the names of the columns. The hyperparameters are the last."""
+    return {
+        "number": record.number,
+        "state": record.state,
+        **record.values,
+        "epochs": record.epochs,
+        "duration_seconds": record.duration_seconds,
+        "reason": record.reason,
+        **{f"params.{name}": value for name, value in record.params.items()},
+    }
 
 
 def as_csv(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     """Return a line for each trial. The hyperparameters are the last columns."""
     params = list(dict.fromkeys(name for record in records for name in record.params))
     metrics = [objective.metric for objective in _objectives(study)]
+    columns = ["number", "state", *metrics, "epochs", "duration_seconds", "reason"]
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(
-        ["number", "state", *metrics, "epochs", "duration_seconds", "reason"]
-        + [f"params.{name}" for name in params]
+    lines = csv.DictWriter(
+        text, columns + [f"params.{name}" for name in params], lineterminator="\n"
     )
-    for record in records:
-        facts = [record.number, record.state, *record.values.values(), record.epochs]
-        facts += [record.duration_seconds, record.reason]
-        lines.writerow(facts + [record.params.get(name) for name in params])
+    lines.writeheader()
+    lines.writerows(as_row(record) for record in records)
     return text.getvalue().rstrip("\n")
 
 

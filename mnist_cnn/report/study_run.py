@@ -27,9 +27,9 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
+from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
 from mnist_cnn.study.confirmation import Candidate, candidates
-from mnist_cnn.study.screening import LOOKED_AT
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
@@ -90,8 +90,8 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
     histories = run_histories(study.folder)
     plots = draw_plots(study, ranked, histories)
     values = configuration(study, ranked[0]) if ranked else {}
-    run_id = _run_id(ranked[0].model.parent) if ranked else None
-    page = report_page(study, ranked, histories, plots, values, run_id)
+    winners_run = run_id(ranked[0].model.parent) if ranked else None
+    page = report_page(study, ranked, histories, plots, values, winners_run)
     replace_file(study.folder / REPORT_FILE, lambda path: path.write_text(page, "utf-8"))
     for plot in plots:
         if not plot.problem:
@@ -175,11 +175,11 @@ def _logged_digest(study: Study) -> str | None:
     return digest
 
 
-def _run_id(folder: Path) -> str | None:
+def run_id(folder: Path) -> str | None:
     """Return the id in MLflow of the run in `folder`, if it was delivered."""
     note = folder / "delivered.json"
-    run_id: str | None = json.loads(note.read_text())["run"] if note.exists() else None
-    return run_id
+    found: str | None = json.loads(note.read_text())["run"] if note.exists() else None
+    return found
 
 
 def summary(study: Study, deliverer: Deliverer) -> list[str]:
@@ -189,8 +189,9 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    lines = ["", *_confirmations(study, ranked)]
-    lines.append(f"best of {study.name}: trial {winner.trial.number}, {score}")
+    lines = ["", tally(study), *_confirmations(study, ranked)]
+    where = origin(study, winner.trial)
+    lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
@@ -232,14 +233,7 @@ def _relative(path: Path) -> Path:
 
 def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial."""
-    failed, finished = study.trials.all(TrialState.FAIL), study.trials.finished()
-    looks = sum(LOOKED_AT in trial.user_attrs for trial in finished)
-    if looks and len(finished) >= study.wanted_trials(None):
-        return (
-            f"{study.name}: configurations screened: {looks}, trained in full: none; to continue, "
-            f"type `make search {study.plan.id.for_make} STUDY={study.name} TRIALS=` and more "
-            f"than {len(finished)}"
-        )
+    failed = study.trials.all(TrialState.FAIL)
     if not failed:
         return (
             f"{study.name}: no trial finished in time; type the same command again to continue, "

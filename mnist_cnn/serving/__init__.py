@@ -15,6 +15,7 @@ The modules in the order in which a request passes through them:
     inference     the images of many requests to few calls of the model
     champion      the model itself, kept in step with the registry
     reading       probabilities to the answer, digit by digit
+    predict       the verb `predict`: the same answers in a terminal
 
 A request that cannot be answered raises `refusal.Refusal`. `server` starts the app. static/ holds
 the page: HTML, a style sheet and scripts.

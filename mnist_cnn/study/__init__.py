@@ -7,14 +7,15 @@ In reading order:
     opening       chooses the study to continue, locks it, and checks that its files are its own
     study         a study: its ranking, its confirmations, the files that it keeps
     trials        the trials of one Optuna study: how each is interrupted, ended and told
-    screening     which configurations are trained in full after a brief look
+    scheduling    what an idle worker does next: a new configuration, or one that is continued
+    screening     which stopped trial is continued next: successive halving
     confirmation  trains the best trials again on fresh seeds, and ranks them
     recovery      mends what a killed search left behind
     models        finds damaged models and replaces them
     budget        divides a search's time between trials, confirmations and the end
     outcome       how a trial's end is written to its journal
 
-`run_search` calls `opening` and `recovery` first, then `screening` and `confirmation` whenever a
+`run_search` calls `opening` and `recovery` first, then `scheduling` and `confirmation` whenever a
 worker is idle, and `trials` whenever a worker is done. Only the search process creates, enqueues,
 asks and tells. `training.trial` runs in a worker: it reads this state, and writes a trial's
 parameters and reports to `storage`. `report` reads it all.

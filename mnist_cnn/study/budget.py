@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mnist_cnn.study.study import Study
 
 # Confirmations get the time that they need, but at most this share of the search.
-MOST_FOR_CONFIRMATIONS = 2 / 3
+MOST_FOR_CONFIRMATIONS = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True)

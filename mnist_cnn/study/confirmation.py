@@ -3,12 +3,15 @@
 The best of many noisy scores is partly luck. Scores on fresh seeds were not selected, so their mean
 is not biased upwards. Seed i is the same for all candidates, and two candidates are compared on the
 seeds that both have. A confirmation is a trial of a separate Optuna study, `<study>.confirm`.
+
+It is a race (O. Maron and A. W. Moore, "Hoeffding Races", 1993): the candidates advance seed by
+seed, and one that is clearly behind the leader gets no further seeds.
 """
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
 from typing import Any
@@ -23,6 +26,8 @@ from mnist_cnn.tracking.journal import read, values_of
 # The time of an epoch varies by a few per cent, and building, scoring and saving take time too. If
 # too little time is reserved, a candidate loses its last seed.
 MARGIN = 1.1
+# A candidate whose mean is this many standard errors behind the leader's is out of the race.
+CLEARLY_BEHIND = 2
 
 
 @dataclass(frozen=True)
@@ -80,13 +85,22 @@ class Candidate:
 
 
 def outstanding(study: Study) -> list[Confirmation]:
-    """Return the confirmations that have not ended: the planned ones first, then tie-breaks."""
+    """Return the confirmations that have not ended, of the trials that may still win.
+
+    Each gets the planned number of seeds. Then those that may still win get one more, as long as
+    there are at least two, up to `Confirm.max_seeds`.
+    """
     plan = study.plan.confirm
     ended = {_key(trial) for trial in study.confirmations.finished()}
-    best = study.ranking()[: plan.trials]
-    planned = [Confirmation(trial, seed) for seed in range(plan.seeds) for trial in best]
-    left = [item for item in planned if item.key not in ended]
-    return left or _tie_breaks(study, ended)
+    beaten = _beaten(candidates(study))
+    field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
+    # A seed on which a training failed has ended too, and is not tried again.
+    for seeds in range(plan.seeds, plan.max_seeds + 1):
+        planned = [Confirmation(trial, seed) for seed in range(seeds) for trial in field]
+        left = [item for item in planned if item.key not in ended]
+        if left or len(field) < 2:
+            return left
+    return []
 
 
 def next_confirmation(study: Study, seconds_left: float) -> int | None:
@@ -143,7 +157,12 @@ def _values(study: Study, trial: FrozenTrial) -> dict[str, Any] | None:
 
 
 def expected_seconds(study: Study, workers: int) -> float:
-    """Return how many seconds all outstanding confirmations will take on `workers` workers."""
+    """Return how many seconds all outstanding confirmations will take on `workers` workers.
+
+    It is infinite while no trial is complete and there is nothing to estimate from.
+    """
+    if study.plan.confirm.trials and not study.ranking():
+        return inf
     free = [0.0] * workers
     for confirmation in outstanding(study):
         heapq.heapreplace(free, free[0] + seconds_of(study, confirmation))
@@ -208,28 +227,30 @@ def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate
     return sorted(confirmed, key=key)
 
 
-def _tie_breaks(study: Study, ended: Iterable[tuple[int, int]]) -> list[Confirmation]:
-    """Return one more confirmation for each of the best two while they are tied.
+def _beaten(ranked: list[Candidate]) -> set[int]:
+    """Return the numbers of the trials that are clearly behind the leader of the race.
 
-    Two candidates are tied if their means differ by at most two standard errors.
+    The variance of a score is pooled over all candidates: that of two scores alone says little.
+
+    Args:
+        ranked: The candidates, best first.
+
+    Returns:
+        The trials whose mean is worse than the leader's by more than `CLEARLY_BEHIND` standard
+        errors of the difference.
     """
-    best = [candidate for candidate in candidates(study) if len(candidate.scores) > 1][:2]
-    if len(best) < 2:
-        return []
-    error = sqrt(sum(variance(candidate.scores) / len(candidate.scores) for candidate in best))
-    if abs(best[0].score - best[1].score) > 2 * error:
-        return []
-    # Count the confirmations that were made, not those with a score: a seed on which a training
-    # failed is not tried again.
-    made = {candidate.trial.number: 0 for candidate in best}
-    for number, _ in ended:
-        if number in made:
-            made[number] += 1
-    fewest = min(made.values())
-    if fewest >= study.plan.confirm.max_seeds:
-        return []
-    tied = [candidate.trial for candidate in best if made[candidate.trial.number] == fewest]
-    return [Confirmation(trial, fewest) for trial in tied]
+    confirmed = [candidate for candidate in ranked if len(candidate.scores) > 1]
+    if not confirmed:
+        return set()
+    squares = sum(variance(one.scores) * (len(one.scores) - 1) for one in confirmed)
+    pooled = squares / sum(len(one.scores) - 1 for one in confirmed)
+    leader = confirmed[0]
+    beaten = set()
+    for other in confirmed[1:]:
+        error = sqrt(pooled / len(leader.scores) + pooled / len(other.scores))
+        if abs(leader.score - other.score) > CLEARLY_BEHIND * error:
+            beaten.add(other.trial.number)
+    return beaten
 
 
 def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:

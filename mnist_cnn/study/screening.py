@@ -1,22 +1,23 @@
-"""Screening: each configuration gets a brief look, and only the best are trained in full.
+"""Screening: successive halving over the epochs of a training.
 
-This is asynchronous successive halving with one rung (L. Li et al., "A System for Massively
-Parallel Hyperparameter Tuning", MLSys 2020). A look is a trial that is pruned at the rung. When a
-worker is idle, the best look that was not continued yet is continued, provided that it is among the
-best `1 / one_of` of all looks. Otherwise the worker looks at another configuration.
+This is asynchronous successive halving (L. Li et al., "A System for Massively Parallel
+Hyperparameter Tuning", MLSys 2020). A new configuration is trained up to the first rung and stops
+there. When a worker is idle, the best stopped trial that may be continued is continued up to the
+next rung, the highest rung first. It may be continued if it is among the best `1 / one_of` of all
+trials that have reached its rung. Otherwise the worker begins another configuration. Above the
+first rung the share is rounded up, so the best so far soon comes to its end, and others follow it.
 
 Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
-trial with the few before it. benchmarks/searchers.py measures the difference.
+trial with the few before it.
 
-A look is continued as a new trial with the same seed, which takes over the look's checkpoint. So no
-trial is finished and waiting at once, and a kill leaves nothing to mend. The training starts over
-if the checkpoint is gone, if it comes from a different kind of machine, or if the space has its own
-`fit`.
+A trial is continued as a new trial with the same seed, which takes over the checkpoint. So no trial
+is finished and waiting at once, and a kill leaves nothing to mend. No epoch is trained twice unless
+the checkpoint is gone, comes from a different kind of machine, or the space has its own `fit`.
 """
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import optuna
 from optuna.study import StudyDirection
@@ -24,70 +25,126 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
 
-# Attributes of trials. A look has LOOKED_AT: its values, as the space saw them. A trial that is not
-# screened has IN_FULL: the number of the look that it continues, or "baseline".
-LOOKED_AT, IN_FULL = "looked_at", "in_full"
+# Attributes of a trial that continues another one: the number of that one, the number of the first
+# in the chain, whose seed all share, and the index of the rung at which this one stops.
+CONTINUES, FIRST, RUNG = "continues", "first", "rung"
+# Attribute of a trial that stopped at a rung: its values, as the search space saw them.
+STOPPED = "stopped"
 
 
-def ends(screen: Screen | None, trial: optuna.Trial, epoch: int) -> bool:
-    """Return whether the trial is a look that ends with `epoch`, counted from 1."""
-    return screen is not None and epoch >= screen.epochs and IN_FULL not in trial.user_attrs
+def last_epoch(screen: Screen | None, trial: optuna.Trial | FrozenTrial, epochs: int) -> int:
+    """Return the epoch with which a trial ends: that of its rung, or `epochs`."""
+    rungs = screen.rungs if screen else ()
+    return (*rungs, epochs)[int(trial.user_attrs.get(RUNG, 0))]
 
 
-def enqueue_unscreened(study: optuna.Study, values: Mapping[str, Any], of: int | str) -> None:
-    """Enqueue a configuration that is trained in full without a look.
+def first_of(trial: optuna.Trial | FrozenTrial) -> int:
+    """Return the number of the trial that began the training: another one's, or its own."""
+    return int(trial.user_attrs.get(FIRST, trial.number))
+
+
+def continued(trial: optuna.Trial | FrozenTrial) -> int | None:
+    """Return the number of the trial that this one continues; None for a new configuration."""
+    number = trial.user_attrs.get(CONTINUES)
+    return None if number is None else int(number)
+
+
+def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials whose continuation has ended."""
+    ended = (continued(trial) for trial in trials if trial.state.is_finished())
+    return {number for number in ended if number is not None}
+
+
+def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return one trial for each configuration: its first, with the outcome of its last so far.
+
+    The first has what its sampler stored with it, which samplers look for in trials that ended.
+    """
+    last = {
+        first_of(trial): trial
+        for trial in trials
+        if continued(trial) is not None and trial.state.is_finished()
+    }
+    return [
+        _with_outcome(trial, last[trial.number]) if trial.number in last else trial
+        for trial in trials
+        if continued(trial) is None
+    ]
+
+
+def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(first)
+    shown.state, shown.values = last.state, last.values
+    shown.intermediate_values = last.intermediate_values
+    shown.user_attrs = {**first.user_attrs, **last.user_attrs}
+    return shown
+
+
+def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -> None:
+    """Enqueue the continuation of the best stopped trial, if one may be continued now.
+
+    Trials that are already in the queue, such as after an interruption, come first.
 
     Args:
         study: The study.
-        values: The hyperparameters, as the space sees them.
-        of: The number of the look that this trial continues, or "baseline".
-    """
-    study.enqueue_trial(dict(values), user_attrs={IN_FULL: of})
-
-
-def checkpoint_source(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number of the trial whose training this one resumes: its look's, or its own."""
-    of = trial.user_attrs.get(IN_FULL)
-    return of if isinstance(of, int) else trial.number
-
-
-def enqueue_next(study: optuna.Study, screen: Screen) -> None:
-    """Enqueue the best look that was not continued yet, if it may be continued now.
-
-    Trials that are already in the queue, such as after an interruption, come first.
+        screen: The screening of its experiment.
+        anyway: Whether the best trial of the highest rung is continued even if it is not among the
+            best `1 / one_of`, since no other configuration is to come.
     """
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):
         return
-    gone_on = {trial.user_attrs.get(IN_FULL) for trial in trials}
-    looks = _best_looks(study, trials)
-    for number in looks[: len(looks) // screen.one_of]:
-        if number not in gone_on:
-            enqueue_unscreened(study, trials[number].user_attrs[LOOKED_AT], number)
-            return
+    taken = {continued(trial) for trial in trials}
+    reached = [_best_at(study, trials, rung) for rung in range(len(screen.rungs))]
+    good = [best[: _quota(screen, rung, len(best))] for rung, best in enumerate(reached)]
+    for choice in [good, reached] if anyway else [good]:
+        for rung, best in reversed(list(enumerate(choice))):
+            for trial in best:
+                if trial.number not in taken:
+                    _enqueue_continuation(study, trial, rung + 1)
+                    return
 
 
-def unused(study: optuna.Study) -> list[int]:
-    """Return the numbers of looks whose continuation has not ended, best first."""
+def _quota(screen: Screen, rung: int, reached: int) -> int:
+    """Return how many of the trials that have reached a rung may be continued."""
+    share = reached / screen.one_of
+    return math.floor(share) if rung == 0 else math.ceil(share)
+
+
+def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:
+    attributes = {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung}
+    study.enqueue_trial(dict(trial.user_attrs[STOPPED]), user_attrs=attributes)
+
+
+def unused(study: optuna.Study, screen: Screen) -> list[list[int]]:
+    """Return the numbers of the stopped trials whose continuation has not ended.
+
+    Returns:
+        A list for each rung, best first.
+    """
     trials = study.get_trials(deepcopy=False)
-    used = {trial.user_attrs.get(IN_FULL) for trial in trials if trial.state.is_finished()}
-    return [number for number in _best_looks(study, trials) if number not in used]
+    past = superseded(trials)
+    return [
+        [trial.number for trial in _best_at(study, trials, rung) if trial.number not in past]
+        for rung in range(len(screen.rungs))
+    ]
+
+
+def _best_at(study: optuna.Study, trials: Sequence[FrozenTrial], rung: int) -> list[FrozenTrial]:
+    """Return the trials that stopped at a rung with a finite value, best first."""
+    stopped = [
+        trial
+        for trial in trials
+        if trial.state.is_finished()
+        and STOPPED in trial.user_attrs
+        and trial.user_attrs.get(RUNG, 0) == rung
+        and math.isfinite(_last_value(trial))
+    ]
+    maximize = study.directions[0] == StudyDirection.MAXIMIZE
+    return sorted(stopped, key=_last_value, reverse=maximize)
 
 
 def _last_value(trial: FrozenTrial) -> float:
-    """Return the value with which a look ended; NaN if there is none."""
+    """Return the value with which a trial stopped; NaN if there is none."""
     values = trial.intermediate_values
     return values[max(values)] if values else math.nan
-
-
-def _best_looks(study: optuna.Study, trials: Sequence[FrozenTrial]) -> list[int]:
-    scores = {
-        trial.number: _last_value(trial)
-        for trial in trials
-        if LOOKED_AT in trial.user_attrs and trial.state.is_finished()
-    }
-    return sorted(
-        (number for number, score in scores.items() if math.isfinite(score)),
-        key=scores.__getitem__,
-        reverse=study.directions[0] == StudyDirection.MAXIMIZE,
-    )

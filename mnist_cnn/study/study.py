@@ -18,8 +18,10 @@ from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.trials import Trials
 
 MODELS_KEPT = 5
-LOOKS_KEPT = 8  # keep the checkpoints of this many looks, which may be continued next
+CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued next
 
+# Attribute of a trial whose configuration is one of the experiment's baselines.
+BASELINE = "baseline"
 # Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
 CONFIRMS = "confirms"  # attribute of a study of confirmations: the name of the confirmed study
@@ -75,7 +77,7 @@ class Study:
             confirm.set_user_attr(CONFIRMS, self.name)
         return Trials(self.storage, confirm, partial(_confirmation_folder, self.folder))
 
-    @property
+    @cached_property  # every read of Optuna's attributes is a query
     def objective(self) -> Objective:
         """The objective that trials are ranked by, as stored with the study.
 
@@ -90,7 +92,7 @@ class Study:
         return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
-        """Return how many trials the study should have.
+        """Return how many configurations the study should have.
 
         Args:
             asked: The number that this command asks for, or None.
@@ -107,16 +109,29 @@ class Study:
             return self.plan.trials
         return int(before["trials"])
 
-    def enqueue_baselines(self) -> None:
-        """Enqueue the experiment's baselines that are not in the study yet."""
-        for baseline in self.plan.baselines[len(self.trials.all()) :]:
-            screening.enqueue_unscreened(self.trials.optuna_study, baseline, "baseline")
+    def tried(self) -> int:
+        """Return the number of configurations that were tried, in full or up to a rung.
+
+        A trial that continues another one is not another configuration.
+        """
+        return sum(screening.continued(trial) is None for trial in self.trials.finished())
+
+    def enqueue_baselines(self, wanted: int) -> None:
+        """Enqueue the experiment's baselines that are not in the study yet.
+
+        Args:
+            wanted: The number of configurations that the study should have.
+        """
+        there = sum(BASELINE in trial.user_attrs for trial in self.trials.all())
+        for baseline in self.plan.baselines[there:wanted]:
+            self.trials.optuna_study.enqueue_trial(dict(baseline), user_attrs={BASELINE: True})
 
     def remove_obsolete_files(self, numbers: Iterable[int]) -> list[int]:
         """Remove files that finished trials no longer need.
 
-        The models of the best trials are kept, and the checkpoints of the best looks, which may yet
-        be continued. Trials that `numbers` have just pushed out of the best are cleaned up too.
+        The models of the best trials are kept, and the checkpoints of the best stopped trials,
+        which may yet be continued. Trials that `numbers` have just pushed out of the best are
+        cleaned up too.
 
         Args:
             numbers: The numbers of trials to clean up. Unfinished ones are skipped.
@@ -126,14 +141,18 @@ class Study:
         """
         kept = max(MODELS_KEPT, self.plan.confirm.trials)
         ranked = [trial.number for trial in self.ranking()]
-        looks = screening.unused(self.trials.optuna_study) if self.plan.screen else []
-        pushed_out = {*ranked[kept : kept + 1], *looks[LOOKS_KEPT : 2 * LOOKS_KEPT]}
+        screen = self.plan.screen
+        stopped = screening.unused(self.trials.optuna_study, screen) if screen else []
+        resumable = {number for rung in stopped for number in rung[:CHECKPOINTS_KEPT]}
+        pushed_out = set(ranked[kept : kept + 1])
+        for rung in stopped:
+            pushed_out |= set(rung[CHECKPOINTS_KEPT : 2 * CHECKPOINTS_KEPT])
         finished = {trial.number for trial in self.trials.finished()}
         cleaned = []
         for number in sorted(finished & {*numbers, *pushed_out}):
             folder = self.trials.folder(number)
             files = list(folder.glob("*.part*"))
-            if number not in looks[:LOOKS_KEPT]:
+            if number not in resumable:
                 files.append(folder / CHECKPOINT_FILE)
             if number not in ranked[:kept]:
                 files.append(folder / MODEL_FILE)

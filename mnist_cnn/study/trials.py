@@ -18,7 +18,7 @@ from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import requeue_trial, trial_id
 from mnist_cnn.study.outcome import write_end
-from mnist_cnn.study.screening import LOOKED_AT
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
@@ -83,8 +83,8 @@ class Trials:
             return
         if end["reason"]:
             self.set_attribute(number, "reason", end["reason"])
-        if end.get("stop") == "look":
-            self.set_attribute(number, LOOKED_AT, values_of(read(journal.folder)[0]))
+        if end.get("stop") == "rung":
+            self.set_attribute(number, STOPPED, values_of(read(journal.folder)[0]))
         state = TrialState[end["tags"][tags.STATE]]
         if state == TrialState.COMPLETE:
             # A search on another machine, which has no journal of it, can then confirm it.

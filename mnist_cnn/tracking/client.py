@@ -46,7 +46,11 @@ def connect(mlruns: Path) -> MlflowClient:
         mlruns: The folder of the database, unless MLFLOW_TRACKING_URI names another store.
     """
     uri = tracking_uri(mlruns)
+    given = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
+    if not given:
+        # MLflow has set it, and another project of this process would take it for the user's.
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     path = sqlite_file(uri)
     if path:
         _make_database(path)

@@ -102,6 +102,8 @@ class Deliverer(threading.Thread):
     def close(self, seconds: float) -> None:
         """Deliver once more, for at most `seconds`, and stop."""
         self._closing.set()
+        if self.ident is None:  # Ctrl-C came before it was started
+            return
         self.join(seconds)
         if self.is_alive():
             self.problem = self.problem or f"no answer within {seconds:.0f} s"

@@ -7,12 +7,11 @@ In reading order:
     trial          one trial or confirmation, from its parameters to the end in its journal
     sampling       the sampler and the pruner of a trial
     run            one run: builds, trains, scores and saves a model
-    data           the training and validation images
+    data           the training and validation images; `kept_images` has their files
     build          from a search space and hyperparameters to a compiled model
     architecture   a built model in a few words and numbers
     fit            trains a model, or resumes it
     batches        the images in the order in which a training sees them
-    learning_rate  one cycle, unless the optimizer has a schedule
     averaging      the average of the weights, which is validated and saved
     checkpoint     the state of a training in one file, saved after every epoch
     callbacks      at the end of an epoch: a NaN guard, a relay of metrics, early stopping

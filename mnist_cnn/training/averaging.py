@@ -1,7 +1,7 @@
 """The average of the weights over a training. It is what is validated and saved.
 
-At a high learning rate the weights jump around a point that is better than any of them. A model
-with averaged weights is therefore good long before the learning rate has fallen (B. T. Polyak and
+At a constant learning rate the weights jump around a point that is better than any of them. A model
+with averaged weights is therefore as good as one whose learning rate has fallen (B. T. Polyak and
 A. B. Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992).
 """
 

@@ -1,7 +1,7 @@
 """Callbacks at the end of an epoch: guards, a relay of metrics, early stopping."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ class Stop:
     """Why a training ended before its last epoch.
 
     Attributes:
-        kind: `look`: the look at the configuration is over. `pruned`: the trial is behind others.
-            `replayed`: the recorded training ended here. `stale`: the objective did not improve.
+        kind: `rung`: it stopped at a rung, and may be continued. `pruned`: the trial is behind
+            others. `replayed`: the recorded training ended here. `stale`: the objective did not
+            improve.
         reason: The reason in words, with the epoch.
     """
 
@@ -52,22 +53,23 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Refuses a training whose epochs do not have the objective.
+    """Refuses a training whose validated epochs do not have the objective.
 
     Args:
         checkpoint: Precedes this callback in the list.
+        validated: The validated epochs, from 1.
 
     Raises:
-        UserError: At the end of an epoch without the objective.
+        UserError: At the end of a validated epoch without the objective.
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, validated: Sequence[int]) -> None:
         super().__init__()
-        self._checkpoint = checkpoint
+        self._checkpoint, self._validated = checkpoint, validated
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         metric, metrics = self._checkpoint.objective.metric, self._checkpoint.history[-1]
-        if metric not in metrics:
+        if epoch + 1 in self._validated and metric not in metrics:
             raise UserError(unknown_metric(metric, sorted(metrics)))
 
 

@@ -1,21 +1,24 @@
 """Trains one model, or resumes its training.
 
-A training is a function of the model, the images and the seed. The order of the images depends on
-the seed and the epoch, and the learning rate on the optimizer's step. The checkpoint of an epoch
-holds every variable, including the state of dropout's random generators. So a training that is
-killed and resumed gives the same result as one that is not.
+A training is a function of the model, the images and the seed. It does not depend on how long it
+will last: the learning rate is the compiled one, and the weights are averaged. So it can be judged
+after any epoch, and continued for as long as it deserves. The order of the images depends on the
+seed and the epoch. The checkpoint of an epoch holds every variable, including the state of
+dropout's random generators. So a training that is killed and resumed gives the same result as one
+that is not.
 """
 
 import inspect
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import keras
 import keras_tuner
 
-from mnist_cnn.experiment import Experiment
+from mnist_cnn.experiment import Experiment, Screen
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
@@ -31,9 +34,10 @@ from mnist_cnn.training.callbacks import (
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
-from mnist_cnn.training.learning_rate import one_cycle, rising_steps
 from mnist_cnn.training.returned import metrics_of
 
+# The number of batches after which averaging begins. The first weights are no use to any average.
+AVERAGED_FROM = 24
 # The number of batches in one call of the training function. Sixteen save the time that Python
 # takes between batches (5 % of an epoch). More save nothing and detect a NaN later.
 STEPS_PER_EXECUTION = 16
@@ -80,7 +84,7 @@ def train(
     """
     model.jit_compile = jit_compile(experiment)
     own_fit = has_own_fit(experiment.space)
-    steps = 0 if own_fit else _prepare(model, data, experiment, epochs, checkpoint)
+    steps = 0 if own_fit else _prepare(model, data, experiment, checkpoint)
     if model.built and getattr(model, "optimizer", None) is not None:  # it is compiled
         model.optimizer.build(model.trainable_variables)
     if problem := checkpoint.restore(model):
@@ -102,7 +106,8 @@ def train(
         return relay.stop or stale.stop, {}
     checkpoint.values = hp.values
     nan = keras.callbacks.TerminateOnNaN()
-    required = [] if own_fit else [ObjectiveGuard(checkpoint)]
+    validated = validated_epochs(experiment.screen, epochs)
+    required = [] if own_fit else [ObjectiveGuard(checkpoint, validated)]
     common: dict[str, Any] = {
         "epochs": epochs,
         "initial_epoch": done,
@@ -120,6 +125,7 @@ def train(
         steps_per_epoch=steps,
         shuffle=False,  # they are already shuffled
         validation_data=evaluation_batches(data.validation),
+        validation_freq=validated,
         **common,
     )
     return relay.stop or stale.stop, {}
@@ -144,10 +150,30 @@ def _call_fit(
     return None
 
 
-def _prepare(
-    model: keras.Model, data: Data, experiment: Experiment, epochs: int, checkpoint: Checkpoint
-) -> int:
-    """Set up the steps per call, the learning rate and the averaging.
+def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
+    """Return the epochs, from 1, after which a training is validated.
+
+    Without screening, these are all epochs. With screening, epochs are short, and to validate after
+    each would take a third of the time. So it is done at each rung, then after twice as many
+    epochs, four times as many, and so on up to the next rung.
+
+    Args:
+        screen: The screening of the experiment.
+        epochs: The number of epochs of the training.
+    """
+    if screen is None:
+        return list(range(1, epochs + 1))
+    found = {epochs}
+    for rung, following in pairwise((*screen.rungs, epochs)):
+        epoch = rung
+        while epoch < following:
+            found.add(epoch)
+            epoch *= 2
+    return sorted(epoch for epoch in found if epoch <= epochs)
+
+
+def _prepare(model: keras.Model, data: Data, experiment: Experiment, checkpoint: Checkpoint) -> int:
+    """Set up the steps per call and the averaging.
 
     Returns:
         The number of steps in an epoch.
@@ -160,8 +186,7 @@ def _prepare(
     calls = math.ceil(steps / STEPS_PER_EXECUTION)
     model.steps_per_execution = steps // calls
     steps = calls * model.steps_per_execution
-    one_cycle(model.optimizer, steps * epochs)
-    checkpoint.average.begin = rising_steps(steps * epochs)
+    checkpoint.average.begin = AVERAGED_FROM
     # Must come before the checkpoint restores the state of random generators.
     build_metrics(model, images)
     return int(steps)

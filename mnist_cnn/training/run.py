@@ -46,9 +46,10 @@ class Trained:
 
     Attributes:
         summary: `best_epoch`; `train_seconds` of all epochs, including those before an interruption
-            and those of a look; `parameters` and `multiply_accumulates` if they are known. Unless
-            the training was stopped, also its scores as `best_<name>`: the metrics of the saved
-            model on the validation images, or those of a HyperModel's own `fit`.
+            and those of the trial that it continues; `parameters` and `multiply_accumulates` if
+            they are known. Unless the training was stopped, also its scores as `best_<name>`: the
+            metrics of the saved model on the validation images, or those of a HyperModel's own
+            `fit`.
         stop: Why the training ended early; None if it did not.
     """
 
@@ -137,7 +138,9 @@ class Run:
     def _finish(self, hp: keras_tuner.HyperParameters, fitted: "_Fitted") -> Trained:
         """Summarise the training, and save the model unless `on_epoch` stopped it."""
         checkpoint, stop = fitted.checkpoint, fitted.stop
-        summary = self._summarise(checkpoint, fitted.size)
+        # One point is no curve, and a picture takes 0.1 s of a few.
+        brief = len(checkpoint.history) == 1 and stop is not None and stop.kind == "rung"
+        summary = self._summarise(checkpoint, fitted.size, brief)
         if stop and not stop.scored:
             return Trained(summary, stop)
         scores: EpochMetrics = {}
@@ -215,9 +218,9 @@ class Run:
             raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
         return checkpoint, stop, returned
 
-    def _summarise(self, checkpoint: Checkpoint, size: dict[str, int]) -> EpochMetrics:
-        """Record the curves and the digest of the kept weights. Return the summary."""
-        if checkpoint.history:
+    def _summarise(self, checkpoint: Checkpoint, size: dict[str, int], brief: bool) -> EpochMetrics:
+        """Record the curves, unless it was brief, and the kept weights. Return the summary."""
+        if checkpoint.history and not brief:
             figure = curves(checkpoint.history, self.title)
             self._write_file("curves.png", lambda path: style.save(figure, path))
         if checkpoint.kept_weights:

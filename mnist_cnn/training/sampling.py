@@ -1,5 +1,6 @@
 """The sampler and the pruner of a trial, in its worker: their seeds and the packages they need."""
 
+import copy
 import importlib.util
 from math import prod
 
@@ -9,7 +10,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
-from mnist_cnn.optuna_internals import innermost, sample_outside_with
+from mnist_cnn.optuna_internals import all_trials, innermost, sample_outside_with
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
@@ -80,8 +81,7 @@ def repeats_a_trial(trial: optuna.Trial) -> bool:
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
     """Return whether every point of the sampler's grid belongs to a trial."""
-    own = trial.study.get_trials(deepcopy=False)[trial.number]
-    grid = own.system_attrs["search_space"]
+    grid = all_trials(trial)[trial.number].system_attrs["search_space"]
     return len(set(_points(trial).values())) == prod(map(len, grid.values()))
 
 
@@ -89,10 +89,9 @@ def _points(trial: optuna.Trial) -> dict[int, int]:
     """Return the grid point of each trial of the study, by the trial's number."""
     if not isinstance(innermost(trial.study.sampler), GridSampler):
         return {}
-    trials = trial.study.get_trials(deepcopy=False)
     return {
         other.number: other.system_attrs["grid_id"]
-        for other in trials
+        for other in all_trials(trial)
         if "grid_id" in other.system_attrs
     }
 
@@ -113,7 +112,7 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     Raises:
         UserError: The sampler failed, such as in a user's function for constraints.
     """
-    study, frozen = trial.study, trial.study.get_trials()[trial.number]
+    study, frozen = trial.study, copy.deepcopy(all_trials(trial)[trial.number])
     in_grid = "grid_id" in frozen.system_attrs
     if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
         return False  # an enqueued trial is not a point of the grid, which Optuna does not expect

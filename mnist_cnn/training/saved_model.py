@@ -38,14 +38,8 @@ def load(path: Path) -> keras.Model:
     """
     _refuse_code(path)
     check_weights(path)
-    try:
-        with only_keras():
-            model = keras.models.load_model(path, safe_mode=True)
-    except Exception as error:  # Keras, zipfile and h5py each raise exceptions of their own
-        # Keras writes first which object failed, then pages of its configuration, then the reason.
-        reason = str(error).rpartition("Exception encountered: ")[2].strip()
-        reason = reason.split("\n")[0].split(". ")[0]
-        raise UserError(f"cannot load the model {path}: {reason}") from None
+    with only_keras():
+        model = load_with_objects(path)
     if not isinstance(model, keras.Model):
         raise UserError(f"{path} has a {type(model).__name__}, not a model")
     inputs, outputs = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
@@ -57,6 +51,21 @@ def load(path: Path) -> keras.Model:
     # XLA, which "auto" would turn on, takes seconds to compile and does not predict faster.
     model.jit_compile = False
     return model
+
+
+def load_with_objects(path: Path) -> Any:
+    """Load a .keras file of this project, with the objects that are registered with Keras.
+
+    Raises:
+        UserError: The file is damaged, or has an object that Keras does not know.
+    """
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras, zipfile and h5py each raise exceptions of their own
+        # Keras writes first which object failed, then pages of its configuration, then the reason.
+        reason = str(error).rpartition("Exception encountered: ")[2].strip()
+        reason = reason.split("\n")[0].split(". ")[0]
+        raise UserError(f"cannot load the model {path}: {reason}") from None
 
 
 @contextmanager

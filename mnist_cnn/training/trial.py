@@ -24,7 +24,7 @@ from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
-from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
@@ -90,7 +90,11 @@ def run_trial(
 
 @functools.cache  # it keeps the finished trials that were read: reading thousands takes seconds
 def _load_study(name: str, storage: str) -> optuna.Study:
-    return optuna.load_study(study_name=name, storage=open_storage(storage))
+    """Load a study that has each configuration once, also those that were continued.
+
+    The sampler and the pruner would count these several times otherwise.
+    """
+    return StudyAs(name, open_storage(storage), screening.configurations)
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
@@ -118,10 +122,10 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
     else:
         title = f"trial {trial.number:03d}"
         own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
-        if screening.IN_FULL in trial.user_attrs:
-            own_tags[tags.IN_FULL] = str(trial.user_attrs[screening.IN_FULL])
+        if (before := screening.continued(trial)) is not None:
+            own_tags[tags.CONTINUES] = str(before)
         epochs = experiment.epochs
-        seed = derived_seed(experiment.seed, screening.checkpoint_source(trial))
+        seed = derived_seed(experiment.seed, screening.first_of(trial))
     return Run(
         experiment=experiment,
         data=data,
@@ -143,7 +147,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     if repeats_a_trial(trial):
         write_end(run.journal, "FAIL", reason="the sampler repeated an earlier trial")
         return has_nothing_left(trial)
-    _take_over_look(run, trial)
+    _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
         trained = run.train(hp, _reporter(run, trial))
@@ -171,32 +175,31 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     return False
 
 
-def _take_over_look(run: Run, trial: optuna.Trial) -> None:
-    """Move the checkpoint of the trial's look to the trial, unless the trial has its own.
+def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
+    """Move the checkpoint of the trial that this one continues, unless this one has its own.
 
     A space with its own `fit` starts over: resumed, it may order the images differently.
     """
-    source, own = screening.checkpoint_source(trial), run.journal.folder / CHECKPOINT_FILE
-    if OF in trial.user_attrs or source == trial.number or own.exists():
+    before, own = screening.continued(trial), run.journal.folder / CHECKPOINT_FILE
+    if before is None or own.exists() or has_own_fit(run.experiment.space):
         return
-    if not has_own_fit(run.experiment.space):
-        look = trial_folder(run.journal.folder.parent, source)
-        with suppress(FileNotFoundError):
-            (look / CHECKPOINT_FILE).replace(own)
+    with suppress(FileNotFoundError):
+        (trial_folder(run.journal.folder.parent, before) / CHECKPOINT_FILE).replace(own)
 
 
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     """Return a function that reports each epoch to Optuna, and says why the trial should stop."""
-    screen, metric = run.experiment.screen, run.experiment.objectives[0].metric
+    metric = run.experiment.objectives[0].metric
+    last = screening.last_epoch(run.experiment.screen, trial, run.epochs)
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if metric not in metrics:  # a HyperModel's own `fit` may tell it later
+        if metric not in metrics:  # the epoch was not validated, or an own `fit` tells it later
             return None
         report_value(trial, metrics[metric], epoch)
         if epoch >= run.epochs:
             return None
-        if screening.ends(screen, trial, epoch):
-            return Stop("look", f"looked at up to epoch {epoch}")
+        if epoch >= last:
+            return Stop("rung", f"stopped at the rung of epoch {last}")
         if trial.should_prune():
             return Stop("pruned", f"behind the others after epoch {epoch}")
         return None

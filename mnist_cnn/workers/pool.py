@@ -14,13 +14,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mnist_cnn.errors import UsageError, UserError, full_disk
@@ -32,6 +33,7 @@ CALLS = 50  # TensorFlow leaks 4 MB with every training; a new process takes a f
 OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before the search process
 
 _context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+_main_is_hidden = threading.Lock()  # held by the thread that hides it
 
 
 class CallLost(UserError):
@@ -283,11 +285,30 @@ class Workers:
         # handles it. A worker inherits these signals blocked and leaves them blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            process.start()
+            with _without_main():
+                process.start()
+        except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
+            ours.close()
+            raise
         finally:
+            theirs.close()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        theirs.close()
         return _Worker(process, ours)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the script that this process runs. Every process that starts meanwhile would run it too.
+
+    `multiprocessing` does that so that objects of the script can be unpickled. Workers get none.
+    """
+    with _main_is_hidden:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def _how(exitcode: int | None) -> str:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +42,30 @@ def stoppable() -> Iterator[None]:
         # After a clean stop, another signal while the interpreter shuts down is ignored.
         for number, handler in before.items():
             signal.signal(number, handler if first is None else signal.SIG_IGN)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back the first Ctrl-C until the block has ended. The second has its effect at once.
+
+    An import that is interrupted may leave modules behind that are broken until the process ends,
+    so whoever interrupts a notebook's cell could not go on.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    held_back: list[FrameType | None] = []
+
+    def hold_back(number: int, frame: FrameType | None) -> None:
+        held_back.append(frame)
+        if len(held_back) > 1:
+            handler(number, frame)
+
+    signal.signal(signal.SIGINT, hold_back)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if len(held_back) == 1:
+            handler(signal.SIGINT, held_back[0])

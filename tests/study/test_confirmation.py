@@ -127,6 +127,20 @@ def test_a_tie_gets_more_seeds_up_to_the_maximum(study):
     assert sorted(made[6:]) == [(1, 2), (1, 3), (2, 2), (2, 3)]
 
 
+def test_one_that_is_clearly_behind_is_out_of_the_race(study):
+    one = study(Confirm(trials=3, seeds=3, max_seeds=4))
+    scores = {0: [0.90, 0.91], 1: [0.98, 0.99, 0.98, 0.99], 2: [0.99, 0.98, 0.99, 0.98]}
+    made = confirm_with(one, scores)
+    assert [seed for trial, seed in made if trial == 0] == [0, 1]
+    assert [seed for trial, seed in made if trial == 2] == [0, 1, 2, 3]
+
+
+def test_two_equal_scores_do_not_make_a_small_difference_clear(study):
+    one = study(Confirm(trials=3, seeds=2, max_seeds=3))
+    scores = {0: [0.97, 0.98, 0.97], 1: [0.982, 0.982, 0.98], 2: [0.984, 0.984, 0.99]}
+    assert [key for key in confirm_with(one, scores) if key[0] == 1] == [(1, 0), (1, 1), (1, 2)]
+
+
 def test_without_a_tie_no_more_seeds_are_spent(study):
     one = study(Confirm(trials=2, seeds=2, max_seeds=9))
     made = confirm_with(one, {1: [0.990, 0.991], 2: [0.970, 0.971]})

@@ -13,6 +13,7 @@ from studies import PLAN, ended, started
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.study.opening import _foreign, open_study
 from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.study import BASELINE
 
 
 @pytest.fixture
@@ -83,11 +84,15 @@ def test_the_latest_number_of_trials_counts(study):
 
 
 def test_every_baseline_is_enqueued_once_wherever_that_was_interrupted(study):
-    study.trials.optuna_study.enqueue_trial(dict(PLAN.baselines[0]))
+    def queued():
+        return [trial.system_attrs["fixed_params"] for trial in study.trials.all()]
+
+    study.enqueue_baselines(1)  # as many as there are to be configurations
+    assert queued() == [PLAN.baselines[0]]
     for _ in range(2):
-        study.enqueue_baselines()
-    queued = [trial.system_attrs["fixed_params"] for trial in study.trials.all()]
-    assert queued == list(PLAN.baselines)
+        study.enqueue_baselines(3)
+    assert queued() == list(PLAN.baselines)
+    assert all(trial.user_attrs == {BASELINE: True} for trial in study.trials.all())
 
 
 # Whose files

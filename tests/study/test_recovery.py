@@ -11,8 +11,8 @@ from mnist_cnn.experiment import Maximize, Minimize, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.screening import LOOKED_AT
-from mnist_cnn.study.study import LOOKS_KEPT, MODELS_KEPT, OF, SEED
+from mnist_cnn.study.screening import RUNG, STOPPED
+from mnist_cnn.study.study import CHECKPOINTS_KEPT, MODELS_KEPT, OF, SEED
 from mnist_cnn.tracking.journal import Journal
 
 WIDTH = {"width": FloatDistribution(0.0, 9.0)}
@@ -102,25 +102,34 @@ def test_checkpoints_and_partial_files_of_finished_trials_are_removed(study):
     assert recover(study) == []
 
 
-def test_the_checkpoints_of_the_best_looks_are_kept(storage):
-    with open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage) as opened:
+@pytest.mark.parametrize("rung", [0, 1])
+def test_the_checkpoints_of_the_best_stopped_trials_of_each_rung_are_kept(storage, rung):
+    with open_study(replace(PLAN, screen=Screen(rungs=(1, 2))), storage) as opened:
         study = opened.study
-        for score in range(LOOKS_KEPT + 2):
-            trial = study.trials.optuna_study.ask()
-            trial.report(score / 10, 1)
-            trial.set_user_attr(LOOKED_AT, {})
-            study.trials.optuna_study.tell(trial, state=TrialState.PRUNED)
-            folder = study.trials.folder(trial.number)
-            ended(folder, "PRUNED")
-            (folder / CHECKPOINT_FILE).touch()
-            study.remove_obsolete_files([trial.number])
+        other = stopped(study, 0.0, 1 - rung)
+        for score in range(CHECKPOINTS_KEPT + 2):
+            stopped(study, score / 10, rung)
         kept = [
-            number
-            for number in range(LOOKS_KEPT + 2)
-            if CHECKPOINT_FILE in files(study.trials.folder(number))
+            trial.number
+            for trial in study.trials.all()
+            if CHECKPOINT_FILE in files(study.trials.folder(trial.number))
         ]
-        assert kept == list(range(2, LOOKS_KEPT + 2))
+        assert kept == [other, *range(3, CHECKPOINTS_KEPT + 3)]
         assert recover(study) == []
+
+
+def stopped(study, score, rung):
+    """A trial that stopped at a rung and left its checkpoint. Return its number."""
+    study.trials.optuna_study.enqueue_trial({}, user_attrs={RUNG: rung} if rung else {})
+    trial = study.trials.optuna_study.ask()
+    trial.report(score, rung + 1)
+    trial.set_user_attr(STOPPED, {})
+    study.trials.optuna_study.tell(trial, state=TrialState.PRUNED)
+    folder = study.trials.folder(trial.number)
+    ended(folder, "PRUNED")
+    (folder / CHECKPOINT_FILE).touch()
+    study.remove_obsolete_files([trial.number])
+    return trial.number
 
 
 def test_a_screened_search_ignores_an_older_study_of_several_objectives(storage):
@@ -129,7 +138,7 @@ def test_a_screened_search_ignores_an_older_study_of_several_objectives(storage)
         older = opened.study
         number = complete(older, [0.5, 100]).number
         ended(older.trials.folder(number), "COMPLETE", values=[0.5, 100])
-    with open_study(replace(PLAN, screen=Screen(epochs=1, one_of=2)), storage) as opened:
+    with open_study(replace(PLAN, screen=Screen()), storage) as opened:
         assert opened.study.name == "tiny-2" and close_others(opened.study) == []
 
 

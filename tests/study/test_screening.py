@@ -1,5 +1,6 @@
-"""Screening: which looks are continued, in made-up studies and in a real search."""
+"""Screening: which trials are continued, in made-up studies and in a real search."""
 
+import math
 import subprocess
 import sys
 
@@ -10,141 +11,260 @@ from optuna.trial import TrialState
 
 from mnist_cnn.experiment import Screen
 from mnist_cnn.study.screening import (
-    IN_FULL,
-    LOOKED_AT,
-    checkpoint_source,
-    ends,
+    CONTINUES,
+    FIRST,
+    RUNG,
+    STOPPED,
+    continued,
     enqueue_next,
-    enqueue_unscreened,
+    first_of,
+    last_epoch,
+    superseded,
     unused,
 )
 
-SCREEN = Screen(epochs=2, one_of=3)
+SCREEN = Screen(rungs=(2,), one_of=3)
+LADDER = Screen(rungs=(1, 4, 12), one_of=2)
+NAN = float("nan")
 SECONDS = "epoch_seconds"
 
 
-def look(study, score):
-    """Add a look with this score in its second epoch."""
+def stop(study, score):
+    """Take the next trial and have it stop at its rung with this score. Return its number."""
     trial = study.ask()
     trial.report(0.5, 1)
-    trial.report(score, 2)
-    trial.set_user_attr(LOOKED_AT, {"units": trial.number})
+    trial.report(score, 2 + trial.user_attrs.get(RUNG, 0))
+    trial.set_user_attr(STOPPED, {"units": first_of(trial)})
     study.tell(trial, state=TrialState.PRUNED)
+    return trial.number
 
 
-def gone_on(study):
-    """The numbers of the looks that were continued, in this order."""
-    return [t.user_attrs[IN_FULL] for t in study.trials if IN_FULL in t.user_attrs]
+def begin(study, *scores):
+    for score in scores:
+        stop(study, score)
+
+
+def continuations(study):
+    """The numbers of the trials that were continued, in this order."""
+    found = [continued(trial) for trial in study.trials]
+    return [number for number in found if number is not None]
+
+
+def next_of(study, screen, **more):
+    """The trial that is to be continued next; None if there is none. It is taken."""
+    before = len(study.trials)
+    enqueue_next(study, screen, **more)
+    return continued(study.ask()) if len(study.trials) > before else None
+
+
+@pytest.fixture
+def study():
+    return optuna.create_study(direction="maximize")
 
 
 @pytest.mark.parametrize(
     ("direction", "scores"),
     [("maximize", [0.7, 0.9, 0.8]), ("minimize", [0.3, 0.1, 0.2])],
 )
-def test_the_best_look_is_continued_once_with_its_own_values(direction, scores):
+def test_the_best_trial_is_continued_once_with_its_own_values(direction, scores):
     study = optuna.create_study(direction=direction)
     for number, score in enumerate(scores):
-        assert gone_on(study) == []
-        look(study, score)
-        assert study.trials[-1].number == number
+        assert continuations(study) == []
+        assert stop(study, score) == number
         enqueue_next(study, SCREEN)
     enqueue_next(study, SCREEN)
-    assert gone_on(study) == [1]
+    assert continuations(study) == [1]
     assert study.trials[3].state == TrialState.WAITING
     assert study.trials[3].system_attrs["fixed_params"] == {"units": 1}
+    assert study.trials[3].user_attrs == {CONTINUES: 1, FIRST: 1, RUNG: 1}
 
 
-def test_the_second_best_follows_when_there_are_twice_as_many():
-    study = optuna.create_study(direction="maximize")
-    for score in (0.1, 0.7, 0.6, 0.2, 0.3, 0.4):
-        look(study, score)
+@pytest.mark.parametrize("one_of", [2, 3, 4])
+@pytest.mark.parametrize(("rung", "rounded"), [(0, math.floor), (1, math.ceil)])
+def test_a_share_is_continued_rounded_up_above_the_first_rung(study, one_of, rung, rounded):
+    taken = 0
+    for reached in range(1, 10):
+        study.add_trial(stopped(1 - 0.01 * reached, rung))
+        while next_of(study, Screen(rungs=(1, 2), one_of=one_of)) is not None:
+            taken += 1
+        assert taken == rounded(reached / one_of)
+
+
+def test_the_second_best_follows_when_there_are_twice_as_many(study):
+    begin(study, 0.1, 0.7, 0.6, 0.2, 0.3, 0.4)
     for _ in range(5):
         enqueue_next(study, SCREEN)  # the first one waits until it is asked for
-    assert gone_on(study) == [1]
+    assert continuations(study) == [1]
     first = study.ask()
-    assert checkpoint_source(first) == 1
-    enqueue_next(study, SCREEN)
-    assert checkpoint_source(study.ask()) == 2
-    assert unused(study) == [1, 2, 5, 4, 3, 0]
+    assert next_of(study, SCREEN) == 2
+    assert next_of(study, SCREEN) is None
+    assert unused(study, SCREEN) == [[1, 2, 5, 4, 3, 0]]
     study.tell(first, 0.7)
-    assert unused(study) == [2, 5, 4, 3, 0]
-    enqueue_next(study, SCREEN)
-    assert gone_on(study) == [1, 2]
+    assert unused(study, SCREEN) == [[2, 5, 4, 3, 0]]
+    assert next_of(study, SCREEN) is None
 
 
-def test_only_trials_that_ended_with_a_score_are_counted():
-    study = optuna.create_study(direction="maximize")
-    look(study, float("nan"))
-    for score in (0.7, 0.6):
-        look(study, score)
+def test_only_trials_that_stopped_with_a_score_are_counted(study):
+    begin(study, NAN, 0.7, 0.6)
     running = study.ask()
     running.report(0.9, 2)
-    running.set_user_attr(LOOKED_AT, {})
-    pruned = study.ask()  # by a pruner, before its look was over
+    running.set_user_attr(STOPPED, {})
+    pruned = study.ask()  # by a pruner, before its rung
     pruned.report(0.9, 1)
     study.tell(pruned, state=TrialState.PRUNED)
-    enqueue_next(study, SCREEN)
-    assert gone_on(study) == []
-    look(study, 0.5)
-    enqueue_next(study, SCREEN)
-    assert gone_on(study) == [1]
+    silent = study.ask()
+    silent.set_user_attr(STOPPED, {})
+    study.tell(silent, state=TrialState.PRUNED)
+    assert next_of(study, SCREEN) is None
+    begin(study, 0.5)
+    assert next_of(study, SCREEN) == 1
 
 
-def test_a_look_ends_after_its_epochs_and_a_full_trial_does_not():
-    study = optuna.create_study()
-    enqueue_unscreened(study, {}, "baseline")
-    baseline, screened = study.ask(), study.ask()
-    assert [checkpoint_source(trial) for trial in (baseline, screened)] == [0, 1]
-    assert [ends(SCREEN, screened, epoch) for epoch in (1, 2, 3)] == [False, True, True]
-    assert not any(ends(SCREEN, baseline, epoch) for epoch in (1, 2, 3))
-    assert not any(ends(None, screened, epoch) for epoch in (1, 2, 3))
+def test_a_score_that_is_no_number_is_never_continued(study):
+    begin(study, NAN, float("inf"), NAN)
+    assert next_of(study, SCREEN, anyway=True) is None
 
 
-def test_a_search_that_only_looked_says_so_and_then_continues_the_better_half(
-    tmp_path, monkeypatch
-):
+# Several rungs
+
+
+def test_the_highest_rung_comes_first(study):
+    begin(study, 0.1, 0.2, 0.3, 0.4)  # two of which may be continued
+    for _ in range(3):
+        enqueue_next(study, LADDER)
+        stop(study, 0.5)
+    assert continuations(study) == [3, 4, 5]
+    enqueue_next(study, LADDER)
+    assert stop(study, 0.6) == 7  # of trial 2, and the better one of two now
+    assert next_of(study, LADDER) == 7
+    assert next_of(study, LADDER) is None
+
+
+def test_a_configuration_climbs_every_rung_in_trials_of_one_seed(study):
+    begin(study, 0.1, 0.9)
+    for rung, before in enumerate((1, 2, 3), start=1):
+        enqueue_next(study, LADDER)
+        trial = study.trials[-1]
+        assert trial.user_attrs == {CONTINUES: before, FIRST: 1, RUNG: rung}
+        assert stop(study, 0.9) == trial.number
+    assert next_of(study, LADDER) is None
+
+
+def test_a_rung_is_compared_with_all_that_reached_it_and_those_alone(study):
+    for score in (0.1, 0.2, 0.3):
+        study.add_trial(stopped(score, 1))
+    begin(study, 0.8, 0.9)
+    # Two of three at rung 1, although others have more; then one of two at rung 0.
+    assert [next_of(study, LADDER) for _ in range(4)] == [2, 1, 4, None]
+    study.add_trial(stopped(0.05, 1))
+    assert next_of(study, LADDER) is None
+    study.add_trial(stopped(0.05, 1))
+    assert next_of(study, LADDER) == 0
+
+
+def test_without_another_configuration_to_come_the_best_of_the_highest_rung_goes_on(study):
+    begin(study, 0.1, 0.3, 0.2)
+    assert next_of(study, SCREEN) == 1
+    end(study, len(study.trials) - 1, 0.3, state=TrialState.COMPLETE)
+    order = [next_of(study, SCREEN, anyway=True) for _ in range(3)]
+    assert order == [2, 0, None]
+    study.add_trial(stopped(0.05, 1))
+    study.add_trial(stopped(0.09, 0))
+    assert next_of(study, Screen(rungs=(1, 4), one_of=9), anyway=True) == 6  # of rung 1
+
+
+def test_good_trials_of_a_lower_rung_come_before_others_of_a_higher_one(study):
+    for score in (0.1, 0.05):
+        study.add_trial(stopped(score, 1))
+    begin(study, 0.8, 0.9)
+    assert [next_of(study, LADDER, anyway=True) for _ in range(4)] == [0, 3, 1, 2]
+
+
+def test_unused_trials_are_listed_by_rung_until_their_continuation_has_ended(study):
+    begin(study, 0.2, 0.3, NAN, 0.1)
+    assert unused(study, LADDER) == [[1, 0, 3], [], []]
+    assert next_of(study, LADDER) == 1
+    assert unused(study, LADDER) == [[1, 0, 3], [], []]
+    end(study, 4, 0.4)
+    assert unused(study, LADDER) == [[0, 3], [4], []]
+    assert superseded(study.trials) == {1}
+
+
+def test_a_continuation_that_failed_is_not_repeated(study):
+    begin(study, 0.1, 0.2)
+    assert next_of(study, LADDER) == 1
+    study.tell(2, state=TrialState.FAIL)
+    assert next_of(study, LADDER) is None
+    assert unused(study, LADDER) == [[0], [], []]
+
+
+@pytest.mark.parametrize(
+    ("screen", "rung", "epoch"), [(None, 0, 32), (LADDER, 0, 1), (LADDER, 2, 12), (LADDER, 3, 32)]
+)
+def test_a_trial_ends_with_the_epoch_of_its_rung(study, screen, rung, epoch):
+    study.enqueue_trial({}, user_attrs={RUNG: rung} if rung else {})
+    assert last_epoch(screen, study.ask(), 32) == epoch
+
+
+def stopped(score, rung):
+    """A trial that stopped at a rung, of a chain of which nothing else is in the study."""
+    return optuna.trial.create_trial(
+        state=TrialState.PRUNED,
+        intermediate_values={rung + 1: score},
+        user_attrs={STOPPED: {}} | ({RUNG: rung} if rung else {}),
+    )
+
+
+def end(study, number, score, state=TrialState.PRUNED):
+    """Have a running trial end: stopped at its rung, or complete."""
+    trial_id = study.trials[number]._trial_id
+    study._storage.set_trial_intermediate_value(trial_id, 5, score)
+    if state == TrialState.PRUNED:
+        study._storage.set_trial_user_attr(trial_id, STOPPED, {})
+    study.tell(number, score if state == TrialState.COMPLETE else None, state=state)
+
+
+# In a real search
+
+
+def test_a_search_continues_the_better_half_at_each_rung(tmp_path, monkeypatch):
     root = make_project(
         tmp_path,
-        screened="space=harmless, trials=1, epochs=3, baseline=(), "
-        "screen=Screen(epochs=1, one_of=2)",
+        screened="space=harmless, trials=4, epochs=4, baseline=(), "
+        "screen=Screen(rungs=(1, 2), one_of=2)",
     )
-    code, _, err = Search(root, experiment="screened").finish()
-    assert code == 1
-    told = err.splitlines()[-1]
-    assert "screened-1: configurations screened: 1, trained in full: none; " in told
-    assert "`make search EXPERIMENT=screened STUDY=screened-1 TRIALS=` and more than 1" in told
-    search = Search(root, "--study", "screened-1", "--trials", "6", experiment="screened")
+    search = Search(root, experiment="screened")
     code, _, err = search.finish()
     assert code == 0, err
     study, client, _, runs = agrees(root, "screened-1")
     of_trial = trial_runs(runs)
 
-    def first_epoch(number):  # with the seconds that it took, which no second training repeats
+    def epochs_of(number):  # with the seconds that each took, which no second training repeats
         run_id = of_trial[number].info.run_id
-        return [client.get_metric_history(run_id, name)[0].value for name in ("loss", SECONDS)]
+        metrics = [client.get_metric_history(run_id, name) for name in ("loss", SECONDS)]
+        return {(metric.key, metric.step, metric.value) for name in metrics for metric in name}
 
-    looks: dict[int, float] = {}
-    tried: dict[int, int] = {}
+    at_rung = {0: [], 1: [], 2: []}
     for trial in study.trials:
-        if (of := trial.user_attrs.get(IN_FULL)) is None:
+        rung, before = trial.user_attrs.get(RUNG, 0), continued(trial)
+        at_rung[rung].append(trial.number)
+        assert list(trial.intermediate_values) == [1, 2, 4][: rung + 1]
+        if rung < 2:
             assert trial.state == TrialState.PRUNED
-            assert trial.user_attrs["reason"] == "looked at up to epoch 1"
-            assert list(trial.intermediate_values) == [1]
-            looks[trial.number] = trial.intermediate_values[1]
+            assert trial.user_attrs["reason"] == f"stopped at the rung of epoch {rung + 1}"
         else:
             assert trial.state == TrialState.COMPLETE
-            assert trial.params == study.trials[of].params
-            assert list(trial.intermediate_values) == [1, 2, 3]
-            assert of in sorted(looks, key=looks.__getitem__, reverse=True)[: len(looks) // 2]
-            assert of_trial[trial.number].data.tags["optuna.in_full"] == str(of)
-            assert first_epoch(trial.number) == first_epoch(of)
-            assert of not in tried
-            tried[of] = trial.number
-    assert len(tried) == 6 - len(looks) >= 2
-    # Trained from the beginning, without its look's checkpoint, one comes to the same.
-    run_id = of_trial[max(tried.values())].info.run_id
+        if before is not None:
+            assert trial.params == study.trials[before].params
+            assert of_trial[trial.number].data.tags["optuna.continues"] == str(before)
+            assert epochs_of(before) < epochs_of(trial.number)
+    # More than half may be continued: the better one of two may not be among those of four.
+    assert len(at_rung[0]) == 4 and len(at_rung[1]) >= 2 and len(at_rung[2]) >= 1
+    assert len(superseded(study.trials)) == len(at_rung[1]) + len(at_rung[2])  # each once
+    # Trained from the beginning, without the checkpoints, one comes to the same.
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process
+    run_id = of_trial[max(at_rung[2])].info.run_id
     replay = [sys.executable, "-m", "mnist_cnn", "replay", run_id]
     told = subprocess.run(replay, cwd=root, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert told.stdout.splitlines()[-1].startswith("identical: 3 epochs of metrics, weights ")
+    assert told.stdout.splitlines()[-1].startswith("identical: 4 epochs of metrics, weights ")

@@ -7,14 +7,16 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 from projects import ROOT
 
 from mnist_cnn.cli import _parser
 from mnist_cnn.datasets import mnist
-from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.training.preflight import check
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands are also printed by docstrings and by messages.
 SOURCES = [
     file
@@ -23,7 +25,13 @@ SOURCES = [
 ]
 MAKEFILE = (ROOT / "Makefile").read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WRITTEN_BY_THE_READER = {"search_spaces/mlp.py", "experiments/mlp.py", "experiments/guide.py"}
+WRITTEN_BY_THE_READER = {
+    "search_spaces/mlp.py",
+    "experiments/mlp.py",
+    "experiments/guide.py",
+    "experiments/perceptron.py",
+}
+LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
 
 
 # Python
@@ -33,7 +41,7 @@ def typed(root):
     """Type every Python block into the file that the text before it names.
 
     Returns:
-        The blocks without a file, in order.
+        The blocks without a file: what a reader adds to a HyperModel, and a data set.
     """
     others = []
     for document in DOCUMENTS:
@@ -46,22 +54,32 @@ def typed(root):
             before = block.end()
             if named and named[-1] in WRITTEN_BY_THE_READER:
                 (root / named[-1]).write_text(block[1])
-            else:
+            elif "mnist_cnn.search(" not in block[1]:  # test_notebook.py runs that one
                 others.append(block[1])
     return others
 
 
 def test_every_python_block_is_typed_and_its_experiment_passes_the_check(project):
-    others = typed(project)
-    assert len(others) == 1  # the data set, which has a test of its own
+    assert len(typed(project)) == 2  # these have tests of their own
     assert all((project / name).exists() for name in WRITTEN_BY_THE_READER)
-    for name in ("mlp", "guide"):
-        assert check(ExperimentId(name)).unserved == ""
+    for name in ("mlp", "guide", "perceptron"):
+        assert check(experiment_id(name)).unserved == ""
+
+
+def test_what_is_added_to_a_hypermodel_is_in_the_whole_example(project):
+    added, _ = typed(project)
+    whole = (project / "experiments/guide.py").read_text().splitlines()
+    assert set(added.splitlines()) <= set(whole)
+    assert len([line for line in added.splitlines() if line]) == 3  # as the heading says
 
 
 @pytest.mark.parametrize(
     ("space", "module"),
-    [("mlp", "search_spaces.mlp"), ("MyHyperModel()", "experiments.guide")],
+    [
+        ("mlp", "search_spaces.mlp"),
+        ("MyHyperModel()", "experiments.guide"),
+        ("perceptron", "experiments.perceptron"),
+    ],
 )
 def test_a_space_that_is_typed_as_printed_is_searched(small, space, module):
     typed(small.root)
@@ -72,7 +90,7 @@ def test_a_space_that_is_typed_as_printed_is_searched(small, space, module):
 
 
 def test_a_data_set_that_is_typed_as_printed_is_searched(small):
-    (block,) = typed(small.root)
+    _, block = typed(small.root)
     (small.root / "search_spaces/digits.py").write_text(
         f"{block}\nfrom strange_spaces import dense\n"
     )
@@ -96,8 +114,9 @@ def printed_commands():
     for file in [*DOCUMENTS, *SOURCES]:
         text = file.read_text()
         if file.suffix == ".py":  # a message may be in several strings, and have fields
+            text = re.sub(r'"\n\s*f?"', "", text)
             text = re.sub(r"\{[^{}]*for_make\}", "EXPERIMENT=1", text)
-            text = re.sub(r"\{[^{}]*\}", "1", re.sub(r'"\n\s*f?"', "", text))
+            text = re.sub(r"\{[^{}]*\}", "1", text)
         lines = re.findall(r"^    ((?:make|mnist-cnn) .*)$", text, re.MULTILINE)
         inline = re.findall(r"`(?:\.venv/bin/)?((?:make|mnist-cnn)(?: [^`]*)?)`", text)
         for command in [*lines, *inline]:
@@ -147,8 +166,42 @@ def test_the_files_that_are_named_exist():
     there = {f"/{file.relative_to(ROOT)}" for file in files}
     for document in DOCUMENTS:
         text = document.read_text()
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (document.parent / link).exists(), link
+        for link in LINK.findall(text):
+            path, _, heading = link.partition("#")
+            target = document.parent / path if path else document
+            assert target.exists(), link
+            assert not heading or heading in headings(target), link
         for name in re.findall(r"`([\w/.-]+\.(?:py|lock|gz|md|toml))[ `]", text):
             known = any(file.endswith(f"/{name}") for file in there)
             assert known or name in WRITTEN_BY_THE_READER, name
+
+
+def headings(document):
+    """The anchors that GitHub gives the headings of a document."""
+    found = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_the_front_page_is_short_and_leads_to_every_document():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    linked = {link.partition("#")[0] for link in LINK.findall(text)}
+    assert linked >= {str(document.relative_to(ROOT)) for document in DOCUMENTS[1:]}
+
+
+def test_every_picture_is_shown():
+    shown = {
+        (document.parent / link).resolve()
+        for document in DOCUMENTS
+        for link in LINK.findall(document.read_text())
+    }
+    assert set((ROOT / "docs").glob("*.png")) <= shown
+
+
+def test_a_commit_is_checked_by_the_locked_ruff():
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"  # nothing is downloaded
+    for hook in repository["hooks"]:
+        command = [*shlex.split(hook["entry"]), "mnist_cnn/errors.py"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr

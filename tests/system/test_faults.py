@@ -24,7 +24,7 @@ from faults import (
 from optuna.trial import TrialState
 
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.study.screening import IN_FULL
+from mnist_cnn.study.screening import RUNG, continued
 from mnist_cnn.tracking.journal import read
 
 pytestmark = pytest.mark.slow
@@ -78,33 +78,36 @@ def test_twenty_kills_at_random_moments_change_nothing_but_the_time(tmp_path, no
         assert trial.values == other.values
 
 
-def test_a_screened_search_that_is_killed_tries_each_in_full_once(tmp_path):
+def test_a_screened_search_that_is_killed_continues_each_trial_once(tmp_path):
     root = make_project(
         tmp_path,
         screened="space=harmless, trials=10, epochs=4, baseline=(), "
-        "screen=Screen(epochs=1, one_of=2)",
+        "screen=Screen(rungs=(1, 2), one_of=2)",
     )
-    for kill in (Search.kill, Search.orphan, Search.kill):
+    for kill in (Search.kill, Search.orphan, Search.kill, Search.orphan):
         search = Search(root, experiment="screened", workers=2)
         before = epochs(search.events())
-        assert search.wait_for(lambda events, n=before + 3: epochs(events) >= n)
+        assert search.wait_for(lambda events, n=before + 4: epochs(events) >= n)
         kill(search)
     code, _, err = Search(root, experiment="screened", workers=2).finish()
     assert code == 0, err
     study, *_ = agrees(root, "screened-1")
-    assert [trial.state.is_finished() for trial in study.trials] == [True] * 10
-    in_full = [trial for trial in study.trials if IN_FULL in trial.user_attrs]
-    looks = [trial.user_attrs[IN_FULL] for trial in in_full]
-    assert len(looks) == len(set(looks)) >= 2
-    for trial, look in zip(in_full, looks, strict=True):
-        assert trial.params == study.trials[look].params
-        assert first_epoch(root, trial.number) == first_epoch(root, look)
+    later = [trial for trial in study.trials if continued(trial) is not None]
+    assert len(study.trials) == 10 + len(later)
+    before = [continued(trial) for trial in later]
+    assert len(before) == len(set(before))
+    at_rung = [sum(trial.user_attrs[RUNG] == rung for trial in later) for rung in (1, 2)]
+    assert at_rung[0] >= 5 and at_rung[1] >= 2
+    for trial in later:
+        assert trial.params == study.trials[continued(trial)].params
+        earlier = epochs_of(root, continued(trial))
+        assert epochs_of(root, trial.number)[: len(earlier)] == earlier
 
 
-def first_epoch(root, number):
-    """Its metrics, and with them the seconds that it took: those of no other training."""
+def epochs_of(root, number):
+    """Its metrics, and with them the seconds that an epoch took: those of no other training."""
     events, _ = read(root / f"mlruns/checkpoints/screened-1/trial-{number:05d}")
-    return next(event["metrics"] for event in events if event["event"] == "metrics")
+    return [event["metrics"] for event in events if event["event"] == "metrics"]
 
 
 def test_a_trial_that_goes_wrong_in_any_way_costs_itself_only(tmp_path, note):

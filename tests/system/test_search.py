@@ -284,9 +284,10 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     unknown = command("delete", "smoke-2", cwd=root)
     assert unknown.returncode == 2 and "valid: smoke-1" in unknown.stderr
     refused = command("delete", "smoke-1", cwd=root)
-    assert refused.returncode == 1
-    words = "version 1 of digit_recog_mnist_cnn, the champion, comes from smoke-1"
-    assert words in refused.stderr
+    assert (
+        refused.returncode == 1
+        and "version 1 of digit_recog_mnist_cnn, the champion, comes from smoke-1" in refused.stderr
+    )
     folder = root / "mlruns/checkpoints/smoke-1"
     assert folder.is_dir() and len(runs(client, "trial")) == 3
     done = command("delete", "smoke-1", "--force", cwd=root)

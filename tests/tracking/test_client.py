@@ -1,5 +1,6 @@
 """Where MLflow is, what it takes as names, and what its answers mean."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,23 @@ from mlflow.utils.validation import (
 from serving_project import empty_registry
 
 from mnist_cnn.tracking.client import connect, experiment_id, explain, tracking_uri, valid_name
-from mnist_cnn.urls import sqlite_file
+from mnist_cnn.urls import sqlite_file, sqlite_url
 
 ODD = ("rate (encoder)", "rate [encoder]", "größe/学習率", "a//b", "a/./b", "/a", "a", "")
+
+
+def test_two_projects_of_one_process_have_their_own_runs(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(Path(empty_registry().name) / "mlflow.db", folder)
+        client = connect(folder)
+        assert sqlite_file(client.tracking_uri) == folder / "mlflow.db"
+        assert "MLFLOW_TRACKING_URI" not in os.environ
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlite_url(tmp_path / "one/mlflow.db"))
+    assert sqlite_file(connect(folder).tracking_uri) == tmp_path / "one/mlflow.db"
+    assert "MLFLOW_TRACKING_URI" in os.environ
 
 
 @given(st.text() | st.sampled_from(ODD))

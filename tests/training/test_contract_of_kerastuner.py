@@ -192,7 +192,7 @@ def test_cross_validation_with_the_callbacks_is_scored_by_its_mean(small):
 
 
 def test_a_fit_that_only_returns_its_objective_keeps_the_model_of_its_last_epoch(small):
-    small.write("space=ScoresAtTheEnd(), epochs=3, patience=1, screen=Screen(epochs=1)")
+    small.write("space=ScoresAtTheEnd(), epochs=3, patience=1, screen=Screen(rungs=(1,))")
     trial = small.run(units=8)
     assert trial.state == "COMPLETE", trial.reason
     assert trial.steps == [1, 2, 3] and (trial.folder / "curves.png").exists()
@@ -222,10 +222,10 @@ def test_a_fit_that_validates_every_second_epoch_is_scored_by_those(small):
     assert trial.values == [max(told[2], told[4])] == [pytest.approx(score_of(trial))]
 
 
-def test_a_look_ends_at_its_first_epoch_with_a_value(small):
-    small.write("space=ValidatesEverySecond(), epochs=3, screen=Screen(epochs=1)")
+def test_a_trial_stops_at_its_first_epoch_with_a_value_from_its_rung_on(small):
+    small.write("space=ValidatesEverySecond(), epochs=3, screen=Screen(rungs=(1,))")
     trial = small.run(units=8)
-    assert (trial.state, trial.reason) == ("PRUNED", "looked at up to epoch 2")
+    assert (trial.state, trial.reason) == ("PRUNED", "stopped at the rung of epoch 1")
 
 
 def test_a_space_without_a_fit_of_its_own_needs_the_objective_in_every_epoch(small):

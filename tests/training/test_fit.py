@@ -4,7 +4,6 @@ Twenty-five batches are an epoch here: not a multiple of the batches that run in
 """
 
 from dataclasses import replace
-from itertools import pairwise
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -15,18 +14,17 @@ import pytest
 from arrays import assert_same_arrays
 from keras import layers
 from keras.optimizers import LossScaleOptimizer
-from keras.optimizers.schedules import ExponentialDecay
+from keras.optimizers.schedules import ExponentialDecay, PiecewiseConstantDecay
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Experiment, Maximize, Minimize
+from mnist_cnn.experiment import Experiment, Maximize, Minimize, Screen
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.callbacks import Stop
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
-from mnist_cnn.training.fit import train
-from mnist_cnn.training.learning_rate import one_cycle
+from mnist_cnn.training.fit import train, validated_epochs
 from mnist_cnn.workers import machine
 
 BATCH_SIZE, STEPS = 10, 25
@@ -137,7 +135,7 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_told_and_the_training_begin
 
 
 def test_the_last_epochs_weights_can_be_kept_and_no_patience_ends_that_training(images, tmp_path):
-    rate = Maximize("learning_rate")  # which is best at the first epoch
+    rate = Maximize("learning_rate")  # which is constant, so the first epoch is the best
     state = checkpoint(tmp_path / "a.npz", objective=rate, keep="last")
     model = dense()
     assert fit(model, images, state, epochs=8, patience=2) is None
@@ -158,31 +156,22 @@ def trained(images, tmp_path_factory):
     return model, state
 
 
-def test_the_learning_rate_rises_an_eighth_of_the_steps_and_falls_to_zero():
-    optimizer = keras.optimizers.SGD(0.1)
-    one_cycle(optimizer, 200)
-    rates = []
-    for step in range(201):
-        optimizer.iterations.assign(step)
-        rates.append(float(optimizer.learning_rate))
-    assert rates[0] == pytest.approx(0.1 / 25)
-    assert rates[25] == max(rates) == pytest.approx(0.1)
-    assert rates[200] == pytest.approx(0, abs=1e-8)
-    assert rates[:26] == sorted(rates[:26]) and rates[25:] == sorted(rates[25:], reverse=True)
-
-
-def test_the_cycle_ends_with_the_last_batch_of_the_last_epoch(trained):
-    model, state = trained
+def test_the_learning_rate_is_the_compiled_one_in_every_epoch(trained):
+    _, state = trained
     rates = [metrics["learning_rate"] for metrics in state.history]
-    assert rates[0] == pytest.approx(0.1)  # an eighth of the steps is the first epoch of eight
-    assert all(before > after for before, after in pairwise(rates))
-    assert rates[6] > 1e-3 and rates[7] == pytest.approx(0, abs=1e-8)
-    optimizer = keras.optimizers.SGD(0.1)
-    one_cycle(optimizer, last := int(model.optimizer.iterations))
-    optimizer.iterations.assign(last - 1)
-    model.optimizer.iterations.assign(last - 1)
-    assert float(model.optimizer.learning_rate) == float(optimizer.learning_rate) > 0
-    model.optimizer.iterations.assign(last)
+    assert rates == [pytest.approx(0.1)] * 8
+
+
+def test_a_training_can_go_on_after_its_last_epoch_as_if_that_had_been_planned(
+    trainings, images, tmp_path
+):
+    path = tmp_path / "a.npz"
+    fit(convolutional(seed=1), images, checkpoint(path), epochs=1)
+    model, state = convolutional(seed=2), checkpoint(path)
+    fit(model, images, state, epochs=3)
+    assert_same_arrays(model.get_weights(), trainings.uninterrupted.get_weights())
+    assert_same_arrays(state.kept_weights, trainings.whole.kept_weights)
+    assert without_seconds(state.history) == without_seconds(trainings.whole.history)
 
 
 def test_the_precision_is_the_experiments_else_that_of_what_computes(monkeypatch):
@@ -226,7 +215,7 @@ def test_an_optimizer_with_a_schedule_of_its_own_keeps_it(images, tmp_path, scal
 
 def test_what_is_validated_and_kept_is_the_average_of_the_weights(images, tmp_path):
     model = dense()
-    state = checkpoint(tmp_path / "a.npz", objective=Minimize("learning_rate"))  # the last is best
+    state = checkpoint(tmp_path / "a.npz", keep="last")
     fit(model, images, state, epochs=2)
     assert_same_arrays(state.kept_weights, state.average.weights)
     held_out, last = validation_of(images), state.history[-1]
@@ -237,13 +226,67 @@ def test_what_is_validated_and_kept_is_the_average_of_the_weights(images, tmp_pa
     assert raw["loss"] != pytest.approx(averaged["loss"], rel=1e-3)
 
 
-def test_the_average_begins_when_the_learning_rate_has_risen(trained):
-    _, state = trained  # eight epochs of two calls, of which the first epoch is the rise
-    assert state.average.count == 14
+def test_the_average_leaves_out_the_first_batches_however_long_the_training(trained, trainings):
+    _, state = trained  # eight epochs of two calls: the first epoch has the first 24 batches
+    assert (state.average.count, trainings.whole.average.count) == (14, 4)
 
 
-# The best epoch, and the end. The learning rate peaks after an eighth of the epochs, so as an
-# objective it says beforehand which epoch is the best.
+# The validated epochs
+
+
+@pytest.mark.parametrize(
+    ("screen", "epochs", "wanted"),
+    [
+        (None, 3, [1, 2, 3]),
+        (Screen(), 2, [1, 2]),
+        (Screen(), 10, [1, 2, 4, 8, 10]),
+        (Screen(rungs=(3,)), 4, [3, 4]),
+        (Screen(rungs=(1, 4, 12)), 32, [1, 2, 4, 8, 12, 24, 32]),
+        (Screen(rungs=(1, 4, 12)), 4, [1, 2, 4]),  # as `Confirm.epochs` may be
+        (Screen(rungs=(2, 3)), 1, [1]),
+    ],
+)
+def test_with_screening_each_rung_and_some_epochs_in_between_are_validated(screen, epochs, wanted):
+    assert validated_epochs(screen, epochs) == wanted
+
+
+def test_epochs_that_are_not_validated_are_told_without_the_objective(images, tmp_path):
+    told = []
+    state = checkpoint(tmp_path / "a.npz", lambda *arguments: told.append(arguments))
+    fit(dense(), images, state, epochs=5, screen=Screen(rungs=(3,)))
+    assert [epoch for epoch, _ in told] == [1, 2, 3, 4, 5]
+    assert [epoch for epoch, metrics in told if "val_accuracy" in metrics] == [3, 5]
+    assert all("accuracy" in metrics for _, metrics in told)
+    assert state.epochs_with_objective == [3, 5] and state.kept_epoch in (3, 5)
+
+
+def test_patience_is_counted_in_validated_epochs(images, tmp_path):
+    state = checkpoint(tmp_path / "a.npz", objective=Minimize("val_steps"))
+    model = dense()
+    model.compile(model.optimizer, model.loss, metrics=[Worse(name="steps")])
+    stop = fit(model, images, state, epochs=16, patience=2, screen=Screen(rungs=(1, 6)))
+    assert (stop.kind, stop.reason) == ("stale", "no better since epoch 1")
+    assert len(state.history) == 4  # epochs 2 and 4 were no better
+
+
+class Worse(keras.metrics.Metric):
+    """Counts its results over the whole training."""
+
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, *arguments, sample_weight=None):
+        self.count.assign_add(1.0)
+
+    def result(self):
+        return self.count
+
+    def reset_state(self):
+        pass
+
+
+# The best epoch, and the end. A constant learning rate is best at the first epoch.
 
 
 def test_the_best_epochs_weights_are_kept(trained, images):
@@ -263,7 +306,6 @@ def test_an_epoch_can_have_fewer_images_than_a_pass(images, tmp_path):
     model, state = dense(), checkpoint(tmp_path / "a.npz")
     fit(model, images, state, epochs=4, epoch_images=50)
     assert int(model.optimizer.iterations) == 4 * 5
-    assert state.history[-1]["learning_rate"] == pytest.approx(0, abs=1e-8)
 
 
 @pytest.mark.parametrize("objective", [Maximize("m"), Minimize("m")], ids=["maximize", "minimize"])
@@ -276,13 +318,16 @@ def test_the_best_epoch_is_the_first_with_the_best_value(objective, tmp_path):
 
 
 def test_a_training_without_a_better_epoch_ends_after_its_patience(images, tmp_path):
+    def rising():
+        return dense(keras.optimizers.SGD(PiecewiseConstantDecay([STEPS], [0.1, 0.2])))
+
     state = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
-    stop = fit(dense(), images, state, epochs=16, patience=2)
+    stop = fit(rising(), images, state, epochs=16, patience=2)
     assert (state.best_epoch, len(state.history)) == (2, 4)
     assert (stop.kind, stop.reason) == ("stale", "no better since epoch 2")
     again = checkpoint(tmp_path / "a.npz", objective=Maximize("learning_rate"))
     # As after a kill before the trial was told.
-    assert fit(dense(), images, again, epochs=16, patience=2) == stop
+    assert fit(rising(), images, again, epochs=16, patience=2) == stop
     assert len(again.history) == 4
 
 
@@ -428,6 +473,7 @@ def fit(
     epoch_images=None,
     hp=None,
     patience=9,
+    screen=None,
     on_anew=unexpected,
 ):
     """Train, and return why the training ended early."""
@@ -442,6 +488,8 @@ def fit(
             batch_size=BATCH_SIZE,
             epoch_images=epoch_images,
             patience=patience,
+            screen=screen,
+            epochs=max(epochs, 16),
         ),
         epochs=epochs,
         seed=7,

@@ -16,7 +16,8 @@ from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.optuna_internals import adopt_trial, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
+from mnist_cnn.study import screening
 from mnist_cnn.training.sampling import (
     after_trial,
     check_sampling,
@@ -225,6 +226,23 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
     assert not repeats_a_trial(search.adopt(first))
     later = search.adopt(second)
     assert repeats_a_trial(later) and not has_nothing_left(later)
+
+
+def test_a_point_whose_trial_was_continued_is_not_tried_again():
+    search = grid()
+    study = StudyAs("s", search.storage, screening.configurations)
+    study.sampler = sampler_of(search.experiment, 0)
+    first = search.begin()[0]
+    search.study.tell(first.number, state=TrialState.PRUNED)
+    attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
+    search.study.enqueue_trial(first.params, user_attrs=attributes)
+    search.study.tell(search.study.ask(), 1.0)
+    assert [trial.number for trial in study.trials] == [first.number]
+    other = trial_id(search.storage, "s", search.study.ask().number)
+    point = search.study.trials[first.number].system_attrs["grid_id"]
+    for name, value in {"grid_id": point, "search_space": GRID}.items():
+        search.storage.set_trial_system_attr(other, name, value)
+    assert repeats_a_trial(adopt_trial(study, other))
 
 
 def test_a_grid_with_fixed_parameters_is_tried_once_too():

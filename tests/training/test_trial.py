@@ -1,5 +1,7 @@
 """One trial in a worker: who writes what, and what a resumption repeats."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import optuna
@@ -11,6 +13,7 @@ from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.project import load_experiment
+from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
@@ -187,14 +190,73 @@ def test_without_its_checkpoint_it_begins_anew(study, project, monkeypatch):
     assert anew["reason"] == "its checkpoint is gone"
 
 
-def test_a_look_does_not_overwrite_the_trials_own_checkpoint(study, project, monkeypatch):
-    made = study("screen=Screen(epochs=1)")
-    look = made.ask()
-    run(made, look, trial_folder(project, 0))
-    made.tell(look, state=TrialState.PRUNED)
-    made.enqueue_trial(dict(made.trials[0].params), user_attrs={"in_full": 0})
-    trial, folder = made.ask(), trial_folder(project, 1)
+# Rungs
+
+
+def continuation(study, of, rung):
+    """A trial that continues trial `of`, whose training trial 0 began."""
+    values = dict(study.trials[0].params)
+    study.enqueue_trial(values, user_attrs={CONTINUES: of, FIRST: 0, RUNG: rung})
+    return study.ask()
+
+
+def climb(study, project, rungs):
+    """Run a trial and its continuations, up to its last epoch; returns their folders."""
+    folders = []
+    for rung in range(rungs + 1):
+        trial = continuation(study, rung - 1, rung) if rung else study.ask()
+        folders.append(trial_folder(project, trial.number))
+        run(study, trial, folders[-1])
+        if rung < rungs:
+            assert Journal(folders[-1]).end["stop"] == "rung"
+            study.tell(trial, state=TrialState.PRUNED)
+    return folders
+
+
+def test_a_trial_that_climbs_all_rungs_trains_each_epoch_once(study, project):
+    made = study("screen=Screen(rungs=(1, 2))")
+    folders = climb(made, project, rungs=2)
+    steps = [[step for step, _ in timed(folder)] for folder in folders]
+    assert steps == [[1], [1, 2], [1, 2, 3]]
+    seconds = [dict(timed(folder)) for folder in folders]  # which no second training repeats
+    for before, after in pairwise(seconds):
+        assert before.items() <= after.items()
+    reasons = [Journal(folder).end["reason"] for folder in folders]
+    assert reasons == ["stopped at the rung of epoch 1", "stopped at the rung of epoch 2", ""]
+    there = [(folder / CHECKPOINT_FILE).exists() for folder in folders]
+    assert there == [False, False, True]  # it is moved, and the search removes the last
+    assert [list(trial.intermediate_values) for trial in made.trials] == steps
+    starts = [next(e for e in read(folder)[0] if e["event"] == "start") for folder in folders]
+    assert [start["tags"].get(tags.CONTINUES) for start in starts] == [None, "0", "1"]
+    assert len({start["params"]["seed"] for start in starts}) == 1
+
+
+def test_a_trial_that_climbs_all_rungs_ends_to_the_bit_as_one_trained_in_one_go(study, project):
+    made = study("screen=Screen(rungs=(1, 2))")
+    *_, last = climb(made, project, rungs=2)
+    trial = continuation(made, 1, 2)  # which finds no checkpoint where its files are
+    whole = trial_folder(project / "whole", trial.number)
+    run(made, trial, whole)
+    assert history(whole) == history(last) and len(history(last)) == 3
+    assert weights(whole) == weights(last)
+    assert model_digest(whole / MODEL_FILE) == model_digest(last / MODEL_FILE)
+    assert Journal(whole).end["values"] == Journal(last).end["values"]
+
+
+def test_with_screening_only_validated_epochs_are_reported(study, project):
+    made = study("screen=Screen(rungs=(2,))")
+    (first, _) = climb(made, project, rungs=1)
+    assert [list(trial.intermediate_values) for trial in made.trials] == [[2], [2, 3]]
+    assert ["val_accuracy" in metrics for metrics in history(first)] == [False, True]
+
+
+def test_a_continuation_goes_on_from_its_own_checkpoint_after_a_kill(study, project, monkeypatch):
+    made = study("screen=Screen(rungs=(1,))")
+    first = made.ask()
+    run(made, first, trial_folder(project, 0))
     stale = (trial_folder(project, 0) / CHECKPOINT_FILE).read_bytes()
+    made.tell(first, state=TrialState.PRUNED)
+    trial, folder = continuation(made, 0, 1), trial_folder(project, 1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_after(patch, 2)
         run(made, trial, folder)
@@ -247,6 +309,12 @@ def history(folder):
                 name: value for name, value in event["metrics"].items() if name != "epoch_seconds"
             }
     return list(found.values())
+
+
+def timed(folder):
+    """The epochs in the journal, in order, each with the seconds that it took."""
+    found = [event for event in read(folder)[0] if event["event"] == "metrics"]
+    return [(event["step"], event["metrics"]["epoch_seconds"]) for event in found]
 
 
 def weights(folder):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,43 @@ def test_the_first_process_starts_at_once_and_the_others_with_the_first_call(log
         pool.submit("a", worker_calls.process_id)
         assert len(pool._workers) == 2 and pool.idle == 1
         assert next_ended(pool) == [Ended("a", value=first.process.pid)]
+
+
+def test_the_callers_script_is_not_run_again(log, tmp_path):
+    """Though it starts processes as it is run, without `if __name__ == "__main__"`."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('begun', flush=True)\n"
+        "import os, sys\n"
+        f"sys.path[:] = {sys.path!r}\n"
+        "from pathlib import Path\n"
+        "import __main__, worker_calls\n"
+        "from mnist_cnn.workers.pool import Workers\n"
+        f"with Workers([{{}}], Path({str(log)!r})) as pool:\n"
+        "    print(pool.call(worker_calls.process_id) != os.getpid())\n"
+        "print(sys.modules['__main__'] is __main__)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "begun\nTrue\nTrue\n" and done.stderr == ""
+
+
+def test_a_process_whose_start_is_interrupted_ends(log, monkeypatch):
+    started = []
+
+    def start(process):
+        begin(process)
+        started.append(process)
+        raise KeyboardInterrupt
+
+    begin = SpawnProcess.start
+    monkeypatch.setattr(SpawnProcess, "start", start)
+    # Whoever keeps the error, as a notebook does, keeps the frames that hold the connection.
+    with pytest.raises(KeyboardInterrupt) as kept:
+        Workers([{}], log)
+    started[0].join(PATIENCE_SECONDS)
+    ended = not started[0].is_alive()
+    started[0].kill()  # it ignores the signal by which Python would end it
+    assert ended and kept
 
 
 def test_an_answer_to_a_stopped_call_is_ignored(log):

@@ -4,10 +4,12 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
-from mnist_cnn.workers.signals import ECHO_SECONDS, STOPPING
+from mnist_cnn.workers.signals import ECHO_SECONDS, STOPPING, uninterrupted
 
 COMMAND = """
 import time
@@ -27,13 +29,13 @@ except KeyboardInterrupt:
 """
 
 
-def start(saving, ignored=None):
+def start(saving, ignored=None, command=COMMAND):
     def prepare():
         for number in STOPPING:  # a shell's background job ignores some of them
             signal.signal(number, signal.SIG_IGN if number == ignored else signal.SIG_DFL)
 
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND.format(saving=saving)],
+        [sys.executable, "-c", command.format(saving=saving)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -69,6 +71,44 @@ def test_the_second_signal_ends_the_command_at_once():
             process.wait(2 * ECHO_SECONDS)
     assert process.communicate()[0] == ""
     assert process.returncode == 130
+
+
+HOLDING = """
+import time
+from mnist_cnn.workers.signals import uninterrupted
+
+try:
+    with uninterrupted():
+        print("begun", flush=True)
+        input()
+        print("imported", flush=True)
+    print("never")
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize(("times", "printed"), [(1, "imported\nstopped\n"), (2, "stopped\n")])
+def test_the_first_interruption_waits_for_the_block_and_the_second_does_not(times, printed):
+    process = start(saving=0, command=HOLDING)
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)  # two at once would be one
+    assert process.communicate("go on\n")[0] == printed
+
+
+def test_in_a_thread_nothing_is_held_back():
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def look():
+        with uninterrupted():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [before]
 
 
 def test_what_nohup_ignores_stays_ignored():

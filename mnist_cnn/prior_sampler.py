@@ -1,0 +1,126 @@
+"""A sampler that varies what is good so far, beginning with the experiment's baselines.
+
+The idea is PriorBand's (N. Mallik et al., "PriorBand: Practical Hyperparameter Optimization in the
+Age of Deep Learning", NeurIPS 2023): sample at random, around the configuration that an expert
+believes in, and around the best so far; and believe the expert as long as the evidence does. Here
+a baseline is among the parents until it has been compared and is no longer among the best.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.optuna_internals import contains
+from mnist_cnn.study.screening import RUNG
+from mnist_cnn.study.study import BASELINE
+
+
+class PriorSampler(BaseSampler):
+    """Samples at random, or varies one of the best configurations.
+
+    Args:
+        seed: The seed.
+        random_share: The share of configurations that are sampled at random, in [0, 1].
+        parents: The share of all configurations that are varied: the best ones, in (0, 1].
+        changed: The probability with which a parameter is changed, in (0, 1].
+        width: The standard deviation of a changed number, as a share of its range. A parameter
+            with a logarithmic range is changed on that scale. A changed category is any category.
+    """
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        *,
+        random_share: float = 1 / 3,
+        parents: float = 1 / 6,
+        changed: float = 0.25,
+        width: float = 0.2,
+    ) -> None:
+        self._random = RandomSampler(seed)
+        self._rng = np.random.default_rng(seed)
+        self._random_share, self._parents = random_share, parents
+        self._changed, self._width = changed, width
+        self._parent: dict[str, Any] = {}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self._parent = {}
+        best = _best(study, self._parents)
+        if best and self._rng.random() >= self._random_share:
+            self._parent = best[int(self._rng.integers(len(best)))].params
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        old: Any = self._parent.get(param_name)  # which may be None, as a choice
+        if param_name not in self._parent or not contains(param_distribution, old):
+            return self._random.sample_independent(study, trial, param_name, param_distribution)
+        if self._rng.random() >= self._changed:
+            return old
+        if isinstance(param_distribution, IntDistribution | FloatDistribution):
+            return self._near(old, param_distribution)
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _near(self, old: float, of: IntDistribution | FloatDistribution) -> float:
+        """Return a number near `old`, of a normal distribution that is cut off at the range."""
+        to, back = (math.log, math.exp) if of.log else (float, float)
+        low, high = to(of.low), to(of.high)
+        while True:
+            new = to(old) + self._rng.normal(0, self._width * (high - low))
+            if low <= new <= high:
+                break
+        value = back(new)
+        if of.step is not None and not of.log:
+            value = of.low + of.step * round((value - of.low) / of.step)
+        value = min(max(value, of.low), of.high)
+        return round(value) if isinstance(of, IntDistribution) else float(value)
+
+
+def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
+    """Return the best share of the configurations, and the baselines that were not compared yet."""
+    trials = study.get_trials(deepcopy=False)
+    unknown = [
+        trial
+        for trial in trials
+        if BASELINE in trial.user_attrs and trial.params and not trial.state.is_finished()
+    ]
+    if len(study.directions) > 1:
+        return unknown + study.best_trials
+    compared = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    known = [trial for trial in compared if math.isfinite(_value(trial))]
+    maximize = study.directions[0] == StudyDirection.MAXIMIZE
+    known.sort(key=_value, reverse=maximize)
+    known.sort(key=_rung, reverse=True)  # the sort is stable: within a rung, the best come first
+    return unknown + known[: math.ceil(share * len(known))]
+
+
+def _rung(trial: FrozenTrial) -> int:
+    return int(trial.user_attrs.get(RUNG, 0))
+
+
+def _value(trial: FrozenTrial) -> float:
+    """Return the last value of a trial; NaN if there is none."""
+    if trial.values:
+        return float(trial.values[0])
+    values = trial.intermediate_values
+    return values[max(values)] if values else math.nan

@@ -1,0 +1,36 @@
+"""What became of a study's configurations, in words."""
+
+from collections import Counter
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.study import screening
+from mnist_cnn.study.study import BASELINE, Study
+
+
+def tally(study: Study) -> str:
+    """Return how many configurations were tried, and how far each kind came."""
+    trials = study.trials.finished()
+    past = screening.superseded(trials)
+    rungs = study.plan.screen.rungs if study.plan.screen else ()
+    ends: Counter[str] = Counter()
+    for trial in trials:
+        if trial.number in past:
+            continue  # the trial that continues it is counted
+        if trial.state == TrialState.COMPLETE:
+            ends["complete"] += 1
+        elif trial.state == TrialState.FAIL:
+            ends["failed"] += 1
+        elif screening.STOPPED in trial.user_attrs:
+            ends[f"stopped after epoch {screening.last_epoch(study.plan.screen, trial, 0)}"] += 1
+        else:
+            ends["pruned"] += 1
+    order = [*(f"stopped after epoch {rung}" for rung in rungs), "pruned", "failed", "complete"]
+    found = ", ".join(f"{ends[end]} {end}" for end in order if ends[end])
+    return f"configurations tried: {study.tried()}, of which {found}"
+
+
+def origin(study: Study, trial: FrozenTrial) -> str:
+    """Return where a trial's configuration comes from."""
+    first = study.trials.get(screening.first_of(trial))
+    return "a baseline" if BASELINE in first.user_attrs else "found by the search"

@@ -1,0 +1,61 @@
+"""Scheduling: what an idle worker does next, a new configuration or one that is continued."""
+
+from statistics import median
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.experiment import Screen
+from mnist_cnn.study import screening
+from mnist_cnn.study.study import Study
+
+
+def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Trial | None:
+    """Ask Optuna for the next trial.
+
+    Trials in the queue come first: baselines, and what was interrupted. With screening, the best
+    stopped trial is continued if it is good enough, see `screening`. Otherwise a new configuration
+    begins, if the study wants more and there is time to train one in full. If there is not, the
+    best stopped trials are continued anyway. If all configurations were tried and none is complete,
+    the best one is.
+
+    Args:
+        study: The study.
+        wanted: The number of configurations that the study should have.
+        seconds_left: The time for trials.
+
+    Returns:
+        The trial, or None if there is nothing to do at the moment.
+    """
+    optuna_study, screen = study.trials.optuna_study, study.plan.screen
+    running = study.trials.all(TrialState.RUNNING)
+    more = study.tried() + sum(screening.continued(trial) is None for trial in running) < wanted
+    begin = more
+    if screen:
+        begin = more and _seconds_in_full(study, screen) < seconds_left
+        out_of_time = more and not begin
+        none_complete = not more and not running and not study.ranking()
+        screening.enqueue_next(optuna_study, screen, anyway=out_of_time or none_complete)
+    if begin or study.trials.all(TrialState.WAITING):
+        return optuna_study.ask()
+    return None
+
+
+def _seconds_in_full(study: Study, screen: Screen) -> float:
+    """Return how many seconds it will take to train a configuration to its last epoch.
+
+    The estimate is the median over the trials that continued others: these are the better
+    configurations, and it took little of their time to build them. Without any it is the median
+    over all trials, and 0 if none has stopped.
+    """
+    stopped = [trial for trial in study.trials.finished() if screening.STOPPED in trial.user_attrs]
+    later = [trial for trial in stopped if screening.continued(trial) is not None]
+    seconds = [_seconds_of_epoch(trial, screen) for trial in later or stopped]
+    return study.plan.epochs * median(seconds) if seconds else 0.0
+
+
+def _seconds_of_epoch(trial: FrozenTrial, screen: Screen) -> float:
+    rung = int(trial.user_attrs.get(screening.RUNG, 0))
+    first, last = (0, *screen.rungs)[rung : rung + 2]
+    assert trial.duration is not None
+    return trial.duration.total_seconds() / (last - first)
