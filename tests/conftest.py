@@ -17,6 +17,14 @@ from mnist_cnn.datasets import Images, mnist
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
+@pytest.fixture(autouse=True)
+def plain_precision():
+    """Reset Keras's dtype policy, which a training leaves behind that a test has killed."""
+    yield
+    if keras := sys.modules.get("keras"):
+        keras.config.set_dtype_policy("float32")
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project's root of its own, with the repository's experiments and spaces, as current folder.
