@@ -9,13 +9,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
+from mnist_cnn.mlruns import DELIVERED_FILE, STUDY_ID_FILE, checkpoints
 from mnist_cnn.registry import store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
 from mnist_cnn.tracking import tags
-from mnist_cnn.tracking.delivery import DELIVERED_FILE
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 
 

@@ -14,6 +14,7 @@ MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
 RUN_LOCK_FILE = "lock"  # locked by the worker that trains the run
 STUDY_ID_FILE = "study.id"  # in a study's folder: the study's id, as in Optuna's storage
+DELIVERED_FILE = "delivered.json"  # what of a run is in MLflow; written by whoever delivers
 DROPPED_FILE = "dropped.txt"  # why a run is no longer a candidate
 SOURCES_FILE = "sources.json"  # the modules that a run depended on: their texts by name
 

@@ -11,7 +11,13 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Maximize, Minimize, Objective
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
+from mnist_cnn.mlruns import (
+    CHECKPOINT_FILE,
+    DELIVERED_FILE,
+    MODEL_FILE,
+    confirmation_folder,
+    trial_folder,
+)
 from mnist_cnn.plan import Plan
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
@@ -151,7 +157,9 @@ class Study:
         cleaned = []
         for number in sorted(finished & {*numbers, *pushed_out}):
             folder = self.trials.folder(number)
-            files = list(folder.glob("*.part*"))
+            # The thread that delivers the run may be writing its own file at this moment.
+            delivered = Path(DELIVERED_FILE).stem
+            files = [path for path in folder.glob("*.part*") if path.stem != f"{delivered}.part"]
             if number not in resumable:
                 files.append(folder / CHECKPOINT_FILE)
             if number not in ranked[:kept]:

@@ -29,12 +29,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
 from mnist_cnn.files import replace_file
+from mnist_cnn.mlruns import DELIVERED_FILE
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
-
-DELIVERED_FILE = "delivered.json"
 
 # Errors that concern one run, such as one that somebody deleted. They do not delay other runs.
 ABOUT_ONE_RUN = ("INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
