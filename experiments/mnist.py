@@ -20,9 +20,9 @@ experiment = Experiment(
     objectives=(Maximize("val_accuracy"),),
     trials=1000,  # more than two cores come to in the time that confirmation leaves
     timeout_seconds=690,
-    # A short epoch, so that the first rung comes after a ninth of a pass over the images. The rank of
-    # a configuration there and at the end have a correlation of 0.9 (docs/benchmarks.md). Half of
-    # it would be too early: 0.6.
+    # A short epoch, so that the first rung comes after a ninth of a pass over the images. The ranks
+    # of configurations there and at the end have a correlation of 0.9. After half of it that is
+    # only 0.6 (docs/benchmarks.md).
     epochs=40,
     epoch_images=6_144,
     batch_size=64,
