@@ -33,7 +33,7 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     judges = min(5_000, max(1_000, 5_000 * share))
     fraction = min(1 / 5, judges / images)
     trained = round(images * (1 - fraction))
-    affordable = round(mnist_experiment.epoch_images * share)
+    affordable = max(1, round(mnist_experiment.epoch_images * share))
     batch_size = _batch_size(min(trained, affordable))
     epoch_images = max(batch_size, min(trained, affordable))
     # A small set is passed more often up to each rung, since a pass costs little.

@@ -67,7 +67,7 @@ class Confirm:
     Attributes:
         trials: The number of best complete trials to confirm. 0 turns confirmation off.
         seeds: The number of fresh seeds for each of them. No trial uses these seeds.
-        max_seeds: The maximum number of seeds for the best two while they are tied.
+        max_seeds: The maximum number of seeds for those that may still win.
         epochs: The number of epochs. None uses the number of a trial.
 
     Raises:
@@ -93,7 +93,7 @@ class Screen:
 
     A trial trains up to a rung and ends as pruned. The best of the trials that have ended at a rung
     are continued up to the next rung, and the best of the last rung up to the last epoch. What
-    continues is a new trial, which counts as a trial too.
+    continues is a new trial in Optuna, but not another configuration.
 
     Attributes:
         rungs: The epochs of the rungs, rising.
@@ -136,7 +136,7 @@ class Experiment:
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.
-        trials: The number of trials of a study.
+        trials: The number of configurations of a study.
         timeout_seconds: The time limit of a study, including confirmations. None means no limit.
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
         epochs: The maximum number of epochs of a trial. The learning rate is the compiled one, and
@@ -144,7 +144,7 @@ class Experiment:
         epoch_images: The number of images in an epoch. None means all training images. Without
             screening a trial is validated, and may be pruned, after every epoch.
         batch_size: The number of images in a training step.
-        patience: A trial ends after this many epochs without a better first objective.
+        patience: A trial ends after this many validated epochs without a better first objective.
         validation_fraction: The share of the training images to validate on, in (0, 1).
         seed: The seed of the split, the sampler and, together with the trial's number, of each
             trial. A trial that continues another one has its seed.

@@ -181,7 +181,7 @@ class Search:
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.trials_deadline = self._trials_deadline()
         self.false_starts = 0
-        self.exhausted = False
+        self.exhausted = bool(study.attributes.get("exhausted"))
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         self.progress = Progress(console, study.objective, self.trials, self.budget.end)
         self.progress.done = self.done
@@ -214,9 +214,9 @@ class Search:
             status = "FINISHED" if winner else "FAILED"
             journal.write("end", status=status, tags={}, step=0, metrics={})
             self._wait_for_lock()
-            # If the time was too short for a single trial, the same command resumes the trials that
-            # were begun, with its full time.
-            finished = winner is not None or self.done >= self.trials
+            # If the time was too short for a single trial, the same command continues with what was
+            # begun, with its full time.
+            finished = winner is not None or not self._something_left()
             study.set_attributes(finished=finished, seconds=0.0)
             left = self.budget.end - time.monotonic()
             closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
@@ -326,6 +326,7 @@ class Search:
             trials.tell(number)
             if ended.value and trials is self.study.trials and not self.exhausted:
                 self.exhausted = True
+                self.study.set_attributes(exhausted=True)
                 self.progress.say(
                     "the sampler has nothing left to try, so there are no more trials"
                 )
@@ -366,6 +367,13 @@ class Search:
             return self.budget.deadline
         seconds = confirmation.expected_seconds(self.study, self.worker_count)
         return self.budget.trials_deadline(seconds)
+
+    def _something_left(self) -> bool:
+        """Return whether the study has configurations to try, or trials to continue."""
+        study, screen = self.study, self.study.plan.screen
+        if self.done < self.trials or study.trials.all(TrialState.WAITING):
+            return True
+        return screen is not None and any(screening.unused(study.trials.optuna_study, screen))
 
     def _last_trial_ends(self) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""

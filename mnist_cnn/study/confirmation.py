@@ -92,7 +92,7 @@ def outstanding(study: Study) -> list[Confirmation]:
     """
     plan = study.plan.confirm
     ended = {_key(trial) for trial in study.confirmations.finished()}
-    beaten = _beaten(candidates(study))
+    beaten = _beaten(study, candidates(study))
     field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
     # A seed on which a training failed has ended too, and is not tried again.
     for seeds in range(plan.seeds, plan.max_seeds + 1):
@@ -182,11 +182,15 @@ def epochs(study: Study) -> int:
 
 
 def limit_seconds(study: Study) -> float | None:
-    """Return the time limit of a confirmation: that of a trial, scaled by the number of epochs."""
-    limit = study.plan.trial_timeout_seconds
+    """Return the time limit of a confirmation: that of a trial, scaled by the number of epochs.
+
+    With screening, a configuration has had the limit once for each of its trials.
+    """
+    limit, screen = study.plan.trial_timeout_seconds, study.plan.screen
     if limit is None:
         return None
-    return limit * epochs(study) / study.plan.epochs
+    trials = 1 + len(screen.rungs) if screen else 1
+    return limit * trials * epochs(study) / study.plan.epochs
 
 
 def candidates(study: Study) -> list[Candidate]:
@@ -227,17 +231,18 @@ def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate
     return sorted(confirmed, key=key)
 
 
-def _beaten(ranked: list[Candidate]) -> set[int]:
+def _beaten(study: Study, ranked: list[Candidate]) -> set[int]:
     """Return the numbers of the trials that are clearly behind the leader of the race.
 
     The variance of a score is pooled over all candidates: that of two scores alone says little.
 
     Args:
+        study: The study.
         ranked: The candidates, best first.
 
     Returns:
-        The trials whose mean is worse than the leader's by more than `CLEARLY_BEHIND` standard
-        errors of the difference.
+        The trials whose mean is worse than the leader's, on the seeds that both have, by more than
+        `CLEARLY_BEHIND` standard errors of the difference.
     """
     confirmed = [candidate for candidate in ranked if len(candidate.scores) > 1]
     if not confirmed:
@@ -247,8 +252,11 @@ def _beaten(ranked: list[Candidate]) -> set[int]:
     leader = confirmed[0]
     beaten = set()
     for other in confirmed[1:]:
-        error = sqrt(pooled / len(leader.scores) + pooled / len(other.scores))
-        if abs(leader.score - other.score) > CLEARLY_BEHIND * error:
+        common = leader.by_seed.keys() & other.by_seed.keys()
+        if not common:
+            continue
+        one, two = (fmean(each.by_seed[seed] for seed in common) for each in (leader, other))
+        if study.objective.gain(one, two) > CLEARLY_BEHIND * sqrt(2 * pooled / len(common)):
             beaten.add(other.trial.number)
     return beaten
 

@@ -55,7 +55,6 @@ def _seconds_in_full(study: Study, screen: Screen) -> float:
 
 
 def _seconds_of_epoch(trial: FrozenTrial, screen: Screen) -> float:
-    rung = int(trial.user_attrs.get(screening.RUNG, 0))
-    first, last = (0, *screen.rungs)[rung : rung + 2]
     assert trial.duration is not None
-    return trial.duration.total_seconds() / (last - first)
+    before = screening.epochs_before(screen, trial)
+    return trial.duration.total_seconds() / (screening.last_epoch(screen, trial, 0) - before)

@@ -38,6 +38,12 @@ def last_epoch(screen: Screen | None, trial: optuna.Trial | FrozenTrial, epochs:
     return (*rungs, epochs)[int(trial.user_attrs.get(RUNG, 0))]
 
 
+def epochs_before(screen: Screen | None, trial: optuna.Trial | FrozenTrial) -> int:
+    """Return how many epochs the trials have trained that this one continues."""
+    rungs = screen.rungs if screen else ()
+    return (0, *rungs)[int(trial.user_attrs.get(RUNG, 0))]
+
+
 def first_of(trial: optuna.Trial | FrozenTrial) -> int:
     """Return the number of the trial that began the training: another one's, or its own."""
     return int(trial.user_attrs.get(FIRST, trial.number))

@@ -102,6 +102,8 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
         """Pass on the metrics of restored epochs. The last process may have died before it did."""
         for epoch, metrics in enumerate(self._checkpoint.history, start=1):
             self.stop = self._on_epoch(epoch, metrics)
+            if self.stop:
+                return
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if self.stop:

@@ -190,14 +190,15 @@ def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     """Return a function that reports each epoch to Optuna, and says why the trial should stop."""
     metric = run.experiment.objectives[0].metric
+    before = screening.epochs_before(run.experiment.screen, trial)
     last = screening.last_epoch(run.experiment.screen, trial, run.epochs)
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
         if metric not in metrics:  # the epoch was not validated, or an own `fit` tells it later
             return None
         report_value(trial, metrics[metric], epoch)
-        if epoch >= run.epochs:
-            return None
+        if epoch <= before or epoch >= run.epochs:
+            return None  # up to its rung it was decided already that the configuration goes on
         if epoch >= last:
             return Stop("rung", f"stopped at the rung of epoch {last}")
         if trial.should_prune():
