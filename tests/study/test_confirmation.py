@@ -135,6 +135,15 @@ def test_one_that_is_clearly_behind_is_out_of_the_race(study):
     assert [seed for trial, seed in made if trial == 2] == [0, 1, 2, 3]
 
 
+def test_one_that_is_better_than_the_leader_is_not_out_of_the_race(study):
+    """The leader is the best on the seeds that all have; a failed training leaves one seed."""
+    one = study(Confirm(trials=3, seeds=3, max_seeds=4))
+    scores = {0: [0.949, None, None, None], 1: [0.995, 0.93, 0.93, 0.93], 2: [0.99, *[0.99] * 3]}
+    made = confirm_with(one, scores)
+    assert (2, 3) in made
+    assert confirmation.candidates(one)[0].trial.number == 2
+
+
 def test_two_equal_scores_do_not_make_a_small_difference_clear(study):
     one = study(Confirm(trials=3, seeds=2, max_seeds=3))
     scores = {0: [0.97, 0.98, 0.97], 1: [0.982, 0.982, 0.98], 2: [0.984, 0.984, 0.99]}

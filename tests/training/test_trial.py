@@ -231,6 +231,28 @@ def test_a_trial_that_climbs_all_rungs_trains_each_epoch_once(study, project):
     assert len({start["params"]["seed"] for start in starts}) == 1
 
 
+def test_a_pruner_is_not_asked_about_epochs_before_the_last_rung(study, project):
+    """It compares with complete trials, so it would stop most of what screening has chosen."""
+    made = study(
+        "screen=Screen(rungs=(1, 2)), pruner=partial(optuna.pruners.MedianPruner, "
+        "n_startup_trials=1)"
+    )
+    for value in (1.0, 1.0):  # at epoch 1 better than any network, at epoch 3 worse
+        other = made.ask()
+        other.report(value, 1)
+        other.report(0.0, 3)
+        made.tell(other, 0.0)
+    first = made.ask()
+    run(made, first, trial_folder(project, first.number))
+    made.tell(first, state=TrialState.PRUNED)
+    attributes = {CONTINUES: first.number, FIRST: first.number, RUNG: 2}
+    made.enqueue_trial(dict(made.trials[first.number].params), user_attrs=attributes)
+    trial = made.ask()
+    run(made, trial, trial_folder(project, trial.number))
+    assert list(made.trials[trial.number].intermediate_values) == [1, 2, 3]
+    assert Journal(trial_folder(project, trial.number)).end["reason"] == ""
+
+
 def test_a_trial_that_climbs_all_rungs_ends_to_the_bit_as_one_trained_in_one_go(study, project):
     made = study("screen=Screen(rungs=(1, 2))")
     *_, last = climb(made, project, rungs=2)
