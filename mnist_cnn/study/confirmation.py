@@ -198,7 +198,8 @@ def candidates(study: Study) -> list[Candidate]:
 
     Confirmed trials come before unconfirmed ones, because the two kinds of score cannot be
     compared. Confirmed trials are ranked on the seeds that all of them have, then the best two on
-    the seeds that both have. An unconfirmed trial whose model is lost is left out.
+    the seeds that both have. One with fewer seeds than two others comes behind these. An
+    unconfirmed trial whose model is lost is left out.
     """
     results = _results(study)
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
@@ -213,8 +214,12 @@ def candidates(study: Study) -> list[Candidate]:
             continue
         found.append(Candidate(trial, scores, model))
     confirmed = [candidate for candidate in found if candidate.scores]
-    ranked = _by_common_seeds(study, confirmed)
+    # One with a single seed, the others having failed, must not reduce all comparisons to that one.
+    counts = sorted(len(candidate.scores) for candidate in confirmed)
+    enough = counts[-2] if len(counts) > 1 else 0
+    ranked = _by_common_seeds(study, [c for c in confirmed if len(c.scores) >= enough])
     ranked[:2] = _by_common_seeds(study, ranked[:2])
+    ranked += _by_common_seeds(study, [c for c in confirmed if len(c.scores) < enough])
     return ranked + [candidate for candidate in found if not candidate.scores]
 
 
