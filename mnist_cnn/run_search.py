@@ -248,11 +248,9 @@ class Search:
                     self.progress.say(f"{folder.name}: {error}; its model stays damaged")
                     continue
                 if not models.restore(folder, Path(place) / "run" / MODEL_FILE):
-                    models.drop(folder, "the training came out differently")
-                    self.progress.say(
-                        f"{folder.name}: the training came out differently; it is no candidate "
-                        "any more"
-                    )
+                    reason = "its training gave a different model"
+                    models.drop(folder, reason)
+                    self.progress.say(f"{folder.name}: {reason}; it is no longer a candidate")
 
     def _save(self, journal: Journal) -> None:
         """Record that the study was interrupted, if this search still holds its lock."""
