@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.optuna_internals import contains
-from mnist_cnn.study.screening import RUNG
+from mnist_cnn.study.screening import last_value, rung_of
 from mnist_cnn.study.study import BASELINE
 
 
@@ -110,17 +110,10 @@ def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
     known = [trial for trial in compared if math.isfinite(_value(trial))]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
     known.sort(key=_value, reverse=maximize)
-    known.sort(key=_rung, reverse=True)  # the sort is stable: within a rung, the best come first
+    known.sort(key=rung_of, reverse=True)  # the sort is stable: within a rung, the best come first
     return unknown + known[: math.ceil(share * len(known))]
 
 
-def _rung(trial: FrozenTrial) -> int:
-    return int(trial.user_attrs.get(RUNG, 0))
-
-
 def _value(trial: FrozenTrial) -> float:
-    """Return the last value of a trial; NaN if there is none."""
-    if trial.values:
-        return float(trial.values[0])
-    values = trial.intermediate_values
-    return values[max(values)] if values else math.nan
+    """Return the value that a trial ended with, or else its last one; NaN if there is none."""
+    return float(trial.values[0]) if trial.values else last_value(trial)

@@ -32,16 +32,21 @@ CONTINUES, FIRST, RUNG = "continues", "first", "rung"
 STOPPED = "stopped"
 
 
+def rung_of(trial: optuna.Trial | FrozenTrial) -> int:
+    """Return the index of the rung at which a trial stops, from 0; one more for the last epoch."""
+    return int(trial.user_attrs.get(RUNG, 0))
+
+
 def last_epoch(screen: Screen | None, trial: optuna.Trial | FrozenTrial, epochs: int) -> int:
     """Return the epoch with which a trial ends: that of its rung, or `epochs`."""
     rungs = screen.rungs if screen else ()
-    return (*rungs, epochs)[int(trial.user_attrs.get(RUNG, 0))]
+    return (*rungs, epochs)[rung_of(trial)]
 
 
 def epochs_before(screen: Screen | None, trial: optuna.Trial | FrozenTrial) -> int:
     """Return how many epochs the trials have trained that this one continues."""
     rungs = screen.rungs if screen else ()
-    return (0, *rungs)[int(trial.user_attrs.get(RUNG, 0))]
+    return (0, *rungs)[rung_of(trial)]
 
 
 def first_of(trial: optuna.Trial | FrozenTrial) -> int:
@@ -143,14 +148,14 @@ def _best_at(study: optuna.Study, trials: Sequence[FrozenTrial], rung: int) -> l
         for trial in trials
         if trial.state.is_finished()
         and STOPPED in trial.user_attrs
-        and trial.user_attrs.get(RUNG, 0) == rung
-        and math.isfinite(_last_value(trial))
+        and rung_of(trial) == rung
+        and math.isfinite(last_value(trial))
     ]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
-    return sorted(stopped, key=_last_value, reverse=maximize)
+    return sorted(stopped, key=last_value, reverse=maximize)
 
 
-def _last_value(trial: FrozenTrial) -> float:
-    """Return the value with which a trial stopped; NaN if there is none."""
+def last_value(trial: FrozenTrial) -> float:
+    """Return the last value that a trial reported; NaN if there is none."""
     values = trial.intermediate_values
     return values[max(values)] if values else math.nan
