@@ -6,8 +6,8 @@ Every method runs alone for SECONDS, one after the other, once for each seed, wh
 the validation split. A run's clock begins with its process, so imports are included. Written to
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
 `epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
-hours may be interrupted; delete the file to begin anew. Runs of other code, locked packages or
-processors are never mixed.
+hours may be interrupted. Runs of other code, locked packages or processors stay in it, and count
+for nothing: they are made again. A peer's code is that of benchmarks/peers and search_spaces.
 """
 
 import argparse
@@ -47,9 +47,9 @@ def main() -> None:
         for name in ray:
             del methods[name]
     RESULTS.mkdir(exist_ok=True)
-    what = subject()
-    rows = measured(options.seconds, what)
-    done = {(name, seed) for name, seed, *_ in rows}
+    subjects = {name: subject(module) for name, (module, *_) in METHODS.items()}
+    rows = measured(options.seconds)
+    done = {(name, seed) for name, seed, *_, what in rows if what == subjects[name]}
     todo = [
         (name, seed)
         for seed in range(options.seeds)
@@ -67,10 +67,10 @@ def main() -> None:
             failed.append(name)
             print(f"seed {seed}  {name}: {error}", flush=True)
             continue
-        rows += [(name, seed, *row) for row in found]
+        rows += [(name, seed, *row, subjects[name]) for row in found]
         best = max(accuracy for *_, accuracy in found)
         print(f"seed {seed}  {name}: {len(found) - 1} epochs, best {best:.4f}", flush=True)
-        write(rows, options.seconds, what)
+        write(rows, options.seconds, subjects)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -121,52 +121,58 @@ def epochs_file(seconds: float) -> Path:
     return RESULTS / f"epochs_{seconds:g}s.csv"
 
 
-def subject() -> str:
-    """A digest of what is measured: the code, the locked packages, the processor."""
-    files = [ROOT / "requirements.lock"]
-    for folder in ("benchmarks/peers", "experiments", "mnist_cnn", "search_spaces"):
-        files += sorted((ROOT / folder).rglob("*.py"))
+def subject(module: str) -> str:
+    """A digest of what a method's module runs: its code, the locked packages, the processor."""
+    folders = ["benchmarks/peers", "search_spaces"]
+    if module == "ours":
+        folders += ["experiments", "mnist_cnn"]
     digest = hashlib.sha256(processor().encode())
-    for file in files:
+    for file in [ROOT / "requirements.lock", *sorted(f for d in folders for f in code(d))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def measured(seconds: float, what: str) -> list[tuple[str, int, float, str, float]]:
-    """What an earlier, interrupted benchmark has left; ends the command if not of `what`."""
+def code(folder: str) -> list[Path]:
+    """The Python files below a folder of this repository."""
+    return list((ROOT / folder).rglob("*.py"))
+
+
+# A method's name, the seed, seconds since the start, the trial, validation accuracy, `subject`.
+Row = tuple[str, int, float, str, float, str]
+
+
+def measured(seconds: float) -> list[Row]:
+    """What earlier benchmarks of so many seconds have left."""
     if not epochs_file(seconds).exists():
         return []
     with epochs_file(seconds).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if {row.get("subject") for row in rows} - {what}:
-        sys.exit(
-            f"{epochs_file(seconds).relative_to(ROOT)} is of other code, packages or another "
-            "processor; delete it to begin anew, or go back to what it measured"
-        )
-    return [
-        (
-            row["method"],
-            int(row["seed"]),
-            float(row["seconds"]),
-            row["trial"],
-            float(row["val_accuracy"]),
-        )
-        for row in rows
-    ]
+        return [
+            (
+                row["method"],
+                int(row["seed"]),
+                float(row["seconds"]),
+                row["trial"],
+                float(row["val_accuracy"]),
+                row["subject"],
+            )
+            for row in csv.DictReader(file)
+        ]
 
 
-def write(rows: list[tuple[str, int, float, str, float]], seconds: float, what: str) -> None:
-    """Write all three results of what has been run so far, all of it of the subject `what`."""
+def write(rows: list[Row], seconds: float, subjects: dict[str, str]) -> None:
+    """Write all rows, and the table and the plot of those whose method has today's subject."""
     partly = epochs_file(seconds).with_suffix(".part")
     with partly.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("method", "seed", "seconds", "trial", "val_accuracy", "subject"))
-        writer.writerows((n, s, f"{t:.1f}", trial, f"{a:.4f}", what) for n, s, t, trial, a in rows)
+        writer.writerows(
+            (n, s, f"{t:.1f}", trial, f"{a:.4f}", of) for n, s, t, trial, a, of in rows
+        )
     partly.replace(epochs_file(seconds))  # an interruption leaves the hours before it whole
     runs: dict[str, dict[int, list[tuple[float, str, float]]]] = defaultdict(dict)
     for name in METHODS:  # in their order, whatever the order in which they were run
-        for row_name, seed, *row in rows:
-            if row_name == name:
+        for row_name, seed, *row, what in rows:
+            if row_name == name and what == subjects[name]:
                 runs[name].setdefault(seed, []).append(tuple(row))
     tables = "\n".join((table(runs, seconds), *ratios(runs, seconds)))
     (RESULTS / f"table_{seconds:g}s.md").write_text(tables)
