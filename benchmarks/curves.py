@@ -24,6 +24,10 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mnist_cnn.training.data import Data
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -104,8 +108,11 @@ def table(file: Path) -> None:
         print(f"| {epoch} | {rank:.2f} | {len(kept) / len(top):.0%} | {np.mean(seconds):.1f} |")
 
 
-def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
-    """The model's size and its curve over `epochs` epochs; the experiment's policy if None."""
+def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Data | None" = None):
+    """The model's size and its curve over `epochs` epochs.
+
+    The policy and the images are those of experiments/mnist.py if they are None.
+    """
     import keras
 
     from experiments.mnist import experiment
@@ -117,7 +124,7 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None):
     from mnist_cnn.training.failure import TrainingFailed
     from mnist_cnn.training.fit import train
 
-    data = load_data(ExperimentId("mnist"))
+    data = data or load_data(ExperimentId("mnist"))
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(dtype_policy or precision(experiment))
