@@ -9,6 +9,7 @@ did. Building and compiling the models is part of the time.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -52,14 +53,15 @@ def main() -> None:
     parser.add_argument("--precision", help="a Keras dtype policy; by default this project's")
     options = parser.parse_args()
     text = EXPERIMENT.format(**vars(options))
-    print("| workers | trials an hour | beside one worker | epochs | failed trials |")
+    print("| workers | trials an hour | beside the first line | epochs | failed trials |")
     print("|--:|--:|--:|--:|--:|")
-    first = None
+    first = 0.0
     for workers in options.workers:
         epochs, seconds, failed = search(text, workers)
         rate = epochs / options.epochs / seconds * 3600
         first = first or rate
-        print(f"| {workers} | {rate:.0f} | {rate / first:.1f} | {epochs} | {failed} |", flush=True)
+        ratio = f"{rate / first:.1f}" if first else "-"
+        print(f"| {workers} | {rate:.0f} | {ratio} | {epochs} | {failed} |", flush=True)
 
 
 def search(text: str, workers: int) -> tuple[int, float, int]:
@@ -70,7 +72,13 @@ def search(text: str, workers: int) -> tuple[int, float, int]:
             shutil.copytree(ROOT / name, root / name)
         (root / "experiments/workers.py").write_text(text)
         command = [sys.executable, "-m", "mnist_cnn", "search", "workers"]
-        subprocess.run([*command, "--workers", str(workers)], cwd=root, check=True, stdout=2)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+        subprocess.run(
+            [*command, "--workers", str(workers)],
+            cwd=root,
+            env=environment,
+            stdout=sys.stderr,
+        )
         folders = list(root.glob("mlruns/checkpoints/workers-1/trial-*"))
         events = [event for folder in folders for event in journal.read(folder)[0]]
     times = [event["time"] / 1000 for event in events]
