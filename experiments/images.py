@@ -8,49 +8,59 @@ Result: 98.8 % of 346 test images of scikit-learn's digits, in a minute without 
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import ceil, prod
 
 from experiments.mnist import experiment as mnist_experiment
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.experiment import Experiment
 from search_spaces.cnn import possible_blocks
 
-MNIST_VALUES = 28 * 28  # of one image, by which the cost of others is measured
-MOST_TIMES = 6  # as many passes for each of MNIST's epochs
+MNIST_PIXELS = 28 * 28
+# An epoch ends at the first rung. After fewer steps the averaged weights say little.
+FEWEST_STEPS, STEPS = 48, mnist_experiment.epoch_images // mnist_experiment.batch_size
+FEWEST_EPOCHS, MOST_EPOCHS = 8, mnist_experiment.epochs
+MOST_PASSES = 100  # over all images: more teach a network nothing new
+OF_EACH_CLASS = 32  # images in an epoch
+FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: a model to about a point, or to 0.2
 
 
 def experiment(data: Callable[[], Dataset]) -> Experiment:
     """The search on MNIST, with budgets for other data.
+
+    A training costs about as much as one on MNIST, whatever the size and the number of the images,
+    so a search tries about as many configurations. Large images get smaller batches and fewer
+    epochs, so that the first rung still comes after enough steps. An epoch on a small set is
+    several passes.
 
     Args:
         data: Returns the data set.
     """
     dataset = data()
     images = dataset.train_images or len(dataset.train())
-    # An epoch and its validation cost about as much as MNIST's, whatever the size of the images.
-    share = MNIST_VALUES / prod(dataset.shape)
-    # 5,000 images judge a model to about 0.2 points, 1,000 to half a point; at most a fifth.
-    judges = min(5_000, max(1_000, 5_000 * share))
-    fraction = min(1 / 5, judges / images)
-    trained = round(images * (1 - fraction))
-    affordable = max(1, round(mnist_experiment.epoch_images * share))
-    batch_size = _batch_size(min(trained, affordable))
-    epoch_images = max(batch_size, min(trained, affordable))
-    # A small set is passed more often up to each rung, since a pass costs little.
-    times = min(MOST_TIMES, ceil(affordable / epoch_images))
+    height, width, _ = dataset.shape
+    affordable = MOST_EPOCHS * mnist_experiment.epoch_images
+    affordable = round(affordable / max(1, height * width / MNIST_PIXELS))
+
+    batch_size = _batch_size(images, affordable)
+    longest = affordable // FEWEST_EPOCHS
+    steps = max(FEWEST_STEPS, min(STEPS, longest // batch_size))
+    epoch_images = max(steps * batch_size, min(OF_EACH_CLASS * dataset.classes, longest))
+    epochs = min(affordable, MOST_PASSES * images) // epoch_images
+    epochs = max(FEWEST_EPOCHS, min(MOST_EPOCHS, epochs))
     screen = mnist_experiment.screen
-    epochs = times * mnist_experiment.epochs
+    # Validation takes about as large a share of the time as on MNIST.
+    judges = max(FEWEST_JUDGES, JUDGES * min(1, epoch_images / mnist_experiment.epoch_images))
+
     fewest, most = possible_blocks(dataset.shape)
     blocks = min(fewest + 1, most)
     return replace(
         mnist_experiment,
         dataset=data,
-        validation_fraction=fraction,
+        validation_fraction=min(1 / 5, judges / images),
         batch_size=batch_size,
         epoch_images=epoch_images,
         epochs=epochs,
         patience=epochs,
-        screen=replace(screen, rungs=tuple(times * rung for rung in screen.rungs)),
+        screen=replace(screen, rungs=tuple(r for r in screen.rungs if 2 * r <= epochs)),
         baseline={  # narrow, so that it is good soon
             **dict(
                 zip(("filters_0", "filters_1", "filters_2")[:blocks], (16, 32, 64), strict=False)
@@ -67,9 +77,12 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     )
 
 
-def _batch_size(images: int) -> int:
-    """A power of two from 8 to 64, such that an epoch has at least about twenty steps."""
+def _batch_size(images: int, affordable: int) -> int:
+    """A power of two from 8 to 64.
+
+    A pass has at least about twenty steps, and a training on large images a dozen epochs.
+    """
     size = mnist_experiment.batch_size
-    while size > 8 and images < 20 * size:
+    while size > 8 and (images < 24 * size or affordable < 12 * STEPS * size):
         size //= 2
     return size

@@ -141,8 +141,9 @@ class Experiment:
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
         epochs: The maximum number of epochs of a trial. The learning rate is the compiled one, and
             the average of the weights is validated and saved.
-        epoch_images: The number of images in an epoch. None means all training images. Without
-            screening a trial is validated, and may be pruned, after every epoch.
+        epoch_images: The number of images in an epoch, which may be less or more than one pass over
+            the training images. None means one pass. Without screening a trial is validated, and
+            may be pruned, after every epoch.
         batch_size: The number of images in a training step.
         patience: A trial ends after this many validated epochs without a better first objective.
         validation_fraction: The share of the training images to validate on, in (0, 1).

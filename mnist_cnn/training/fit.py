@@ -179,9 +179,9 @@ def _prepare(model: keras.Model, data: Data, experiment: Experiment, checkpoint:
         The number of steps in an epoch.
     """
     batch_size, images = experiment.batch_size, data.train
-    steps = min(experiment.epoch_images or len(images), len(images)) // batch_size
-    if steps == 0:
-        raise TrainingFailed(f"the images of an epoch do not fill a batch of {batch_size}")
+    if len(images) < batch_size:
+        raise TrainingFailed(f"{len(images)} training images do not fill a batch of {batch_size}")
+    steps = (experiment.epoch_images or len(images)) // batch_size
     # Keras only runs whole calls: 25 steps in calls of 16 would become 32.
     calls = math.ceil(steps / STEPS_PER_EXECUTION)
     model.steps_per_execution = steps // calls

@@ -308,6 +308,12 @@ def test_an_epoch_can_have_fewer_images_than_a_pass(images, tmp_path):
     assert int(model.optimizer.iterations) == 4 * 5
 
 
+def test_an_epoch_can_be_several_passes(images, tmp_path):
+    model, state = dense(), checkpoint(tmp_path / "a.npz")
+    fit(model, images, state, epochs=2, epoch_images=640)
+    assert int(model.optimizer.iterations) == 2 * 64
+
+
 @pytest.mark.parametrize("objective", [Maximize("m"), Minimize("m")], ids=["maximize", "minimize"])
 def test_the_best_epoch_is_the_first_with_the_best_value(objective, tmp_path):
     state = checkpoint(tmp_path / "a.npz", objective=objective)
@@ -351,7 +357,7 @@ def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images
 
 
 def test_fewer_images_than_a_batch_fail_the_training(images, tmp_path):
-    with pytest.raises(TrainingFailed, match="images of an epoch do not fill a batch of 10"):
+    with pytest.raises(TrainingFailed, match="training images do not fill a batch of 10"):
         fit(dense(), images[slice(9)], checkpoint(tmp_path / "a.npz"), epochs=1)
 
 
