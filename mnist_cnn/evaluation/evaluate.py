@@ -14,6 +14,7 @@ from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import DataInfo, Source, check_name, find
 from mnist_cnn.evaluation.scores import Evaluation, score
 from mnist_cnn.training import saved_model
+from mnist_cnn.training.batches import evaluation_batch_size
 from mnist_cnn.training.saving import weights_digest
 
 # Of this many images, a model is also asked about the negatives.
@@ -62,12 +63,13 @@ def evaluate(
     if pictures is not None:
         names = predicted.class_names
         plots.draw(images.x, images.labels, probabilities, predicted.info.name, pictures, names)
+    batch = min(saved_model.BATCH, evaluation_batch_size(saved_model.shape_of(model)))
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
         single_image_ms=saved_model.latency_ms(model, 1),
-        batch_ms=saved_model.latency_ms(model, saved_model.BATCH),
-        batch_images=saved_model.BATCH,
+        batch_ms=saved_model.latency_ms(model, batch),
+        batch_images=batch,
         correct=predicted.correct,
         images_sha256=hashlib.sha256(images.x.tobytes() + images.labels.tobytes()).hexdigest(),
         warnings=_polarity(predicted),

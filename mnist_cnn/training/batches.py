@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from mnist_cnn.datasets import Images
 
-EVALUATION_BATCH_SIZE = 1000
+# In a batch without training. The outputs of a model's first layer take 32 times as many values.
+EVALUATION_PIXELS, EVALUATION_IMAGES = 1000 * 28 * 28, 1000
 RESIDENT_BYTES = 2**28  # of pixels: MNIST has a fifth of that
 
 Take = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -53,9 +54,19 @@ def training_batches(
     )
 
 
+def evaluation_batch_size(shape: tuple[int, ...]) -> int:
+    """Return how many images a model gets at once if it is not trained: 1000 of MNIST's.
+
+    Args:
+        shape: (height, width, channels) of one image.
+    """
+    return max(1, min(EVALUATION_IMAGES, EVALUATION_PIXELS // (shape[0] * shape[1])))
+
+
 def evaluation_batches(images: Images) -> tf.data.Dataset:
     """Return large batches of (x, y): every image once, in order."""
-    order = tf.data.Dataset.range(len(images)).batch(EVALUATION_BATCH_SIZE)
+    size = evaluation_batch_size(images.x.shape[1:])
+    order = tf.data.Dataset.range(len(images)).batch(size)
     return order.map(_taker(images)).with_options(_UNTUNED)
 
 

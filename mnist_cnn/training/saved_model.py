@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.keras_file import check_weights, read_config
-from mnist_cnn.training.batches import EVALUATION_BATCH_SIZE
+from mnist_cnn.training.batches import evaluation_batch_size
 
 Shape = tuple[int, int, int]  # (height, width, channels)
 
-BATCH = 256  # images in the batch whose latency is measured
+BATCH = 256  # images in the batch whose latency is measured, fewer if they are large
 WARM_UP_CALLS = 3
 TIMED_CALLS, TIMED_BATCH_CALLS = 50, 15
 
@@ -125,7 +125,7 @@ def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
     Raises:
         UserError: The outputs are not finite, are not in [0, 1], or do not sum to 1 for each image.
     """
-    outputs = model.predict(x, batch_size=EVALUATION_BATCH_SIZE, verbose=0)
+    outputs = model.predict(x, batch_size=evaluation_batch_size(shape_of(model)), verbose=0)
     return check_probabilities(outputs)
 
 

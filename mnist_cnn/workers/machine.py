@@ -97,12 +97,16 @@ def worker_memory(count: int) -> float:
 
 
 def memory_of(process_id: int | None) -> int:
-    """Return the memory that a process uses now, in bytes; 0 if it is unknown."""
+    """Return the memory that a process alone uses now, in bytes; 0 if it is unknown.
+
+    Pages of files, such as images that are read through a map, are left out: the system takes them
+    back whenever it needs memory.
+    """
     try:
-        pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
-    except (OSError, IndexError):
+        _, resident, shared, *_ = Path(f"/proc/{process_id}/statm").read_text().split()
+    except (OSError, ValueError):
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_memory() -> float:

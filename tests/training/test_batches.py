@@ -5,7 +5,7 @@ import pytest
 
 from mnist_cnn.datasets import Images
 from mnist_cnn.training import batches
-from mnist_cnn.training.batches import evaluation_batches, training_batches
+from mnist_cnn.training.batches import evaluation_batch_size, evaluation_batches, training_batches
 
 
 def test_every_pass_takes_each_image_once_in_an_order_of_its_own():
@@ -67,6 +67,14 @@ def test_an_evaluation_takes_each_image_once_and_in_order(images):
     seen = list(evaluation_batches(images).as_numpy_iterator())
     assert np.array_equal(np.concatenate([x for x, _ in seen]), images.x)
     assert np.array_equal(np.concatenate([y for _, y in seen]), images.y)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((28, 28, 1), 1000), ((8, 8, 1), 1000), ((64, 64, 3), 191), ((2000, 1000, 3), 1)],
+)
+def test_large_images_are_evaluated_in_smaller_batches(shape, size):
+    assert evaluation_batch_size(shape) == size
 
 
 LEVELS = Images(
