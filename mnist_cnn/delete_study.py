@@ -14,8 +14,9 @@ from mnist_cnn.registry import store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
-from mnist_cnn.tracking import tags
+from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.experiment_lock import lock_experiment
+from mnist_cnn.training.kept_images import remove_kept
 
 
 def delete_study(name: str, storage: str | None, force: bool) -> str:
@@ -23,6 +24,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
 
     The study in Optuna is deleted last, so that an interrupted deletion can be repeated. MLflow
     keeps deleted runs until `mlflow gc`, and never deletes registered models with their runs.
+    Images in mlruns/data/ that no other study here uses are removed too.
 
     Args:
         name: The name of the study.
@@ -60,6 +62,8 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
                 client.delete_run(run.info.run_id)
         if own:
             _remove(folder)
+        in_use = _digests_in_use()
+        remove_kept(lambda facts: facts.get("digest") not in in_use)
         for study in (f"{name}.confirm", name):
             if study in optuna.get_all_study_names(open_storage(url)):
                 optuna.delete_study(study_name=study, storage=open_storage(url))
@@ -89,6 +93,22 @@ def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
     own = {run.info.run_id for run in runs}
     found = [each for each in store.champions(client) if each.run_id in own]
     return f"{found[0].version} of {found[0].name}" if found else None
+
+
+def _digests_in_use() -> set[str]:
+    """Return the digests of the data sets of all studies that have files here."""
+    return {
+        digest for folder in checkpoints().glob("*/") if (digest := _digest_of(folder)) is not None
+    }
+
+
+def _digest_of(study_folder: Path) -> str | None:
+    """Return the digest of a study's data set; None if no run has begun."""
+    for run in sorted(study_folder.glob("*/")):
+        for event in journal.read(run)[0]:
+            if event["event"] == "dataset":
+                return str(event["digest"])
+    return None
 
 
 def _remove(folder: Path) -> None:

@@ -2,12 +2,17 @@
 
 A file holds bytes if that loses nothing, which is a quarter of the size of floats. Workers share it
 in the system's page cache, and a set that is larger than the memory can be trained on.
+
+Files may be removed at any time. The system keeps those that a worker has mapped until it ends, and
+the next worker makes them again.
 """
 
 import hashlib
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,13 +26,19 @@ from mnist_cnn.files import make_folder, sync_folder, sync_tree
 from mnist_cnn.mlruns import kept_data
 
 _PARTS = ("train", "validation")
+_FACTS_FILE = "facts.json"  # the names and the digest of the data set
+_PARTLY = ".part"  # the suffix of a folder that is being written or removed
 _PIECE_BYTES = 2**25  # of pixels that are in memory while a file is written
+
+Facts = dict[str, str]
 
 
 def kept_split(
     dataset: Dataset, fraction: float, seed: int, batch_size: int
 ) -> tuple[Images, Images]:
     """Return what a search sees of a data set, see `checked_split`.
+
+    What is kept of an earlier version of the data set is removed.
 
     Returns:
         The images to train on and those to validate on. Pixels are memory-mapped: uint8, or float32
@@ -43,10 +54,51 @@ def kept_split(
         kept = _read(folder)
         if kept is None:
             parts = checked_split(dataset, fraction, seed, batch_size)
-            _write(folder, dict(zip(_PARTS, parts, strict=True)))
+            _write(folder, _facts(dataset), dict(zip(_PARTS, parts, strict=True)))
             kept = _read(folder)
+            _remove_earlier(dataset)
     assert kept is not None
     return kept
+
+
+def remove_kept(unwanted: Callable[[Facts], bool]) -> None:
+    """Remove kept images, and what a kill has left of some.
+
+    Args:
+        unwanted: Whether to remove those of a data set, by its `name`, `model_name` and `digest`.
+    """
+    for folder in [path for path in kept_data().glob("*") if path.is_dir()]:
+        doomed = folder.with_suffix(_PARTLY)
+        if folder != doomed and not unwanted(_facts_of(folder)):
+            continue
+        # What cannot be removed, or is in somebody's hands just now, stays.
+        with suppress(OSError), file_lock(folder.with_suffix(".lock"), wait_seconds=0):
+            if folder != doomed:  # so that a kill leaves no half of it
+                shutil.rmtree(doomed, ignore_errors=True)
+                folder.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _remove_earlier(dataset: Dataset) -> None:
+    """Remove what is kept of a data set as it was before its files changed."""
+    now = _facts(dataset)
+
+    def is_earlier(facts: Facts) -> bool:
+        names = ("name", "model_name")
+        return all(facts.get(name) == now[name] for name in names) and facts != now
+
+    remove_kept(is_earlier)
+
+
+def _facts(dataset: Dataset) -> Facts:
+    return {"name": dataset.name, "model_name": dataset.model_name, "digest": dataset.digest}
+
+
+def _facts_of(folder: Path) -> Facts:
+    try:
+        return dict(json.loads((folder / _FACTS_FILE).read_text("utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 def _folder(dataset: Dataset, fraction: float, seed: int) -> Path:
@@ -70,9 +122,9 @@ def _read(folder: Path) -> tuple[Images, Images] | None:
     return train, validation
 
 
-def _write(folder: Path, parts: dict[str, Images]) -> None:
+def _write(folder: Path, facts: Facts, parts: dict[str, Images]) -> None:
     """Write the files, all of them or none."""
-    partly = folder.with_suffix(".part")
+    partly = folder.with_suffix(_PARTLY)
     shutil.rmtree(partly, ignore_errors=True)
     try:
         partly.mkdir()
@@ -80,6 +132,7 @@ def _write(folder: Path, parts: dict[str, Images]) -> None:
             with (partly / f"{part}-x.npy").open("wb") as file:
                 _write_pixels(file, images)
             np.save(partly / f"{part}-y.npy", images.y)
+        (partly / _FACTS_FILE).write_text(json.dumps(facts), "utf-8")
         sync_tree(partly)
         shutil.rmtree(folder, ignore_errors=True)  # damaged
         partly.rename(folder)

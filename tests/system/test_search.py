@@ -293,6 +293,7 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     done = command("delete", "smoke-1", "--force", cwd=root)
     assert done.stdout == "deleted smoke-1 and its 5 runs in MLflow\n"
     assert not folder.exists() and not runs(client, "trial") and not runs(client, "study")
+    assert not any(path.is_dir() for path in (root / "mlruns/data").iterdir())
     storage = f"sqlite:///{root}/mlruns/optuna.db"
     assert optuna.get_all_study_names(storage) == []
     assert command("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"

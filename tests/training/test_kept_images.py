@@ -8,9 +8,10 @@ import pytest
 from mnist_cnn.datasets import Dataset, Images, mnist
 from mnist_cnn.datasets.check import checked_split
 from mnist_cnn.errors import UsageError
+from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import kept_data
 from mnist_cnn.training import kept_images
-from mnist_cnn.training.kept_images import kept_split
+from mnist_cnn.training.kept_images import kept_split, remove_kept
 
 
 @pytest.fixture(autouse=True)
@@ -71,13 +72,55 @@ def test_the_data_set_is_read_once():
     assert np.array_equal(first[0].x, again[0].x) and np.array_equal(first[1].y, again[1].y)
 
 
-def test_other_images_another_seed_or_share_are_other_files():
+def test_another_data_set_seed_or_share_are_other_files():
+    data = made(random_images(np.uint8))
+    kept_split(data, 1 / 4, 0, 4)
+    kept_split(data, 1 / 4, 1, 4)
+    kept_split(data, 1 / 5, 0, 4)
+    kept_split(data.first(30), 1 / 4, 0, 4)
+    kept_split(replace(data, model_name="of-another-path", digest="1"), 1 / 4, 0, 4)
+    assert len(kept_folders()) == 5
+
+
+def test_changed_images_replace_those_before_and_whoever_has_these_keeps_them():
     images = random_images(np.uint8)
-    kept_split(made(images), 1 / 4, 0, 4)
-    kept_split(made(images), 1 / 4, 1, 4)
-    kept_split(made(images), 1 / 5, 0, 4)
+    earlier, _ = kept_split(made(images), 1 / 4, 0, 4)
+    before, pixels = kept_folders(), np.array(earlier.x)
     kept_split(made(images, digest="1"), 1 / 4, 0, 4)
-    assert len([path for path in kept_data().iterdir() if path.is_dir()]) == 4
+    assert len(kept_folders()) == 1 and kept_folders() != before
+    assert np.array_equal(earlier.x, pixels)
+
+
+def test_removed_images_are_made_again():
+    data = made(random_images(np.uint8))
+    before = np.array(kept_split(data, 1 / 4, 0, 4)[0].x)
+    remove_kept(lambda facts: facts["digest"] == "other")
+    assert len(kept_folders()) == 1
+    remove_kept(lambda facts: facts["digest"] == "0")
+    assert not kept_folders()
+    assert np.array_equal(kept_split(data, 1 / 4, 0, 4)[0].x, before)
+
+
+def test_images_that_somebody_is_opening_stay():
+    kept_split(made(random_images(np.uint8)), 1 / 4, 0, 4)
+    (folder,) = kept_folders()
+    with file_lock(folder.with_suffix(".lock")):
+        remove_kept(lambda facts: True)
+    assert kept_folders() == [folder]
+
+
+def test_what_a_kill_left_is_removed():
+    kept_split(made(random_images(np.uint8)), 1 / 4, 0, 4)
+    (folder,) = kept_folders()
+    partly = kept_data() / "other-0123.part"
+    partly.mkdir()
+    (partly / "train-x.npy").write_bytes(b"half")
+    remove_kept(lambda facts: False)
+    assert kept_folders() == [folder]
+
+
+def kept_folders():
+    return [path for path in kept_data().iterdir() if path.is_dir()]
 
 
 @pytest.mark.parametrize("damage", ["shorter", "gone"])
@@ -100,7 +143,7 @@ def test_a_failure_leaves_nothing(monkeypatch):
     monkeypatch.setattr(kept_images, "_write_pixels", fail)
     with pytest.raises(OSError, match="no space"):
         kept_split(made(random_images()), 1 / 4, 0, 4)
-    assert not [path for path in kept_data().iterdir() if path.is_dir()]
+    assert not kept_folders()
 
 
 def test_what_the_check_refuses_is_not_kept():
@@ -108,4 +151,4 @@ def test_what_the_check_refuses_is_not_kept():
     wrong = replace(images, y=images.y + 1)
     with pytest.raises(UsageError, match="expected a class from 0 to 1"):
         kept_split(made(wrong), 1 / 4, 0, 4)
-    assert not [path for path in kept_data().iterdir() if path.is_dir()]
+    assert not kept_folders()
