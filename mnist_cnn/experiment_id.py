@@ -1,6 +1,7 @@
 """What identifies an experiment: a file in experiments/, and the data that it is made for."""
 
 import hashlib
+import os
 import re
 import shlex
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class ExperimentId:
         if self.data is None:
             return f"EXPERIMENT={self.file}"
         file = "" if self.file == FOR_DATA else f"EXPERIMENT={self.file} "
-        return f"{file}DATA={shlex.quote(self.data)}"
+        # make replaces what follows a dollar sign, unless there are two.
+        return f"{file}DATA={_quoted(self.data.replace('$', '$$'))}"
 
     @property
     def for_command(self) -> str:
@@ -42,7 +44,20 @@ class ExperimentId:
         if self.data is None:
             return self.file
         file = "" if self.file == FOR_DATA else f"{self.file} "
-        return f"{file}--data {shlex.quote(self.data)}"
+        return f"{file}--data {_quoted(self.data)}"
+
+
+def _quoted(path: str) -> str:
+    """Quote a path for the shell, in one line that can be read whatever the path consists of."""
+    if path.isprintable():
+        return shlex.quote(path)
+    escaped = (
+        char
+        if char.isprintable() and char not in "'\\"
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+        for char in path
+    )
+    return f"$'{''.join(escaped)}'"  # of bash and zsh
 
 
 def experiment_id(file: str | None, data: str | Path | None = None) -> ExperimentId:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -40,25 +41,35 @@ def test_two_folders_of_one_name_are_two_data_sets():
     assert data_name("/a/shoes") == data_name("/a/shoes")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a b",
-        "a'b\"c",
-        "ä",
-        "..x",
-        "-x",
-        "x" * 300,
-        "a\nb",
-        "a/",
-        "1234",
-        os.fsdecode(b"\xff"),
-        "$(x)",
-    ],
-)
+ODD_NAMES = [
+    "a b",
+    "a'b\"c",
+    "ä",
+    "..x",
+    "-x",
+    "x" * 300,
+    "a\nb",
+    "a/",
+    "1234",
+    os.fsdecode(b"\xff"),
+    "$(x)",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_an_odd_name_gives_one_that_a_file_a_study_and_mlflow_can_have(name):
     found = experiment_id(None, f"/nowhere/{name}")
     assert re.fullmatch("images-[A-Za-z0-9_]{1,32}-[a-p]{6}", found.name)
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, "a\\n'\n$y", "\x1b[31m"])
+def test_what_to_type_is_one_line_from_which_the_shell_and_make_read_the_path(name, tmp_path):
+    found = ExperimentId("images", f"/nowhere/{name}")
+    (tmp_path / "Makefile").write_text('search:\n\t@printf %s "$$DATA"\n')
+    for line in (f"printf %s {found.for_command}", f"make -s search {found.for_make}"):
+        assert line.isprintable()
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=True)
+        assert os.fsdecode(done.stdout).removeprefix("--data") == found.data
 
 
 @pytest.mark.parametrize("path", ["", "~nobody-of-this-name/x", "a\0b", "x" * 5000])
