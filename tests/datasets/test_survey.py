@@ -1,11 +1,14 @@
 """Each oddity of a data set gives one line, and an ordinary data set gives none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_pictures import make_folder
 from PIL import Image, ImageOps
 
-from mnist_cnn.datasets import Dataset, Images, digits, folder, mnist
+from mnist_cnn.datasets import Dataset, Images, digits, folder, mnist, survey
+from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.survey import warnings
 
 
@@ -45,6 +48,19 @@ def test_identical_images_are_named_with_class_and_part():
     assert "1/9.png (training, cat) = 2/6.png (test, cat)" in both
     assert "different labels: 1" in contrary
     assert "1/2.png (training, emu) = 1/4.png (training, dog)" in contrary
+
+
+def test_of_a_large_part_some_images_are_looked_at_which_is_said(monkeypatch):
+    monkeypatch.setattr(survey, "_SAMPLE_BYTES", 36 * 10)  # ten images
+    train, test = noise(1, count=100), noise(2)
+    pixels = np.rint(train.x * 255).astype(np.uint8)
+    pixels[99] = pixels[0]  # both ends are among those that are looked at
+    lazy = OnDemand(np.arange(100), (6, 6, 1), lambda index: pixels[index])
+    test.x[5] = pixels[0] / np.float32(255)
+    said, equal, both, contrary = warnings(made(replace(train, x=lazy, names=None), test))
+    assert "among 40 of 130 images only" in said
+    assert "image 0 (training, cat) = image 99 (training, cat)" in equal
+    assert "both the training and the test part: 1" in both and "different labels" in contrary
 
 
 def test_groups_in_both_parts_are_named():
