@@ -144,7 +144,7 @@ def _write(folder: Path, facts: Facts, parts: dict[str, Images]) -> None:
 
 def _write_pixels(file: BinaryIO, images: Images) -> None:
     """Write pixels as an .npy file: not through a map, in which a full disk would be fatal."""
-    as_bytes = all(_are_levels(piece) for piece in _pieces(images))
+    as_bytes = images.x.dtype == np.uint8 or all(_are_levels(piece) for piece in _pieces(images))
     kind = np.dtype(np.uint8 if as_bytes else np.float32)
     header = {"descr": kind.str, "fortran_order": False, "shape": images.x.shape}
     np.lib.format.write_array_header_1_0(file, header)
@@ -161,9 +161,7 @@ def _pieces(images: Images) -> Iterator[NDArray[np.uint8] | NDArray[np.float32]]
 
 
 def _are_levels(piece: NDArray[np.uint8] | NDArray[np.float32]) -> bool:
-    """Whether pixels are bytes, or exactly what `Images.scaled` makes of bytes."""
-    if piece.dtype == np.uint8:
-        return True
+    """Whether floats are exactly what `Images.scaled` makes of bytes."""
     return np.array_equal(_levels(piece).astype(np.float32) / np.float32(255), piece)
 
 

@@ -77,20 +77,25 @@ def test_large_images_are_evaluated_in_smaller_batches(shape, size):
     assert evaluation_batch_size(shape) == size
 
 
+# The file of it has several pages.
 LEVELS = Images(
-    np.arange(256, dtype=np.uint8).reshape(-1, 4, 4, 1).repeat(10, axis=0),
+    np.arange(256, dtype=np.uint8).reshape(-1, 4, 4, 1).repeat(10, axis=0).repeat(8, axis=1),
     np.arange(160, dtype=np.int32),
 )
 
 
-@pytest.mark.parametrize("resident_bytes", [0, 2**28], ids=["streamed", "resident"])
-def test_bytes_become_the_same_floats_to_the_bit(monkeypatch, resident_bytes):
-    monkeypatch.setattr(batches, "RESIDENT_BYTES", resident_bytes)
+@pytest.mark.parametrize("kind", ["mapped", "streamed", "resident"])
+def test_bytes_become_the_same_floats_to_the_bit(monkeypatch, tmp_path, kind):
+    monkeypatch.setattr(batches, "RESIDENT_BYTES", 2**28 if kind == "resident" else 0)
+    images = LEVELS
+    if kind == "mapped":
+        np.save(tmp_path / "x.npy", LEVELS.x)
+        images = Images(np.load(tmp_path / "x.npy", mmap_mode="r"), LEVELS.y)
     batches._taker.cache_clear()
     expected = LEVELS.scaled()
-    seen = list(evaluation_batches(LEVELS).as_numpy_iterator())
+    seen = list(evaluation_batches(images).as_numpy_iterator())
     assert np.array_equal(np.concatenate([x for x, _ in seen]), expected.x)
-    for x, y in training_batches(LEVELS, 20, 3, 0).take(8).as_numpy_iterator():
+    for x, y in training_batches(images, 20, 3, 0).take(8).as_numpy_iterator():
         assert x.dtype == np.float32 and np.array_equal(x, expected.x[y])
     batches._taker.cache_clear()
 
