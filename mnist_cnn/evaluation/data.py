@@ -4,7 +4,7 @@ This is the only module of the package that opens a data set's test set; a test 
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from mnist_cnn.datasets.check import check_images
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import resolved
-from mnist_cnn.project import known_experiments, load_experiment
+from mnist_cnn.project import experiment_names, known_experiments, load_experiment
 
 Shape = tuple[int, int, int]  # (height, width, channels)
 
@@ -69,7 +69,7 @@ def check_name(data: str) -> None:
     """
     if data in _experiments() or data in _datasets() or _exists(data):
         return
-    names = ", ".join(sorted({*_experiments(), *_datasets()}))
+    names = ", ".join(sorted({*_files(), *_datasets()}))
     raise UsageError(
         f"there is no data set {data!r}; valid: {names}, or the path of labelled images"
     )
@@ -92,27 +92,41 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
         UserError: The images are of classes that the model does not know.
     """
     check_name(data)
-    if data in _experiments():
-        return _test_images(load_experiment(known_experiments()[data]).opened_dataset)
-    known = _datasets()
-    if data in known:
-        return _test_images(known[data]())
     path = resolved(data)
-    if path in known_data.known_paths():
-        return _test_images(known_data.dataset_at(path))
-    return _own_images(_opened(path, shape), shape, classes)
+    if data in _experiments():
+        dataset = load_experiment(known_experiments()[data]).opened_dataset
+    elif data in _datasets():
+        dataset = _datasets()[data]()
+    elif path in known_data.known_paths():
+        dataset = known_data.dataset_at(path)
+    else:
+        return _own_images(_opened(path, shape), shape, classes)
+    return _test_images(dataset, classes)
 
 
-def _test_images(dataset: Dataset) -> Source:
+def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
+    names, numbers = dataset.class_names, None
+    same_count = (
+        len(classes) == dataset.classes
+    )  # else it is said later that the model does not fit
+    if same_count and tuple(classes) != names and not _are_numbers(classes):
+        names, numbers = tuple(classes), _numbers(dataset, classes)
+
+    def read() -> Images:
+        images = dataset.test()
+        if numbers is not None:  # the classes were renamed since, or the model is of other data
+            images = replace(images, y=numbers[images.labels])
+        return images.scaled()
+
     info = DataInfo(
         name=dataset.name,
         digest=dataset.digest,
         is_test_set=True,
         model_name=dataset.model_name,
-        class_names=dataset.class_names,
+        class_names=names,
         like_mnist=dataset.like_mnist,
     )
-    return Source(info, dataset.shape, dataset.classes, lambda: dataset.test().scaled())
+    return Source(info, dataset.shape, dataset.classes, read)
 
 
 @lru_cache(maxsize=1)  # it is examined first, then read
@@ -164,8 +178,16 @@ def _exists(data: str) -> bool:
 
 
 def _experiments() -> list[str]:
+    return _names(known_experiments)
+
+
+def _files() -> list[str]:
+    return _names(experiment_names)
+
+
+def _names(known: Callable[[], Iterable[str]]) -> list[str]:
     try:
-        return list(known_experiments())
+        return list(known())
     except UserError:
         return []  # outside a project, there are still files and the package's own data sets
 

@@ -76,7 +76,7 @@ def evaluate(
     )
 
 
-def correct(model_file: Path, data: str) -> NDArray[np.bool_]:
+def correct(model_file: Path, data: str, class_names: Sequence[str] = ()) -> NDArray[np.bool_]:
     """Return which of the images the model classifies correctly. This opens a test set.
 
     Arguments and errors are those of `evaluate`.
@@ -84,7 +84,7 @@ def correct(model_file: Path, data: str) -> NDArray[np.bool_]:
     Returns:
         An array of shape (n,), in the order of the images.
     """
-    return _predict(model_file, data, ()).correct
+    return _predict(model_file, data, class_names).correct
 
 
 def _polarity(predicted: "_Predicted") -> tuple[str, ...]:

@@ -59,9 +59,12 @@ class ModelWorker:
         call = partial(_evaluate, model_file, data, pictures, class_names)
         return cast(Evaluation, self._workers.call(call))
 
-    def correct(self, model_file: Path, data: str) -> NDArray[np.bool_]:
+    def correct(
+        self, model_file: Path, data: str, class_names: Sequence[str] = ()
+    ) -> NDArray[np.bool_]:
         """See `evaluation.evaluate.correct`."""
-        return cast(NDArray[np.bool_], self._workers.call(partial(_correct, model_file, data)))
+        call = partial(_correct, model_file, data, class_names)
+        return cast(NDArray[np.bool_], self._workers.call(call))
 
     def export(self, model_file: Path, folder: Path) -> None:
         """See `training.export.write_mlflow_model`."""
@@ -89,10 +92,10 @@ def _evaluate(
     return evaluate(model_file, data, pictures, class_names)
 
 
-def _correct(model_file: Path, data: str) -> NDArray[np.bool_]:
+def _correct(model_file: Path, data: str, class_names: Sequence[str]) -> NDArray[np.bool_]:
     from mnist_cnn.evaluation.evaluate import correct
 
-    return correct(model_file, data)
+    return correct(model_file, data, class_names)
 
 
 def _export(model_file: Path, folder: Path) -> None:

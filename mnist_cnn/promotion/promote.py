@@ -181,13 +181,14 @@ class Promotion:
         """Compare with a version.
 
         Raises:
-            UserError: Its file is gone, or it does not fit the images.
+            UserError: Its file is gone, or it does not fit the images or their classes.
         """
         candidate = self.candidate
         model = models.from_version(self.client, version, self.folder)
-        _, weights = self.worker.examine(model.file, candidate.data)
+        names = model.answers.class_names
+        _, weights = self.worker.examine(model.file, candidate.data, names)
         lockbox.record(self.client, model, weights, candidate.info, f"promote, as the {what}")
-        correct = self.worker.correct(model.file, candidate.data)
+        correct = self.worker.correct(model.file, candidate.data, names)
         rival = f"the {what} (version {version.version})"
         return compare(rival, candidate.evaluation.correct, correct)
 

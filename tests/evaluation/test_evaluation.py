@@ -18,6 +18,7 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import find
 from mnist_cnn.evaluation.evaluate import correct, evaluate, examine
+from mnist_cnn.known_data import dataset_at
 from mnist_cnn.training import saved_model
 
 
@@ -273,6 +274,21 @@ def test_a_model_without_names_takes_as_many_other_names_in_their_order(tmp_path
     for name in ("bag", "hat"):
         save_pictures(tmp_path / "mine" / name)
     assert set(find(str(tmp_path / "mine"), MNIST_SHAPE, ("0", "1")).read().labels) == {0, 1}
+
+
+def test_the_classes_of_data_that_were_searched_are_matched_by_name_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, level in (("bag", 10), ("coat", 200)):
+        save_pictures(tmp_path / "mine" / name, levels=range(level, level + 20))
+    dataset_at(str(tmp_path / "mine"))
+    found = find("mine", MNIST_SHAPE, ("coat", "bag"))
+    images = found.read()
+    assert found.info.is_test_set and found.info.class_names == ("coat", "bag")
+    assert np.array_equal(images.labels, np.where(images.x[:, 0, 0, 0] > 0.5, 0, 1))
+    with pytest.raises(UserError, match="mine has the class 'bag'; the model has coat, hat"):
+        find("mine", MNIST_SHAPE, ("coat", "hat"))
+    unnamed = find("mine", MNIST_SHAPE, ("0", "1"))
+    assert unnamed.info.class_names == ("bag", "coat")
 
 
 def test_arrays_of_another_shape_are_refused(model_file, tmp_path):

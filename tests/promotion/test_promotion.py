@@ -74,8 +74,8 @@ class RememberingWorker(ModelWorker):
             pictures.mkdir(exist_ok=True)
         return self._once(super().evaluate, model_file, data, pictures, class_names)
 
-    def correct(self, model_file, data):
-        return self._once(super().correct, model_file, data)
+    def correct(self, model_file, data, class_names=()):
+        return self._once(super().correct, model_file, data, class_names)
 
     def _once(self, ask, model_file, data, *more):
         key = (ask.__name__, data, model_file.read_bytes())
