@@ -134,13 +134,24 @@ def stream(gigabytes: float, limit: float) -> None:
             seconds = time.time() - started
             most = int((group / "memory.max_usage_in_bytes").read_text())
         finally:
-            group.rmdir()
+            remove_group(group)
         facts = [json.loads(path.read_text()) for path in root.glob("mlruns/data/*.json")]
     print(
         f"exit {done.returncode} after {seconds:.0f} s: {facts[0]['train_images']:,} training "
         f"images of {gigabytes:g} GB in a group of {limit:g} GB, of which it used "
         f"{most / 2**30:.2f}, page cache included"
     )
+
+
+def remove_group(group: Path) -> None:
+    """Remove a control group, once the last process of the search has left it."""
+    for _ in range(100):
+        try:
+            group.rmdir()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
 
 
 def make_images(folder: Path, size: int) -> None:
