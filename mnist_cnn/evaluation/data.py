@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mnist_cnn import datasets, known_data
 from mnist_cnn.datasets import Dataset, Images, open_dataset
 from mnist_cnn.datasets.check import check_images
+from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import resolved
@@ -52,7 +53,8 @@ class Source:
         info: What is recorded about them.
         shape: Of one image: (height, width, channels).
         classes: How many a model must have; None if any that has theirs will do.
-        read: Returns the images, with float32 pixels in [0, 1].
+        read: Returns the images, with float32 pixels in [0, 1]. Of a large set they are bytes that
+            are read on demand.
     """
 
     info: DataInfo
@@ -116,7 +118,7 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
         images = dataset.test()
         if numbers is not None:  # the classes were renamed since, or the model is of other data
             images = replace(images, y=numbers[images.labels])
-        return images.scaled()
+        return _scaled_if_small(images)
 
     info = DataInfo(
         name=dataset.name,
@@ -127,6 +129,10 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
         like_mnist=dataset.like_mnist,
     )
     return Source(info, dataset.shape, dataset.classes, read)
+
+
+def _scaled_if_small(images: Images) -> Images:
+    return images if isinstance(images.x, OnDemand) else images.scaled()
 
 
 @lru_cache(maxsize=1)  # it is examined first, then read
@@ -141,7 +147,7 @@ def _own_images(dataset: Dataset, shape: Shape, classes: Sequence[str]) -> Sourc
     def read() -> Images:
         images = (dataset.whole or dataset.test)()
         check_images(dataset, images, "given")
-        return replace(images, y=numbers[images.labels]).scaled()
+        return _scaled_if_small(replace(images, y=numbers[images.labels]))
 
     info = DataInfo(dataset.name, dataset.digest, dataset.whole is None, class_names=tuple(classes))
     return Source(info, dataset.shape, None, read)

@@ -1,8 +1,9 @@
 """How good a saved model is on images that it has not seen. Runs in a worker process."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
+from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import DataInfo, Source, check_name, find
 from mnist_cnn.evaluation.scores import Evaluation, score
@@ -17,6 +19,7 @@ from mnist_cnn.training import saved_model
 from mnist_cnn.training.batches import evaluation_batch_size
 from mnist_cnn.training.saving import weights_digest
 
+PIECE_BYTES = 2**25  # of pixels of a large set that are in memory at a time
 # Of this many images, a model is also asked about the negatives.
 NEGATIVES = 1000
 # It warns if the model gets so many more of them right, as a share.
@@ -71,7 +74,7 @@ def evaluate(
         batch_ms=saved_model.latency_ms(model, batch),
         batch_images=batch,
         correct=predicted.correct,
-        images_sha256=hashlib.sha256(images.x.tobytes() + images.labels.tobytes()).hexdigest(),
+        images_sha256=_sha256(images),
         warnings=_polarity(predicted),
     )
 
@@ -89,7 +92,7 @@ def correct(model_file: Path, data: str, class_names: Sequence[str] = ()) -> NDA
 
 def _polarity(predicted: "_Predicted") -> tuple[str, ...]:
     """Warn if a model reads the negatives of its images better than the images."""
-    few = predicted.images[slice(NEGATIVES)]
+    few = predicted.images[slice(NEGATIVES)].scaled()
     negatives = saved_model.predict(predicted.model, 1 - few.x)
     negative = float((negatives.argmax(axis=1) == few.labels).mean())
     positive = float(predicted.correct[:NEGATIVES].mean())
@@ -134,4 +137,22 @@ def _load(model_file: Path, data: str, class_names: Sequence[str]) -> tuple[kera
 def _predict(model_file: Path, data: str, class_names: Sequence[str]) -> _Predicted:
     model, source = _load(model_file, data, class_names)
     images = source.read()
-    return _Predicted(model, source.info, images, saved_model.predict(model, images.x))
+    found = [saved_model.predict(model, piece.x) for piece in _pieces(images)]
+    return _Predicted(model, source.info, images, np.concatenate(found))
+
+
+def _pieces(images: Images) -> Iterator[Images]:
+    """The images with float32 pixels in [0, 1]; some at a time if they are read on demand."""
+    rows = len(images)
+    if isinstance(images.x, OnDemand):
+        rows = max(1, PIECE_BYTES // prod(images.x.shape[1:]))
+    for start in range(0, len(images), rows):
+        yield images[slice(start, start + rows)].scaled()
+
+
+def _sha256(images: Images) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces(images):
+        digest.update(piece.x.tobytes())
+    digest.update(images.labels.tobytes())
+    return digest.hexdigest()

@@ -9,13 +9,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_cnn.charts.style import save
+from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import short
 from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
 ROWS, COLUMNS = 3, 5  # of a grid of images
 MAX_CLASSES = 20  # with more, the counts in the confusion matrix would be illegible
 
-Pixels = NDArray[np.float32]  # in [0, 1], of shape (n, height, width, channels)
+# float32 in [0, 1] of shape (n, height, width, channels); bytes if they are read on demand
+Pixels = NDArray[np.float32] | OnDemand
 Labels = NDArray[np.integer]  # class indices, of shape (n,)
 Probabilities = NDArray[np.float64]  # of shape (n, classes)
 
@@ -155,10 +157,13 @@ def _grid(
     grid: list[Axes] = list(figure.subplots(ROWS, COLUMNS).flat)
     for axes in grid[len(shown) :]:
         axes.axis("off")
-    for axes, index in zip(grid, shown, strict=False):
+    pictures = x[shown]
+    if pictures.dtype == np.uint8:
+        pictures = pictures.astype(np.float32) / np.float32(255)
+    for axes, index, picture in zip(grid, shown, pictures, strict=False):
         given = probabilities[index]
         predicted, actual = int(given.argmax()), int(labels[index])
-        _show_image(axes, x[index])
+        _show_image(axes, picture)
         names = [short(class_names[label], 20) for label in (predicted, actual)]
         text = f"predicted {names[0]} ({_percent(given[predicted])})\nactual {names[1]}"
         if predicted != actual:
@@ -173,7 +178,7 @@ def _grid(
     return figure
 
 
-def _show_image(axes: Axes, image: Pixels) -> None:
+def _show_image(axes: Axes, image: NDArray[np.float32]) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("0.85")
     if image.shape[-1] == 3:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import mnist_cnn
-from mnist_cnn.datasets import mnist
+from mnist_cnn.datasets import mnist, parts
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.evaluation import evaluate as evaluation
 from mnist_cnn.evaluation import plots
 from mnist_cnn.evaluation.data import find
 from mnist_cnn.evaluation.evaluate import correct, evaluate, examine
@@ -296,6 +297,19 @@ def test_arrays_of_another_shape_are_refused(model_file, tmp_path):
     np.savez(path, x=np.arange(640).reshape(10, 8, 8) % 256, y=np.arange(10) % 2)
     with pytest.raises(UserError, match=r"takes images of shape \(28, 28, 1\).*\(8, 8, 1\)"):
         examine(model_file, str(path))
+
+
+def test_images_that_are_read_on_demand_are_evaluated_alike(
+    model_file, data_file, tmp_path, monkeypatch
+):
+    whole = evaluate(model_file, data_file)
+    monkeypatch.setattr(parts, "LARGE_BYTES", 0)
+    monkeypatch.setattr(evaluation, "PIECE_BYTES", 28 * 28 * 150)
+    pieces = evaluate(model_file, data_file, tmp_path / "pictures")
+    assert pieces.images_sha256 == whole.images_sha256
+    assert np.array_equal(pieces.correct, whole.correct)
+    assert pieces.scores.loss == pytest.approx(whole.scores.loss, rel=1e-5)
+    assert (tmp_path / "pictures" / "worst_mistakes.png").exists()
 
 
 def test_a_model_that_reads_the_negatives_better_is_told(digit_model, data_file, tmp_path):
