@@ -80,9 +80,9 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
 def _batch_size(images: int, affordable: int) -> int:
     """A power of two from 8 to 64.
 
-    A pass has at least about twenty steps, and a training on large images a dozen epochs.
+    A pass has at least about a dozen steps, and a training on large images as many epochs.
     """
     size = mnist_experiment.batch_size
-    while size > 8 and (images < 24 * size or affordable < 12 * STEPS * size):
+    while size > 8 and (images < 15 * size or affordable < 12 * STEPS * size):
         size //= 2
     return size

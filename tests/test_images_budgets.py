@@ -66,7 +66,7 @@ def test_the_first_rung_comes_after_enough_steps_and_is_a_fraction_of_a_training
 def test_a_batch_fits_into_the_training_part(images, shape, classes):
     found = experiment_of(images, shape, classes)
     trained = images * (1 - found.validation_fraction)
-    assert 8 <= found.batch_size <= max(8, trained / 15)
+    assert 8 <= found.batch_size <= max(8, trained / 12)
 
 
 @pytest.mark.parametrize("images", [240, 1_437, 60_000])
@@ -87,4 +87,4 @@ def test_images_are_counted_if_nothing_else_tells_how_many_there_are(images):
     shape = images.x.shape[1:]
     dataset = Dataset(name="made", digest="0", shape=shape, classes=10, train=lambda: images)
     found = importlib.import_module("experiments.images").experiment(lambda: dataset)
-    assert found.batch_size == 8 and np.isclose(found.validation_fraction, 1 / 5)
+    assert found.batch_size == 16 and np.isclose(found.validation_fraction, 1 / 5)
