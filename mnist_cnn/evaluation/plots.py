@@ -148,7 +148,7 @@ def _grid(
     x: Pixels,
     labels: Labels,
     probabilities: Probabilities,
-    shown: NDArray[np.integer],
+    shown: NDArray[np.intp],
     title: str,
     class_names: Sequence[str],
 ) -> Figure:
