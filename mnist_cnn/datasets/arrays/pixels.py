@@ -79,7 +79,9 @@ def _top(where: Where, x: NDArray[Any]) -> float:
         raise UsageError(f"{where.text} is {x.dtype}; expected numbers")
     if not x.size:
         raise UsageError(f"{where.text} has no images")
-    low, top = float(x.min()), float(x.max())  # NaN if any pixel is
+    # Each reads the whole file if `x` is mapped. NaN if any pixel is.
+    low = 0.0 if x.dtype.kind in "bu" else float(x.min())
+    top = float(x.max())
     if low >= 0 and top < float("inf"):
         return top
     wrong = ~np.isfinite(x) if np.isnan(low) or top == float("inf") else x < 0
