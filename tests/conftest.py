@@ -10,7 +10,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from projects import ROOT, copy_project, forget_experiments
+from projects import copy_project, forget_experiments, without_root
 
 from mnist_cnn.datasets import Images, mnist
 
@@ -55,10 +55,6 @@ def small(project):
     made.forget()
 
 
-def without_root(search_path):
-    return [entry for entry in search_path if Path(entry).resolve() != ROOT]
-
-
 @pytest.fixture(scope="session")
 def images():
     """MNIST's first few hundred training images."""
@@ -67,13 +63,9 @@ def images():
 
 
 @pytest.fixture(scope="session")
-def digit_model(tmp_path_factory):
-    """The file of a small net that reads MNIST's digits."""
-    from serving_project import train
-
-    path = tmp_path_factory.mktemp("model") / "digits.keras"
-    train(path)
-    return path
+def digit_model():
+    """The file of a small net that reads 98 % of MNIST's digits, from `serving_project.train`."""
+    return Path(__file__).parent / "support/digits.keras"
 
 
 @pytest.fixture(scope="session")
