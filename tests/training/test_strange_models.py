@@ -7,6 +7,7 @@ from small import killed_after, score_of
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.data import load_data
 
@@ -81,6 +82,26 @@ def test_a_model_that_its_fit_builds_goes_on_where_it_was_and_is_saved(small):
     assert trial.values == [trial.scores["val_accuracy"], 490]
     assert score_of(trial) == pytest.approx(trial.values[0])
     served(trial)
+
+
+def test_what_a_fit_of_its_own_tunes_is_recorded_and_a_continuation_begins_again_with_it(small):
+    small.write(
+        "space=WithoutInput(), screen=Screen(rungs=(1,)), baseline={'units': 16}", "strange_models"
+    )
+    first = small.run()
+    assert first.state == "PRUNED" and first.steps == [1]
+    (stopped,) = small.study.trials
+    assert stopped.distributions["batch_size"].choices == (25, 50)
+    assert stopped.params == {"units": 1, "batch_size": 25}  # units of 8, 16 and 32
+    small.study.enqueue_trial(stopped.params, user_attrs={CONTINUES: 0, FIRST: 0, RUNG: 1})
+    last = small.run()
+    assert last.state == "COMPLETE" and last.steps == [1, 2]
+    assert small.study.trials[1].params == stopped.params
+    for trial in (first, last):
+        (start,) = trial.events("start")
+        assert start["params"]["units"] == 16  # not the index
+        assert start["params"]["batch_size"] == 25  # not named by the baseline: its default
+        assert '"batch_size": 25' in start["tags"]["recipe"]
 
 
 # Precision
