@@ -8,6 +8,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
+from mnist_cnn.tracking.journal import read, values_of
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.data import load_data
 
@@ -93,15 +94,19 @@ def test_what_a_fit_of_its_own_tunes_is_recorded_and_a_continuation_begins_again
     (stopped,) = small.study.trials
     assert stopped.distributions["batch_size"].choices == (25, 50)
     assert stopped.params == {"units": 1, "batch_size": 25}  # units of 8, 16 and 32
-    small.study.enqueue_trial(stopped.params, user_attrs={CONTINUES: 0, FIRST: 0, RUNG: 1})
+    values = values_of(read(first.folder)[0])  # as the search finds them
+    small.study.enqueue_trial(values, user_attrs={CONTINUES: 0, FIRST: 0, RUNG: 1})
     last = small.run()
-    assert last.state == "COMPLETE" and last.steps == [1, 2]
+    assert last.state == "COMPLETE", last.reason
+    assert last.steps == [1, 2]
     assert small.study.trials[1].params == stopped.params
     for trial in (first, last):
-        (start,) = trial.events("start")
-        assert start["params"]["units"] == 16  # not the index
-        assert start["params"]["batch_size"] == 25  # not named by the baseline: its default
-        assert '"batch_size": 25' in start["tags"]["recipe"]
+        told = [event for kind in ("start", "params", "tags") for event in trial.events(kind)]
+        params = {name: value for event in told for name, value in event.get("params", {}).items()}
+        assert str(params["units"]) == "16"  # not the index
+        assert str(params["batch_size"]) == "25"  # not named by the baseline: its default
+        recipes = [event["tags"]["recipe"] for event in told if "recipe" in event.get("tags", ())]
+        assert '"batch_size": 25' in recipes[-1] and '"units": 16' in recipes[-1]
 
 
 # Precision
