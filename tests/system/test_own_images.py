@@ -35,13 +35,15 @@ def root(tmp_path_factory):
     (root / "experiments" / "quick.py").write_text(EXPERIMENT)
     make_folder(root / "my shapes", 150, sizes=((32, 32), (32, 32), (60, 40)))
     own = ("quick", "--data", "my shapes")
-    with pytest.MonkeyPatch.context() as patch, ModelWorker() as worker:
-        share(worker, patch)
-        for verb, *options in (("search", "--workers", "1"), ("promote",)):
-            done = here(verb, *own, *options, cwd=root)
-            assert done.returncode == 0, done.stderr
-            (root / f"{verb}.txt").write_text(done.stdout)
-        yield root
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)  # where the worker starts
+        with ModelWorker() as worker:
+            share(worker, patch)
+            for verb, *options in (("search", "--workers", "1"), ("promote",)):
+                done = here(verb, *own, *options, cwd=root)
+                assert done.returncode == 0, done.stderr
+                (root / f"{verb}.txt").write_text(done.stdout)
+            yield root
 
 
 def test_the_search_says_what_is_odd_and_what_to_type_next(root):

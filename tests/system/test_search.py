@@ -212,7 +212,8 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reasons_and_exit_1(proj
         "from search_spaces.fragile import fragile\n\n"
         "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
         "bad = [{'crash': 0, 'odd_loss': odd} for odd in (False, True)]\n"
-        "experiment = replace(smoke, space=fragile, objectives=both, baseline=bad, trials=3)\n"
+        "experiment = replace(smoke, space=fragile, objectives=both, baseline=bad, trials=3,\n"
+        "                     timeout_seconds=3600)\n"
     )
     # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
     done = command("search", "fragile", "--workers", "1", cwd=project, CUDA_VISIBLE_DEVICES="99")
