@@ -68,7 +68,7 @@ def few():
 grid = partial(optuna.samplers.GridSampler, {"units (hidden)": [4, 8]})
 experiment = replace(
     smoke, space=own_layer, dataset=few, sampler=grid, trials=5, epochs=1, baseline=(),
-    confirm=Confirm(trials=0),
+    confirm=Confirm(trials=0), timeout_seconds=3600,
 )
 """
 

@@ -265,8 +265,10 @@ def edited(path, change):
     text = path.read_text()
     assert change(text) != text
     path.write_text(change(text))
-    yield
-    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):
