@@ -369,9 +369,13 @@ class Search:
     def _something_left(self) -> bool:
         """Return whether the study has configurations to try, or trials to continue."""
         study, screen = self.study, self.study.plan.screen
-        if self.done < self.trials or study.trials.all(TrialState.WAITING):
+        if self.done < self._wanted() or study.trials.all(TrialState.WAITING):
             return True
         return screen is not None and any(screening.unused(study.trials.optuna_study, screen))
+
+    def _wanted(self) -> int:
+        """Return how many configurations the study should have; 0 if no new one can be made."""
+        return 0 if self.exhausted else self.trials
 
     def _last_trial_ends(self) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""
@@ -381,7 +385,7 @@ class Search:
         study = self.study
         trial = scheduling.next_trial(
             study,
-            wanted=0 if self.exhausted else self.trials,
+            wanted=self._wanted(),
             seconds_left=self.trials_deadline - time.monotonic(),
         )
         if trial is None:

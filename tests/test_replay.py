@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from serving_project import empty_registry
+from projects import copy_database
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS, checkpoints, own_folder
@@ -46,7 +45,7 @@ def recorded_run(project):
 
 @pytest.fixture
 def client(project, monkeypatch):
-    shutil.copy(Path(empty_registry().name) / "mlflow.db", "mlruns")
+    copy_database(MLRUNS)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     checkpoints().mkdir(parents=True)
     return connect(MLRUNS)

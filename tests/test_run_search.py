@@ -1,56 +1,55 @@
-"""The search process: what it makes of workers that are lost, with real ones."""
+"""The search process: what it makes of lost workers, with real ones, and when it is finished."""
 
 import io
 import math
-import os
-import signal
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from rich.console import Console
-from studies import PLAN, ended, started
+from studies import PLAN
+from trial_calls import die_at_once, die_in_the_trial, end_with_nothing_left, never_end
 
 from mnist_cnn import run_search
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import Screen
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.run_search import Request, Search
 from mnist_cnn.study.opening import open_study
+from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.workers.pool import Workers
 
 
-def die_at_once(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_in_the_trial(experiment, study, storage, number, folder):
-    Journal(folder).write("begin", name=f"trial {number:03d}", tags={"kind": "trial"}, worker="1")
-    if number == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    ended(folder, "COMPLETE", values=[0.5], summary={"best_val_accuracy": 0.5})
-
-
-def never_end(experiment, study, storage, number, folder):
-    started(folder)
-    signal.pause()
-
-
 @pytest.fixture
-def search(tmp_path, monkeypatch):
-    """A search of a new study, on one worker, of trials that do what is given."""
+def open_search(tmp_path, monkeypatch):
+    """Opens a search on one worker. By default its study is the newest one, or new."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "mlruns").mkdir()
 
-    def run(trial, until=lambda study: False):
-        monkeypatch.setattr(run_search.tasks, "trial", trial)
-        request = Request(experiment=ExperimentId("tiny"))
+    @contextmanager
+    def open_search(plan=PLAN, study=None, trials=None, before=()):
+        request = Request(experiment=ExperimentId("tiny"), trials=trials)
         console = Console(file=io.StringIO(), width=100)
         url = f"sqlite:///{tmp_path}/optuna.db"
-        with open_study(PLAN, url) as opened, Workers([{}], Path("log")) as workers:
-            one = Search(opened, request, workers, console)
-            study = opened.study
+        with open_study(plan, url, study) as opened, Workers([{}], Path("log")) as workers:
+            opened.study.trials.optuna_study.add_trials(before)
+            yield Search(opened, request, workers, console)
+
+    return open_search
+
+
+@pytest.fixture
+def search(open_search, monkeypatch):
+    """Runs the trials of a search; they do what is given."""
+
+    def run(trial, until=lambda study: False):
+        monkeypatch.setattr(run_search.tasks, "trial", trial)
+        with open_search() as one:
+            study = one.study
             one.run_on_workers(one._next_trial, lambda: 0.0 if until(study) else math.inf)
             return study
 
@@ -79,3 +78,53 @@ def test_what_runs_at_the_deadline_waits_to_go_on(search):
     study = search(never_end, until=lambda study: Journal(study.folder / "trial-00000").started)
     assert [trial.state for trial in study.trials.all()] == [TrialState.WAITING]
     assert Journal(study.trials.folder(0)).last["event"] == "pause"
+
+
+# The end
+
+
+FAILED = create_trial(state=TrialState.FAIL)
+STOPPED_AT_RUNG = create_trial(
+    state=TrialState.PRUNED, intermediate_values={1: 0.5}, user_attrs={STOPPED: {}}
+)
+FAILED_LATER = create_trial(
+    state=TrialState.FAIL, user_attrs={CONTINUES: 0, FIRST: 0, RUNG: 1, STOPPED: {}}
+)
+WAITING = create_trial(state=TrialState.WAITING)
+SCREENED = replace(PLAN, screen=Screen(rungs=(1,)))
+
+
+@pytest.mark.parametrize(
+    ("plan", "before", "left"),
+    [
+        (PLAN, [FAILED] * 2, True),  # of three
+        (PLAN, [FAILED] * 3, False),
+        (PLAN, [FAILED] * 3 + [WAITING], True),
+        (PLAN, [FAILED] * 2 + [STOPPED_AT_RUNG], False),  # there is nothing to continue it
+        (SCREENED, [FAILED] * 2 + [STOPPED_AT_RUNG], True),
+        (SCREENED, [STOPPED_AT_RUNG, FAILED, FAILED, FAILED_LATER], False),
+    ],
+)
+def test_a_search_knows_whether_something_is_left(open_search, plan, before, left):
+    with open_search(plan, before=before) as one:
+        assert one._something_left() == left
+
+
+def test_if_the_sampler_has_nothing_left_no_trial_begins_now_or_later(search, open_search):
+    for _ in range(2):
+        study = search(end_with_nothing_left)
+        assert len(study.trials.all()) == 1
+    with open_search() as one:
+        assert one.done < one.trials and not one._something_left()
+
+
+def test_a_finished_study_is_only_opened_for_more_trials(open_search):
+    with open_search(before=[FAILED] * 3) as one:
+        one.study.set_attributes(finished=True)
+    with (
+        pytest.raises(UsageError, match=r"tiny-1 is finished and has 3 trials; .* TRIALS="),
+        open_search(study="tiny-1"),
+    ):
+        pass
+    with open_search(study="tiny-1", trials=4) as one:
+        assert one._next_trial() is not None

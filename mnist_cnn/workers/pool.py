@@ -285,7 +285,7 @@ class Workers:
         # handles it. A worker inherits these signals blocked and leaves them blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with _without_main():
+            with _without_main(), _with_this_package():
                 process.start()
         except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
             ours.close()
@@ -309,6 +309,22 @@ def _without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
+
+
+@contextmanager
+def _with_this_package() -> Iterator[None]:
+    """Add the folder of this package to the search path, at its end.
+
+    A process begins with a copy of the path, and takes its parent's exact one in `_work`. It might
+    not find this package there: a notebook may have imported it by a relative entry, and then have
+    changed its folder.
+    """
+    before = sys.path[:]
+    sys.path.append(str(Path(__file__).parents[2]))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _how(exitcode: int | None) -> str:

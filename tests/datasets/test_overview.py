@@ -1,25 +1,12 @@
 """The verb `data` as a user types it: what it prints and writes, and its exit codes."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from made_pictures import make_folder
 from PIL import Image
+from projects import command, here
 
 from mnist_cnn.datasets.overview import show_data
-
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", "data", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def refuses(done, *words):
@@ -31,7 +18,7 @@ def refuses(done, *words):
 
 def test_counts_and_examples_of_each_class_are_shown(tmp_path):
     make_folder(tmp_path / "shapes", 90, sizes=((32, 32), (32, 32), (60, 40)))
-    done = run("shapes", "--picture", "examples.png", cwd=tmp_path)
+    done = here("data", "shapes", "--picture", "examples.png", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     first, *others = done.stdout.splitlines()
     assert first.startswith("shapes: 90 images of 3 classes, 32x32 pixels, grey; digest ")
@@ -48,7 +35,7 @@ def test_all_unreadable_pictures_are_named(tmp_path):
     for name in ("b.png", "a.jpg"):
         (tmp_path / "shapes" / "cross" / name).write_bytes(b"no picture")
     Image.new("1", (9500, 9500)).save(tmp_path / "shapes" / "cross" / "bomb.png")
-    done = run("shapes", cwd=tmp_path)
+    done = command("data", "shapes", cwd=tmp_path)  # whose stderr would have Pillow's warnings
     for name in ("cross/a.jpg", "cross/b.png", "cross/bomb.png"):
         assert f"\n{name} cannot be read: " in done.stdout
     assert "60 images of 3 classes" in done.stdout
@@ -70,14 +57,14 @@ def test_wrong_usage_gives_one_line_and_writes_nothing(tmp_path, arguments, word
     (tmp_path / "one").mkdir()
     (tmp_path / "shapes" / "circle").rename(tmp_path / "one" / "circle")
     before = sorted(tmp_path.rglob("*"))
-    refuses(run(*arguments, cwd=tmp_path), *words)
+    refuses(here("data", *arguments, cwd=tmp_path), *words)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_data_set_that_a_search_would_refuse_is_shown_and_refused(tmp_path):
     make_folder(tmp_path / "shapes", 60)
     (tmp_path / "shapes" / "empty").mkdir()
-    done = run("shapes", cwd=tmp_path)
+    done = here("data", "shapes", cwd=tmp_path)
     assert "60 images of 4 classes" in done.stdout
     refuses(done, "'empty'", "no training images")
 

@@ -9,6 +9,7 @@ import time
 import alias_moves
 import pytest
 from mlflow.exceptions import MlflowException
+from projects import copy_database
 
 from mnist_cnn.registry import aliases, store
 from mnist_cnn.registry.aliases import MOVE, Aliases, AliasesChangedError
@@ -28,8 +29,9 @@ def processes():
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A database in which version 1 is the champion. MLflow takes seconds to create one."""
+    """A database in which version 1 is the champion."""
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    copy_database(path.parent)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
         client = store.connect()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run, RunData, RunInfo, RunTag
+from projects import copy_database
 
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo
@@ -25,7 +26,7 @@ def client(tmp_path_factory):
     """Of a registry without versions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("project"))
-        Path("mlruns").mkdir()
+        copy_database(Path("mlruns"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         made = store.connect()
         made.create_registered_model(MNIST_MODEL)

@@ -310,26 +310,32 @@ def signed_in(page):
     assert page.evaluate("document.cookie") == ""
 
 
-def test_the_form_asks_for_the_token(opened, tmp_path):
-    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
-        page = opened(app.address)
-        field = page.get_by_label("Token")
-        playwright.expect(field).to_be_focused()
-        assert page.evaluate("getComputedStyle(document.forms[0]).display") == "grid"
-        field.fill("wrong")
-        page.get_by_role("button", name="Open").click()
-        playwright.expect(page.get_by_role("alert")).to_contain_text("not the app's token")
-        field.fill("sesame+1")
-        field.press("Enter")
-        signed_in(page)
-        page.get_by_role("link", name="API").click()
-        playwright.expect(page.locator("h2")).to_have_count(3)
-        page.get_by_role("link", name="Draw a number").click()
-        signed_in(page)
-        page.context.clear_cookies()  # as when the app was started again
-        playwright.expect(page.get_by_role("alert")).to_contain_text("Reload the page")
-        page.reload()
-        playwright.expect(page.get_by_label("Token")).to_be_visible()
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """The app with a token, without a champion."""
+    with Project(tmp_path_factory.mktemp("token")).served(MNIST_CNN_TOKEN="sesame+1") as app:
+        yield app
+
+
+def test_the_form_asks_for_the_token(opened, guarded):
+    page = opened(guarded.address)
+    field = page.get_by_label("Token")
+    playwright.expect(field).to_be_focused()
+    assert page.evaluate("getComputedStyle(document.forms[0]).display") == "grid"
+    field.fill("wrong")
+    page.get_by_role("button", name="Open").click()
+    playwright.expect(page.get_by_role("alert")).to_contain_text("not the app's token")
+    field.fill("sesame+1")
+    field.press("Enter")
+    signed_in(page)
+    page.get_by_role("link", name="API").click()
+    playwright.expect(page.locator("h2")).to_have_count(3)
+    page.get_by_role("link", name="Draw a number").click()
+    signed_in(page)
+    page.context.clear_cookies()  # as when the app was started again
+    playwright.expect(page.get_by_role("alert")).to_contain_text("Reload the page")
+    page.reload()
+    playwright.expect(page.get_by_label("Token")).to_be_visible()
     forgive(opened.complaints, "401", "503")
 
 
@@ -345,16 +351,15 @@ def other_site(tmp_path):
         server.shutdown()
 
 
-def test_a_link_with_the_token_opens_the_page(opened, tmp_path, other_site):
+def test_a_link_with_the_token_opens_the_page(opened, guarded, other_site):
     folder, other = other_site
-    with Project(tmp_path).served(MNIST_CNN_TOKEN="sesame+1") as app:
-        link = f"{app.address}/?token=sesame%2B1"
-        signed_in(opened(link))
-        # From another site, too. There, a redirect would not carry the strict cookie.
-        (folder / "page.html").write_text(f'<a href="{link}">the app</a>')
-        page = opened(f"{other}/page.html")
-        page.get_by_role("link", name="the app").click()
-        signed_in(page)
-        page.go_back()
-        assert page.url == f"{other}/page.html"  # no step back to the link
-    forgive(opened.complaints, "401", "503", "404", app.address, "favicon")
+    link = f"{guarded.address}/?token=sesame%2B1"
+    signed_in(opened(link))
+    # From another site, too. There, a redirect would not carry the strict cookie.
+    (folder / "page.html").write_text(f'<a href="{link}">the app</a>')
+    page = opened(f"{other}/page.html")
+    page.get_by_role("link", name="the app").click()
+    signed_in(page)
+    page.go_back()
+    assert page.url == f"{other}/page.html"  # no step back to the link
+    forgive(opened.complaints, "401", "503", "404", guarded.address, "favicon")

@@ -141,7 +141,7 @@ def chunked(body):
     return b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
 
 
-LARGE = bytes(50 * MIB)
+LARGE = bytes(20 * MIB)  # twice as much as the app takes
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"], ids=["1.1", "1.0"])
@@ -195,7 +195,7 @@ def test_invalid_http_is_answered_while_the_client_is_still_sending(served, head
 
 def test_httpx_gets_the_reason_in_every_way_of_sending(served):
     def pieces():
-        for _ in range(50):
+        for _ in range(20):
             yield bytes(MIB)
 
     url = f"{served.address}/api/predict"

@@ -147,8 +147,8 @@ def test_the_largest_allowed_pictures_are_read_in_bounded_memory(served):
     file = io.BytesIO()
     Image.new("RGB", (4000, 4000), "white").save(file, "PNG")
     before = resident_bytes(served.process)
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: post(served, file.getvalue()), range(16)))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: post(served, file.getvalue()), range(8)))
     assert {answer.status_code for answer in answers} == {200}
     assert resident_bytes(served.process) - before < 400 * 2**20
 
@@ -321,8 +321,8 @@ def test_slow_clients_are_disconnected_and_delay_nobody(served):
     assert time.monotonic() - start < 25
 
 
-def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
-    large = PICTURE + bytes(2**19)  # a valid picture with half a MiB after its end
+def test_hundreds_of_large_bodies_at_once_leave_memory_bounded(served):
+    large = PICTURE + bytes(3 * 2**19)  # a valid picture with 1.5 MiB after its end
     before = resident_bytes(served.process)
     with (
         httpx.Client(timeout=60, limits=httpx.Limits(max_connections=200)) as client,
@@ -335,14 +335,14 @@ def test_a_thousand_large_bodies_at_once_leave_memory_bounded(served):
             except httpx.TransportError:
                 return None  # refused while it was still sending
 
-        statuses = list(pool.map(send, range(1000)))
+        statuses = list(pool.map(send, range(350)))
     assert set(statuses) <= {200, 422, 429, 408, None}
-    assert statuses.count(None) < 500
+    assert statuses.count(None) < 175
     assert resident_bytes(served.process) - before < 400 * 2**20
     assert served.health()["status"] == "ok"
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(400, marks=pytest.mark.slow)])
 def test_the_api_matches_its_openapi_document_under_fuzzing(served, examples):
     """schemathesis generates valid and invalid requests from the document."""
     schema = schemathesis.openapi.from_url(f"{served.address}/openapi.json")

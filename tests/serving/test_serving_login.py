@@ -1,16 +1,17 @@
 """Access by token: programs, the form, links, and what the command says about access."""
 
 import concurrent.futures
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
 
 import httpx
 import pytest
-from serving_project import Project, free_port, wait_for
+from projects import here
+from serving_project import Project, free_port, in_thread
+
+from mnist_cnn.serving import server
+from mnist_cnn.serving.app import create_app
+from mnist_cnn.serving.champion import Watcher
 
 TOKEN = "Open+Sesame/7~=&%"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -117,7 +118,9 @@ def test_a_wrong_form_or_link_shows_the_form_again(guarded):
     refused(get(guarded, "/docs", params={"token": TOKEN}))  # only the page itself takes it
 
 
-def test_cookies_are_of_this_process_only(project, guarded):
+def test_cookies_are_of_this_app_only(guarded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the other app finds no champion
+
     def cookie(app):
         return httpx.post(app.address, data={"token": TOKEN}).cookies[name(app)]
 
@@ -126,7 +129,7 @@ def test_cookies_are_of_this_process_only(project, guarded):
 
     first = cookie(guarded)
     assert first == cookie(guarded) and len(first) == 64
-    with project.served("--token", TOKEN) as app:
+    with in_thread(create_app(Watcher(), "127.0.0.1", TOKEN)) as app:
         assert cookie(app) != first
         refused(get(app, cookies={name(app): first}))
         with httpx.Client(timeout=60) as browser:  # signed in to both at a time
@@ -167,23 +170,24 @@ def test_the_token_is_in_no_output(project, guarded):
     assert "Traceback" not in project.log()
 
 
-def command(tmp_path, *options, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", "serve", "--port", str(free_port()), *options],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Starts the app up to the point where it would listen: what it printed, and the app."""
+    apps = [None]
+    monkeypatch.setattr(server._Server, "run", lambda self, sockets: apps.append(self.config.app))
+
+    def start(*options, **environment):
+        command = ("serve", "--port", str(free_port()), *options)
+        return here(*command, cwd=tmp_path, **environment), apps[-1]
+
+    return start
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "Gr\u00f6\u00dfe", "line\nbreak"])
-def test_a_token_that_cannot_be_used_is_one_line(tmp_path, token):
-    for done, place in (
-        (command(tmp_path, "--token", token), "--token"),
-        (command(tmp_path, MNIST_CNN_TOKEN=token), "MNIST_CNN_TOKEN"),
+def test_a_token_that_cannot_be_used_is_one_line(start, token):
+    for (done, _), place in (
+        (start("--token", token), "--token"),
+        (start(MNIST_CNN_TOKEN=token), "MNIST_CNN_TOKEN"),
     ):
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.strip().splitlines()
@@ -194,41 +198,32 @@ def test_a_token_that_cannot_be_used_is_one_line(tmp_path, token):
 @pytest.mark.parametrize(
     "host", ["", "[::1]", "nothing.invalid", "203.0.113.5", "a" * 300, "300.1.1.1"]
 )
-def test_a_host_that_cannot_be_used_is_one_line(tmp_path, host):
-    done = command(tmp_path, "--host", host)
+def test_a_host_that_cannot_be_used_is_one_line(start, host):
+    done, _ = start("--host", host)
     assert done.returncode in (1, 2) and done.stdout == ""
     (line,) = done.stderr.strip().splitlines()
     assert "127.0.0.1" in line and "0.0.0.0" in line
 
 
-def first_lines(project, *options, **environment):
-    """What the command prints at its start."""
-    (project.root / "serve.log").unlink(missing_ok=True)
-    with project.served(*options, **environment) as app:
-        app.process.send_signal(signal.SIGINT)
-        assert app.process.wait(20) == 130
-    return project.log()
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_an_open_app_says_so(tmp_path, host):
-    project = Project(tmp_path)
+def test_an_open_app_says_so(start, host):
     if host == "::" and not socket.has_ipv6:
         pytest.skip("no IPv6")
-    (line,) = re.findall("warning: .*", first_lines(project, "--host", host))
+    done, _ = start("--host", host)
+    (line,) = re.findall("warning: .*", done.stdout)
     assert "without login or encryption" in line and "--token" in line
-    lines = first_lines(project, "--host", host, "--token", "secret-1")
-    (line,) = re.findall("warning: .*", lines)
-    assert "no encryption" in line and "secret-1" not in lines
+    done, _ = start("--host", host, "--token", "secret-1")
+    (line,) = re.findall("warning: .*", done.stdout)
+    assert "no encryption" in line and "secret-1" not in done.stdout
 
 
-def test_a_local_app_warns_of_nothing(tmp_path):
-    assert "warning" not in first_lines(Project(tmp_path))
+def test_a_local_app_warns_of_nothing(start):
+    done, _ = start()
+    assert "draw a digit on http://127.0.0.1:" in done.stdout and "warning" not in done.stdout
 
 
-def test_the_option_wins_over_the_variable(tmp_path):
-    project = Project(tmp_path)
-    with project.served("--token", "one", MNIST_CNN_TOKEN="two") as app:
-        wait_for(lambda: get(app).status_code == 401, 60)
-        assert get(app, headers={"authorization": "Bearer one"}).status_code == 503
-        refused(get(app, headers={"authorization": "Bearer two"}))
+def test_the_option_wins_over_the_variable(start):
+    _, app = start("--token", "one", MNIST_CNN_TOKEN="two")
+    with in_thread(app) as one:
+        assert get(one, headers={"authorization": "Bearer one"}).status_code == 503
+        refused(get(one, headers={"authorization": "Bearer two"}))

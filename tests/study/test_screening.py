@@ -1,12 +1,9 @@
-"""Screening: which trials are continued, in made-up studies and in a real search."""
+"""Screening: which trials are continued, in made-up studies; test_search.py has a real one."""
 
 import math
-import subprocess
-import sys
 
 import optuna
 import pytest
-from faults import Search, agrees, make_project, trial_runs
 from optuna.trial import TrialState
 
 from mnist_cnn.experiment import Screen
@@ -26,7 +23,6 @@ from mnist_cnn.study.screening import (
 SCREEN = Screen(rungs=(2,), one_of=3)
 LADDER = Screen(rungs=(1, 4, 12), one_of=2)
 NAN = float("nan")
-SECONDS = "epoch_seconds"
 
 
 def stop(study, score):
@@ -222,49 +218,3 @@ def end(study, number, score, state=TrialState.PRUNED):
     if state == TrialState.PRUNED:
         study._storage.set_trial_user_attr(trial_id, STOPPED, {})
     study.tell(number, score if state == TrialState.COMPLETE else None, state=state)
-
-
-# In a real search
-
-
-def test_a_search_continues_the_better_half_at_each_rung(tmp_path, monkeypatch):
-    root = make_project(
-        tmp_path,
-        screened="space=harmless, trials=4, epochs=4, baseline=(), "
-        "screen=Screen(rungs=(1, 2), one_of=2)",
-    )
-    search = Search(root, experiment="screened")
-    code, _, err = search.finish()
-    assert code == 0, err
-    study, client, _, runs = agrees(root, "screened-1")
-    of_trial = trial_runs(runs)
-
-    def epochs_of(number):  # with the seconds that each took, which no second training repeats
-        run_id = of_trial[number].info.run_id
-        metrics = [client.get_metric_history(run_id, name) for name in ("loss", SECONDS)]
-        return {(metric.key, metric.step, metric.value) for name in metrics for metric in name}
-
-    at_rung = {0: [], 1: [], 2: []}
-    for trial in study.trials:
-        rung, before = trial.user_attrs.get(RUNG, 0), continued(trial)
-        at_rung[rung].append(trial.number)
-        assert list(trial.intermediate_values) == [1, 2, 4][: rung + 1]
-        if rung < 2:
-            assert trial.state == TrialState.PRUNED
-            assert trial.user_attrs["reason"] == f"stopped at the rung of epoch {rung + 1}"
-        else:
-            assert trial.state == TrialState.COMPLETE
-        if before is not None:
-            assert trial.params == study.trials[before].params
-            assert of_trial[trial.number].data.tags["optuna.continues"] == str(before)
-            assert epochs_of(before) < epochs_of(trial.number)
-    # More than half may be continued: the better one of two may not be among those of four.
-    assert len(at_rung[0]) == 4 and len(at_rung[1]) >= 2 and len(at_rung[2]) >= 1
-    assert len(superseded(study.trials)) == len(at_rung[1]) + len(at_rung[2])  # each once
-    # Trained from the beginning, without the checkpoints, one comes to the same.
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process
-    run_id = of_trial[max(at_rung[2])].info.run_id
-    replay = [sys.executable, "-m", "mnist_cnn", "replay", run_id]
-    told = subprocess.run(replay, cwd=root, capture_output=True, text=True, check=False)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert told.stdout.splitlines()[-1].startswith("identical: 4 epochs of metrics, weights ")

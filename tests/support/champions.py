@@ -1,11 +1,12 @@
 """For tests of promotion: a project, and finished runs with tiny models."""
 
 import shutil
+from contextlib import nullcontext
 
 import keras
 import numpy as np
 from mlflow import MlflowClient
-from projects import copy_project
+from projects import copy_database, copy_project
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
@@ -61,6 +62,7 @@ def tiny(hp):
 def write_project(root):
     """Write a project with the experiment `tiny`."""
     copy_project(root)
+    copy_database(root / "mlruns")
     (root / "experiments" / "tiny.py").write_text(EXPERIMENT)
     (root / "search_spaces" / "tiny.py").write_text(SPACE)
 
@@ -104,3 +106,8 @@ def log_study(client: MlflowClient, name, model, folder, kind="study"):
     client.finalize_logged_model(logged.model_id, "READY")
     client.set_terminated(run_id)
     return run_id
+
+
+def share(worker, patch):
+    """Give the verbs a running process instead of a new one, which would import TensorFlow."""
+    patch.setattr("mnist_cnn.evaluation.worker.ModelWorker", lambda: nullcontext(worker))

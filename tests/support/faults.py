@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from projects import copy_project
+from projects import copy_database, copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.mlruns import CHECKPOINT_FILE, confirmation_folder
@@ -129,6 +129,7 @@ def make_project(root, **experiments):
     Each is given by its name and what it changes of the smoke experiment.
     """
     copy_project(root)
+    copy_database(root / "mlruns")
     (root / "search_spaces/traps.py").write_text(TRAPS)
     for name, changes in experiments.items():
         (root / f"experiments/{name}.py").write_text(EXPERIMENT.format(changes=changes))

@@ -1,10 +1,18 @@
 """A project's root for tests that search, and the command line in it."""
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
+
+import pytest
+
+from mnist_cnn.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -16,11 +24,36 @@ def copy_project(root):
     return root
 
 
+@cache
+def _empty_database():
+    """A folder with MLflow's database, without runs. MLflow takes two seconds to make its tables.
+
+    It exists until the tests end, since MLflow keeps the database open.
+    """
+    from mnist_cnn.tracking.client import connect  # imports MLflow
+
+    folder = tempfile.TemporaryDirectory()
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow itself sets it to the last project's
+    connect(Path(folder.name))
+    return folder
+
+
+def copy_database(mlruns):
+    """Put an empty database of MLflow into the folder `mlruns`."""
+    mlruns.mkdir(exist_ok=True)
+    shutil.copy(Path(_empty_database().name) / "mlflow.db", mlruns)
+
+
 def forget_experiments():
     """Make the next `load_experiment` read the files again, as a new process does."""
     for name in list(sys.modules):
         if name.partition(".")[0] in ("experiments", "search_spaces"):
             del sys.modules[name]
+
+
+def without_root(search_path):
+    """The search path without the repository's root, whose experiments stand there as well."""
+    return [entry for entry in search_path if Path(entry).resolve() != ROOT]
 
 
 def clean_environment():
@@ -36,6 +69,27 @@ def command(*arguments, cwd, **environment):
         env=clean_environment() | environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
+
+
+def here(*arguments, cwd, **environment):
+    """Run `mnist-cnn` in this process, and return what `command` returns.
+
+    A new process would first import TensorFlow and MLflow, which takes most of a command's time.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "path", [str(cwd), *without_root(sys.path)])
+        # Both, so that what MLflow sets is gone afterwards.
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        patch.delenv("MLFLOW_TRACKING_URI")
+        for name, text in environment.items():
+            patch.setenv(name, text)
+        forget_experiments()
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        forget_experiments()
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())

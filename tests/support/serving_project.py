@@ -1,24 +1,27 @@
 """For tests of serving: a project with a registry and a champion, and the real web app."""
 
 import contextlib
-import functools
 import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import keras
 import numpy as np
+import uvicorn
 from keras import layers
 from mlflow import MlflowClient
 from PIL import Image
+from projects import copy_database
 from scipy import ndimage
+from starlette.types import ASGIApp
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.tracking.client import connect, experiment_id
@@ -28,7 +31,7 @@ NAME = "digit_recog_mnist_cnn"
 
 
 def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
-    """Train and save a CNN; by default a small one with 99 % accuracy after ten seconds.
+    """Train and save a CNN; by default a small one, as in digits.keras.
 
     distorted: Shift and rotate the training digits a little.
     """
@@ -48,19 +51,7 @@ def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
     loss = "sparse_categorical_crossentropy"
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     model.fit(data.x, data.y, epochs=epochs, batch_size=batch, verbose=0)
-    model.save(path)
-
-
-@functools.cache
-def empty_registry() -> tempfile.TemporaryDirectory[str]:
-    """A folder with an empty MLflow database, cached because its migrations take seconds.
-
-    It exists until the tests end, since MLflow keeps the database open.
-    """
-    folder = tempfile.TemporaryDirectory()
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
-    connect(Path(folder.name))
-    return folder
+    keras.Model(model.inputs, model.outputs).save(path)  # without the optimizer's state
 
 
 class Project:
@@ -73,7 +64,7 @@ class Project:
 
     def client(self) -> MlflowClient:
         if not self.database.exists():
-            shutil.copy(Path(empty_registry().name) / "mlflow.db", self.database)
+            copy_database(self.mlruns)
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow itself sets it to the last project's
         connect(self.mlruns)
         return MlflowClient(f"sqlite:///{self.database}")
@@ -148,6 +139,21 @@ class Served:
 
     def health(self):
         return httpx.get(f"{self.address}/healthz", timeout=60).json()
+
+
+@contextlib.contextmanager
+def in_thread(app: ASGIApp):
+    """Serve an app in a thread of this process; yields it once it answers."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_for(lambda: server.started or not thread.is_alive(), 60)
+        yield SimpleNamespace(address=f"http://127.0.0.1:{port}", port=port)
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def resident_bytes(process: "subprocess.Popen[bytes]") -> int:

@@ -192,7 +192,8 @@ class WithoutInput(keras_tuner.HyperModel):
     """After KerasTuner's guide: a stack without an Input, and a fit that tunes the batch size."""
 
     def build(self, hp):
-        hidden = layers.Dense(hp.Choice("units", [8, 16]), activation="relu")
+        units = hp.Int("units", 8, 32, step=2, sampling="log")
+        hidden = layers.Dense(units, activation="relu")
         inner = [layers.MaxPooling2D(4), layers.Flatten(), hidden, layers.Dropout(0.1)]
         return ready(keras.Sequential([*inner, layers.Dense(10, activation="softmax")]))
 

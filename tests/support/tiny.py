@@ -1,6 +1,6 @@
 """A project whose experiment `tiny` is searched as fast as a search can be."""
 
-from projects import copy_project
+from projects import copy_database, copy_project
 
 SPACE = '''
 import keras
@@ -42,6 +42,7 @@ experiment = Experiment(
 def make_tiny(root):
     """A project's root with the repository's experiments, and `tiny`."""
     copy_project(root)
+    copy_database(root / "mlruns")
     (root / "search_spaces/dense.py").write_text(SPACE)
     (root / "experiments/tiny.py").write_text(EXPERIMENT)
     return root

@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 import pytest
 from mlflow import MlflowClient
-from projects import copy_project
+from projects import clean_environment, copy_project, here
 from serving_project import free_port, wait_for
 
 from mnist_cnn.errors import UserError
@@ -68,28 +68,9 @@ def few():
 grid = partial(optuna.samplers.GridSampler, {"units (hidden)": [4, 8]})
 experiment = replace(
     smoke, space=own_layer, dataset=few, sampler=grid, trials=5, epochs=1, baseline=(),
-    confirm=Confirm(trials=0),
+    confirm=Confirm(trials=0), timeout_seconds=3600,
 )
 """
-
-
-def command(root, *arguments, uri=""):
-    done = subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", *arguments],
-        cwd=root,
-        env=environment(uri),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr and "hunter2" not in done.stdout + done.stderr
-    return done
-
-
-def environment(uri=""):
-    known = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    return known | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +85,10 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def searched(root):
-    """What the search printed. everything is in MLflow afterwards, by a second command."""
-    done = command(root, "search", "own", "--workers", "1", uri=AWAY)
-    assert done.returncode == 0, done.stderr
-    synced = command(root, "sync")
+    """What the search printed. Everything is in MLflow afterwards, by a second command."""
+    done = here("search", "own", "--workers", "1", cwd=root, MLFLOW_TRACKING_URI=AWAY)
+    assert done.returncode == 0 and "hunter2" not in done.stdout + done.stderr, done.stderr
+    synced = here("sync", cwd=root)
     assert synced.stdout == "own-1: everything is in MLflow\n", synced.stderr
     return done.stdout
 
@@ -200,7 +181,7 @@ def pages(root):
     command = [sys.executable, "-m", "mnist_cnn", "ui", "--port", str(port)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(
-        command, cwd=root, env=environment(), start_new_session=True, **quiet
+        command, cwd=root, env=clean_environment(), start_new_session=True, **quiet
     ) as ui:
 
         def up():

@@ -1,13 +1,15 @@
-"""Somebody's own images, from the search to the page: the commands as a user types them."""
+"""Somebody's own images, from the search to the page, by the verbs that a user types."""
 
 import json
 
 import httpx
 import pytest
+from champions import share
 from made_pictures import CLASSES, make_folder
-from projects import command, copy_project
+from projects import copy_database, copy_project, here
 from serving_project import Project
 
+from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import data_name, experiment_id
 
 # Few epochs of one small network: that it works, not how well.
@@ -29,14 +31,19 @@ def experiment(data):
 def root(tmp_path_factory):
     """A project in which images were searched and promoted."""
     root = copy_project(tmp_path_factory.mktemp("project"))
+    copy_database(root / "mlruns")
     (root / "experiments" / "quick.py").write_text(EXPERIMENT)
     make_folder(root / "my shapes", 150, sizes=((32, 32), (32, 32), (60, 40)))
-    for verb in ("search", "promote"):
-        options = ["--workers", "1"] if verb == "search" else []
-        done = command(verb, "quick", "--data", "my shapes", *options, cwd=root)
-        assert done.returncode == 0, done.stderr
-        (root / f"{verb}.txt").write_text(done.stdout)
-    return root
+    own = ("quick", "--data", "my shapes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)  # where the worker starts
+        with ModelWorker() as worker:
+            share(worker, patch)
+            for verb, *options in (("search", "--workers", "1"), ("promote",)):
+                done = here(verb, *own, *options, cwd=root)
+                assert done.returncode == 0, done.stderr
+                (root / f"{verb}.txt").write_text(done.stdout)
+            yield root
 
 
 def test_the_search_says_what_is_odd_and_what_to_type_next(root):
@@ -50,14 +57,14 @@ def test_the_search_says_what_is_odd_and_what_to_type_next(root):
 def test_the_model_is_registered_under_the_name_of_the_data(root):
     name = data_name(str(root / "my shapes"))
     assert f"champion is now version 1 of {name}" in (root / "promote.txt").read_text()
-    done = command("pull", cwd=root)  # the only one there is
+    done = here("pull", cwd=root)  # the only one there is
     assert done.returncode == 0 and (root / f"{name}.keras").exists()
-    refused = command("pull", "--model-name", "other", cwd=root)
+    refused = here("pull", "--model-name", "other", cwd=root)
     assert refused.returncode == 2 and f"valid: {name}" in refused.stderr
 
 
 def test_evaluate_knows_the_classes_by_name(root):
-    done = command("evaluate", "--model", "champion", "--data", "my shapes", "--json", cwd=root)
+    done = here("evaluate", "--model", "champion", "--data", "my shapes", "--json", cwd=root)
     found = json.loads(done.stdout)
     assert found["class_names"] == list(CLASSES) and found["test_openings"] == 2
     assert found["images"] < 60  # those that were set aside
@@ -65,7 +72,7 @@ def test_evaluate_knows_the_classes_by_name(root):
 
 def test_predict_and_the_page_agree(root):
     picture = min((root / "my shapes" / CLASSES[0]).glob("*.png"))
-    done = command("predict", str(picture), "--json", cwd=root)
+    done = here("predict", str(picture), "--json", cwd=root)
     (row,) = json.loads(done.stdout)
     assert row["label"] in CLASSES and row["predictions"][0]["box"] is None
     with Project(root).served("--data", str(root / "my shapes")) as app:
@@ -78,5 +85,5 @@ def test_predict_and_the_page_agree(root):
 
 
 def test_trials_are_listed_by_the_data(root):
-    done = command("trials", "quick", "--data", "./my shapes/", "--json", cwd=root)
+    done = here("trials", "quick", "--data", "./my shapes/", "--json", cwd=root)
     assert len(json.loads(done.stdout)["trials"]) == 1

@@ -1,4 +1,7 @@
-"""A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk."""
+"""A whole search, by the real command: what it leaves in Optuna, in MLflow and on disk.
+
+Most tests look at one search, with two workers and two rungs.
+"""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,16 +10,31 @@ import keras
 import numpy as np
 import optuna
 import pytest
+from faults import agrees, trial_runs
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from projects import command, copy_project
+from projects import command, copy_database, copy_project, here
+
+from mnist_cnn.datasets import mnist, split
+from mnist_cnn.study.screening import RUNG, continued, superseded
+
+EXPERIMENT = """
+from dataclasses import replace
+from experiments.smoke import experiment as smoke
+from mnist_cnn.experiment import Screen
+
+# Time enough on any machine.
+screen = Screen(rungs=(1, 2), one_of=2)
+experiment = replace(smoke, trials=4, epochs=3, screen=screen, timeout_seconds=3600)
+"""
 
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A project's root after `search smoke`, and what the command printed."""
+    """A project's root after a search, and what the command printed."""
     root = copy_project(tmp_path_factory.mktemp("searched"))
-    done = command("search", "smoke", cwd=root)
+    (root / "experiments/screened.py").write_text(EXPERIMENT)
+    done = command("search", "screened", "--workers", "2", cwd=root)
     assert done.returncode == 0, done.stderr
     return root, done
 
@@ -24,7 +42,7 @@ def searched(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(searched):
     return optuna.load_study(
-        study_name="smoke-1", storage=f"sqlite:///{searched[0]}/mlruns/optuna.db"
+        study_name="screened-1", storage=f"sqlite:///{searched[0]}/mlruns/optuna.db"
     )
 
 
@@ -34,13 +52,15 @@ def client(searched):
 
 
 def runs(client, kind):
-    experiment = client.get_experiment_by_name("smoke")
+    experiment = client.get_experiment_by_name("screened")
     return client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'")
 
 
-def test_every_trial_ends_and_the_first_is_the_baseline(study):
-    assert len(study.trials) == 3
-    assert all(trial.state.is_finished() for trial in study.trials)
+def test_optuna_mlflow_and_the_files_tell_the_same(searched):
+    agrees(searched[0], "screened-1")
+
+
+def test_the_first_trial_is_the_baseline(study):
     assert study.trials[0].params["blocks"] == 2
     assert study.trials[0].params["batch_normalisation"] == 0
 
@@ -51,34 +71,44 @@ def test_parameters_of_a_block_that_a_trial_does_not_have_do_not_exist(study):
         assert [f"filters_{i}" in trial.params for i in range(4)] == [i < blocks for i in range(4)]
 
 
-def test_every_trial_is_a_nested_run_that_agrees_with_optuna(study, client):
-    (parent,) = runs(client, "study")
-    nested = {int(run.data.tags["optuna.trial"]): run for run in runs(client, "trial")}
-    assert sorted(nested) == [trial.number for trial in study.trials]
-    status = {
-        TrialState.COMPLETE: "FINISHED",
-        TrialState.PRUNED: "KILLED",
-        TrialState.FAIL: "FAILED",
-    }
+def test_the_better_half_is_continued_at_each_rung(study, client):
+    of_trial = trial_runs(runs(client, "trial"))
+
+    def epochs_of(number):  # with the seconds that each took, which no second training repeats
+        run_id = of_trial[number].info.run_id
+        metrics = [client.get_metric_history(run_id, name) for name in ("loss", "epoch_seconds")]
+        return {(metric.key, metric.step, metric.value) for name in metrics for metric in name}
+
+    at_rung = {0: [], 1: [], 2: []}
     for trial in study.trials:
-        run = nested[trial.number]
-        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.tags["optuna.state"] == trial.state.name
-        assert run.info.status == status[trial.state]
-        history = client.get_metric_history(run.info.run_id, "val_accuracy")
-        by_epoch = {m.step: m.value for m in history if m.step in trial.intermediate_values}
-        assert set(by_epoch) == set(trial.intermediate_values)
+        rung, before = trial.user_attrs.get(RUNG, 0), continued(trial)
+        at_rung[rung].append(trial.number)
+        assert list(trial.intermediate_values) == [1, 2, 3][: rung + 1]
+        if rung < 2:
+            assert trial.state == TrialState.PRUNED
+            assert trial.user_attrs["reason"] == f"stopped at the rung of epoch {rung + 1}"
+        else:
+            assert trial.state == TrialState.COMPLETE
+        if before is not None:
+            assert trial.params == study.trials[before].params
+            assert of_trial[trial.number].data.tags["optuna.continues"] == str(before)
+            assert epochs_of(before) < epochs_of(trial.number)
+    # More than half may be continued: the better one of two may not be among those of four.
+    assert len(at_rung[0]) == 4 and len(at_rung[1]) >= 2 and len(at_rung[2]) >= 1
+    assert len(superseded(study.trials)) == len(at_rung[1]) + len(at_rung[2])  # each once
 
 
 def test_a_trials_run_has_params_metrics_of_every_epoch_curves_and_the_data_set(study, client):
-    run = next(r for r in runs(client, "trial") if r.data.tags["optuna.trial"] == "0")
-    assert run.data.params["filters_0"] == str(study.trials[0].params["filters_0"])
+    trial = next(trial for trial in study.trials if trial.state == TrialState.COMPLETE)
+    run = trial_runs(runs(client, "trial"))[trial.number]
+    assert run.data.tags["optuna.state"] == "COMPLETE"
+    assert run.data.params["filters_0"] == str(trial.params["filters_0"])
     assert run.data.params["parameters"] == str(int(run.data.metrics["parameters"]))
-    assert int(run.data.params["multiply_accumulates"]) > 1_000_000
-    assert run.data.params["epochs"] == "2"
+    assert int(run.data.params["multiply_accumulates"]) > 100_000
+    assert run.data.params["epochs"] == "3"
     for metric in ("loss", "accuracy", "val_loss", "learning_rate", "epoch_seconds"):
         steps = [m.step for m in client.get_metric_history(run.info.run_id, metric)]
-        assert steps == [1, 2]
+        assert steps == [1, 2, 3]
     assert "curves.png" in {f.path for f in client.list_artifacts(run.info.run_id)}
     contexts = {t.value for d in run.inputs.dataset_inputs for t in d.tags}
     assert contexts == {"train", "validation"}
@@ -107,8 +137,6 @@ def test_the_saved_model_loads_in_plain_keras_in_float32_and_scores_what_was_rec
     assert model.dtype_policy.name == "float32"
     assert {weight.dtype for weight in model.weights} == {"float32"}
     (confirmed,) = runs(client, "confirmation")
-    from mnist_cnn.datasets import mnist, split
-
     _, validation = split(mnist().first(3000).train(), 1 / 6, 0)
     given = np.asarray(model.predict(validation.x, verbose=0)).argmax(axis=1)
     assert np.mean(given == validation.y) == pytest.approx(
@@ -137,29 +165,23 @@ def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
     _, done = searched
     assert done.stderr == ""
     assert "\x1b" not in done.stdout and "GPU" not in done.stdout
-    assert "trial 000 · conv 32-64 · dense 128-10: val_accuracy" in done.stdout
-    assert done.stdout.strip().splitlines()[-1].endswith("make promote EXPERIMENT=smoke")
+    assert "trial 000 · conv 32-64 · dense 128-10: after epoch 1: val_accuracy" in done.stdout
+    assert ", the best so far" in done.stdout
+    assert done.stdout.strip().splitlines()[-1].endswith("make promote EXPERIMENT=screened")
     assert "workflowType=machine_learning" in done.stdout
-
-
-def test_a_finished_study_is_extended_by_name_and_refused_without_more_trials(searched):
-    root, _ = searched
-    refused = command("search", "smoke", "--study", "smoke-1", cwd=root)
-    assert refused.returncode == 2
-    assert "TRIALS=" in refused.stderr
 
 
 def test_trials_prints_the_ranking(searched):
     root, _ = searched
-    done = command("trials", "smoke", cwd=root)
+    done = here("trials", "screened", cwd=root)
     assert done.returncode == 0, done.stderr
-    assert "smoke-1" in done.stdout
+    assert "screened-1" in done.stdout
     assert "complete" in done.stdout
 
 
 def test_promote_makes_the_best_model_the_champion_and_records_the_test_reading(searched, client):
     root, _ = searched
-    done = command("promote", "smoke", cwd=root)
+    done = here("promote", "screened", cwd=root)
     assert done.returncode == 0, done.stderr
     version = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
     (parent,) = runs(client, "study")
@@ -168,34 +190,43 @@ def test_promote_makes_the_best_model_the_champion_and_records_the_test_reading(
     assert parent.data.tags["test.openings"] == "1"
 
 
-def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(project):
+def test_a_space_that_fails_in_every_trial_ends_with_the_reasons_and_exit_1(project):
+    copy_database(project / "mlruns")
     (project / "search_spaces" / "fragile.py").write_text(
         "import keras\n"
         "from search_spaces.cnn import cnn\n\n\n"
+        "def beauty(y, p):\n"
+        "    return keras.ops.sum(p) * float('nan')\n\n\n"
         "def fragile(hp):\n"
-        "    if hp.Int('crash', 0, 5, default=0):\n"
+        "    if hp.Int('crash', 0, 99):\n"
         "        raise ValueError('cannot build this one')\n"
         "    model = cnn(hp)\n"
-        "    model.compile('sgd', lambda y, p: keras.ops.sum(p) * float('nan'),\n"
-        "                  metrics=['accuracy'])\n"
+        "    loss = beauty if hp.Boolean('odd_loss') else 'sparse_categorical_crossentropy'\n"
+        "    model.compile('sgd', loss, metrics=['accuracy', beauty])\n"
         "    return model\n"
     )
     (project / "experiments" / "fragile.py").write_text(
         "from dataclasses import replace\n"
         "from experiments.smoke import experiment as smoke\n"
+        "from mnist_cnn.experiment import Maximize\n"
         "from search_spaces.fragile import fragile\n\n"
-        "experiment = replace(smoke, space=fragile, trials=4)\n"
+        "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
+        "bad = [{'crash': 0, 'odd_loss': odd} for odd in (False, True)]\n"
+        "experiment = replace(smoke, space=fragile, objectives=both, baseline=bad, trials=3,\n"
+        "                     timeout_seconds=3600)\n"
     )
-    done = command("search", "fragile", cwd=project)
+    # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
+    done = command("search", "fragile", "--workers", "1", cwd=project, CUDA_VISIBLE_DEVICES="99")
+    assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "no trial completed, 4 failed" in done.stderr
+    assert "no trial completed, 3 failed; trial 0: val_beauty is not a number" in done.stderr
     study = optuna.load_study(
         study_name="fragile-1", storage=f"sqlite:///{project}/mlruns/optuna.db"
     )
-    reasons = {trial.user_attrs["reason"] for trial in study.trials}
-    assert any("loss became" in reason for reason in reasons)
-    assert any("cannot build this one" in reason for reason in reasons)
+    reasons = [trial.user_attrs["reason"] for trial in study.trials]
+    words = ("val_beauty is not a number", "loss became", "cannot build this one")
+    assert all(word in reason for word, reason in zip(words, reasons, strict=True)), reasons
     client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("fragile")
     for run in client.search_runs([experiment.experiment_id]):
@@ -204,42 +235,14 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reason_and_exit_1(proje
             assert run.data.tags["reason"] in reasons
 
 
-def test_a_trial_of_which_an_objective_is_no_number_is_failed_with_its_name(project):
-    (project / "search_spaces" / "vague.py").write_text(
-        "import keras\n"
-        "from search_spaces.cnn import cnn\n\n\n"
-        "def beauty(y, p):\n"
-        "    return keras.ops.sum(p) * float('nan')\n\n\n"
-        "def vague(hp):\n"
-        "    model = cnn(hp)\n"
-        "    model.compile('sgd', 'sparse_categorical_crossentropy',\n"
-        "                  metrics=['accuracy', beauty])\n"
-        "    return model\n"
-    )
-    (project / "experiments" / "vague.py").write_text(
-        "from dataclasses import replace\n"
-        "from experiments.smoke import experiment as smoke\n"
-        "from mnist_cnn.experiment import Maximize\n"
-        "from search_spaces.vague import vague\n\n"
-        "both = (Maximize('val_accuracy'), Maximize('val_beauty'))\n"
-        "experiment = replace(smoke, space=vague, objectives=both, trials=1)\n"
-    )
-    # A GPU that Keras's backend does not see, as where it lacks the libraries that it takes.
-    done = command("search", "vague", cwd=project, CUDA_VISIBLE_DEVICES="99")
-    assert "Keras cannot use the 1 GPU(s) here" in done.stdout
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "trial 0: val_beauty is not a number" in done.stderr
-
-
 def test_a_trial_is_replayed_to_the_bit_with_the_space_as_it_was(searched, client):
     root, _ = searched
-    run = next(r for r in runs(client, "trial") if r.info.status == "FINISHED")
+    run = next(r for r in runs(client, "trial") if r.info.status == "FINISHED")  # on both rungs
     with edited(root / "search_spaces" / "cnn.py", lambda text: text + "raise SystemError\n"):
-        done = command("replay", run.info.run_id, cwd=root)
+        done = here("replay", run.info.run_id, cwd=root)
     assert done.returncode == 0, done.stderr
     assert "search_spaces.cnn has changed since; replaying with its old text" in done.stdout
-    assert "identical: 2 epochs" in done.stdout
+    assert "identical: 3 epochs" in done.stdout
     assert "changed:" not in done.stdout
 
 
@@ -248,7 +251,7 @@ def test_a_replay_names_what_changed_since_and_what_differs_for_it(searched, cli
     (run,) = runs(client, "confirmation")
     compiled = ("= Experiment(", "= Experiment(jit_compile=True,")  # by XLA, which rounds otherwise
     with edited(root / "experiments" / "mnist.py", lambda text: text.replace(*compiled)):
-        done = command("replay", run.info.run_id, cwd=root)
+        done = here("replay", run.info.run_id, cwd=root)
     assert done.returncode == 1
     assert "changed: experiment.jit_compile was None, is True" in done.stdout
     assert "differs: loss of epoch 1" in done.stdout
@@ -262,14 +265,16 @@ def edited(path, change):
     text = path.read_text()
     assert change(text) != text
     path.write_text(change(text))
-    yield
-    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):
     root, _ = searched
     (parent,) = runs(client, "study")
-    done = command("replay", parent.info.run_id, cwd=root)
+    done = here("replay", parent.info.run_id, cwd=root)
     assert done.returncode == 1
     assert "not a trial" in done.stderr and len(done.stderr.splitlines()) == 1
 
@@ -277,25 +282,24 @@ def test_a_run_that_did_not_train_cannot_be_replayed(searched, client):
 def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched, client):
     """The last test of this file: it deletes what the others look at."""
     root, _ = searched
-    listed = command("studies", cwd=root).stdout.splitlines()
+    listed = here("studies", cwd=root).stdout.splitlines()
     assert listed[0].split() == ["study", "state", "trials", "best", "on", "disk"]
-    assert listed[1].split()[:5] == ["smoke-1", "finished", "3", "of", "3"]
+    assert listed[1].split()[:5] == ["screened-1", "finished", "4", "of", "4"]
     assert "val_accuracy" in listed[1] and listed[1].endswith("MB") and len(listed) == 2
-    unknown = command("delete", "smoke-2", cwd=root)
-    assert unknown.returncode == 2 and "valid: smoke-1" in unknown.stderr
-    refused = command("delete", "smoke-1", cwd=root)
-    assert (
-        refused.returncode == 1
-        and "version 1 of digit_recog_mnist_cnn, the champion, comes from smoke-1" in refused.stderr
-    )
-    folder = root / "mlruns/checkpoints/smoke-1"
-    assert folder.is_dir() and len(runs(client, "trial")) == 3
-    done = command("delete", "smoke-1", "--force", cwd=root)
-    assert done.stdout == "deleted smoke-1 and its 5 runs in MLflow\n"
+    unknown = here("delete", "screened-2", cwd=root)
+    assert unknown.returncode == 2 and "valid: screened-1" in unknown.stderr
+    refused = here("delete", "screened-1", cwd=root)
+    assert refused.returncode == 1
+    assert "version 1 of digit_recog_mnist_cnn, the champion, comes from" in refused.stderr
+    folder = root / "mlruns/checkpoints/screened-1"
+    there = [run for kind in ("study", "trial", "confirmation") for run in runs(client, kind)]
+    assert folder.is_dir() and len(there) > 2
+    done = here("delete", "screened-1", "--force", cwd=root)
+    assert done.stdout == f"deleted screened-1 and its {len(there)} runs in MLflow\n"
     assert not folder.exists() and not runs(client, "trial") and not runs(client, "study")
     assert not any(path.is_dir() for path in (root / "mlruns/data").iterdir())
     storage = f"sqlite:///{root}/mlruns/optuna.db"
     assert optuna.get_all_study_names(storage) == []
-    assert command("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"
+    assert here("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"
     champion = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
     assert int(champion.version) == 1

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from old_project import unpack
 from optuna.trial import TrialState
-from projects import command
+from projects import here
 from serving_project import Project
 
 from mnist_cnn.mlruns import MODEL_FILE
@@ -30,14 +30,14 @@ def client(old):
 
 def done(*arguments, cwd):
     """What a command printed that has to succeed."""
-    ran = command(*arguments, cwd=cwd)
+    ran = here(*arguments, cwd=cwd)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
 def refused(*arguments, cwd):
     """The one line of a command that has to be refused."""
-    ran = command(*arguments, cwd=cwd)
+    ran = here(*arguments, cwd=cwd)
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
     return line
@@ -116,7 +116,7 @@ def test_its_killed_study_is_closed_with_a_line_and_a_new_one_is_searched(old, c
     ]
     assert len(runs(client, "begun")) == 9
     assert "begun-2" in done("trials", "begun", cwd=old)
-    tested = command("promote", "begun", cwd=old).stdout
+    tested = here("promote", "begun", cwd=old).stdout
     assert "test set of mnist-first-2000" in tested
 
 

@@ -1,7 +1,6 @@
 """Where MLflow is, what it takes as names, and what its answers mean."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from mlflow.utils.validation import (
     _validate_param_name,
     _validate_tag_name,
 )
-from serving_project import empty_registry
+from projects import copy_database
 
 from mnist_cnn.tracking.client import connect, experiment_id, explain, tracking_uri, valid_name
 from mnist_cnn.urls import sqlite_file, sqlite_url
@@ -24,8 +23,7 @@ def test_two_projects_of_one_process_have_their_own_runs(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     for name in ("one", "two"):
         folder = tmp_path / name
-        folder.mkdir()
-        shutil.copy(Path(empty_registry().name) / "mlflow.db", folder)
+        copy_database(folder)
         client = connect(folder)
         assert sqlite_file(client.tracking_uri) == folder / "mlflow.db"
         assert "MLFLOW_TRACKING_URI" not in os.environ
@@ -58,8 +56,8 @@ def test_long_names_that_differ_at_their_end_stay_two():
 @pytest.mark.parametrize("folder", ["what?now", "a b#c", "50%", "größe"])
 def test_runs_and_their_files_are_in_the_projects_folder(tmp_path, folder, monkeypatch):
     mlruns = tmp_path / folder / "mlruns"
-    mlruns.mkdir(parents=True)
-    shutil.copy(Path(empty_registry().name) / "mlflow.db", mlruns)
+    mlruns.parent.mkdir()
+    copy_database(mlruns)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert sqlite_file(tracking_uri(mlruns)) == mlruns / "mlflow.db"
     client = connect(mlruns)

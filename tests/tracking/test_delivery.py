@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from projects import copy_database
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.tracking.client import connect, experiment_id, tracking_uri
@@ -482,7 +483,8 @@ def test_another_store_gets_everything(folder, deliver, tmp_path, monkeypatch):
     """As when a search that began without a tracking server continues with one."""
     write_study(folder)
     deliver()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    copy_database(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     other = connect(tmp_path)
     number = experiment_id(other, "another", tmp_path)
     Delivery(other, number, folder).deliver()

@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from projects import copy_database
 
 from mnist_cnn.tracking.client import connect, experiment_id
 from mnist_cnn.tracking.delivery import Delivery
@@ -154,7 +155,8 @@ def test_a_run_whose_creation_was_not_answered_is_found_and_not_made_twice(tmp_p
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    copy_database(tmp_path)
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
     command += ["--artifacts-destination", str(tmp_path / "artifacts")]
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from mlflow import MlflowClient
+from projects import copy_database
 
 from mnist_cnn import cli
 from mnist_cnn.tracking.journal import Journal
@@ -25,7 +26,8 @@ def server(tmp_path_factory):
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
     command += ["--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{root}/server.db"]
+    copy_database(root)
+    command += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db"]
     command += ["--artifacts-destination", str(root / "artifacts")]
     settings = {
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,

@@ -7,6 +7,8 @@ from small import killed_after, score_of
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
+from mnist_cnn.tracking.journal import read, values_of
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.data import load_data
 
@@ -81,6 +83,30 @@ def test_a_model_that_its_fit_builds_goes_on_where_it_was_and_is_saved(small):
     assert trial.values == [trial.scores["val_accuracy"], 490]
     assert score_of(trial) == pytest.approx(trial.values[0])
     served(trial)
+
+
+def test_what_a_fit_of_its_own_tunes_is_recorded_and_a_continuation_begins_again_with_it(small):
+    small.write(
+        "space=WithoutInput(), screen=Screen(rungs=(1,)), baseline={'units': 16}", "strange_models"
+    )
+    first = small.run()
+    assert first.state == "PRUNED" and first.steps == [1]
+    (stopped,) = small.study.trials
+    assert stopped.distributions["batch_size"].choices == (25, 50)
+    assert stopped.params == {"units": 1, "batch_size": 25}  # units of 8, 16 and 32
+    values = values_of(read(first.folder)[0])  # as the search finds them
+    small.study.enqueue_trial(values, user_attrs={CONTINUES: 0, FIRST: 0, RUNG: 1})
+    last = small.run()
+    assert last.state == "COMPLETE", last.reason
+    assert last.steps == [1, 2]
+    assert small.study.trials[1].params == stopped.params
+    for trial in (first, last):
+        told = [event for kind in ("start", "params", "tags") for event in trial.events(kind)]
+        params = {name: value for event in told for name, value in event.get("params", {}).items()}
+        assert str(params["units"]) == "16"  # not the index
+        assert str(params["batch_size"]) == "25"  # not named by the baseline: its default
+        recipes = [event["tags"]["recipe"] for event in told if "recipe" in event.get("tags", ())]
+        assert '"batch_size": 25' in recipes[-1] and '"units": 16' in recipes[-1]
 
 
 # Precision

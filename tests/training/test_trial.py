@@ -88,7 +88,7 @@ def run(study, trial, folder):
     run_trial(ExperimentId("dense"), study.study_name, url, trial.number, folder)
 
 
-def test_a_worker_writes_the_end_and_leaves_telling_to_the_search(study, project):
+def test_a_worker_writes_the_end_once_and_leaves_telling_to_the_search(study, project):
     made = study()
     trial = made.ask()
     folder = trial_folder(project, trial.number)
@@ -100,15 +100,8 @@ def test_a_worker_writes_the_end_and_leaves_telling_to_the_search(study, project
     assert seen.state == TrialState.RUNNING
     assert seen.params == next(e["sampled"] for e in read(folder)[0] if e["event"] == "start")
     assert read(folder)[0][0]["event"] == "begin"
-
-
-def test_a_trial_that_ended_is_not_trained_again(study, project):
-    made = study()
-    trial = made.ask()
-    folder = trial_folder(project, 0)
-    run(made, trial, folder)
     before = (folder / "journal.jsonl").read_bytes()
-    run(made, trial, folder)
+    run(made, trial, folder)  # it ended, so it is not trained again
     assert (folder / "journal.jsonl").read_bytes() == before
 
 
@@ -213,7 +206,9 @@ def climb(study, project, rungs):
     return folders
 
 
-def test_a_trial_that_climbs_all_rungs_trains_each_epoch_once(study, project):
+def test_a_trial_that_climbs_all_rungs_trains_each_epoch_once_and_ends_to_the_bit_as_in_one_go(
+    study, project
+):
     made = study("screen=Screen(rungs=(1, 2))")
     folders = climb(made, project, rungs=2)
     steps = [[step for step, _ in timed(folder)] for folder in folders]
@@ -229,6 +224,14 @@ def test_a_trial_that_climbs_all_rungs_trains_each_epoch_once(study, project):
     starts = [next(e for e in read(folder)[0] if e["event"] == "start") for folder in folders]
     assert [start["tags"].get(tags.CONTINUES) for start in starts] == [None, "0", "1"]
     assert len({start["params"]["seed"] for start in starts}) == 1
+
+    last, trial = folders[-1], continuation(made, 1, 2)  # which finds no checkpoint there
+    whole = trial_folder(project / "whole", trial.number)
+    run(made, trial, whole)
+    assert history(whole) == history(last) and len(history(last)) == 3
+    assert weights(whole) == weights(last)
+    assert model_digest(whole / MODEL_FILE) == model_digest(last / MODEL_FILE)
+    assert Journal(whole).end["values"] == Journal(last).end["values"]
 
 
 def test_a_pruner_is_not_asked_about_epochs_before_the_last_rung(study, project):
@@ -251,18 +254,6 @@ def test_a_pruner_is_not_asked_about_epochs_before_the_last_rung(study, project)
     run(made, trial, trial_folder(project, trial.number))
     assert list(made.trials[trial.number].intermediate_values) == [1, 2, 3]
     assert Journal(trial_folder(project, trial.number)).end["reason"] == ""
-
-
-def test_a_trial_that_climbs_all_rungs_ends_to_the_bit_as_one_trained_in_one_go(study, project):
-    made = study("screen=Screen(rungs=(1, 2))")
-    *_, last = climb(made, project, rungs=2)
-    trial = continuation(made, 1, 2)  # which finds no checkpoint where its files are
-    whole = trial_folder(project / "whole", trial.number)
-    run(made, trial, whole)
-    assert history(whole) == history(last) and len(history(last)) == 3
-    assert weights(whole) == weights(last)
-    assert model_digest(whole / MODEL_FILE) == model_digest(last / MODEL_FILE)
-    assert Journal(whole).end["values"] == Journal(last).end["values"]
 
 
 def test_with_screening_only_validated_epochs_are_reported(study, project):

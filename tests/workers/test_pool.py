@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import worker_calls
+from projects import ROOT
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.workers.pool import CallLost, Ended, Workers
@@ -288,6 +289,22 @@ def test_the_environment_is_set_before_anything_is_imported(workers):
 
 def test_a_worker_finds_the_modules_of_its_parent(workers):
     assert str(Path(worker_calls.__file__).parent) in workers.call(worker_calls.search_path)
+
+
+def test_a_worker_finds_this_package_where_its_parent_no_longer_would(tmp_path):
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        f"sys.path.insert(0, {os.path.relpath(ROOT, tmp_path)!r})\n"
+        "from mnist_cnn.workers.pool import Workers\n"
+        "os.chdir('/')\n"
+        "with Workers([{}], Path('/dev/null')) as workers:\n"
+        "    print(workers.call(os.getpid) != os.getpid())\n"
+    )
+    # Without the installed packages, among which this one may be.
+    command = [sys.executable, "-S", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_what_a_worker_prints_is_in_the_log_when_its_call_ends(workers, log, capfd):

@@ -25,6 +25,12 @@ IDX_MD5 = {
 }
 
 
+@pytest.fixture(autouse=True)
+def read_anew(mnist_is_read_once, monkeypatch):
+    """Read the file each time, as the package does."""
+    monkeypatch.setattr(MODULE, "_read", mnist_is_read_once)
+
+
 @pytest.fixture(scope="module")
 def parts():
     return {"train": mnist().train(), "test": mnist().test()}
