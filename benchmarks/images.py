@@ -163,10 +163,12 @@ def make_images(folder: Path, size: int) -> None:
     np.save(folder / "y.npy", labels)
     shape = (count, SIDE, SIDE, 3)
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", np.uint8, shape)
+    noise = random.integers(0, 128, (2048, SIDE, SIDE, 3), dtype=np.uint8)
     for start in range(0, count, 2048):
-        some = random.integers(0, 160, (min(2048, count - start), SIDE, SIDE, 3), dtype=np.uint8)
-        for image, label in zip(some, labels[start:], strict=False):
-            image[label * 16 : label * 16 + 8] += 95
+        own = labels[start : start + 2048]
+        some = noise[: len(own)] ^ random.integers(0, 128, shape[1:], dtype=np.uint8)
+        for label in range(CLASSES):
+            some[own == label, label * 16 : label * 16 + 8] += 95
         x[start : start + 2048] = some
     x.flush()
     del x
