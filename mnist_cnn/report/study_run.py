@@ -27,13 +27,15 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
-from mnist_cnn.report.tally import origin, tally
+from mnist_cnn.report.tally import is_baseline, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
+from mnist_cnn.report.view_facts import view_facts
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
+from mnist_cnn.tracking.views import listed
 from mnist_cnn.training import tasks
 from mnist_cnn.workers.pool import CallLost, Workers
 
@@ -46,12 +48,19 @@ LINE_WIDTH = 90  # characters, of sentences in the terminal
 def begin(study: Study) -> Journal:
     """Open the study's run, or reopen it, and return its journal."""
     journal = Journal(study.folder)
+    new = journal.last is None
+    source = f"experiments/{study.plan.id.file}.py"
     journal.write(
         "start",
         name=study.name,
-        tags={tags.KIND: "study", tags.STUDY: study.name},
+        tags={tags.KIND: "study", tags.STUDY: study.name, tags.SOURCE: source},
         params=dict(study.plan.description),
     )
+    name, digest = study.plan.dataset
+    for context, images in study.plan.parts:
+        journal.write("dataset", name=name, digest=digest, images=images, context=context)
+    if new:  # so that people can watch the search in them
+        journal.write("views", note="", **view_facts(study, [], []))
     return journal
 
 
@@ -80,7 +89,7 @@ def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | Non
 
 
 def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
-    """Draw the plots and write the page that holds them; both go to the study's run.
+    """Draw the plots and write the page that holds them and MLflow's views of the study.
 
     Args:
         study: The study.
@@ -88,6 +97,8 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
         ranked: The candidates, the winner first; empty if no trial completed.
     """
     histories = run_histories(study.folder)
+    note = description(study, ranked) if ranked else ""
+    journal.write("views", note=note, **view_facts(study, ranked, histories))
     plots = draw_plots(study, ranked, histories)
     values = configuration(study, ranked[0]) if ranked else {}
     winners_run = run_id(ranked[0].model.parent) if ranked else None
@@ -103,7 +114,6 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     winner, metric = ranked[0], study.objective.metric
     values = configuration(study, winner)
     result = {
-        tags.NOTE: description(study, ranked),
         result_names.TRIAL: str(winner.trial.number),
         result_names.CONFIRMATIONS: str(len(winner.scores)),
     }
@@ -190,7 +200,7 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
     lines = ["", tally(study), *_confirmations(study, ranked)]
-    where = origin(study, winner.trial)
+    where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
     lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
@@ -202,8 +212,8 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
             f"{_relative(study.folder)}, `mnist-cnn sync` delivers them"
         )
     else:
-        page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
-        lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
+        lines.append("look   make ui, which opens the first of")
+        lines += listed(deliverer.views, "http://127.0.0.1:5000")
     if not problem_of_promotion(study, winner):
         lines.append(f"next   make promote {study.plan.id.for_make}")
     return lines

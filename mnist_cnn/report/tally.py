@@ -30,7 +30,6 @@ def tally(study: Study) -> str:
     return f"configurations tried: {study.tried()}, of which {found}"
 
 
-def origin(study: Study, trial: FrozenTrial) -> str:
-    """Return where a trial's configuration comes from."""
-    first = study.trials.get(screening.first_of(trial))
-    return "a baseline" if BASELINE in first.user_attrs else "found by the search"
+def is_baseline(study: Study, trial: FrozenTrial) -> bool:
+    """Return whether a trial's configuration is one of the experiment's baselines."""
+    return BASELINE in study.trials.get(screening.first_of(trial)).user_attrs
