@@ -41,7 +41,7 @@ def serve_ui(port: int) -> None:
     database = MLRUNS.absolute() / "mlflow.db"
     if not uri and not database.exists():
         raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
-    _check_port(port)
+    check_port(port, "ui")
     address = f"http://127.0.0.1:{port}"
     print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
     # It may have a password, and everybody on this machine sees a command.
@@ -58,14 +58,20 @@ def serve_ui(port: int) -> None:
         raise UserError(f"MLflow's server ended with exit code {server.returncode}")
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int, target: str) -> None:
+    """Refuse a port that is in use.
+
+    Args:
+        port: The port.
+        target: The make target that takes another one.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise UserError(
-                f"port {port} is in use; choose another, such as `make ui PORT={port + 1}`"
+                f"port {port} is in use; choose another, such as `make {target} PORT={port + 1}`"
             ) from None
 
 

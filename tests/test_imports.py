@@ -166,6 +166,7 @@ ORDER = (
     "serving.server",
     "api",
     "ui",
+    "dashboard",
     "cli",
     "__main__",
 )
