@@ -147,7 +147,8 @@ def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
         file = _local_file(run)
     if file is None:
         state = run.data.tags.get(tags.STATE, "")
-        why = f"; the trial was {state.lower()}" if state in ("PRUNED", "FAIL") else ""
+        words = {"PRUNED": "; the trial was stopped early", "FAIL": "; the trial failed"}
+        why = words.get(state, "")
         problem = run.data.tags.get(result_names.MODEL_PROBLEM)
         raise UserError(
             f"run {run.info.run_id} ({run.info.run_name}) has no model, or it is gone{why}; "

@@ -43,6 +43,7 @@ REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
 LINE_WIDTH = 90  # characters, of sentences in the terminal
+ANY_WIDTH = 1000  # of lines in a file
 
 
 def begin(study: Study) -> Journal:
@@ -192,16 +193,23 @@ def run_id(folder: Path) -> str | None:
     return found
 
 
-def summary(study: Study, deliverer: Deliverer) -> list[str]:
-    """Return the lines that end a search: the winner, where to look, what to type next."""
+def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[str]:
+    """Return the lines that end a search: the winner, where to look, what to type next.
+
+    Args:
+        study: The study, which has a winner.
+        deliverer: Of its runs.
+        width: The characters in a line of the terminal. Commands and addresses may be longer.
+    """
     ranked = candidates(study)
     winner, metric = ranked[0], study.objective.metric
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    lines = ["", tally(study), *_confirmations(study, ranked)]
+    lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
     where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
-    lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
+    best = f"best of {study.name}: trial {winner.trial.number}, {where}, {score}"
+    lines += textwrap.wrap(best, width)
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
@@ -219,14 +227,16 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
     return lines
 
 
-def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
+def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> list[str]:
     """Return the confirmations as a table for the terminal, and what it says in words."""
-    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), LINE_WIDTH)
+    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), min(width, LINE_WIDTH))
     rows = confirmation_table.rows(study, ranked)
     if not rows:
         return sentences
     cells = [confirmation_table.COLUMNS, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        widths.pop()  # the last columns are the least important
     table = ["  ".join(map(str.rjust, row, widths)) for row in cells]
     return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
 

@@ -24,8 +24,9 @@ def tally(study: Study) -> str:
         elif screening.STOPPED in trial.user_attrs:
             ends[f"stopped after epoch {screening.last_epoch(study.plan.screen, trial, 0)}"] += 1
         else:
-            ends["pruned"] += 1
-    order = [*(f"stopped after epoch {rung}" for rung in rungs), "pruned", "failed", "complete"]
+            ends["stopped by the pruner"] += 1
+    order = [*(f"stopped after epoch {rung}" for rung in rungs), "stopped by the pruner"]
+    order += ["failed", "complete"]
     found = ", ".join(f"{ends[end]} {end}" for end in order if ends[end])
     return f"configurations tried: {study.tried()}, of which {found}"
 

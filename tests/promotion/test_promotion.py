@@ -462,7 +462,7 @@ def bad(client, place, tmp_path_factory):
 CASES = [
     (["promote", "--run", "f" * 32], 2, "there is no run"),
     (["promote", "--run", "not/an/id"], 2, "there is no run"),
-    (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
+    (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was stopped early"),
     (["promote", "--run", "{outside}"], 1, "has no model, or it is gone"),
     (["promote", "--run", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
