@@ -23,6 +23,6 @@ def serve_dashboard(storage: str | None, port: int) -> None:
         raise UserError("no study yet; type `make search`")
     if find_spec("optuna_dashboard") is None:
         raise UserError("optuna-dashboard is not installed; type `make dashboard`")
-    check_port(port, "dashboard")
+    check_port(port, "make dashboard")
     print(f"optuna-dashboard on http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
     import_module("optuna_dashboard").run_server(open_storage(url), host="127.0.0.1", port=port)

@@ -41,7 +41,7 @@ def serve_ui(port: int) -> None:
     database = MLRUNS.absolute() / "mlflow.db"
     if not uri and not database.exists():
         raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
-    check_port(port, "ui")
+    check_port(port, "make ui")
     address = f"http://127.0.0.1:{port}"
     print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
     # It may have a password, and everybody on this machine sees a command.
@@ -58,12 +58,12 @@ def serve_ui(port: int) -> None:
         raise UserError(f"MLflow's server ended with exit code {server.returncode}")
 
 
-def check_port(port: int, target: str) -> None:
+def check_port(port: int, command: str) -> None:
     """Refuse a port that is in use.
 
     Args:
         port: The port.
-        target: The make target that takes another one.
+        command: What is typed for another one, without the port.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,7 +71,7 @@ def check_port(port: int, target: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise UserError(
-                f"port {port} is in use; choose another, such as `make {target} PORT={port + 1}`"
+                f"port {port} is in use; choose another, such as `{command} PORT={port + 1}`"
             ) from None
 
 
