@@ -85,21 +85,20 @@ def _view(
     """Return a view with `count` hyperparameters; None if the study has nothing to show in it."""
     score, curve = valid_name(event["score"]), valid_name(event["curve"])
     own = f"tags.`{tags.STUDY}` = '{study}' and tags.{tags.KIND} = 'trial'"
-    match title:
-        case "best trials":
-            return _table(own, event, count, [])
-        case "all studies":
-            return _table(f"tags.{tags.KIND} = 'trial'", event, count, [f"tags.`{tags.STUDY}`"])
-        case "learning curves":
-            return _charts(own, event, [_line(curve)])
-        case "parameters":
-            parameters = [valid_name(name) for name in event["shared"][:count]]
-            return _charts(own, event, [_parallel(parameters, score)]) if parameters else None
-        case _:
-            if not (winner and baseline):
-                return None
-            pair = f"attributes.run_id IN ('{winner}', '{baseline}')"
-            return _charts(pair, event, [_difference(baseline), _line(curve)])
+    if title == BEST:
+        return _table(own, event, count, [])
+    if title == CURVES:
+        return _charts(own, event, [_line(curve)])
+    if title == PARAMETERS and event["shared"][:count]:
+        parameters = [valid_name(name) for name in event["shared"][:count]]
+        return _charts(own, event, [_parallel(parameters, score)])
+    if title == PAIR and winner and baseline:
+        pair = f"attributes.run_id IN ('{winner}', '{baseline}')"
+        return _charts(pair, event, [_difference(baseline), _line(curve)])
+    # A search that has just begun leaves the columns as an earlier study has set them.
+    if title == STUDIES and event["note"]:
+        return _table(f"tags.{tags.KIND} = 'trial'", event, count, [f"tags.`{tags.STUDY}`"])
+    return None
 
 
 def _table(runs: str, event: Event, count: int, more: list[str]) -> View:

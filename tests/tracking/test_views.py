@@ -18,6 +18,7 @@ from mnist_cnn.tracking.journal import Journal
 EXPERIMENT = "views"
 ODD = ("`tick`", 'a "quote"', "it's", "größe", "block.1/units", "hp.seed", "a b", "x" * 300)
 FACTS = {
+    "note": "**the winner** is trial 2",
     "curve": "val_accuracy",
     "score": "best_val_accuracy",
     "maximize": True,
@@ -44,7 +45,7 @@ def write_study(mlruns, number):
             journal.metrics(epoch, {"val_accuracy": 0.5 + trial / 10 + epoch / 100})
         summary = {"best_val_accuracy": 0.52 + trial / 10, "train_seconds": 9.0 - trial}
         journal.write("end", status="FINISHED", tags={}, step=2, metrics=summary)
-    study.write("views", note="**the winner** is trial 2", **FACTS)
+    study.write("views", **FACTS)
     study.write("end", status="FINISHED", tags={}, step=0, metrics={})
     return folder
 
@@ -69,6 +70,12 @@ def test_what_a_study_does_not_have_is_no_view():
     event = FACTS | {"shared": []}
     keys = [tag.rpartition(".")[2] for tag in views.view_tags("mnist-1", event, "a" * 32, None)]
     assert keys == ["best-trials", "learning-curves", "all-studies"]
+
+
+def test_a_study_that_begins_has_views_of_its_own_and_leaves_that_of_all():
+    event = FACTS | {"note": "", "parameters": [], "shared": []}
+    keys = [tag.rpartition(".")[2] for tag in views.view_tags("mnist-1", event, None, None)]
+    assert keys == ["best-trials", "learning-curves"]
 
 
 def test_the_best_of_an_objective_that_is_minimized_come_first():
