@@ -184,7 +184,7 @@ def test_no_message_shows_the_password_of_the_tracking_uri(arguments, monkeypatc
 
 
 def test_the_dashboard_needs_a_study_and_makes_no_storage(project):
-    refuses(run("dashboard", cwd=project), 1, "no study yet", "make search")
+    refuses(here("dashboard", cwd=project), 1, "no study yet", "make search")
     assert not (project / "mlruns" / "optuna.db").exists()
 
 
