@@ -7,7 +7,7 @@ MNIST_CNN := $(VENV)/bin/mnist-cnn
 WHAT = $(if $(EXPERIMENT),'$(EXPERIMENT)') $(if $(DATA),--data "$$DATA")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui promote serve test test-faults check bench lock clean
+.PHONY: help setup search ui dashboard promote serve test test-faults check bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
@@ -27,6 +27,11 @@ search: $(VENV)/.done ## search, or go on: EXPERIMENT= DATA=path TRIALS= TIMEOUT
 
 ui: $(VENV)/.done ## look at the runs in MLflow's pages: PORT=
 	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
+
+dashboard: $(VENV)/.done ## look at the trials in optuna-dashboard: PORT=
+	@$(VENV)/bin/python -c "import optuna_dashboard" 2> /dev/null \
+		|| $(VENV)/bin/uv pip install --quiet --no-deps -r requirements-dashboard.lock
+	@$(MNIST_CNN) dashboard $(if $(PORT),--port '$(PORT)')
 
 serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: DATA=path PORT=
 	@$(MNIST_CNN) serve $(if $(DATA),--data "$$DATA") $(if $(PORT),--port '$(PORT)')
@@ -54,7 +59,7 @@ UV_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes \
 
 lock: $(VENV)/.done ## refresh requirements.lock, and those of the extras, from pyproject.toml
 	@$(UV_LOCK) --extra dev -o requirements.lock
-	@for extra in jax gpu; do \
+	@for extra in jax gpu dashboard; do \
 		$(UV_LOCK) --extra $$extra --no-annotate -c requirements.lock -o requirements-$$extra.lock \
 			$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock); \
 	done

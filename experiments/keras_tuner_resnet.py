@@ -4,7 +4,7 @@
 
 Cost: at most 15 minutes on 2 cores, for six networks of 53 or 65 layers on 3,000 images.
 Result: 93.2 % of the validation images with ResNet50 v2 and Adam at 0.001, the baseline. On two
-cores shared with other work the 15 minutes gave two complete and three pruned trials; a sixth was
+cores shared with other work the 15 minutes gave two complete and three stopped trials; a sixth was
 at 92.6 % after five of its six epochs.
 """
 

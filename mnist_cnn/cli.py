@@ -129,7 +129,7 @@ def _rollback(options: argparse.Namespace) -> None:
 def _pull(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.pull import pull
 
-    print(pull(options.alias, options.to, options.model_name))
+    print(pull(options.model or options.alias, options.to, options.model_name))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -182,6 +182,12 @@ def _ui(options: argparse.Namespace) -> None:
     from mnist_cnn.ui import serve_ui
 
     serve_ui(options.port)
+
+
+def _dashboard(options: argparse.Namespace) -> None:
+    from mnist_cnn.dashboard import serve_dashboard
+
+    serve_dashboard(options.storage, options.port)
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -242,12 +248,17 @@ def _parser() -> argparse.ArgumentParser:
     _model_name_option(verb)
 
     verb = _verb(verbs, "pull", _pull, "write the champion's .keras file")
+    verb.add_argument(
+        "model", nargs="?", metavar="MODEL", help="models:/NAME@ALIAS, or models:/NAME/VERSION"
+    )
     verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
     _model_name_option(verb)
 
     verb = _verb(verbs, "evaluate", _evaluate, "evaluate a model on labelled images")
-    verb.add_argument("--model", required=True, help="a run's id, an alias, or a .keras file")
+    verb.add_argument(
+        "--model", required=True, help="a run's id, an alias, models:/…, or a .keras file"
+    )
     verb.add_argument("--data", required=True, help="a data set, or the path of labelled images")
     _model_name_option(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
@@ -273,6 +284,10 @@ def _parser() -> argparse.ArgumentParser:
 
     verb = _verb(verbs, "ui", _ui, "show the runs in MLflow's pages")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
+
+    verb = _verb(verbs, "dashboard", _dashboard, "show the trials in optuna-dashboard")
+    _storage_option(verb)
+    verb.add_argument("--port", type=_port, default=8080, help="(default: %(default)s)")
 
     verb = _verb(verbs, "serve", _serve, "draw digits in a browser; the champion reads them")
     _model_options(verb)

@@ -14,7 +14,7 @@ from mnist_cnn.registry import store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
-from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking import journal, tags, views
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training.kept_images import remove_kept
 
@@ -60,6 +60,8 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
                 )
             for run in runs:
                 client.delete_run(run.info.run_id)
+            if own:
+                _delete_views(client, experiment, name)
         if own:
             _remove(folder)
         in_use = _digests_in_use()
@@ -86,6 +88,13 @@ def _runs(client: MlflowClient, experiment: str, folder: Path) -> list[Run]:
         if not (token := page.token):
             break
     return [run for run in runs if study_run in (run.info.run_id, run.data.tags.get(tags.PARENT))]
+
+
+def _delete_views(client: MlflowClient, experiment: str, study: str) -> None:
+    found = client.get_experiment_by_name(experiment)
+    for tag in found.tags if found else {}:
+        if tag.startswith(f"{views.TAG}{study}."):
+            client.delete_experiment_tag(found.experiment_id, tag)
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:

@@ -27,6 +27,8 @@ class Plan:
         baselines: The configurations of the first trials.
         description: Each field of the experiment as text.
         fingerprint: Equal for experiments whose trials are comparable.
+        dataset: The name and the digest of its data set.
+        parts: The parts of the data that trials use, each with its number of images.
         unserved: Why the experiment's models cannot be served; "" if they can be.
         warnings: What is odd about its data.
     """
@@ -42,6 +44,8 @@ class Plan:
     baselines: tuple[Mapping[str, Any], ...]
     description: Mapping[str, str]
     fingerprint: str
+    dataset: tuple[str, str] = ("", "")
+    parts: tuple[tuple[str, int], ...] = ()
     unserved: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -70,6 +74,7 @@ def plan(identity: ExperimentId, experiment: Experiment) -> Plan:
         baselines=baselines(experiment),
         description=describe(experiment),
         fingerprint=fingerprint(experiment),
+        dataset=(experiment.opened_dataset.name, experiment.opened_dataset.digest),
     )
 
 

@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from optuna.trial import TrialState
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from mnist_cnn.experiment import Objective
+from mnist_cnn.report.text import STATE_WORDS
 from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Event
+
+# The phases of a search.
+EXPLORING, CONFIRMING, REPORT = "exploring", "confirming", "report"
+BEGINNINGS = {
+    CONFIRMING: "training the best again on fresh seeds",
+    REPORT: "writing the report",
+}
 
 
 class Progress:
@@ -23,19 +32,19 @@ class Progress:
         console: Where to print.
         objective: The objective by which trials are ranked.
         total: The number of configurations that the study should have.
-        deadline: When the search ends at the latest, on the clock of `time.monotonic`.
 
     Attributes:
         done: The number of configurations that were tried.
         best: The value and the name of the best trial so far; None if there is none.
     """
 
-    def __init__(self, console: Console, objective: Objective, total: int, deadline: float) -> None:
-        self.console, self.objective = console, objective
-        self.total, self.deadline = total, deadline
+    def __init__(self, console: Console, objective: Objective, total: int) -> None:
+        self.console, self.objective, self.total = console, objective, total
         self.done = 0
         self.best: tuple[float, str] | None = None
         self._started = time.monotonic()
+        self._phases: Mapping[str, float] = {}
+        self._expected = self._started  # the moment for which `_phases` holds
         self._offsets: dict[Path, int] = {}
         self._running: dict[Path, _Running] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=True)
@@ -51,6 +60,23 @@ class Progress:
     def say(self, line: str) -> None:
         """Print a permanent line."""
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def expect(self, phases: Mapping[str, float]) -> None:
+        """Show how many seconds the current phase and the later ones are expected to take.
+
+        Args:
+            phases: The seconds from now by phase, the current one first. What is infinite or NaN is
+                not known.
+        """
+        self._phases, self._expected = phases, time.monotonic()
+
+    def begin(self, phases: Mapping[str, float]) -> None:
+        """Say that a later phase begins, and how long it will take, see `expect`."""
+        self.expect(phases)
+        phase, seconds = next(iter(phases.items()))
+        about = f", about {_minutes(seconds)}" if 1 <= seconds < math.inf else ""
+        self.say(f"{self._clock()}  {BEGINNINGS[phase]}{about}")
+        self.update()
 
     def follow(self, folder: Path, epochs: int) -> None:
         """Show a run until it ends.
@@ -97,7 +123,7 @@ class Progress:
             return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # the trial was stopped, so it has no final score
             last = running.metrics.get(self.objective.metric, float("nan"))
-            how = "" if event.get("stop") == "rung" else f"{state.lower()} "
+            how = "" if event.get("stop") == "rung" else f"{STATE_WORDS[TrialState[state]]} "
             return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"
         text = f"{self.objective.metric} {value:.4f}"
         if running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
@@ -106,18 +132,30 @@ class Progress:
         return text
 
     def _lines(self) -> list[Text]:
-        left = self.deadline - time.monotonic()
-        head = f"{self.done} of {self.total} configurations tried, {self._clock()} elapsed"
-        if left != float("inf"):
-            head += f", at most {_minutes(max(0.0, left))} left"
-        lines = [Text(head, style="bold")]
+        head = f"{self._clock()}  {self.done} of {self.total} configurations tried"
+        lines = [Text(head, style="bold"), Text(f"  {self._time_left()}")]
         for running in self._running.values():
-            lines.append(Text(f"  {running.name or 'starting'} · {running.state()}"))
+            lines.append(Text(f"  {running.line(self.objective.metric)}"))
         if self.best:
             lines.append(
                 Text(f"  best: {self.objective.metric} {self.best[0]:.4f}, {self.best[1]}", "green")
             )
+        for line in lines:  # a live view cannot scroll, and must not break into more lines
+            line.no_wrap, line.overflow = True, "ellipsis"
         return lines
+
+    def _time_left(self) -> str:
+        """Say what each phase takes, such as `exploring about 4:10, then confirming 0:40`."""
+        gone, texts = time.monotonic() - self._expected, []
+        for phase, seconds in self._phases.items():
+            known = f" {_minutes(max(0.0, seconds - gone))}" if math.isfinite(seconds) else ""
+            texts.append(f"{phase}{known}")
+            gone = 0.0  # the later ones have not begun
+        if not texts:
+            return ""
+        now, *later = texts
+        now = now.replace(" ", " about ")
+        return f"{now}, then {', '.join(later)}" if later else now
 
     def _clock(self) -> str:
         return _minutes(time.monotonic() - self._started)
@@ -130,14 +168,13 @@ class _Running:
         self.is_trial = False
         self.metrics: Mapping[str, Any] = {}
 
-    def state(self) -> str:
-        shown = {
-            name: self.metrics[name]
-            for name in ("loss", "accuracy", "val_loss", "val_accuracy")
-            if name in self.metrics
-        }
-        numbers = " ".join(f"{name} {value:.4f}" for name, value in shown.items())
-        return f"epoch {self.epoch} of {self.epochs} {numbers}".rstrip()
+    def line(self, metric: str) -> str:
+        """The trial, how far it is and its metrics: what matters most first, as the end may go."""
+        trial, _, words = self.name.partition(" · ")
+        names = dict.fromkeys((metric, "val_loss", "accuracy", "loss"))
+        shown = [f"{name} {self.metrics[name]:.4f}" for name in names if name in self.metrics]
+        parts = [trial or "starting", f"epoch {self.epoch} of {self.epochs}", *shown, words]
+        return " · ".join(part for part in parts if part)
 
 
 def _minutes(seconds: float) -> str:

@@ -22,7 +22,7 @@ from rich.console import Console
 from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MLRUNS, MODEL_FILE
-from mnist_cnn.progress import Progress
+from mnist_cnn.progress import CONFIRMING, EXPLORING, REPORT, Progress
 from mnist_cnn.report import study_run
 from mnist_cnn.retrain import recorded, retrain
 from mnist_cnn.study import confirmation, models, scheduling, screening
@@ -179,11 +179,13 @@ class Search:
                 "with a larger number"
             )
         self.budget = budget_of(study, request.timeout_seconds, request.started)
-        self.trials_deadline = self._trials_deadline()
+        self._plan_time()
+        self.phase = EXPLORING
+        self.tried_before, self.began = self.done, time.monotonic()
         self.false_starts = 0
         self.exhausted = bool(study.attributes.get("exhausted"))
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
-        self.progress = Progress(console, study.objective, self.trials, self.budget.end)
+        self.progress = Progress(console, study.objective, self.trials)
         self.progress.done = self.done
         if ranking := study.ranking():
             self.progress.best = (ranking[0].values[0], f"trial {ranking[0].number:03d}")
@@ -207,9 +209,12 @@ class Search:
             self.deliverer.start()
             with self.progress:
                 self._restore_models()
+                self.progress.expect(self._phases())
                 self.run_on_workers(self._next_trial, self._last_trial_ends)
+                self._begin(CONFIRMING)
                 self.run_on_workers(self._next_confirmation, lambda: self.budget.deadline)
-            winner = study_run.publish(study, journal, self.workers)
+                self._begin(REPORT)
+                winner = study_run.publish(study, journal, self.workers)
             # The run ends before the study: a kill in between only publishes again.
             status = "FINISHED" if winner else "FAILED"
             journal.write("end", status=status, tags={}, step=0, metrics={})
@@ -229,7 +234,8 @@ class Search:
             self._tell_news()
         if winner is None:
             raise UserError(study_run.nothing_completed(study))
-        for line in study_run.summary(study, self.deliverer):
+        width = self.console.width if self.console.is_terminal else study_run.ANY_WIDTH
+        for line in study_run.summary(study, self.deliverer, width):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _restore_models(self) -> None:
@@ -357,14 +363,39 @@ class Search:
             (work.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
         self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
-        self.trials_deadline = self._trials_deadline()
+        self._plan_time()
+        self.progress.expect(self._phases())
 
-    def _trials_deadline(self) -> float:
-        """Return when the last trial must end, so that the confirmations have their time."""
-        if math.isinf(self.budget.deadline):
-            return self.budget.deadline
-        seconds = confirmation.expected_seconds(self.study, self.worker_count)
-        return self.budget.trials_deadline(seconds)
+    def _plan_time(self) -> None:
+        """Set when the last trial must end, so that the confirmations have their time."""
+        self.confirmation_seconds = confirmation.expected_seconds(self.study, self.worker_count)
+        self.trials_deadline = self.budget.trials_deadline(self.confirmation_seconds)
+
+    def _begin(self, phase: str) -> None:
+        self.phase = phase
+        if phase != CONFIRMING or confirmation.outstanding(self.study):
+            self.progress.begin(self._phases())
+
+    def _phases(self) -> dict[str, float]:
+        """Return the expected seconds of the current phase and of the later ones.
+
+        What is not known is infinite or NaN, such as how many of the last trials are continued.
+        """
+        now, budget = time.monotonic(), self.budget
+        left, tried = self.trials - self.done, self.done - self.tried_before
+        pace = (now - self.began) / tried if tried else math.inf
+        confirming = self.confirmation_seconds
+        if math.isfinite(confirming + budget.deadline):
+            confirming = min(confirming, budget.deadline - max(now, self.trials_deadline))
+        phases = {
+            EXPLORING: min(pace * left, self._last_trial_ends() - now) if left > 0 else math.nan,
+            CONFIRMING: confirming,
+            REPORT: budget.end - budget.deadline,
+        }
+        if not self.study.plan.confirm.trials:
+            del phases[CONFIRMING]
+        order = list(phases)
+        return {phase: phases[phase] for phase in order[order.index(self.phase) :]}
 
     def _something_left(self) -> bool:
         """Return whether the study has configurations to try, or trials to continue."""

@@ -4,14 +4,28 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import webbrowser
+from urllib.error import URLError
+from urllib.request import urlopen
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.urls import hide_passwords, sqlite_url
 
+SETTINGS = {
+    # The job runner starts eight more processes, for features that have no use here.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    # A line for each request would hide the addresses of the views.
+    "MLFLOW_UVICORN_OPTS": "--log-level warning",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
+
 
 def serve_ui(port: int) -> None:
-    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C.
+    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C, and open the newest study in a browser.
 
     Args:
         port: The port, from 1 to 65535.
@@ -27,25 +41,73 @@ def serve_ui(port: int) -> None:
     database = MLRUNS.absolute() / "mlflow.db"
     if not uri and not database.exists():
         raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
+    check_port(port, "make ui")
+    address = f"http://127.0.0.1:{port}"
+    print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
+    # It may have a password, and everybody on this machine sees a command.
+    store = {"MLFLOW_BACKEND_STORE_URI": uri or sqlite_url(database)}
+    with subprocess.Popen(_command(port), env=os.environ | SETTINGS | store) as server:
+        try:
+            if _answers(server, address):
+                _show_newest_study(address)
+            server.wait()
+        except BaseException:  # Ctrl-C
+            server.kill()
+            raise
+    if server.returncode not in (0, -2):
+        raise UserError(f"MLflow's server ended with exit code {server.returncode}")
+
+
+def check_port(port: int, command: str) -> None:
+    """Refuse a port that is in use.
+
+    Args:
+        port: The port.
+        command: What is typed for another one, without the port.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             raise UserError(
-                f"port {port} is in use; choose another, such as `make ui PORT={port + 1}`"
+                f"port {port} is in use; choose another, such as `{command} PORT={port + 1}`"
             ) from None
-    print(f"MLflow on http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
+
+
+def _command(port: int) -> list[str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--workers", "1"]
     command += ["--port", str(port)]
-    command += ["--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
-    settings = {
-        # It may have a password, and everybody on this machine sees a command.
-        "MLFLOW_BACKEND_STORE_URI": uri or sqlite_url(database),
-        # The job runner starts eight more processes, for features that have no use here.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    ended = subprocess.run(command, env=os.environ | settings, check=False)
-    if ended.returncode not in (0, -2):
-        raise UserError(f"MLflow's server ended with exit code {ended.returncode}")
+    return [*command, "--default-artifact-root", (MLRUNS.absolute() / "artifacts").as_uri()]
+
+
+def _answers(server: "subprocess.Popen[bytes]", address: str) -> bool:
+    """Wait until the server answers. Return False if it ends before."""
+    while server.poll() is None:
+        try:
+            with urlopen(f"{address}/health", timeout=5):
+                return True
+        except (URLError, OSError):
+            time.sleep(0.2)
+    return False
+
+
+def _show_newest_study(server: str) -> None:
+    """Print the addresses of its views, and open the first where there is a browser."""
+    from mlflow import MlflowClient  # it takes seconds to import
+
+    from mnist_cnn.tracking import tags, views
+
+    client = MlflowClient(server)
+    experiments = {found.experiment_id: found for found in client.search_experiments()}
+    newest = client.search_runs(list(experiments), f"tags.{tags.KIND} = 'study'", max_results=1)
+    if not newest:
+        return
+    study, experiment = newest[0].info.run_name, experiments[newest[0].info.experiment_id]
+    found = views.addresses(experiment.experiment_id, study, experiment.tags)
+    if not found:  # of an older version
+        return
+    print(f"{study}:", *views.listed(found, server), sep="\n", flush=True)
+    graphical = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    if graphical and sys.stdout.isatty():
+        webbrowser.open(server + next(iter(found.values())))

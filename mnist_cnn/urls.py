@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 # To the last @, since a password may have one; with blanks in it, if no port can be meant. A slash
-# may have been forgotten.
+# may have been forgotten. MLflow's `models:/NAME@ALIAS` has an @ and no user.
 _USER = re.compile(
-    r"(\b[a-z][a-z0-9+.-]*:/{1,2})(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)",
+    r"(\b(?!models:)[a-z][a-z0-9+.-]*:/{1,2})(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)",
     re.IGNORECASE,
 )
 _SECRET = re.compile(

@@ -183,6 +183,11 @@ def test_no_message_shows_the_password_of_the_tracking_uri(arguments, monkeypatc
     assert not out and "http://***@host" in err and "hunter2" not in err
 
 
+def test_the_dashboard_needs_a_study_and_makes_no_storage(project):
+    refuses(here("dashboard", cwd=project), 1, "no study yet", "make search")
+    assert not (project / "mlruns" / "optuna.db").exists()
+
+
 def test_what_is_refused_has_written_nothing(project):
     write_bad(project, "return keras.Sequential([keras.Input((28, 28, 1))])", "space=bad")
     refuses(here("search", "bad", cwd=project), 1, "not compiled")

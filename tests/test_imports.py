@@ -61,6 +61,7 @@ ORDER = (
     "tracking.tags",
     "tracking.journal",
     "tracking.client",
+    "tracking.views",
     "tracking.delivery",
     "tracking.experiment_lock",
     "tracking.sync",
@@ -119,6 +120,7 @@ ORDER = (
     "report.page_template",
     "report.page",
     "report.tally",
+    "report.view_facts",
     "report.study_run",
     "report.listing",
     "report.studies",
@@ -164,6 +166,7 @@ ORDER = (
     "serving.server",
     "api",
     "ui",
+    "dashboard",
     "cli",
     "__main__",
 )

@@ -67,6 +67,7 @@ def test_what_gives_access_is_hidden_wherever_the_url_stands(url):
         "sqlite:////home/ada/x@y/mlflow.db",
         "trial 3 has max_tokens=64 there and max_tokens=32 here",
         "there is no file a@b",
+        "models:/digits@champion names no version",
     ],
 )
 def test_what_hides_nothing_stays_as_it_is(text):

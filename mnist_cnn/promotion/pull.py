@@ -1,4 +1,4 @@
-"""The verb `pull`: write the champion's .keras file to a folder."""
+"""The verb `pull`: write a registered model's .keras file to a folder."""
 
 import shutil
 import tempfile
@@ -10,13 +10,13 @@ from mnist_cnn.files import replace_file
 from mnist_cnn.registry import models, store
 
 
-def pull(alias: str, to: Path, model_name: str | None = None) -> str:
-    """Write the model of an alias to a folder, whole or not at all.
+def pull(model: str, to: Path, model_name: str | None = None) -> str:
+    """Write a version of a registered model to a folder, whole or not at all.
 
     The file loads in plain Keras and computes in float32 on any machine.
 
     Args:
-        alias: An alias of the registry, such as `champion`.
+        model: The version: an alias such as `champion`, or as in `models.named_version`.
         to: The folder. It is created if missing.
         model_name: The registered model, see `store.choose`. The file is called like it.
 
@@ -24,21 +24,20 @@ def pull(alias: str, to: Path, model_name: str | None = None) -> str:
         One line for the user.
 
     Raises:
-        UsageError: There is no such alias or registered model.
+        UsageError: There is no such version, alias or registered model.
         UserError: The model's file is gone, or the folder cannot be written.
     """
     with tempfile.TemporaryDirectory() as folder:
         with store.answering():
             client = store.connect(ExperimentId(DEFAULT))
-            name = store.choose(store.names(client), model_name)
-            version = store.version(client, name, alias)
-            model = models.from_version(client, version, Path(folder))
-        target = to / f"{name}.keras"
+            version = models.named_version(client, model, model_name)
+            found = models.from_version(client, version, Path(folder))
+        target = to / f"{version.name}.keras"
         try:
             to.mkdir(parents=True, exist_ok=True)
-            replace_file(target, lambda path: shutil.copyfile(model.file, path))
+            replace_file(target, lambda path: shutil.copyfile(found.file, path))
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror}") from None
     return (
-        f"{target}: {alias}, {model.title}; load it with keras.models.load_model({str(target)!r})"
+        f"{target}: {model}, {found.title}; load it with keras.models.load_model({str(target)!r})"
     )

@@ -52,7 +52,7 @@ def find(model: str, folder: Path, model_name: str | None = None) -> FoundModel:
     """Return the model that the user names.
 
     Args:
-        model: The path of a .keras file, the id of a run, or an alias.
+        model: The path of a .keras file, the id of a run, or as in `named_version`.
         folder: Where to put what has to be downloaded.
         model_name: The registered model that has the alias, see `store.choose`.
 
@@ -66,9 +66,33 @@ def find(model: str, folder: Path, model_name: str | None = None) -> FoundModel:
         client = store.connect(ExperimentId(DEFAULT))
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
-        name = store.choose(store.names(client), model_name)
-        version = store.version(client, name, model)
+        version = named_version(client, model, model_name)
         return from_version(client, version, folder, title=f"{model}, ")
+
+
+def named_version(client: MlflowClient, model: str, model_name: str | None) -> ModelVersion:
+    """Return the version of a registered model that the user names.
+
+    Args:
+        client: Of the registry.
+        model: An alias, or MLflow's `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+        model_name: The registered model that has the alias, see `store.choose`.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    if not model.startswith("models:"):
+        return store.version(client, store.choose(store.names(client), model_name), model)
+    parts = re.fullmatch("models:/([^/]+)(?:@([^/@]+)|/([0-9]+))", model)
+    if not parts:
+        valid = "models:/NAME@ALIAS, models:/NAME/VERSION"
+        raise UsageError(f"{model!r} names no version of a registered model; valid: {valid}")
+    if model_name is not None:
+        raise UsageError(f"{model} and --model-name both name a registered model; leave one out")
+    name = store.choose(store.names(client), parts[1])
+    if parts[2]:
+        return store.version(client, name, parts[2])
+    return store.numbered_version(client, name, int(parts[3]))
 
 
 def from_file(path: Path) -> FoundModel:
@@ -123,7 +147,8 @@ def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
         file = _local_file(run)
     if file is None:
         state = run.data.tags.get(tags.STATE, "")
-        why = f"; the trial was {state.lower()}" if state in ("PRUNED", "FAIL") else ""
+        words = {"PRUNED": "; the trial was stopped early", "FAIL": "; the trial failed"}
+        why = words.get(state, "")
         problem = run.data.tags.get(result_names.MODEL_PROBLEM)
         raise UserError(
             f"run {run.info.run_id} ({run.info.run_name}) has no model, or it is gone{why}; "

@@ -105,6 +105,19 @@ def version(client: MlflowClient, name: str, alias: str) -> ModelVersion:
     return client.get_model_version(name, str(found.aliases[alias]))
 
 
+def numbered_version(client: MlflowClient, name: str, number: int) -> ModelVersion:
+    """Return a version of a registered model by its number.
+
+    Raises:
+        UsageError: There is no such version. The message names those that exist.
+    """
+    found = {int(each.version): each for each in versions(client, name)}
+    if number not in found:
+        valid = ", ".join(map(str, sorted(found))) or "none yet, type `make promote`"
+        raise UsageError(f"{name} has no version {number}; valid: {valid}")
+    return found[number]
+
+
 def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Return all versions of a registered model."""
     return list(client.search_model_versions(f"name = '{name}'"))

@@ -37,6 +37,7 @@ class RunHistory:
         trial: The number of the trial; of a confirmation, that of the trial that it confirms.
         state: COMPLETE, PRUNED or FAIL; "" if the run has not ended.
         values: The hyperparameters as the search space saw them.
+        params: These and the run's own parameters, under their names in MLflow.
         epochs: The metrics of each epoch, by its number from 1.
         intervals: When it was trained; several if it was interrupted.
         reason: Why it ended early; "" if it did not.
@@ -47,6 +48,7 @@ class RunHistory:
     trial: int
     state: str
     values: Mapping[str, Any]
+    params: Mapping[str, Any]
     epochs: Mapping[int, Mapping[str, float]]
     intervals: tuple[Interval, ...]
     reason: str
@@ -87,6 +89,7 @@ def _history(folder: Path, events: list[Event]) -> RunHistory:
         trial=int(start["tags"][tags.TRIAL]),
         state=_STATES[last["status"]] if last["event"] == "end" else "",
         values=values_of(events),
+        params={name: v for event in events for name, v in event.get("params", {}).items()},
         epochs={event["step"]: event["metrics"] for event in events if event["event"] == "metrics"},
         intervals=_intervals(events),
         reason=last.get("tags", {}).get(tags.REASON, ""),

@@ -28,7 +28,7 @@ def parallel_coordinates(
 ) -> Figure:
     """Plot each complete trial as a line through its hyperparameters, coloured by its value.
 
-    The line is broken where a trial does not have a hyperparameter. Pruned trials are grey: their
+    The line is broken where a trial does not have a hyperparameter. Stopped trials are grey: their
     values are of other epochs.
 
     Args:
@@ -40,7 +40,7 @@ def parallel_coordinates(
     title = f"Parallel coordinates of complete trials ({len(complete)}), by {objective.metric}"
     figure, axes = style.new_figure(title, 5.4)
     _draw_rails(axes, parameters, complete)
-    _draw_pruned(axes, trials, parameters)
+    _draw_stopped(axes, trials, parameters)
     colors = ScalarMappable(_norm(complete, objective), _darker_is_better(objective))
     _draw_complete(axes, complete, parameters, colors)
     if complete:
@@ -103,12 +103,12 @@ def _lines(
         yield np.array(piece)
 
 
-def _draw_pruned(
+def _draw_stopped(
     axes: Axes, trials: Sequence[FrozenTrial], parameters: Sequence[ParameterAxis]
 ) -> None:
-    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    lines = [line for trial in pruned for line in _lines(trial, parameters, 0)]
-    label = f"pruned ({len(pruned)})" if pruned else "_"
+    stopped = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    lines = [line for trial in stopped for line in _lines(trial, parameters, 0)]
+    label = f"stopped ({len(stopped)})" if stopped else "_"
     axes.add_collection(LineCollection(lines, colors="0.85", linewidths=0.7, zorder=1, label=label))
 
 

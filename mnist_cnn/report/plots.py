@@ -131,7 +131,7 @@ def _drafts(
     yield (
         "Learning curves",
         "Each trial's objective by epoch. If curves still improve at their end, train for more "
-        "epochs. If pruned ones improved like the best, use a more patient pruner.",
+        "epochs. If stopped ones improved like the best, use a more patient pruner.",
         lambda: trial_plots.learning_curves(curves, objective),
     )
     if histories:
@@ -169,13 +169,13 @@ def _drafts_of_parameters(
         yield (
             "Parallel coordinates",
             "Each complete trial as a line through its hyperparameters, broken where it does not "
-            f"have one. Pruned trials are grey.{which}",
+            f"have one. Stopped trials are grey.{which}",
             lambda: parallel_coordinates(scored, study.objective, axes),
         )
     yield (
         "Slices",
-        "Each trial's value by one hyperparameter at a time; of a pruned trial, the value at which "
-        f"it was stopped.{which} If the best trials lie at the end of a range, widen the range.",
+        "Each trial's value by one hyperparameter at a time; of a stopped trial, the value at "
+        f"which it was stopped.{which} If the best trials lie at the end of a range, widen it.",
         lambda: slices(scored, study.objective, axes),
     )
 

@@ -11,6 +11,7 @@ from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS, SCORED
 from mnist_cnn.experiment import Objective
 from mnist_cnn.report.parameter_axis import ParameterAxis
+from mnist_cnn.report.text import STATE_WORDS
 
 COLUMNS = 4  # of the grid of slices
 MANY_TRIALS = 300  # from here on, markers are small and pale, so that their density shows
@@ -21,7 +22,7 @@ CROWDED_CHARACTERS = 28  # tick labels that are longer together are rotated
 def slices(
     trials: Sequence[FrozenTrial], objective: Objective, parameters: Sequence[ParameterAxis]
 ) -> Figure:
-    """Plot the value of each trial by each hyperparameter; pruned trials with their last value.
+    """Plot the value of each trial by each hyperparameter; stopped trials with their last value.
 
     Args:
         trials: The trials of the study.
@@ -77,7 +78,7 @@ def _draw_trials(axes: Axes, drawn: Sequence[FrozenTrial], parameter: ParameterA
             marker=MARKERS[state],
             alpha=0.75 if few else 0.4,
             linewidths=0,
-            label=state.name.lower(),
+            label=STATE_WORDS[state],
         )
 
 

@@ -27,13 +27,15 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.history import run_histories
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
-from mnist_cnn.report.tally import origin, tally
+from mnist_cnn.report.tally import is_baseline, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
+from mnist_cnn.report.view_facts import view_facts
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
+from mnist_cnn.tracking.views import listed
 from mnist_cnn.training import tasks
 from mnist_cnn.workers.pool import CallLost, Workers
 
@@ -41,17 +43,25 @@ REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
 MODEL_FOLDER = "model"  # the best model in MLflow's format
 LINE_WIDTH = 90  # characters, of sentences in the terminal
+ANY_WIDTH = 1000  # of lines in a file
 
 
 def begin(study: Study) -> Journal:
     """Open the study's run, or reopen it, and return its journal."""
     journal = Journal(study.folder)
+    new = journal.last is None
+    source = f"experiments/{study.plan.id.file}.py"
     journal.write(
         "start",
         name=study.name,
-        tags={tags.KIND: "study", tags.STUDY: study.name},
+        tags={tags.KIND: "study", tags.STUDY: study.name, tags.SOURCE: source},
         params=dict(study.plan.description),
     )
+    name, digest = study.plan.dataset
+    for context, images in study.plan.parts:
+        journal.write("dataset", name=name, digest=digest, images=images, context=context)
+    if new:  # so that people can watch the search in them
+        journal.write("views", note="", **view_facts(study, [], []))
     return journal
 
 
@@ -80,7 +90,7 @@ def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | Non
 
 
 def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
-    """Draw the plots and write the page that holds them; both go to the study's run.
+    """Draw the plots and write the page that holds them and MLflow's views of the study.
 
     Args:
         study: The study.
@@ -88,6 +98,8 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
         ranked: The candidates, the winner first; empty if no trial completed.
     """
     histories = run_histories(study.folder)
+    note = description(study, ranked) if ranked else ""
+    journal.write("views", note=note, **view_facts(study, ranked, histories))
     plots = draw_plots(study, ranked, histories)
     values = configuration(study, ranked[0]) if ranked else {}
     winners_run = run_id(ranked[0].model.parent) if ranked else None
@@ -103,7 +115,6 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     winner, metric = ranked[0], study.objective.metric
     values = configuration(study, winner)
     result = {
-        tags.NOTE: description(study, ranked),
         result_names.TRIAL: str(winner.trial.number),
         result_names.CONFIRMATIONS: str(len(winner.scores)),
     }
@@ -182,16 +193,23 @@ def run_id(folder: Path) -> str | None:
     return found
 
 
-def summary(study: Study, deliverer: Deliverer) -> list[str]:
-    """Return the lines that end a search: the winner, where to look, what to type next."""
+def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[str]:
+    """Return the lines that end a search: the winner, where to look, what to type next.
+
+    Args:
+        study: The study, which has a winner.
+        deliverer: Of its runs.
+        width: The characters in a line of the terminal. Commands and addresses may be longer.
+    """
     ranked = candidates(study)
     winner, metric = ranked[0], study.objective.metric
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    lines = ["", tally(study), *_confirmations(study, ranked)]
-    where = origin(study, winner.trial)
-    lines.append(f"best of {study.name}: trial {winner.trial.number}, {where}, {score}")
+    lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
+    where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
+    best = f"best of {study.name}: trial {winner.trial.number}, {where}, {score}"
+    lines += textwrap.wrap(best, width)
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else _relative(study.folder / MODEL_FILE)
     lines.append(f"model  {model}")
@@ -202,21 +220,23 @@ def summary(study: Study, deliverer: Deliverer) -> list[str]:
             f"{_relative(study.folder)}, `mnist-cnn sync` delivers them"
         )
     else:
-        page = f"/#/experiments/{deliverer.experiment_id}?workflowType=machine_learning"
-        lines.append(f"look   make ui, then http://127.0.0.1:5000{page}")
+        lines.append("look   make ui, which opens the first of")
+        lines += listed(deliverer.views, "http://127.0.0.1:5000")
     if not problem_of_promotion(study, winner):
         lines.append(f"next   make promote {study.plan.id.for_make}")
     return lines
 
 
-def _confirmations(study: Study, ranked: Sequence[Candidate]) -> list[str]:
+def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> list[str]:
     """Return the confirmations as a table for the terminal, and what it says in words."""
-    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), LINE_WIDTH)
+    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), min(width, LINE_WIDTH))
     rows = confirmation_table.rows(study, ranked)
     if not rows:
         return sentences
     cells = [confirmation_table.COLUMNS, *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        widths.pop()  # the last columns are the least important
     table = ["  ".join(map(str.rjust, row, widths)) for row in cells]
     return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
 

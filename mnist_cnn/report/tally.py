@@ -24,13 +24,13 @@ def tally(study: Study) -> str:
         elif screening.STOPPED in trial.user_attrs:
             ends[f"stopped after epoch {screening.last_epoch(study.plan.screen, trial, 0)}"] += 1
         else:
-            ends["pruned"] += 1
-    order = [*(f"stopped after epoch {rung}" for rung in rungs), "pruned", "failed", "complete"]
+            ends["stopped by the pruner"] += 1
+    order = [*(f"stopped after epoch {rung}" for rung in rungs), "stopped by the pruner"]
+    order += ["failed", "complete"]
     found = ", ".join(f"{ends[end]} {end}" for end in order if ends[end])
     return f"configurations tried: {study.tried()}, of which {found}"
 
 
-def origin(study: Study, trial: FrozenTrial) -> str:
-    """Return where a trial's configuration comes from."""
-    first = study.trials.get(screening.first_of(trial))
-    return "a baseline" if BASELINE in first.user_attrs else "found by the search"
+def is_baseline(study: Study, trial: FrozenTrial) -> bool:
+    """Return whether a trial's configuration is one of the experiment's baselines."""
+    return BASELINE in study.trials.get(screening.first_of(trial)).user_attrs

@@ -9,7 +9,11 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-STATE_WORDS = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+# What people read; exports for programs have Optuna's names.
+STATE_WORDS = {state: state.name.lower() for state in TrialState} | {
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
 
 
 def number(value: float) -> str:

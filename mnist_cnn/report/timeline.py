@@ -8,15 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from optuna.trial import TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BLUE, GREEN, GREY, ORANGE
 from mnist_cnn.report.history import Interval, RunHistory
+from mnist_cnn.report.text import STATE_WORDS
 
 # How an interval ended, and the colour and the hatch of its bar.
 ENDINGS = {
     "complete": (BLUE, ""),
-    "pruned": (ORANGE, "//"),
+    "stopped": (ORANGE, "//"),
     "failed": (GREY, "xx"),
     "confirmation": (GREEN, ".."),
     "interrupted": ("#CCCCCC", "--"),
@@ -121,9 +123,9 @@ def _workers_are_known(histories: Sequence[RunHistory]) -> bool:
 def _ending(run: RunHistory, interval: Interval) -> str:
     if interval is not run.intervals[-1] or not run.state:
         return "interrupted"
-    if run.state == "FAIL":
-        return "failed"
-    return "confirmation" if run.kind == "confirmation" else run.state.lower()
+    if run.kind == "confirmation" and run.state != "FAIL":
+        return "confirmation"
+    return STATE_WORDS[TrialState[run.state]]
 
 
 def _time_axis(intervals: Sequence[Interval]) -> TimeAxis:

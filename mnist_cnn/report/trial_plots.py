@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS, MAX_PARAMETERS, SCORED
 from mnist_cnn.experiment import Objective
+from mnist_cnn.report.text import STATE_WORDS
 
 MANY_TRIALS = 200  # from here on, markers are small
 
@@ -32,7 +33,7 @@ def optimisation_history(trials: Sequence[FrozenTrial], objective: Objective) ->
             s=36 if len(ordered) <= MANY_TRIALS else 9,
             color=COLORS[state],
             marker=MARKERS[state],
-            label=f"{state.name.lower()} ({len(found)})",
+            label=f"{STATE_WORDS[state]} ({len(found)})",
             zorder=3,
         )
     _mark_failures(axes, ordered)
@@ -100,7 +101,7 @@ def _draw_thin_curves(axes: Axes, trials: Sequence[FrozenTrial], state: TrialSta
     ends = np.array([curve[-1] for curve in curves]).reshape(-1, 2)
     marker: dict[str, Any] = {"color": COLORS[state], "marker": MARKERS[state], "markersize": 4}
     axes.plot(ends[:, 0], ends[:, 1], linestyle="none", alpha=2 * alpha, **marker)
-    axes.plot([], [], label=f"{state.name.lower()} ({len(trials)})", **marker)
+    axes.plot([], [], label=f"{STATE_WORDS[state]} ({len(trials)})", **marker)
 
 
 def _finishing_order(trial: FrozenTrial) -> tuple[float, int]:

@@ -5,6 +5,7 @@ In reading order:
     journal          the file in which a run's events are written, one per line
     tags             the names of MLflow tags
     client           connects to MLflow; which names it accepts
+    views            views of a study on MLflow's pages
     delivery         brings the journals of one study to MLflow, as often as needed
     sync             when that happens: in the background of a search, or by the verb `sync`
     experiment_lock  one search or one delivery at a time uses an experiment's files here

@@ -27,6 +27,7 @@ from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import sync_tree
+from mnist_cnn.tracking import tags
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -98,8 +99,12 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     Raises:
         UserError: The experiment is deleted in MLflow.
     """
+    # MLflow's pages differ for language models, and would ask which of the two this is.
+    kind = {tags.EXPERIMENT_KIND: "custom_model_development"}
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "active":
+        for tag in kind.keys() - found.tags.keys():  # made by an older version, or by the user
+            client.set_experiment_tag(found.experiment_id, tag, kind[tag])
         return str(found.experiment_id)
     if found is not None:
         place = hide_passwords(tracking_uri(mlruns))
@@ -110,7 +115,7 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     # A server has its own place for artifacts. For a database it has to be given.
     local = not tracking_uri(mlruns).startswith("http")
     location = (mlruns.absolute() / "artifacts" / name).as_uri() if local else None
-    return str(client.create_experiment(name, artifact_location=location))
+    return str(client.create_experiment(name, artifact_location=location, tags=kind))
 
 
 def flush_artifacts(uri: str) -> None:

@@ -19,6 +19,7 @@ from mlflow.entities import (
     Dataset,
     DatasetInput,
     InputTag,
+    LoggedModelOutput,
     Metric,
     Param,
     Run,
@@ -30,7 +31,7 @@ from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_B
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import DELIVERED_FILE
-from mnist_cnn.tracking import journal, tags
+from mnist_cnn.tracking import journal, tags, views
 from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
@@ -49,6 +50,7 @@ class Delivery:
 
     Attributes:
         news: Messages about runs that were restored in MLflow.
+        views: The addresses of the views that were set, by title, see `views.addresses`.
     """
 
     def __init__(self, client: MlflowClient, experiment_id: str, study_folder: Path) -> None:
@@ -59,6 +61,7 @@ class Delivery:
         self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
         self._looked = False  # whether `_open` has the runs that were there at the start
         self.news: list[str] = []
+        self.views: dict[str, str] = {}
         self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
             "params": self._params,
             "metrics": self._metrics,
@@ -66,6 +69,7 @@ class Delivery:
             "dataset": self._dataset,
             "artifact": self._artifact,
             "model": self._model,
+            "views": self._views,
             "pause": self._pause,
             "end": self._end,
         }
@@ -79,12 +83,17 @@ class Delivery:
             MlflowException: MLflow does not answer. Or it refused a run; then all other runs were
                 delivered first.
         """
-        parent = self._deliver_folder(self.study_folder, None)
-        if parent is None:
-            return
         if not self._looked:
             self._open |= {f for f in self._run_folders() if not self._note(f)["ended"]}
             self._looked = True
+        parent = self._deliver_folder(self.study_folder, None)
+        if parent is None:
+            return
+        if problem := self._deliver_open(parent):
+            raise problem
+
+    def _deliver_open(self, parent: str) -> MlflowException | None:
+        """Deliver the open runs of the study. Return the first refusal of one, if there is any."""
         problem = None
         for folder in sorted(self._open):
             try:
@@ -93,8 +102,7 @@ class Delivery:
                 if error.error_code not in ABOUT_ONE_RUN:
                     raise
                 problem = problem or error
-        if problem:
-            raise problem
+        return problem
 
     def follow(self, folder: Path) -> None:
         """Include a run that begins, or is resumed, in later deliveries."""
@@ -223,7 +231,9 @@ class Delivery:
             own_tags = {
                 tags.JOURNAL: key,
                 tags.USER: user(),
+                tags.STUDY: self.study_folder.name,
                 tags.SOURCE: "mnist-cnn",
+                tags.SOURCE_TYPE: "LOCAL",
                 **({tags.PARENT: parent} if parent else {}),
             }
             run = self.client.create_run(
@@ -305,7 +315,26 @@ class Delivery:
             return  # already delivered before a kill
         self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
         flush_artifacts(model.artifact_location)
+        outputs = self.client.get_run(run_id).outputs.model_outputs
+        if model.model_id not in [output.model_id for output in outputs]:
+            # MLflow's page of the run shows its outputs, and their versions in the registry.
+            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
         self.client.finalize_logged_model(model.model_id, "READY")
+
+    def _views(self, run_id: str, folder: Path, events: list[Event]) -> None:
+        """Set the views of a study, and the description of its run, which begins with links."""
+        event, study = events[-1], self.study_folder.name
+        self._deliver_open(run_id)  # a view names two of them by their ids
+        winner, baseline = (
+            self._note(self.study_folder / event[name])["run"] if event[name] else None
+            for name in ("winner", "baseline")
+        )
+        found = views.view_tags(study, event, winner, baseline)
+        for tag, text in found.items():
+            self.client.set_experiment_tag(self.experiment_id, tag, text)
+        self.views = views.addresses(self.experiment_id, study, found)
+        links = " · ".join(f"[{title}]({place[1:]})" for title, place in self.views.items())
+        self.client.set_tag(run_id, tags.NOTE, f"{links}\n\n{event['note']}")
 
     def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:
         self._tags(run_id, folder, events)

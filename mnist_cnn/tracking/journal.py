@@ -14,6 +14,7 @@ Each line is one JSON object. `event` is its kind, and `time` is in milliseconds
     dataset   name, digest, images, context
     artifact  path                    a file in the journal's folder
     model     path, tags, params, …   a folder in MLflow's model format
+    views     note, winner, …         what a study shows on MLflow's pages, see `report.view_facts`
     anew      reason                  the training starts over: earlier metrics are void
     pause     tags                    the run was interrupted and can be resumed
     end       status, tags, metrics, … MLflow's FINISHED, FAILED or KILLED; the metrics of the run

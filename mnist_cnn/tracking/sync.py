@@ -1,7 +1,7 @@
 """When journals are delivered to MLflow: in the background of a search, or by the verb `sync`."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from textwrap import shorten
@@ -43,9 +43,9 @@ class Deliverer(threading.Thread):
         self.news: SimpleQueue[str] = SimpleQueue()
 
     @property
-    def experiment_id(self) -> str | None:
-        """The id of MLflow's experiment; None until MLflow has answered."""
-        return self._delivery.experiment_id if self._delivery else None
+    def views(self) -> Mapping[str, str]:
+        """The addresses of the study's views in MLflow, by title, without the server's."""
+        return self._delivery.views if self._delivery else {}
 
     def follow(self, folder: Path) -> None:
         """Include a run that begins, or is resumed, in later deliveries."""

@@ -18,6 +18,8 @@ NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
 USER = "mlflow.user"
 SOURCE = "mlflow.source.name"
+SOURCE_TYPE = "mlflow.source.type"
+EXPERIMENT_KIND = "mlflow.experimentKind"  # of an experiment
 
 
 def json_object(text: str) -> dict[str, Any]:

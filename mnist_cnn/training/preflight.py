@@ -19,13 +19,13 @@ from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.known_data import warnings_at
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
+from mnist_cnn.study.outcome import COST_METRICS
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit
 from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
-from mnist_cnn.training.run import COST_METRICS
 from mnist_cnn.training.sampling import check_sampling
 from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
 
@@ -65,7 +65,9 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
         if scores is not None:
             _check_objectives(experiment, scores)
     odd = warnings_at(experiment_id.data) if experiment_id.data else ()
-    return replace(plan(experiment_id, experiment), unserved=problem, warnings=odd)
+    parts = (("train", len(data.train)), ("validation", len(data.validation)))
+    planned = plan(experiment_id, experiment)
+    return replace(planned, parts=parts, unserved=problem, warnings=odd)
 
 
 def _check_keras() -> None:

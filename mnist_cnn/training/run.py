@@ -36,9 +36,6 @@ from mnist_cnn.training.recipe import recipe
 from mnist_cnn.training.saving import save_scored, weights_digest
 from mnist_cnn.workers import machine
 
-# Metrics of a run besides those of the saved model. An objective after the first may be one.
-COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds")
-
 
 @dataclass(frozen=True)
 class Trained:

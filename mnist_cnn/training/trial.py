@@ -158,7 +158,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     except optuna.TrialPruned as error:
         if not run.journal.started:
             run.start(hp.values, "not built", {})
-        reason = str(error) or "pruned by its search space"
+        reason = str(error) or "stopped by its search space"
         write_end(run.journal, "PRUNED", reason=reason)
     except Exception as error:
         if full := full_disk(error):

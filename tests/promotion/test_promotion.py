@@ -210,6 +210,13 @@ def test_pull_writes_a_file_that_plain_keras_loads_in_float32(promoted, place):
     assert model(np.zeros((2, 28, 28, 1), "float32")).shape == (2, 10)
 
 
+def test_mlflows_names_of_a_version_are_understood(promoted, tmp_path):
+    for number, name in enumerate((f"models:/{MNIST_MODEL}@champion", f"models:/{MNIST_MODEL}/1")):
+        assert cli_main("pull", name, "--to", str(tmp_path / str(number))) == 0
+    pulled = [path.read_bytes() for path in tmp_path.rglob(MODEL_FILE)]
+    assert len(pulled) == 2 and pulled[0] == pulled[1]
+
+
 # The gate
 
 
@@ -455,7 +462,7 @@ def bad(client, place, tmp_path_factory):
 CASES = [
     (["promote", "--run", "f" * 32], 2, "there is no run"),
     (["promote", "--run", "not/an/id"], 2, "there is no run"),
-    (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was pruned"),
+    (["promote", "--run", "{gone}"], 1, "has no model, or it is gone; the trial was stopped early"),
     (["promote", "--run", "{outside}"], 1, "has no model, or it is gone"),
     (["promote", "--run", "{unknown}"], 1, "a study's, a trial's or a confirmation's run"),
     (["promote", "--run", "{failed}"], 1, "tiny-9) has no model"),
@@ -470,6 +477,13 @@ CASES = [
     (["promote", "tiny", "--force"], 2, "--reason"),
     (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
     (["pull", "--to", "{good.keras}"], 1, "cannot write"),
+    (["pull", "models:/nope@champion"], 2, "'nope'; valid: digit_recog_mnist_cnn"),
+    (["pull", f"models:/{MNIST_MODEL}@nope"], 2, "no alias 'nope'; valid: champion, previous"),
+    (["pull", f"models:/{MNIST_MODEL}/99"], 2, "has no version 99; valid: 1"),
+    (["pull", f"models:/{MNIST_MODEL}/latest"], 2, "valid: models:/NAME@ALIAS, models:/NAME/VER"),
+    (["pull", f"models:/{MNIST_MODEL}/1", "--model-name", MNIST_MODEL], 2, "leave one out"),
+    (["evaluate", "--model", "models:/nope/1", "--data", "tiny"], 2, "model 'nope'; valid:"),
+    (["evaluate", "--model", "models:nope", "--data", "tiny"], 2, "valid: models:/NAME@ALIAS"),
     (
         ["evaluate", "--model", "champion", "--data", "tiny", "--pictures", "{good.keras}"],
         1,

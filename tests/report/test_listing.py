@@ -64,7 +64,7 @@ def test_the_ranking_has_the_best_first_and_whole_configurations(study, capsys, 
     assert rows == [
         ["2", "complete"],
         ["0", "complete"],
-        ["1", "pruned"],
+        ["1", "stopped"],
         ["3", "failed"],
         ["4", "waiting"],
     ]

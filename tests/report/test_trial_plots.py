@@ -63,7 +63,7 @@ def test_the_history_counts_each_kind_of_trial():
     trials = trials_of(STUDIES["all kinds"], OBJECTIVES[0])
     (axes,) = trial_plots.optimisation_history(trials, OBJECTIVES[0]).axes
     words = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert words[:2] == ["complete (2)", "pruned (1)"]
+    assert words[:2] == ["complete (2)", "stopped (1)"]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.direction)

@@ -161,6 +161,17 @@ def test_the_logged_model_has_signature_and_requirements_and_predicts(client, se
     assert "keras==" in requirements
 
 
+def test_the_studys_run_names_its_model_its_data_and_its_source(client):
+    (parent,) = runs(client, "study")
+    (logged,) = client.search_logged_models(
+        [parent.info.experiment_id], f"source_run_id = '{parent.info.run_id}'"
+    )
+    assert [output.model_id for output in parent.outputs.model_outputs] == [logged.model_id]
+    data = [used.dataset.name for used in parent.inputs.dataset_inputs]
+    assert sorted(data) == ["mnist-first-3000 train", "mnist-first-3000 validation"]
+    assert parent.data.tags["mlflow.source.name"] == "experiments/screened.py"
+
+
 def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
     _, done = searched
     assert done.stderr == ""
@@ -298,6 +309,8 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     assert done.stdout == f"deleted screened-1 and its {len(there)} runs in MLflow\n"
     assert not folder.exists() and not runs(client, "trial") and not runs(client, "study")
     assert not any(path.is_dir() for path in (root / "mlruns/data").iterdir())
+    kept = client.get_experiment_by_name("screened").tags
+    assert not [tag for tag in kept if "screened-1" in tag]
     storage = f"sqlite:///{root}/mlruns/optuna.db"
     assert optuna.get_all_study_names(storage) == []
     assert here("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"

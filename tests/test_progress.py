@@ -1,0 +1,83 @@
+"""What a terminal shows of a running search."""
+
+import io
+import math
+import re
+
+import pytest
+from rich.console import Console, Group
+from studies import started
+
+from mnist_cnn.experiment import Maximize
+from mnist_cnn.progress import Progress
+from mnist_cnn.tracking.journal import Journal
+
+PHASES = {"exploring": 250.9, "confirming": 200.9, "report": 8.9}
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Returns the lines of the live view on a terminal of a width, of a search with one trial."""
+
+    def lines(width, phases, gone=0.0):
+        console = Console(file=io.StringIO(), width=width)
+        progress = Progress(console, Maximize("val_accuracy"), 400)
+        progress.done, progress.best = 37, (0.9871, "trial 012")
+        folder = tmp_path / f"trial-{width}"
+        progress.follow(folder, 16)
+        journal = started(folder)
+        journal.metrics(3, {"loss": 0.1, "accuracy": 0.9, "val_loss": 0.2, "val_accuracy": 0.95})
+        progress.update()
+        progress.expect(phases)
+        progress._expected -= gone
+        console.print(Group(*progress._lines()))
+        return console.file.getvalue().splitlines()
+
+    return lines
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_each_line_fits_and_says_first_what_matters(shown, width):
+    head, phases, trial, best = shown(width, PHASES)
+    assert max(map(len, (head, phases, trial, best))) <= width
+    assert head.endswith("37 of 400 configurations tried")
+    assert re.fullmatch(r"  exploring about 4:\d\d, then confirming 3:20, report 0:08", phases)
+    assert "epoch 3 of 16 · val_accuracy 0.9500" in trial
+    assert best == "  best: val_accuracy 0.9871, trial 012"
+
+
+def test_only_the_time_of_the_current_phase_runs(shown):
+    assert shown(80, PHASES, gone=9999)[1] == (
+        "  exploring about 0:00, then confirming 3:20, report 0:08"
+    )
+
+
+def test_what_nobody_knows_is_not_guessed(shown):
+    phases = {"exploring": math.nan, "confirming": math.inf, "report": 8.9}
+    assert shown(80, phases)[1] == "  exploring, then confirming, report 0:08"
+
+
+def test_the_beginning_of_a_phase_is_a_line_of_its_own():
+    console = Console(file=io.StringIO(), width=80)
+    progress = Progress(console, Maximize("val_accuracy"), 400)
+    progress.begin({"confirming": 200.9, "report": 8.9})
+    progress.begin({"report": math.nan})
+    assert console.file.getvalue().splitlines() == [
+        "0:00  training the best again on fresh seeds, about 3:20",
+        "0:00  writing the report",
+    ]
+
+
+def test_one_word_for_what_did_not_come_to_its_end(tmp_path):
+    console = Console(file=io.StringIO(), width=80)
+    progress = Progress(console, Maximize("val_accuracy"), 400)
+    progress.follow(tmp_path / "trial-00000", 16)
+    Journal(tmp_path / "trial-00000").write("start", name="trial 000", tags={"kind": "trial"})
+    journal = Journal(tmp_path / "trial-00000")
+    journal.metrics(2, {"val_accuracy": 0.5})
+    tags = {"optuna.state": "PRUNED"}
+    journal.write("end", status="KILLED", tags=tags, step=2, metrics={}, stop="pruned")
+    progress.update()
+    assert (
+        console.file.getvalue() == "0:00  trial 000: stopped after epoch 2: val_accuracy 0.5000\n"
+    )
