@@ -22,7 +22,7 @@ from mnist_cnn.project import load_experiment
 from mnist_cnn.study.outcome import COST_METRICS
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.backend import precision
-from mnist_cnn.training.build import build, build_for_images, has_own_fit
+from mnist_cnn.training.build import build, build_for_images, has_own_fit, wants
 from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
@@ -104,10 +104,12 @@ def _try(
     scores: dict[str, float] | None = None
     keras.config.set_dtype_policy(precision(experiment))
     try:
-        model = build(experiment, data.dataset, hp)
+        model = build(experiment, data, hp)
         if not has_own_fit(experiment.space):
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+        if wants(experiment.space, "training"):  # what it saves is another model
+            model = build(experiment, data, hp.copy(), training=False)
         problem = _problem_of_serving(model, data.dataset, few.x)
     except REFUSALS:
         return None, ""

@@ -167,7 +167,7 @@ class Run:
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and write the run's start. Return the model and its size."""
-        model = build(self.experiment, self.data.dataset, hp)
+        model = build(self.experiment, self.data, hp, epochs=self.epochs)
         size = architecture.size_of(model)
         self.start(dict(hp.values), architecture.in_words(model), size)
         self._write_file(SOURCES_FILE, lambda path: path.write_text(self._sources(), "utf-8"))
