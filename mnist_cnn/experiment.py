@@ -132,7 +132,9 @@ class Experiment:
     Attributes:
         space: A function of KerasTuner's `hp` that returns a compiled model, or a
             `keras_tuner.HyperModel`. A function with parameters `input_shape`, `classes` or
-            `class_names` gets those of the data set.
+            `class_names` gets those of the data set. With `training_steps` it gets the number of
+            batches of a training, None with rungs; with `training`, whether the model is built to
+            be trained or to be saved.
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.
