@@ -260,3 +260,14 @@ def scheduled(hp, training_steps=None):
         rate = keras.optimizers.schedules.PolynomialDecay(rate, training_steps, 0.0)
     model.compile(keras.optimizers.Adam(rate), LOSS, metrics=["accuracy"])
     return model
+
+
+def too_deep(hp):
+    """Halves 28 pixels six times."""
+    model = keras.Sequential([keras.Input((28, 28, 1))])
+    for _ in range(6):
+        model.add(layers.MaxPooling2D(2))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", LOSS, metrics=["accuracy"])
+    return model
