@@ -14,6 +14,7 @@ from search_spaces.vgg import vgg
 experiment = replace(
     mnist_experiment,
     space=vgg,
+    # Narrow, so that it is good soon.
     baseline={
         "stages": 3,
         "width": 8,
@@ -23,5 +24,6 @@ experiment = replace(
         "shift_pixels": 1,
         "dense_layers": 0,
         "dropout": 0.2,
+        "adam_learning_rate": 0.003,
     },
 )
