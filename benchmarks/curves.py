@@ -128,7 +128,7 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Da
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(dtype_policy or precision(experiment))
-    model = build(experiment, data.dataset, hp)
+    model = build(experiment, data, hp)
     size = {
         "parameters": model.count_params(),
         "multiply_accumulates": architecture.multiply_accumulates(model),

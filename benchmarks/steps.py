@@ -134,7 +134,7 @@ def model_of(values):
 
     hp = keras_tuner.HyperParameters()
     hp.values.update(values)
-    return build(experiment, load_data(ExperimentId("mnist")).dataset, hp)
+    return build(experiment, load_data(ExperimentId("mnist")), hp)
 
 
 def keras_defaults(values) -> float:
@@ -151,9 +151,8 @@ def as_here(values) -> float:
 
     from experiments.mnist import experiment
     from mnist_cnn.training.backend import jit_compile, precision
-    from mnist_cnn.training.batches import training_batches
+    from mnist_cnn.training.batches import STEPS_PER_EXECUTION, training_batches
     from mnist_cnn.training.data import load_data
-    from mnist_cnn.training.fit import STEPS_PER_EXECUTION
 
     keras.config.set_dtype_policy(precision(experiment))
     model = model_of(values)

@@ -39,11 +39,21 @@ if TYPE_CHECKING:
     from mnist_cnn.api import Result, load_champion, search
     from mnist_cnn.datasets import Dataset, Images
     from mnist_cnn.errors import UserError
-    from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+    from mnist_cnn.experiment import (
+        AtLeast,
+        AtMost,
+        Confirm,
+        Experiment,
+        Maximize,
+        Minimize,
+        Screen,
+    )
     from mnist_cnn.hyperparameters import TrialHyperParameters
     from mnist_cnn.prior_sampler import PriorSampler
 
 __all__ = [
+    "AtLeast",
+    "AtMost",
     "Confirm",
     "Dataset",
     "Experiment",
@@ -63,7 +73,15 @@ _MODULES = {
     "api": ("Result", "load_champion", "search"),
     "datasets": ("Dataset", "Images"),
     "errors": ("UserError",),
-    "experiment": ("Confirm", "Experiment", "Maximize", "Minimize", "Screen"),
+    "experiment": (
+        "AtLeast",
+        "AtMost",
+        "Confirm",
+        "Experiment",
+        "Maximize",
+        "Minimize",
+        "Screen",
+    ),
     "hyperparameters": ("TrialHyperParameters",),
     "prior_sampler": ("PriorSampler",),
 }

@@ -113,11 +113,16 @@ def _promote(options: argparse.Namespace) -> None:
     from mnist_cnn.evaluation.worker import ModelWorker
 
     with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
+        from mnist_cnn.promotion.front import Choice
         from mnist_cnn.promotion.promote import Request, promote
 
-        promote(
-            Request(experiment=_experiment(options), run=options.run, reason=options.reason), worker
+        request = Request(
+            experiment=_experiment(options),
+            run=options.run,
+            choice=Choice(options.max_parameters, options.min_accuracy),
+            reason=options.reason,
         )
+        promote(request, worker)
 
 
 def _rollback(options: argparse.Namespace) -> None:
@@ -241,6 +246,18 @@ def _parser() -> argparse.ArgumentParser:
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     _experiment_argument(verb)
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
+    verb.add_argument(
+        "--max-parameters",
+        type=_count,
+        metavar="N",
+        help="of several objectives: the most accurate point of the front with so many at most",
+    )
+    verb.add_argument(
+        "--min-accuracy",
+        type=_share,
+        metavar="X",
+        help="the smallest point of the front with a validation accuracy of at least X",
+    )
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
 
@@ -371,6 +388,16 @@ def _seconds(text: str) -> float:
         number = 0.0
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+def _share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share above 0 and up to 1, as 0.99")
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -60,6 +61,59 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
     return Objective(metric, "minimize")
 
 
+@dataclass(frozen=True)
+class Constraint:
+    """A bound that a trial has to keep, such as a largest number of parameters.
+
+    A trial that breaks a bound on `parameters` or `multiply_accumulates` is pruned before it is
+    trained, because these are known then. One that breaks another bound is complete, but it is
+    neither confirmed nor a winner. Optuna's samplers see by how much a bound was broken.
+
+    Attributes:
+        metric: The name of the metric.
+        kind: Whether the bound is the greatest or the least value.
+        bound: The bound.
+
+    Raises:
+        UserError: The bound is not a finite number.
+    """
+
+    metric: str
+    kind: Literal["at most", "at least"]
+    bound: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.bound):
+            raise UserError(f"the bound of {self.metric!r} is {self.bound}; it must be finite")
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.kind} {_plain(self.bound)}"
+
+    def violation(self, value: float) -> float:
+        """Return by which share of the bound `value` breaks it; 0 or less if it does not."""
+        excess = value - self.bound if self.kind == "at most" else self.bound - value
+        return excess / abs(self.bound or 1.0)
+
+    def broken(self, value: float) -> str:
+        """Return in words that `value` breaks the bound."""
+        return f"{self.metric} {_plain(value)}, not {self.kind} {_plain(self.bound)}"
+
+
+def _plain(value: float) -> str:
+    """Format a bound or a value: 20,000 or 0.985."""
+    return f"{value:,.4f}".rstrip("0").rstrip(".")
+
+
+def AtMost(metric: str, bound: float) -> Constraint:  # noqa: N802, reads like a class
+    """Return the constraint that a metric is at most `bound`, such as `parameters`."""
+    return Constraint(metric, "at most", bound)
+
+
+def AtLeast(metric: str, bound: float) -> Constraint:  # noqa: N802
+    """Return the constraint that a metric is at least `bound`, such as `val_accuracy`."""
+    return Constraint(metric, "at least", bound)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
     """How the best trials are trained again on fresh seeds before one is called the best.
@@ -116,8 +170,8 @@ class Screen:
             )
 
 
-def _are_objectives(value: object) -> bool:
-    return isinstance(value, tuple | list) and all(isinstance(one, Objective) for one in value)
+def _are(kind: type, value: object) -> bool:
+    return isinstance(value, tuple | list) and all(isinstance(one, kind) for one in value)
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
@@ -132,10 +186,13 @@ class Experiment:
     Attributes:
         space: A function of KerasTuner's `hp` that returns a compiled model, or a
             `keras_tuner.HyperModel`. A function with parameters `input_shape`, `classes` or
-            `class_names` gets those of the data set.
+            `class_names` gets those of the data set. With `training_steps` it gets the number of
+            batches of a training, None with rungs; with `training`, whether the model is built to
+            be trained or to be saved.
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.
+        constraints: The bounds that the winner has to keep.
         trials: The number of configurations of a study.
         timeout_seconds: The time limit of a study, including confirmations. None means no limit.
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
@@ -170,6 +227,7 @@ class Experiment:
     space: SearchSpace
     dataset: Callable[[], Dataset]
     objectives: tuple[Objective, ...] = (Maximize("val_accuracy"),)
+    constraints: tuple[Constraint, ...] = ()
     trials: int = 50
     timeout_seconds: float | None = None
     trial_timeout_seconds: float | None = None
@@ -202,7 +260,7 @@ class Experiment:
             raise UserError(
                 f"Experiment: validation_fraction={self.validation_fraction} must lie in (0, 1)"
             )
-        if not _are_objectives(self.objectives):
+        if not _are(Objective, self.objectives):
             raise UserError(
                 f"Experiment: objectives={self.objectives!r} must be a tuple of objectives, such "
                 "as (Maximize('val_accuracy'),)"
@@ -210,6 +268,11 @@ class Experiment:
         if not self.objectives:
             raise UserError(
                 "Experiment: objectives is empty; name one, such as Maximize('val_accuracy')"
+            )
+        if not _are(Constraint, self.constraints):
+            raise UserError(
+                f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
+                "such as (AtMost('parameters', 20_000),)"
             )
         if self.screen and (len(self.objectives) > 1 or self.screen.rungs[-1] >= self.epochs):
             raise UserError(

@@ -6,7 +6,10 @@ tests/test_optuna_internals.py fails if Optuna changes them. Everything else use
 from collections.abc import Callable, Container, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna import Study
+from optuna._hypervolume.wfg import compute_hypervolume
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
 from optuna.storages import BaseStorage
@@ -114,6 +117,16 @@ def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:
     """
     assert isinstance(trial, Trial)
     trial._fixed_params = {**trial._fixed_params, name: stored}
+
+
+def hypervolume(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Return the volume between a reference point and the points that dominate it.
+
+    Args:
+        losses: The points, of shape (n, objectives). Less is better.
+        reference: The reference point, of shape (objectives,).
+    """
+    return float(compute_hypervolume(losses, reference))
 
 
 def innermost(sampler: BaseSampler) -> BaseSampler:

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.screening import last_value, rung_of
-from mnist_cnn.study.study import BASELINE
+from mnist_cnn.study.study import BASELINE, keeps_constraints
 
 
 class PriorSampler(BaseSampler):
@@ -107,7 +107,7 @@ def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
     if len(study.directions) > 1:
         return unknown + study.best_trials
     compared = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    known = [trial for trial in compared if math.isfinite(_value(trial))]
+    known = [t for t in compared if math.isfinite(_value(t)) and keeps_constraints(t)]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
     known.sort(key=_value, reverse=maximize)
     known.sort(key=rung_of, reverse=True)  # the sort is stable: within a rung, the best come first

@@ -122,6 +122,8 @@ class Progress:
         if event["status"] == "FAILED":
             return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # the trial was stopped, so it has no final score
+            if not running.epoch:
+                return f"{state.lower()} before training: {event['tags'].get(tags.REASON, '')}"
             last = running.metrics.get(self.objective.metric, float("nan"))
             how = "" if event.get("stop") == "rung" else f"{STATE_WORDS[TrialState[state]]} "
             return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"

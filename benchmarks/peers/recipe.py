@@ -12,7 +12,7 @@ from benchmarks.peers.log import note
 from experiments.mnist import experiment
 from mnist_cnn.datasets import Images, split
 from mnist_cnn.training.backend import jit_compile, precision
-from mnist_cnn.training.fit import STEPS_PER_EXECUTION
+from mnist_cnn.training.batches import STEPS_PER_EXECUTION
 
 
 def images(seed: int) -> tuple[Images, Images]:

@@ -1,6 +1,7 @@
 """From a run's model to the champion, and back.
 
 promote     the verb: test the model, compare it with the champion, register it, move the aliases
+front       which point of a study with several objectives
 candidate   the model to promote, and its test
 gate        the rule by which a model passes
 card        the version's description in the registry, in Markdown

@@ -7,7 +7,7 @@ the test set, the scores, the version with its card, and last the aliases in one
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -22,6 +22,7 @@ from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
+from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
@@ -45,11 +46,13 @@ class Request:
         experiment: What identifies the experiment.
         run: The id of a study's, a trial's or a confirmation's run; None for the experiment's
             newest finished study.
+        choice: Which point of the front of a study with several objectives.
         reason: Why the gate is overridden; None if it is not.
     """
 
     experiment: ExperimentId
     run: str | None = None
+    choice: Choice = field(default_factory=Choice)
     reason: str | None = None
 
 
@@ -75,6 +78,7 @@ def promote(request: Request, worker: ModelWorker) -> None:
             run = newest_study(client, request.experiment)
         else:
             run = models.get_run(client, request.run)
+        run = run_of_point(client, run, request.choice, Path(folder))
         model = models.from_run(client, run, Path(folder))
         if _is_champion(client, model):
             print(f"{model.title} is the champion already")

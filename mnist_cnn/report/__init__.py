@@ -10,7 +10,8 @@ study_run publishes a study when a search ends. What it calls, from the top down
     trial_plots         optimisation history, importances, learning curves
     parallel_coordinates, slices
                         trials by their hyperparameters; `parameter_axis` is the axis of one
-    study_plots         Pareto front, confirmations
+    study_plots         Pareto front and its hypervolume, confirmations
+    front               the Pareto front as a table and as data
     timeline            when each worker trained what
     confirmation_table  first scores beside scores on fresh seeds
     history             what each run did and when, from its journal

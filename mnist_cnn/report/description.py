@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.report import confirmation_table
+from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.text import STATE_WORDS, in_one_line, number
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
@@ -47,6 +47,9 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
     lines = [f"**{study.name}**: {counts} trials. {_model(study, ranked[0])}"]
+    if points := front.rows(study, ranked):
+        lines += ["", f"**The front.** {front.how_to_promote(study)}", ""]
+        lines += _markdown_table(front.columns(study), points)
     rows = confirmation_table.rows(study, ranked)
     if rows:
         lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
@@ -71,6 +74,8 @@ def _model(study: Study, winner: Candidate) -> str:
     if has_no_model(winner):
         return f"There is no model: {NO_MODEL}."
     text = f"The best model is the artifact `{MODEL_FILE}`"
+    if len(study.plan.objectives) > 1:
+        return f"The artifact `{MODEL_FILE}` is the model with the best {study.objective.metric}."
     if problem := problem_of_promotion(study, winner):
         return f"{text}, which promote and serve refuse: {problem}."
     return f"{text}; `make promote {study.plan.id.for_make}` registers it."

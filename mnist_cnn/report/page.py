@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts.style import MAX_PARAMETERS
-from mnist_cnn.report import confirmation_table
+from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import problem_of_promotion
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.page_template import PAGE, STYLE
@@ -56,6 +56,7 @@ def report_page(
     if ranked:
         parts += [
             _winner(study, ranked, winner_values, winner_run),
+            _front(study, ranked),
             _confirmations(study, ranked),
         ]
     parts += [_plot(plot) for plot in plots]
@@ -180,6 +181,14 @@ def _reason(study: Study, ranked: Sequence[Candidate]) -> str:
             f"seeds, trial {winner.trial.number} is better."
         )
     return f"<p>{escape(' '.join(sentences))}</p>" if sentences else ""
+
+
+def _front(study: Study, ranked: Sequence[Candidate]) -> str:
+    rows = front.rows(study, ranked)
+    if not rows:
+        return ""
+    text = f"No trial is better than one of these in all objectives. {front.how_to_promote(study)}"
+    return f"<h2>The front</h2><p>{escape(text)}</p>" + table(front.columns(study), rows)
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:

@@ -21,7 +21,7 @@ from mnist_cnn.report.history import RunHistory
 from mnist_cnn.report.parallel_coordinates import parallel_coordinates
 from mnist_cnn.report.parameter_axis import parameter_axis
 from mnist_cnn.report.slices import slices
-from mnist_cnn.report.study_plots import confirmations, pareto_front
+from mnist_cnn.report.study_plots import confirmations, hypervolume_history, pareto_front
 from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
@@ -123,7 +123,13 @@ def _drafts(
         yield (
             "Pareto front",
             "No trial is better than one of the front in one objective and as good in the other.",
-            lambda: pareto_front(trials, study.plan.objectives),
+            lambda: pareto_front(trials, study.plan.objectives, ranked),
+        )
+        yield (
+            "Hypervolume",
+            "How much of the box between the best and the worst value of each objective the front "
+            "dominates. If it has been level for a long time, more trials will hardly help.",
+            lambda: hypervolume_history(trials, study.plan.objectives),
         )
     yield from _drafts_of_parameters(study, trials, histories)
     runs = history.of_trials(histories)

@@ -1,4 +1,4 @@
-"""The plots of a study's results: the Pareto front and the confirmations.
+"""The plots of a study's results: the Pareto front, its hypervolume, and the confirmations.
 
 Each function returns a Matplotlib figure.
 """
@@ -13,27 +13,43 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.experiment import Objective
+from mnist_cnn.report.front import hypervolumes
 from mnist_cnn.report.text import difference
 from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.study import keeps_constraints
 
 MAX_NUMBERS = 12  # trials of the front that are labelled with their number
 MANY_TRIALS = 300  # from here on, markers are small
 
 
-def pareto_front(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> Figure:
+def pareto_front(
+    trials: Sequence[FrozenTrial],
+    objectives: Sequence[Objective],
+    ranked: Sequence[Candidate] = (),
+) -> Figure:
     """Plot the complete trials by their first two objectives. Dominated trials are grey.
+
+    Trials that break a constraint are left out.
 
     Args:
         trials: The trials of the study.
         objectives: All objectives of the study, at least two.
+        ranked: The candidates. The means of those that were confirmed are drawn beside the front.
     """
     first, second = objectives[:2]
-    complete = [t for t in trials if t.state == TrialState.COMPLETE and np.isfinite(t.values).all()]
+    complete = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and np.isfinite(trial.values).all()
+        and keeps_constraints(trial)
+    ]
     among = "" if len(objectives) == 2 else f" by the first two of {len(objectives)} objectives"
     figure, axes = style.new_figure(f"Pareto front{among}")
     front = _front(complete, first, second)
     _draw_dominated(axes, complete, front)
     _draw_front(axes, front, first)
+    _draw_confirmed(axes, ranked)
     for letter, index, objective in (("x", 0, first), ("y", 1, second)):
         _style_axis(axes, letter, [trial.values[index] for trial in complete], objective)
     axes.grid(alpha=0.3)
@@ -90,6 +106,36 @@ def _draw_front(axes: Axes, front: Sequence[FrozenTrial], first: Objective) -> N
     for trial in front[::step]:
         place = (trial.values[0], trial.values[1])
         axes.annotate(f"{trial.number}", place, (6, 6), textcoords="offset points", fontsize=9)
+
+
+def _draw_confirmed(axes: Axes, ranked: Sequence[Candidate]) -> None:
+    """Draw the mean over fresh seeds of each confirmed trial, and a line to its first score."""
+    confirmed = [candidate for candidate in ranked if candidate.scores]
+    for index, candidate in enumerate(confirmed):
+        height = candidate.trial.values[1]
+        axes.plot([candidate.first, candidate.score], [height] * 2, color=BLUE, linewidth=1)
+        label = "_" if index else f"mean on fresh seeds ({len(confirmed)})"
+        axes.plot(candidate.score, height, "o", color=BLUE, ms=5, label=label)
+
+
+def hypervolume_history(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> Figure:
+    """Plot the hypervolume over the time since the first trial began.
+
+    Args:
+        trials: The finished trials of the study.
+        objectives: All objectives of the study.
+    """
+    figure, axes = style.new_figure("Hypervolume of the front")
+    found = hypervolumes(trials, objectives)
+    begin = min((t.datetime_start for t in trials if t.datetime_start), default=None)
+    ends = [(trial.datetime_complete, value) for trial, value in found if trial.datetime_complete]
+    if begin is not None and ends:
+        minutes = [(end - begin).total_seconds() / 60 for end, _ in ends]
+        axes.step(minutes, [value for _, value in ends], where="post", color=BLUE)
+    axes.set(xlabel="minutes since the first trial", ylabel="share of the box of all trials")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    return figure
 
 
 def _style_axis(axes: Axes, letter: str, values: Sequence[float], objective: Objective) -> None:

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.report import confirmation_table, result_names
+from mnist_cnn.report import confirmation_table, front, result_names
 from mnist_cnn.report.description import (
     NO_MODEL,
     configuration,
@@ -31,7 +31,7 @@ from mnist_cnn.report.tally import is_baseline, tally
 from mnist_cnn.report.text import fresh_seeds, number, short
 from mnist_cnn.report.view_facts import view_facts
 from mnist_cnn.study.confirmation import Candidate, candidates
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
@@ -130,9 +130,27 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
     journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
+    if study.front():
+        _write_front(study, journal, ranked)
     text = json.dumps(values, indent=2) + "\n"
     replace_file(study.folder / PARAMETERS_FILE, lambda path: path.write_text(text))
     journal.write("artifact", path=PARAMETERS_FILE)
+
+
+def _write_front(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
+    """Write the front, and the hypervolume after each trial that was not published before."""
+    text = front.as_json(study, ranked)
+    replace_file(study.folder / front.FRONT_FILE, lambda path: path.write_text(text))
+    journal.write("artifact", path=front.FRONT_FILE)
+    before = [
+        event["step"]
+        for event in read(study.folder)[0]
+        if event["event"] == "metrics" and front.HYPERVOLUME in event["metrics"]
+    ]
+    found = front.hypervolumes(study.trials.finished(), study.plan.objectives)
+    for step, (_, value) in enumerate(found, start=1):
+        if step > max(before, default=0):
+            journal.write("metrics", step=step, metrics={front.HYPERVOLUME: value})
 
 
 def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candidate) -> None:
@@ -207,6 +225,8 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
     lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
+    if points := front.rows(study, ranked):
+        lines += ["the front", *_table((front.columns(study), *points), width), ""]
     where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
     best = f"best of {study.name}: trial {winner.trial.number}, {where}, {score}"
     lines += textwrap.wrap(best, width)
@@ -223,7 +243,8 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
         lines.append("look   make ui, which opens the first of")
         lines += listed(deliverer.views, "http://127.0.0.1:5000")
     if not problem_of_promotion(study, winner):
-        lines.append(f"next   make promote {study.plan.id.for_make}")
+        promote = f"make promote {study.plan.id.for_make}"
+        lines.append(f"next   {front.how_to_promote(study) or promote}")
     return lines
 
 
@@ -233,12 +254,16 @@ def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> lis
     rows = confirmation_table.rows(study, ranked)
     if not rows:
         return sentences
-    cells = [confirmation_table.COLUMNS, *rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    table = _table((confirmation_table.COLUMNS, *rows), width)
+    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
+
+
+def _table(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Return the lines of a table, the headers first, at most so many characters wide."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while sum(widths) + 2 * (len(widths) - 1) > width:
         widths.pop()  # the last columns are the least important
-    table = ["  ".join(map(str.rjust, row, widths)) for row in cells]
-    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
+    return ["  ".join(map(str.rjust, row, widths)).rstrip() for row in rows]
 
 
 def _aligned(values: dict[str, Any]) -> list[str]:
@@ -253,6 +278,8 @@ def _relative(path: Path) -> Path:
 
 def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial."""
+    if broken := _nearest_to_constraints(study):
+        return broken
     failed = study.trials.all(TrialState.FAIL)
     if not failed:
         return (
@@ -266,3 +293,20 @@ def nothing_completed(study: Study) -> str:
     )
     page = study.folder / REPORT_FILE
     return f"{message}; all reasons: {_relative(page)}" if page.exists() else message
+
+
+def _nearest_to_constraints(study: Study) -> str:
+    """Return a message if trials have broken the constraints and none has kept them, or ""."""
+    checked = [trial for trial in study.trials.finished() if not keeps_constraints(trial)]
+    if not checked:
+        return ""
+
+    def excess(trial: FrozenTrial) -> float:
+        return sum(max(0.0, violation) for violation in trial.constraints.values())
+
+    nearest = min(checked, key=excess)
+    return (
+        f"{study.name}: no trial is complete and keeps the constraints; the nearest, trial "
+        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; widen the constraint, or "
+        "the ranges of the search space"
+    )

@@ -17,10 +17,10 @@ STATE_WORDS = {state: state.name.lower() for state in TrialState} | {
 
 
 def number(value: float) -> str:
-    """Format a value of an objective: 0.9876, or 1.23e-05 if small, or 12,345 if large."""
+    """Format a value of an objective: 0.9876, 1.23e-05 if small, 12,345 if large or a count."""
     if not math.isfinite(value):
         return str(value)
-    if abs(value) >= 1000:
+    if abs(value) >= 1000 or (abs(value) > 1 and value == round(value)):
         return f"{value:,.0f}"
     return f"{value:.4f}" if abs(value) >= 0.01 or value == 0 else f"{value:.3g}"
 

@@ -88,19 +88,32 @@ def outstanding(study: Study) -> list[Confirmation]:
     """Return the confirmations that have not ended, of the trials that may still win.
 
     Each gets the planned number of seeds. Then those that may still win get one more, as long as
-    there are at least two, up to `Confirm.max_seeds`.
+    there are at least two, up to `Confirm.max_seeds`. With several objectives it is the points of
+    the front that are confirmed, each on the planned number of seeds: all of them, or as many as
+    planned from one end to the other.
     """
     plan = study.plan.confirm
     ended = {_key(trial) for trial in study.confirmations.finished()}
     beaten = _beaten(study, candidates(study))
-    field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
+    if front := study.front():  # whose points do not race: each is the best of its kind
+        field, most = _spread(front, plan.trials), plan.seeds
+    else:
+        field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
+        most = plan.max_seeds
     # A seed on which a training failed has ended too, and is not tried again.
-    for seeds in range(plan.seeds, plan.max_seeds + 1):
+    for seeds in range(plan.seeds, most + 1):
         planned = [Confirmation(trial, seed) for seed in range(seeds) for trial in field]
         left = [item for item in planned if item.key not in ended]
         if left or len(field) < 2:
             return left
     return []
+
+
+def _spread(front: list[FrozenTrial], count: int) -> list[FrozenTrial]:
+    """Return `count` points of the front, evenly from its first to its last."""
+    if len(front) <= count or count < 2:
+        return front[:count]
+    return [front[round(place * (len(front) - 1) / (count - 1))] for place in range(count)]
 
 
 def next_confirmation(study: Study, seconds_left: float) -> int | None:

@@ -93,9 +93,30 @@ class Study:
         return objectives_of(self.trials.optuna_study)[0]
 
     def ranking(self) -> list[FrozenTrial]:
-        """Return the complete trials, best first."""
-        complete = self.trials.all(TrialState.COMPLETE)
-        return sorted(complete, key=lambda trial: self.objective.rank_key(trial.values[0]))
+        """Return the complete trials that keep all constraints, best first.
+
+        With several objectives those on the front come first. Trials are in the order of the first
+        objective.
+        """
+        front = {trial.number for trial in self.front()}
+        kept = [trial for trial in self.trials.all(TrialState.COMPLETE) if keeps_constraints(trial)]
+
+        def key(trial: FrozenTrial) -> tuple[bool, float]:
+            return trial.number not in front, self.objective.rank_key(trial.values[0])
+
+        return sorted(kept, key=key)
+
+    def front(self) -> list[FrozenTrial]:
+        """Return the Pareto front: the trials that no other one dominates, best first.
+
+        They keep all constraints, and are in the order of the first objective. With a single
+        objective there is no front.
+        """
+        optuna_study = self.trials.optuna_study
+        if len(optuna_study.directions) == 1:
+            return []
+        best = optuna_study.best_trials
+        return sorted(best, key=lambda trial: self.objective.rank_key(trial.values[0]))
 
     def wanted_trials(self, asked: int | None) -> int:
         """Return how many configurations the study should have.
@@ -145,12 +166,14 @@ class Study:
         Returns:
             The numbers of the trials that lost files.
         """
-        kept = max(MODELS_KEPT, self.plan.confirm.trials)
+        front = self.front()
+        kept = max(MODELS_KEPT, self.plan.confirm.trials, len(front))
         ranked = [trial.number for trial in self.ranking()]
         screen = self.plan.screen
         stopped = screening.unused(self.trials.optuna_study, screen) if screen else []
         resumable = {number for rung in stopped for number in rung[:CHECKPOINTS_KEPT]}
-        pushed_out = set(ranked[kept : kept + 1])
+        # A trial may push many others from the front, but only one from the best of a single order.
+        pushed_out = set(ranked[kept:] if front else ranked[kept : kept + 1])
         for rung in stopped:
             pushed_out |= set(rung[CHECKPOINTS_KEPT : 2 * CHECKPOINTS_KEPT])
         finished = {trial.number for trial in self.trials.finished()}
@@ -169,6 +192,11 @@ class Study:
             for file in found:
                 file.unlink(missing_ok=True)
         return cleaned
+
+
+def keeps_constraints(trial: FrozenTrial) -> bool:
+    """Return whether a trial keeps all constraints, as far as they were checked."""
+    return all(violation <= 0 for violation in trial.constraints.values())
 
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:

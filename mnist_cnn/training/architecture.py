@@ -11,7 +11,7 @@ def in_words(model: keras.Model) -> str:
     """Return the widths of convolution and dense layers, such as `conv 32-64 · dense 128-10`."""
     parts = []
     for word, kinds, width in (
-        ("conv", layers.Conv2D, "filters"),
+        ("conv", layers.Conv2D | layers.SeparableConv2D, "filters"),
         ("dense", layers.Dense, "units"),
     ):
         widths = [getattr(layer, width) for layer in _flat(model) if isinstance(layer, kinds)]

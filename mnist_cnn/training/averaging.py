@@ -30,7 +30,7 @@ def as_float32(array: Any) -> NDArray[Any]:
 class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
     """Averages the weights after each call of the training function, and validates the average.
 
-    A call trains on several batches, see `fit.STEPS_PER_EXECUTION`.
+    A call trains on several batches, see `batches.STEPS_PER_EXECUTION`.
 
     Args:
         begin: The number of batches after which averaging begins. Until then the average is the

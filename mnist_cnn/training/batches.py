@@ -1,6 +1,7 @@
 """Images in batches for Keras: shuffled by a seed for training, in order for scoring."""
 
 import functools
+import math
 import mmap
 from collections.abc import Callable
 from typing import Any
@@ -10,10 +11,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Images
+from mnist_cnn.experiment import Experiment
+from mnist_cnn.training.failure import TrainingFailed
 
 # In a batch without training. The outputs of a model's first layer take 32 times as many values.
 EVALUATION_PIXELS, EVALUATION_IMAGES = 1000 * 28 * 28, 1000
 RESIDENT_BYTES = 2**28  # of pixels: MNIST has a fifth of that
+# The number of batches in one call of the training function. Sixteen save the time that Python
+# takes between batches (5 % of an epoch). More save nothing and detect a NaN later.
+STEPS_PER_EXECUTION = 16
 
 Take = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -21,6 +27,25 @@ Take = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 # iteration: 0.3 s after a validation, up to 18 s after a training of 30 s.
 _UNTUNED = tf.data.Options()
 _UNTUNED.autotune.enabled = False
+
+
+def calls_of_epoch(experiment: Experiment, images: Images) -> tuple[int, int]:
+    """Return the number of calls of the training function in an epoch, and of steps in each.
+
+    Args:
+        experiment: Has the batch size and the number of images in an epoch.
+        images: The training images.
+
+    Raises:
+        TrainingFailed: The images do not fill a batch.
+    """
+    batch_size = experiment.batch_size
+    if len(images) < batch_size:
+        raise TrainingFailed(f"{len(images)} training images do not fill a batch of {batch_size}")
+    steps = (experiment.epoch_images or len(images)) // batch_size
+    # Keras only runs whole calls: 25 steps in calls of 16 would become 32.
+    calls = math.ceil(steps / STEPS_PER_EXECUTION)
+    return calls, steps // calls
 
 
 def training_batches(

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from math import prod
 from typing import Any
 
 import keras
@@ -10,36 +11,40 @@ import numpy as np
 
 from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.experiment import Experiment, SearchSpace
+from mnist_cnn.training.batches import calls_of_epoch
+from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
 
 
-def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParameters) -> keras.Model:
+def build(
+    experiment: Experiment,
+    data: Data,
+    hp: keras_tuner.HyperParameters,
+    *,
+    epochs: int | None = None,
+    training: bool = True,
+) -> keras.Model:
     """Return the model that the experiment's space builds.
 
     The model is compiled and accepts the data set's images, unless the space has its own `fit`,
     which may compile and convert as it likes.
 
     Args:
-        experiment: The experiment.
-        dataset: Its data set. A function with parameters `input_shape`, `classes` or `class_names`
-            gets them.
+        experiment: The experiment. A space that is a function gets what its parameters name, see
+            `_offers`.
+        data: Its images.
         hp: The hyperparameters.
+        epochs: The number of epochs of the training. None uses the experiment's.
+        training: Whether the model is built to be trained, not to be saved.
 
     Raises:
         TrainingFailed: The space returns something that is not such a model.
     """
-    space = experiment.space
+    space, dataset = experiment.space, data.dataset
     if isinstance(space, keras_tuner.HyperModel):
         model = space.build(hp)
     else:
-        offered: dict[str, Any] = {
-            "input_shape": dataset.shape,
-            "classes": dataset.classes,
-            "class_names": dataset.class_names,
-        }
-        chosen = space.keywords if isinstance(space, functools.partial) else {}
-        wanted = inspect.signature(space).parameters.keys() - chosen.keys()
-        model = space(hp, **{name: offered[name] for name in offered.keys() & wanted})
+        model = space(hp, **_offers(experiment, data, epochs or experiment.epochs, training))
     if not isinstance(model, keras.Model):
         raise TrainingFailed(
             f"the search space returned {type(model).__name__}, not a compiled keras.Model"
@@ -56,6 +61,35 @@ def build(experiment: Experiment, dataset: Dataset, hp: keras_tuner.HyperParamet
             f"the model takes images of shape {shape[1:]}, but the data set has {dataset.shape}"
         )
     return model
+
+
+def _offers(experiment: Experiment, data: Data, epochs: int, training: bool) -> dict[str, Any]:
+    """Return what the experiment's space gets besides `hp`, by the names of its parameters.
+
+    - `input_shape`, `classes`, `class_names`: those of the data set.
+    - `training`: False if the model is built to be saved. A space may then leave out what only
+      acts in training, such as a layer of its own, which plain Keras would not load.
+    - `training_steps`: The number of batches of the whole training, for a learning rate that has to
+      know its end. None if the experiment screens, because a training may then end at any rung.
+    """
+    space, dataset = experiment.space, data.dataset
+    steps = prod(calls_of_epoch(experiment, data.train))
+    offered = {
+        "input_shape": dataset.shape,
+        "classes": dataset.classes,
+        "class_names": dataset.class_names,
+        "training": training,
+        "training_steps": None if experiment.screen else epochs * steps,
+    }
+    return {name: value for name, value in offered.items() if wants(space, name)}
+
+
+def wants(space: SearchSpace, name: str) -> bool:
+    """Return whether `space` is a function with a parameter `name` that is not set yet."""
+    if isinstance(space, keras_tuner.HyperModel):
+        return False
+    chosen = space.keywords if isinstance(space, functools.partial) else {}
+    return name in inspect.signature(space).parameters and name not in chosen
 
 
 def _give_float32(model: keras.Model) -> None:

@@ -9,7 +9,6 @@ that is not.
 """
 
 import inspect
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -20,7 +19,7 @@ import keras_tuner
 
 from mnist_cnn.experiment import Experiment, Screen
 from mnist_cnn.training.backend import jit_compile
-from mnist_cnn.training.batches import evaluation_batches, training_batches
+from mnist_cnn.training.batches import calls_of_epoch, evaluation_batches, training_batches
 from mnist_cnn.training.build import build_metrics, has_own_fit
 from mnist_cnn.training.callbacks import (
     EarlyStopping,
@@ -33,14 +32,10 @@ from mnist_cnn.training.callbacks import (
 )
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
-from mnist_cnn.training.failure import TrainingFailed
 from mnist_cnn.training.returned import metrics_of
 
 # The number of batches after which averaging begins. The first weights are no use to any average.
 AVERAGED_FROM = 24
-# The number of batches in one call of the training function. Sixteen save the time that Python
-# takes between batches (5 % of an epoch). More save nothing and detect a NaN later.
-STEPS_PER_EXECUTION = 16
 
 
 def train(
@@ -178,15 +173,8 @@ def _prepare(model: keras.Model, data: Data, experiment: Experiment, checkpoint:
     Returns:
         The number of steps in an epoch.
     """
-    batch_size, images = experiment.batch_size, data.train
-    if len(images) < batch_size:
-        raise TrainingFailed(f"{len(images)} training images do not fill a batch of {batch_size}")
-    steps = (experiment.epoch_images or len(images)) // batch_size
-    # Keras only runs whole calls: 25 steps in calls of 16 would become 32.
-    calls = math.ceil(steps / STEPS_PER_EXECUTION)
-    model.steps_per_execution = steps // calls
-    steps = calls * model.steps_per_execution
+    calls, model.steps_per_execution = calls_of_epoch(experiment, data.train)
     checkpoint.average.begin = AVERAGED_FROM
     # Must come before the checkpoint restores the state of random generators.
-    build_metrics(model, images)
-    return int(steps)
+    build_metrics(model, data.train)
+    return int(calls * model.steps_per_execution)

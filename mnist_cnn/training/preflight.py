@@ -22,7 +22,7 @@ from mnist_cnn.project import load_experiment
 from mnist_cnn.study.outcome import COST_METRICS
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.backend import precision
-from mnist_cnn.training.build import build, build_for_images, has_own_fit
+from mnist_cnn.training.build import build, build_for_images, has_own_fit, wants
 from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
@@ -81,11 +81,33 @@ def _check_keras() -> None:
 
 
 def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> None:
+    """Refuse metrics that trials do not have, and directions that cannot be meant."""
     epoch_metrics = [f"val_{name}" for name in scores]
+    all_metrics = [*epoch_metrics, *COST_METRICS]
     for index, objective in enumerate(experiment.objectives):
-        valid = epoch_metrics if index == 0 else [*epoch_metrics, *COST_METRICS]
+        valid = all_metrics if index else epoch_metrics
         if objective.metric not in valid:
             raise UserError(unknown_metric(objective.metric, valid))
+        better = _better(objective.metric)
+        if better not in ("", objective.direction):
+            raise UserError(
+                f"the objective {objective.metric!r} is to be {objective.direction}d, but "
+                f"{'less' if better == 'minimize' else 'more'} is better; write "
+                f"{better.capitalize()}({objective.metric!r})"
+            )
+    for constraint in experiment.constraints:
+        if constraint.metric not in all_metrics:
+            raise UserError(
+                f"the constraint's metric {constraint.metric!r} does not exist; valid: "
+                f"{', '.join(all_metrics)}"
+            )
+
+
+def _better(metric: str) -> str:
+    """Return the direction in which a metric gets better; "" if its name does not tell."""
+    if metric in COST_METRICS or metric.endswith("loss"):
+        return "minimize"
+    return "maximize" if metric.endswith("accuracy") else ""
 
 
 def _try(
@@ -104,10 +126,12 @@ def _try(
     scores: dict[str, float] | None = None
     keras.config.set_dtype_policy(precision(experiment))
     try:
-        model = build(experiment, data.dataset, hp)
+        model = build(experiment, data, hp)
         if not has_own_fit(experiment.space):
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
+        if wants(experiment.space, "training"):  # what it saves is another model
+            model = build(experiment, data, hp.copy(), training=False)
         problem = _problem_of_serving(model, data.dataset, few.x)
     except REFUSALS:
         return None, ""

@@ -22,9 +22,10 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
+from mnist_cnn.study.outcome import LATENCY
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.training import architecture
+from mnist_cnn.training import architecture, saved_model
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
@@ -46,7 +47,8 @@ class Trained:
             and those of the trial that it continues; `parameters` and `multiply_accumulates` if
             they are known. Unless the training was stopped, also its scores as `best_<name>`: the
             metrics of the saved model on the validation images, or those of a HyperModel's own
-            `fit`.
+            `fit`; and `milliseconds_per_image` if it is asked for: the median time in which this
+            worker predicts one image.
         stop: Why the training ended early; None if it did not.
     """
 
@@ -79,6 +81,7 @@ class Run:
         seed: The seed of weights, dropout and the order of the images.
         keep: Which epoch's weights are saved and scored.
         sampled: Returns the parameters that Optuna has recorded for the trial so far.
+        on_size: Called with the size of the model before it is trained. It may raise.
     """
 
     experiment: Experiment
@@ -90,6 +93,7 @@ class Run:
     seed: int
     keep: Literal["best", "last"] = "best"
     sampled: Callable[[], dict[str, Any]] = dict
+    on_size: Callable[[EpochMetrics], None] = lambda size: None
 
     def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
         """Build a model, train it, score it and save it.
@@ -145,6 +149,8 @@ class Run:
             path = self.journal.folder / MODEL_FILE
             weights, names = checkpoint.kept_weights, fitted.metric_names
             scores = save_scored(self.experiment, self.data, hp, weights, path, names)
+            if self._asks_for(LATENCY) and path.exists():
+                summary[LATENCY] = saved_model.latency_ms(saved_model.load(path), images=1)
         if has_own_fit(self.experiment.space):
             # Only its `fit` knows how the model is scored.
             objectives = {objective.metric for objective in self.experiment.objectives}
@@ -153,6 +159,10 @@ class Run:
             scores |= fitted.returned
         summary |= {f"best_{name}": value for name, value in scores.items()}
         return Trained(summary, stop)
+
+    def _asks_for(self, metric: str) -> bool:
+        objectives, constraints = self.experiment.objectives, self.experiment.constraints
+        return metric in [o.metric for o in objectives] + [c.metric for c in constraints]
 
     def _prepare_session(self) -> None:
         """Make everything that Keras does from here on a function of the seed."""
@@ -167,9 +177,10 @@ class Run:
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and write the run's start. Return the model and its size."""
-        model = build(self.experiment, self.data.dataset, hp)
+        model = build(self.experiment, self.data, hp, epochs=self.epochs)
         size = architecture.size_of(model)
         self.start(dict(hp.values), architecture.in_words(model), size)
+        self.on_size({name: float(value) for name, value in size.items()})
         self._write_file(SOURCES_FILE, lambda path: path.write_text(self._sources(), "utf-8"))
         _refuse_what_does_not_fit(model, self.experiment.batch_size)
         return model, size

@@ -48,7 +48,7 @@ def save_scored(
     """
     keras.config.set_dtype_policy("float32")
     # A copy of `hp` has the same values and does not ask the trial.
-    model = build(experiment, data.dataset, hp.copy())
+    model = build(experiment, data, hp.copy(), training=False)
     compute_in_float32(model)
     scores: EpochMetrics = {}
     with suppress(Exception):  # a `fit` of the space's own may give it anything

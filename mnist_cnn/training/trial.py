@@ -7,6 +7,7 @@ import functools
 import math
 import os
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,6 +137,7 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed=seed,
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
+        on_size=_size_check(experiment, trial),
     )
 
 
@@ -173,6 +175,37 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     else:
         return _end(run, trial, trained)
     return False
+
+
+def _size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochMetrics], None]:
+    """Return a function that prunes a trial whose model is too large, or too small."""
+
+    def check(size: EpochMetrics) -> None:
+        if broken := _broken_constraints(experiment, trial, size):
+            raise optuna.TrialPruned(broken)
+
+    return check
+
+
+def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: EpochMetrics) -> str:
+    """Tell Optuna how a trial keeps the constraints, as far as the metrics are known.
+
+    Confirmations are of trials that keep them.
+
+    Returns:
+        Which are broken, in words; "" if none is.
+    """
+    broken = []
+    for constraint in experiment.constraints if OF not in trial.user_attrs else ():
+        value = objective_value(metrics, constraint.metric)
+        if math.isnan(value):
+            continue
+        violation = constraint.violation(value)
+        if str(constraint) not in trial.constraints:  # it is after an interruption
+            trial.set_constraint(str(constraint), violation)
+        if violation > 0:
+            broken.append(constraint.broken(value))
+    return "; ".join(broken)
 
 
 def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
@@ -225,10 +258,14 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
         count = 1 if OF in trial.user_attrs else None  # a confirmation only has the first objective
         metrics = [objective.metric for objective in run.experiment.objectives[:count]]
         values = [objective_value(summary, metric) for metric in metrics]
-        for metric, value in zip(metrics, values, strict=True):
-            if math.isnan(value):
+        if count is None:
+            metrics += [constraint.metric for constraint in run.experiment.constraints]
+            reason = _broken_constraints(run.experiment, trial, summary)
+        for metric in metrics:
+            if math.isnan(objective_value(summary, metric)):
                 there = metric in summary or f"best_{metric}" in summary
-                reason = f"{metric} is not a number" if there else f"its fit gave no {metric}"
+                who = "its fit gave" if has_own_fit(run.experiment.space) else "its model has"
+                reason = f"{metric} is not a number" if there else f"{who} no {metric}"
                 state, values = TrialState.FAIL, None
                 break
     exhausted = after_trial(trial, state, values)

@@ -38,12 +38,13 @@ def test_with_several_objectives_there_is_a_front_and_the_curves_come_from_the_j
     assert [picture.title for picture in pictures] == [
         "Optimisation history",
         "Pareto front",
+        "Hypervolume",
         "Learning curves",
         "Timeline",
     ]
     told = [finished_trial(number, [0.9, 500.0], reported=(0.5, 0.7, 0.9)) for number in range(3)]
     style.save(trial_plots.learning_curves(told, ACCURACY), tmp_path / "told.png")
-    assert pictures[2].path.read_bytes() == (tmp_path / "told.png").read_bytes()
+    assert pictures[3].path.read_bytes() == (tmp_path / "told.png").read_bytes()
 
 
 def test_importances_find_the_parameter_that_matters_and_are_empty_without_evidence(tmp_path):

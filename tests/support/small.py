@@ -32,7 +32,7 @@ from functools import partial
 
 import optuna
 
-from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+from mnist_cnn.experiment import AtLeast, AtMost, Confirm, Experiment, Maximize, Minimize, Screen
 from small import few
 from {module} import *
 

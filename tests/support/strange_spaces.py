@@ -228,3 +228,46 @@ class Tells(keras_tuner.HyperModel):
     def fit(self, hp, model, *args, **kwargs):
         hp.Int("epochs", 3, 9)
         return 0.5
+
+
+# What a function is offered
+
+
+class Noise(layers.Layer):
+    """A layer of the space's own, which acts in training only."""
+
+    def call(self, x, training=False):
+        noise = keras.random.uniform(keras.ops.shape(x), dtype=x.dtype)
+        return x + 0.1 * noise if training else x
+
+
+def noisy(hp, training=True):
+    """Its saved model has no layer of its own."""
+    i = keras.Input((28, 28, 1))
+    x = layers.Flatten()(layers.MaxPooling2D(4)(Noise()(i) if training else i))
+    x = layers.Dense(hp.Choice("units", [8, 16]), activation="relu")(x)
+    model = keras.Model(i, layers.Dense(10, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.02), LOSS, metrics=["accuracy"])
+    return model
+
+
+def scheduled(hp, training_steps=None):
+    """Its learning rate falls to zero at the last step, if that is known."""
+    model = network(hp.Choice("units", [8, 16]))
+    rate = 0.02
+    if training_steps is not None:
+        hp.Fixed("steps", training_steps)
+        rate = keras.optimizers.schedules.PolynomialDecay(rate, training_steps, 0.0)
+    model.compile(keras.optimizers.Adam(rate), LOSS, metrics=["accuracy"])
+    return model
+
+
+def too_deep(hp):
+    """Halves 28 pixels six times."""
+    model = keras.Sequential([keras.Input((28, 28, 1))])
+    for _ in range(6):
+        model.add(layers.MaxPooling2D(2))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("adam", LOSS, metrics=["accuracy"])
+    return model

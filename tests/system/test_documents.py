@@ -27,6 +27,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WRITTEN_BY_THE_READER = {
     "search_spaces/mlp.py",
+    "search_spaces/pooled.py",
     "experiments/mlp.py",
     "experiments/guide.py",
     "experiments/perceptron.py",
@@ -77,6 +78,7 @@ def test_what_is_added_to_a_hypermodel_is_in_the_whole_example(project):
     ("space", "module"),
     [
         ("mlp", "search_spaces.mlp"),
+        ("pooled", "search_spaces.pooled"),
         ("MyHyperModel()", "experiments.guide"),
         ("perceptron", "experiments.perceptron"),
     ],

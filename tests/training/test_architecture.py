@@ -56,7 +56,7 @@ NETWORKS = {
     ),
     "separable": (
         [layers.Conv2D(4, 1), layers.SeparableConv2D(6, 3, strides=2, padding="same")],
-        "conv 4 · dense 10",
+        "conv 4-6 · dense 10",
         64 * 4 + 16 * (9 * 4 + 4 * 6) + 96 * 10,
     ),
     "six convolutions": (

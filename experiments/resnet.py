@@ -1,0 +1,26 @@
+"""Residual networks on MNIST, searched as `experiments/mnist.py` searches plain ones.
+
+    make search EXPERIMENT=resnet
+
+Cost: 10 to 12 minutes on two cores.
+Result: not measured yet; `benchmarks/spaces.py` compares it with `mnist` over three seeds.
+"""
+
+from dataclasses import replace
+
+from experiments.mnist import experiment as mnist_experiment
+from search_spaces.resnet import resnet
+
+experiment = replace(
+    mnist_experiment,
+    space=resnet,
+    # Narrow, and on a quarter of the pixels, so that it is good soon.
+    baseline={
+        "stages": 3,
+        "width": 16,
+        "pooled_stem": True,
+        "depth_1": 2,
+        "shift_pixels": 1,
+        "adam_learning_rate": 0.003,
+    },
+)

@@ -1,0 +1,50 @@
+"""Tiny networks on MNIST: as accurate as possible, and as few parameters as possible.
+
+    make search EXPERIMENT=tiny
+    make promote EXPERIMENT=tiny MAX_PARAMETERS=5000
+
+Rungs need a single objective, so every network is trained in full; what has more than 20,000
+parameters is not trained at all.
+
+Cost: 20 minutes on two cores.
+Result: not measured yet.
+"""
+
+from dataclasses import replace
+
+from experiments.mnist import experiment as mnist_experiment
+from mnist_cnn.experiment import AtLeast, AtMost, Confirm, Maximize, Minimize, grouped_tpe
+from search_spaces.tiny import tiny
+
+experiment = replace(
+    mnist_experiment,
+    space=tiny,
+    objectives=(Maximize("val_accuracy"), Minimize("parameters")),
+    constraints=(AtMost("parameters", 20_000), AtLeast("val_accuracy", 0.9)),
+    sampler=grouped_tpe,
+    screen=None,
+    epochs=4,
+    epoch_images=24_576,  # the same images as sixteen of MNIST's short epochs
+    patience=4,
+    timeout_seconds=1_200,
+    confirm=Confirm(trials=8, seeds=2, max_seeds=2),
+    baseline=(
+        {
+            "depth_1": 2,
+            "depth_2": 2,
+            "filters_1": 16,
+            "filters_2": 16,
+            "shift_pixels": 1,
+            "adam_learning_rate": 0.004,
+        },
+        # The smallest one.
+        {
+            "stages": 2,
+            "filters_0": 10,
+            "filters_1": 10,
+            "separable_1": True,
+            "narrowed": True,
+            "adam_learning_rate": 0.004,
+        },
+    ),
+)

@@ -1,0 +1,125 @@
+"""The Pareto front of a study with several objectives: as a table, as data, and its hypervolume.
+
+`promote` reads the data from the study's run.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.experiment import Objective
+from mnist_cnn.optuna_internals import hypervolume
+from mnist_cnn.report.text import number
+from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.outcome import objective_value
+from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.tracking.journal import Journal
+
+FRONT_FILE = "front.json"
+ACCURACY = "val_accuracy"
+HYPERVOLUME = "hypervolume"  # the metric of the study's run
+
+
+def columns(study: Study) -> tuple[str, ...]:
+    """Return the headers of the front's table."""
+    metrics = [objective.metric for objective in study.plan.objectives]
+    return ("trial", *metrics, "confirmed mean", "scores on fresh seeds")
+
+
+def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
+    """Return a row for each point of the front, in the order of the first objective.
+
+    Args:
+        study: The study.
+        ranked: Its candidates.
+    """
+    found = {candidate.trial.number: candidate for candidate in ranked}
+    table = []
+    for trial in study.front():
+        scores = found[trial.number].scores if trial.number in found else ()
+        mean = number(found[trial.number].score) if scores else ""
+        values = map(number, trial.values)
+        table.append((str(trial.number), *values, mean, ", ".join(map(number, scores))))
+    return table
+
+
+def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
+    """Return the front as `promote` reads it.
+
+    It has the `metrics` of the objectives, and of each of the `points`: its `trial`; its `values`
+    by metric, also what a model costs and how accurate it is if that is no objective; `confirmed`,
+    the mean accuracy over fresh seeds if that is the first objective, or null; and `run`, the
+    folder of the run that has its model, relative to mlruns/checkpoints/.
+    """
+    points: list[dict[str, Any]] = []
+    of_accuracy = study.objective.metric == ACCURACY
+    on_front = {trial.number for trial in study.front()}
+    for candidate in (one for one in ranked if one.trial.number in on_front):
+        metrics = [objective.metric for objective in study.plan.objectives]
+        values = dict(zip(metrics, candidate.trial.values, strict=True))
+        points.append(
+            {
+                "trial": candidate.trial.number,
+                "values": _costs(study, candidate.trial) | values,
+                "confirmed": candidate.score if candidate.scores and of_accuracy else None,
+                "run": f"{study.name}/{candidate.model.parent.name}",
+            }
+        )
+    points.sort(key=lambda point: int(point["trial"]))
+    metrics = [objective.metric for objective in study.plan.objectives]
+    return json.dumps({"metrics": metrics, "points": points}, indent=2) + "\n"
+
+
+def _costs(study: Study, trial: FrozenTrial) -> dict[str, float]:
+    """Return what a model costs and how accurate it is, also where that is no objective."""
+    end: dict[str, Any] = Journal(study.trials.folder_of(trial)).end or {}
+    summary = end.get("metrics", {})
+    names = (ACCURACY, "parameters", "multiply_accumulates")
+    found = {name: objective_value(summary, name) for name in names}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def how_to_promote(study: Study) -> str:
+    """Return what to type to promote a point of the front; "" if there is none to promote."""
+    if len(study.plan.objectives) == 1 or study.plan.unserved:
+        return ""
+    return (
+        f"make promote {study.plan.id.for_make} with MAX_PARAMETERS=N or MIN_ACCURACY=X, which say "
+        "which point of the front"
+    )
+
+
+def hypervolumes(
+    trials: Sequence[FrozenTrial], objectives: Sequence[Objective]
+) -> list[tuple[FrozenTrial, float]]:
+    """Return the hypervolume after each complete trial that keeps the constraints.
+
+    It is the share of the box between the best and the worst value of each objective that the front
+    dominates, from 0 to 1. Values are compared within a study only: the box is that of its trials.
+
+    Args:
+        trials: The trials of the study.
+        objectives: All of its objectives.
+    """
+    complete = [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and keeps_constraints(trial)
+        and np.isfinite(trial.values).all()
+    ]
+    if not complete:
+        return []
+    signs = np.array([objective.rank_key(1.0) for objective in objectives])
+    losses = signs * np.array([trial.values for trial in complete])
+    low, high = losses.min(axis=0), losses.max(axis=0)
+    losses = (losses - low) / np.where(high > low, high - low, 1.0)
+    found, front = [], np.empty((0, len(objectives)))
+    for trial, loss in zip(complete, losses, strict=True):
+        if not (front <= loss).all(axis=1).any():  # otherwise it changes nothing
+            front = np.vstack([front[(front < loss).any(axis=1)], loss])
+        found.append((trial, hypervolume(front, np.ones(len(objectives)))))
+    return found

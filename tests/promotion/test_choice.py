@@ -1,0 +1,100 @@
+"""Which point of a front is promoted, and what is refused."""
+
+import json
+
+import mlflow
+import pytest
+
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.promotion.front import Choice, run_of_point
+from mnist_cnn.tracking import tags
+
+
+def point(trial, parameters, accuracy, confirmed=None):
+    values = {"parameters": parameters, "val_accuracy": accuracy}
+    run = f"a-1/trial-{trial:05d}"
+    return {"trial": trial, "values": values, "confirmed": confirmed, "run": run}
+
+
+# Point 7 is more accurate than 3 on fresh seeds, though not in its first score.
+POINTS = [point(1, 900, 0.95), point(3, 4_000, 0.985, 0.98), point(7, 4_500, 0.982, 0.983)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "trial"),
+    [
+        (Choice(max_parameters=900), 1),
+        (Choice(max_parameters=4_499), 3),
+        (Choice(max_parameters=100_000), 7),
+        (Choice(min_accuracy=0.5), 1),
+        (Choice(min_accuracy=0.98), 3),
+        (Choice(min_accuracy=0.981), 7),
+        (Choice(max_parameters=5_000, min_accuracy=0.98), 7),
+    ],
+)
+def test_the_most_accurate_or_the_smallest_that_fits_is_chosen(choice, trial):
+    assert choice.point(POINTS)["trial"] == trial
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice(max_parameters=899), "at most 899 parameters; the smallest has 900"),
+        (Choice(min_accuracy=0.99), r"at least 0\.99; the best has 0\.9830"),
+        (Choice(max_parameters=900, min_accuracy=0.98), r"at least 0\.98; the best has 0\.9500"),
+    ],
+)
+def test_what_no_point_is_is_refused_with_what_there_is(choice, message):
+    with pytest.raises(UsageError, match=message):
+        choice.point(POINTS)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    return mlflow.MlflowClient(f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db")
+
+
+@pytest.fixture(scope="module")
+def experiment(client, tmp_path_factory):
+    return client.create_experiment("a", str(tmp_path_factory.mktemp("artifacts")))
+
+
+def study_run(client, experiment, front):
+    """A study's run with a front, and a run for each of its points but the first."""
+    kind = {tags.KIND: "study"}
+    study = client.create_run(experiment, run_name="a-1", tags=kind)
+    if front is not None:
+        client.log_text(study.info.run_id, json.dumps({"points": front}), "front.json")
+    return study
+
+
+def test_a_front_is_shown_and_never_guessed_from(client, experiment, tmp_path, capsys):
+    study = study_run(client, experiment, POINTS)
+    runs = {
+        one["trial"]: client.create_run(experiment, tags={tags.JOURNAL: one["run"]}).info.run_id
+        for one in POINTS[1:]
+    }
+    with pytest.raises(UsageError, match=r"a front of 3 points; say which: --run RUN, .*900 to"):
+        run_of_point(client, study, Choice(), tmp_path)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 3 and "not in MLflow yet" in shown[0] and shown[1].endswith(runs[3])
+    found = run_of_point(client, study, Choice(max_parameters=4_200), tmp_path)
+    assert found.info.run_id == runs[3]
+    assert "trial 3: 4,000 parameters, validation accuracy 0.9800" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"trial 1 is not in MLflow yet; type `mnist-cnn sync`"):
+        run_of_point(client, study, Choice(max_parameters=900), tmp_path)
+
+
+def test_where_there_is_no_front_there_is_nothing_to_choose(client, experiment, tmp_path):
+    study = study_run(client, experiment, None)
+    trial = client.create_run(experiment, run_name="trial 3", tags={tags.KIND: "trial"})
+    for run in (study, trial):
+        assert run_of_point(client, run, Choice(), tmp_path) is run
+        with pytest.raises(UsageError, match="has no front, so there is nothing to choose"):
+            run_of_point(client, run, Choice(min_accuracy=0.9), tmp_path)
+
+
+def test_a_front_without_what_it_is_chosen_by_is_told(client, experiment, tmp_path):
+    front = [{"trial": 4, "values": {"val_loss": 0.1}, "confirmed": None, "run": "a-1/trial-4"}]
+    with pytest.raises(UserError, match="trial 4 of the front has no val_accuracy; name a run"):
+        run_of_point(client, study_run(client, experiment, front), Choice(0, 0.5), tmp_path)

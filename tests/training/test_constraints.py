@@ -1,0 +1,135 @@
+"""Constraints and several objectives: pruned before training, told to samplers, refused."""
+
+import re
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from small import killed_after
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment import AtLeast, AtMost
+from mnist_cnn.study.study import keeps_constraints
+
+TWO = "space=dense, objectives=(Maximize('val_accuracy'), Minimize('parameters')), epochs=1"
+LARGE = 50_000  # more than either network of the space has
+
+
+def test_a_violation_is_a_share_of_the_bound():
+    assert AtMost("parameters", 200).violation(250) == 0.25
+    assert AtMost("parameters", 200).violation(100) == -0.5
+    assert AtLeast("val_accuracy", 0.5).violation(0.25) == 0.5
+    assert AtMost("val_loss", 0).violation(0.1) == pytest.approx(0.1)
+    assert str(AtMost("parameters", 20_000.0)) == "parameters at most 20,000"
+    assert AtLeast("val_accuracy", 0.985).broken(0.98) == "val_accuracy 0.98, not at least 0.985"
+    with pytest.raises(UserError, match="it must be finite"):
+        AtMost("parameters", float("nan"))
+
+
+def test_what_is_known_before_training_prunes_before_training(small):
+    small.write(f"{TWO}, constraints=(AtMost('parameters', 1),)")
+    trial = small.run(units=8)
+    assert (trial.state, trial.steps) == ("PRUNED", [])
+    assert re.fullmatch(r"parameters [\d,]+, not at most 1", trial.reason)
+    (kept,) = small.study.get_trials()
+    assert kept.constraints["parameters at most 1"] > 0 and not keeps_constraints(kept)
+
+
+def test_what_is_known_after_training_leaves_the_trial_complete(small):
+    constraints = f"(AtLeast('val_accuracy', 0.999), AtMost('parameters', {LARGE}))"
+    small.write(f"{TWO}, constraints={constraints}")
+    trial = small.run(units=8)
+    assert trial.state == "COMPLETE" and trial.reason.endswith("not at least 0.999")
+    assert len(trial.values) == 2
+    (told,) = small.study.get_trials()
+    assert told.constraints["val_accuracy at least 0.999"] > 0
+    assert told.constraints[f"parameters at most {LARGE:,}"] < 0
+    assert small.study.best_trials == []
+
+
+def test_a_trial_that_is_resumed_is_checked_once(small, recwarn):
+    small.write(f"{TWO}, constraints=(AtMost('parameters', {LARGE}),)".replace("=1", "=2"))
+    with killed_after(1):
+        small.run(units=8)
+    assert small.go_on(0).state == "COMPLETE"
+    assert not [w for w in recwarn if "already set" in str(w.message)]
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler"])
+def test_samplers_go_on_after_trials_that_were_not_trained(small, sampler):
+    """Optuna's own: trials without values, but with constraints, are among those that they read."""
+    more = {"TPESampler": "n_startup_trials=1"}.get(sampler, "population_size=2")
+    small.write(
+        f"{TWO}, sampler=partial(optuna.samplers.{sampler}, {more}), "
+        "constraints=(AtMost('parameters', 600),)"  # 8 units have 482 parameters, 16 have 954
+    )
+    small.open()
+    states = [small.run().state for _ in range(4)]
+    assert set(states) <= {"COMPLETE", "PRUNED"} and "COMPLETE" in states
+    told = small.study.get_trials(states=[TrialState.PRUNED])
+    assert all(trial.params["units"] == 16 for trial in told)
+
+
+def test_three_objectives_work_and_the_latency_is_measured_if_asked_for(small):
+    small.write(
+        TWO.replace("'parameters'), ", "'parameters'), ").replace(
+            "Minimize('parameters'))",
+            "Minimize('parameters'), Minimize('milliseconds_per_image'))",
+        )
+    )
+    small.check()
+    trial = small.run(units=8)
+    assert trial.state == "COMPLETE", trial.reason
+    assert len(trial.values) == 3 and 0 < trial.values[2] < 10_000
+
+
+REFUSED = {
+    "an objective that is not measured": (
+        "(Maximize('val_accuracy'), Minimize('watts'))",
+        "()",
+        r"metric 'watts' does not exist; valid: .*parameters.*milliseconds_per_image",
+    ),
+    "more parameters": (
+        "(Maximize('val_accuracy'), Maximize('parameters'))",
+        "()",
+        r"'parameters' is to be maximized, but less is better; write Minimize\('parameters'\)",
+    ),
+    "less accuracy": (
+        "(Minimize('val_accuracy'),)",
+        "()",
+        r"'val_accuracy' is to be minimized, but more is better; write Maximize\('val_accuracy'\)",
+    ),
+    "a constraint on what there is not": (
+        "(Maximize('val_accuracy'),)",
+        "(AtMost('watts', 3),)",
+        r"the constraint's metric 'watts' does not exist; valid: .*parameters",
+    ),
+    "a constraint of another kind": (
+        "(Maximize('val_accuracy'),)",
+        "AtMost('parameters', 3)",
+        r"must be a tuple of constraints, such as \(AtMost\('parameters', 20_000\),\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("objectives", "constraints", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_meant_is_refused_in_one_line(small, objectives, constraints, words):
+    small.write(f"space=dense, objectives={objectives}, constraints={constraints}")
+    with pytest.raises(UserError, match=words) as refused:
+        small.check()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_space_whose_smallest_network_does_not_fit_is_refused_in_one_line(small):
+    small.write("space=too_deep")
+    with pytest.raises(UserError, match=r"model does not work: .*negative") as refused:
+        small.check()
+    assert "\n" not in str(refused.value)
+
+
+def test_optuna_still_reads_constraints_of_trials_without_values():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    trial = study.ask()
+    trial.set_constraint("c", 1.0)
+    study.tell(trial, state=TrialState.PRUNED)
+    assert study.best_trials == [] and study.trials[0].constraints == {"c": 1.0}
