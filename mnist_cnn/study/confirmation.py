@@ -19,6 +19,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
+from mnist_cnn.study import screening
 from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.study.trials import VALUES
 from mnist_cnn.tracking.journal import read, values_of
@@ -91,7 +92,8 @@ def outstanding(study: Study) -> list[Confirmation]:
     there are at least two, up to `Confirm.max_seeds`.
     """
     plan = study.plan.confirm
-    ended = {_key(trial) for trial in study.confirmations.finished()}
+    finished = study.confirmations.finished()
+    ended = {_key(trial) for trial in finished if not screening.is_lost(trial)}
     beaten = _beaten(study, candidates(study))
     field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
     # A seed on which a training failed has ended too, and is not tried again.

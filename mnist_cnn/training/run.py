@@ -79,6 +79,7 @@ class Run:
         seed: The seed of weights, dropout and the order of the images.
         keep: Which epoch's weights are saved and scored.
         sampled: Returns the parameters that Optuna has recorded for the trial so far.
+        precision: The Keras dtype policy. None means the experiment's, or the fastest here.
     """
 
     experiment: Experiment
@@ -90,6 +91,7 @@ class Run:
     seed: int
     keep: Literal["best", "last"] = "best"
     sampled: Callable[[], dict[str, Any]] = dict
+    precision: str | None = None
 
     def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
         """Build a model, train it, score it and save it.
@@ -163,7 +165,7 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         if self.experiment.deterministic:
             tf.config.experimental.enable_op_determinism()
-        keras.config.set_dtype_policy(precision(self.experiment))
+        keras.config.set_dtype_policy(self.precision or precision(self.experiment))
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and write the run's start. Return the model and its size."""
@@ -289,6 +291,7 @@ class Run:
             seed=self.seed,
             epochs=self.epochs,
             keep=self.keep,
+            precision=self.precision or precision(self.experiment),
         )
 
 
