@@ -354,7 +354,7 @@ class Workers:
         # handles it. A worker inherits these signals blocked and leaves them blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with without_main(), _with_this_package():
+            with without_main(), with_this_package():
                 process.start()
         except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
             ours.close()
@@ -381,7 +381,7 @@ def without_main() -> Iterator[None]:
 
 
 @contextmanager
-def _with_this_package() -> Iterator[None]:
+def with_this_package() -> Iterator[None]:
     """Add the folder of this package to the search path, at its end.
 
     A process begins with a copy of the path, and takes its parent's exact one in `_work`. It might
