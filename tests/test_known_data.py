@@ -145,7 +145,7 @@ def test_a_node_of_a_cluster_needs_what_was_sent_and_not_the_files(place, projec
     shapes = experiment_id(None, place)
     here = load_data(shapes)
     sent = kept_files(shapes)
-    assert len(sent) == 5 and all(path.is_file() for path in sent)
+    assert len(sent) == 6 and all(path.is_file() for path in sent)
     node = project / "node"
     copy_project(node)
     for path in sent:
