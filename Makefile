@@ -61,7 +61,7 @@ UV_LOCK := $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes \
 
 lock: $(VENV)/.done ## refresh requirements.lock, and those of the extras, from pyproject.toml
 	@$(UV_LOCK) --extra dev -o requirements.lock
-	@for extra in jax gpu dashboard; do \
+	@for extra in jax gpu dashboard cluster; do \
 		$(UV_LOCK) --extra $$extra --no-annotate -c requirements.lock -o requirements-$$extra.lock \
 			$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock); \
 	done

@@ -24,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the tests' helpers import 
 from mnist_cnn.tracking import journal  # noqa: E402
 from mnist_cnn.workers.machine import memory_of  # noqa: E402
 
-TESTS = ("tests/system/test_faults.py", "tests/system/test_faults_study.py")
+TESTS = tuple(f"tests/system/test_{name}.py" for name in ("faults", "faults_study", "ray"))
 COLUMNS = ("fault", "times", "lost_trials", "lost_metrics", "stuck_runs", "recovery")
 
 FEW_IMAGES = """

@@ -15,6 +15,7 @@ from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.start_search import start_search
 from mnist_cnn.urls import hide_passwords
+from mnist_cnn.workers.ray_wanted import RayWanted, parse_workers
 from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def search(
     timeout: float | None = None,
     study: str | None = None,
     storage: str | None = None,
-    workers: int | None = None,
+    workers: int | str | None = None,
 ) -> Result:
     """Search an experiment of the project in the current folder, as `mnist-cnn search` does.
 
@@ -117,7 +118,8 @@ def search(
         timeout: The time limit in seconds, above 0.
         study: The name of a study to go on with, such as `mnist-1`.
         storage: The URL of Optuna's storage; by default it is in mlruns/.
-        workers: The number of trials to train in parallel, at least 1.
+        workers: The number of trials to train in parallel, at least 1. "ray:16" trains so many on
+            the Ray cluster of this machine.
 
     Raises:
         UsageError: An argument is out of range, or names something that does not exist.
@@ -134,7 +136,7 @@ def search(
                 timeout_seconds=_seconds("timeout", timeout),
                 study=study,
                 storage=storage,
-                workers=_count("workers", workers),
+                workers=_workers(workers),
             )
         except KeyboardInterrupt:
             print("stopped; everything is saved, go on with the same call")
@@ -197,12 +199,18 @@ def _kind(value: object) -> str:
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 
 
-def _count(name: str, value: int | None) -> int | None:
+def _count(name: str, value: int | str | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise UsageError(f"{name}={value!r} is not a whole number of at least 1")
     return int(value)
+
+
+def _workers(value: int | str | None) -> int | RayWanted | None:
+    if isinstance(value, str) and value.startswith("ray:"):
+        return parse_workers(value)
+    return _count("workers", value)
 
 
 def _seconds(name: str, value: float | None) -> float | None:

@@ -16,6 +16,7 @@ from mnist_cnn.urls import hide_passwords
 
 if TYPE_CHECKING:
     from mnist_cnn.experiment_id import ExperimentId
+    from mnist_cnn.workers.ray_wanted import RayWanted
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -58,11 +59,24 @@ def _search(options: argparse.Namespace) -> None:
                 timeout_seconds=options.timeout,
                 study=options.study,
                 storage=options.storage,
-                workers=options.workers,
+                workers=_workers(options),
             )
     except KeyboardInterrupt:
         print(f"stopped; everything is saved, go on with `{_again(options)}`")
         raise
+
+
+def _workers(options: argparse.Namespace) -> "int | RayWanted | None":
+    from dataclasses import replace
+
+    from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
+
+    wanted = parse_workers(options.workers) if options.workers else None
+    if isinstance(wanted, RayWanted):
+        return replace(wanted, address=checked_address(options.ray_address or "auto"))
+    if options.ray_address:
+        raise UsageError("--ray-address goes with --workers ray:NUMBER")
+    return wanted
 
 
 def _experiment(options: argparse.Namespace) -> "ExperimentId":
@@ -83,7 +97,7 @@ def _again(options: argparse.Namespace) -> str:
         )
     # make does not take one of these, and the user may want the other.
     given["STORAGE"] = options.storage and f"'{hide_passwords(options.storage)}'"
-    given["WORKERS"] = options.workers
+    given |= {"WORKERS": options.workers, "RAY-ADDRESS": options.ray_address}
     return f"mnist-cnn search {experiment.for_command}" + "".join(
         f" --{name.lower()} {value}" for name, value in given.items() if value is not None
     )
@@ -229,7 +243,13 @@ def _parser() -> argparse.ArgumentParser:
     _study_options(verb)
     verb.add_argument("--trials", type=_count, help="total number of trials of the study")
     verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="time limit")
-    verb.add_argument("--workers", type=_count, help="number of trials to train in parallel")
+    verb.add_argument(
+        "--workers",
+        help="number of trials to train in parallel; ray:16 trains on a Ray cluster",
+    )
+    verb.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="the Ray cluster; default: the one of this node"
+    )
 
     verb = _verb(verbs, "trials", _trials, "the best trials of a study as a table")
     _study_options(verb)

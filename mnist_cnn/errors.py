@@ -1,4 +1,4 @@
-"""The two errors for users. The command line prints their message, which is one line."""
+"""The errors for users. The command line prints their message, which is one line."""
 
 import errno
 
@@ -13,6 +13,10 @@ class UserError(Exception):
 
 class UsageError(UserError):
     """The command itself is wrong: an unknown name, a number out of range. Exit code 2."""
+
+
+class Away(UserError):
+    """A server that the work needs does not answer. The same work succeeds once it does."""
 
 
 def full_disk(error: BaseException) -> UserError | None:

@@ -6,6 +6,7 @@ stamp of its files. While the stamp is the same, no process opens the files agai
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mnist_cnn.datasets.survey import warnings
 from mnist_cnn.errors import UsageError
 from mnist_cnn.experiment_id import data_name
 from mnist_cnn.files import make_folder, replace_file
-from mnist_cnn.mlruns import kept_data
+from mnist_cnn.mlruns import NODE, kept_data
 
 _FORMAT = 1  # of the facts; another one is not read
 
@@ -38,9 +39,13 @@ def dataset_at(path: str) -> Dataset:
 def stamp(path: str) -> str:
     """A digest of the path, size, time and inode of each file that the data consist of.
 
+    A node of a cluster need not have the files: the search has sent it their images and this.
+
     Raises:
         UsageError: There is nothing, or a folder cannot be read.
     """
+    if sent := sent_facts(path):
+        return str(sent["stamp"])
     digest = hashlib.sha256()
     for file in files_of(path):
         try:
@@ -56,6 +61,17 @@ def warnings_at(path: str) -> tuple[str, ...]:
     """Return what is odd about the data at a path, see `datasets.survey`."""
     _as_stamped(path, now := stamp(path))
     return tuple(_facts(path, now)["warnings"])
+
+
+def facts_file(path: str) -> Path:
+    """Return the file that keeps what is known of the data at a path."""
+    return kept_data() / f"{data_name(path)}.json"
+
+
+def sent_facts(path: str) -> dict[str, Any] | None:
+    """Return what a search has sent this node of the data at a path; None if this is no node."""
+    kept = _read(facts_file(path)) if NODE in os.environ else None
+    return kept if kept and kept["path"] == path else None
 
 
 def known_paths() -> list[str]:
@@ -97,7 +113,7 @@ def _open(path: str, stamped: str) -> Dataset:
 
 def _facts(path: str, stamped: str) -> dict[str, Any]:
     """Return the facts of the files with this stamp: those that are kept, or new ones."""
-    file = kept_data() / f"{data_name(path)}.json"
+    file = facts_file(path)
     kept = _read(file)
     if kept and kept["path"] == path and kept["stamp"] == stamped:
         return kept

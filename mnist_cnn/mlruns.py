@@ -10,6 +10,9 @@ data/          images as searches read them, and facts of data at paths; made ag
 from pathlib import Path
 
 MLRUNS = Path("mlruns")
+# Environment variable of a worker on a node of a cluster: the node's name. In mlruns/ the node has
+# only what the search has sent it.
+NODE = "MNIST_CNN_NODE"
 MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
 RUN_LOCK_FILE = "lock"  # locked by the worker that trains the run

@@ -3,7 +3,9 @@
 tests/test_optuna_internals.py fails if Optuna changes them. Everything else uses the public API.
 """
 
+import warnings
 from collections.abc import Callable, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,11 @@ from numpy.typing import NDArray
 from optuna import Study
 from optuna._hypervolume.wfg import compute_hypervolume
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
-from optuna.storages import BaseStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
+from optuna.storages._grpc.server import make_server
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 
@@ -87,10 +92,44 @@ def requeue_trial(storage: BaseStorage, study_name: str, number: int) -> None:
     storage.set_trial_state_values(trial_id(storage, study_name, number), TrialState.WAITING)
 
 
+def trial_of(study: Study, number: int) -> FrozenTrial:
+    """Return one trial as it is now. Do not modify it.
+
+    `Study.get_trials` reads every unfinished trial anew, which takes most of the time of a search
+    process with many workers.
+    """
+    storage = study._storage
+    one = storage.get_trial_id_from_study_id_trial_number(study._study_id, number)
+    return storage.get_trial(one)
+
+
 def trial_id(storage: BaseStorage, study_name: str, number: int) -> int:
     """Return a trial's id in the storage. `FrozenTrial` has it only as a private attribute."""
     study_id = storage.get_study_id_from_name(study_name)
     return storage.get_trial_id_from_study_id_trial_number(study_id, number)
+
+
+def serve_storage(storage: RDBStorage, host: str, port: int, threads: int) -> Any:
+    """Start a gRPC server of a storage, and return it.
+
+    Optuna's `run_grpc_proxy_server` returns only when it ends, so nobody knows when it is ready.
+
+    Args:
+        storage: The storage. Trials that have finished are read from it once.
+        host: The address to listen on.
+        port: The port.
+        threads: How many requests are answered at the same time.
+    """
+    server = make_server(_CachedStorage(storage), host, port, ThreadPoolExecutor(threads))
+    server.start()
+    return server
+
+
+def storage_at(host: str, port: int) -> GrpcStorageProxy:
+    """Return the storage that a gRPC server serves. Nothing is asked of it yet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return GrpcStorageProxy(host=host, port=port)
 
 
 def enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
@@ -102,6 +141,11 @@ def enqueued_values(trial: BaseTrial) -> dict[str, Any] | None:
     attributes = trial.storage.get_trial_system_attrs(trial._trial_id)
     values: dict[str, Any] | None = attributes.get("fixed_params")
     return values
+
+
+def values_in_queue(trial: FrozenTrial) -> dict[str, Any]:
+    """Return the values that `Study.enqueue_trial` gave a trial of a study; none if it did not."""
+    return dict(trial.system_attrs.get("fixed_params", {}))
 
 
 def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:

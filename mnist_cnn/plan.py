@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mnist_cnn.experiment import Confirm, Experiment, Objective, Screen
@@ -31,6 +32,8 @@ class Plan:
         parts: The parts of the data that trials use, each with its number of images.
         unserved: Why the experiment's models cannot be served; "" if they can be.
         warnings: What is odd about its data.
+        precision: The Keras dtype policy of its trainings on this machine.
+        files: What is kept of its data in mlruns/, which every worker reads.
     """
 
     id: ExperimentId
@@ -48,6 +51,8 @@ class Plan:
     parts: tuple[tuple[str, int], ...] = ()
     unserved: str = ""
     warnings: tuple[str, ...] = ()
+    precision: str = "float32"
+    files: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:

@@ -103,7 +103,9 @@ class Progress:
             self._live.update(Group(*self._lines()))
 
     def _take(self, folder: Path, running: "_Running", event: Event) -> None:
-        if event["event"] == "start":
+        if event["event"] == "begin":
+            running.node = event.get("node", "")
+        elif event["event"] == "start":
             running.name = event["name"]
             running.is_trial = event["tags"].get(tags.KIND) == "trial"
         elif event["event"] == "metrics":
@@ -113,7 +115,8 @@ class Progress:
         elif event["event"] == "end":
             self._running.pop(folder, None)
             self.say(
-                f"{self._clock()}  {running.name or folder.name}: {self._ending(running, event)}"
+                f"{self._clock()}  {running.name or folder.name}{running.place}: "
+                f"{self._ending(running, event)}"
             )
 
     def _ending(self, running: "_Running", event: Event) -> str:
@@ -166,16 +169,22 @@ class Progress:
 class _Running:
     def __init__(self, epochs: int) -> None:
         self.epochs, self.epoch = epochs, 0
-        self.name = ""
+        self.name, self.node = "", ""
         self.is_trial = False
         self.metrics: Mapping[str, Any] = {}
+
+    @property
+    def place(self) -> str:
+        """The node of a cluster on which it runs, to follow its name; "" without a cluster."""
+        return f" on {self.node}" if self.node else ""
 
     def line(self, metric: str) -> str:
         """The trial, how far it is and its metrics: what matters most first, as the end may go."""
         trial, _, words = self.name.partition(" · ")
         names = dict.fromkeys((metric, "val_loss", "accuracy", "loss"))
         shown = [f"{name} {self.metrics[name]:.4f}" for name in names if name in self.metrics]
-        parts = [trial or "starting", f"epoch {self.epoch} of {self.epochs}", *shown, words]
+        place = self.place.removeprefix(" ")
+        parts = [trial or "starting", place, f"epoch {self.epoch} of {self.epochs}", *shown, words]
         return " · ".join(part for part in parts if part)
 
 

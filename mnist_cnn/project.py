@@ -42,7 +42,7 @@ def check_experiment(experiment: ExperimentId) -> None:
     names = experiment_names()
     if experiment.file not in names:
         raise UsageError(f"there is no experiment {experiment.file!r}; valid: {', '.join(names)}")
-    if experiment.data is not None:
+    if experiment.data is not None and not known_data.sent_facts(experiment.data):
         root_of(experiment.data)
 
 

@@ -9,17 +9,17 @@ time, makes no difference.
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
+import optuna
+from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from mnist_cnn.errors import UsageError, UserError, full_disk
+from mnist_cnn.errors import Away, UsageError, UserError, full_disk
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MLRUNS, MODEL_FILE
 from mnist_cnn.progress import CONFIRMING, EXPLORING, REPORT, Progress
@@ -27,17 +27,20 @@ from mnist_cnn.report import study_run
 from mnist_cnn.retrain import recorded, retrain
 from mnist_cnn.study import confirmation, models, scheduling, screening
 from mnist_cnn.study.budget import budget_of
+from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.lock import StudyLocked
 from mnist_cnn.study.opening import Opened, open_study
+from mnist_cnn.study.outage import Outage
+from mnist_cnn.study.proxy import StorageProxy, storage_proxy
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.storage import default_storage, open_storage, storage_failed
+from mnist_cnn.study.storage import StorageError, default_storage, open_storage, storage_failed
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import Trials
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import CallLost, Ended, Workers
+from mnist_cnn.workers.pool import CallLost, Ended, Pool
 
 TICK_SECONDS = 0.2
 # How long the last delivery to MLflow may take, at the end and after Ctrl-C.
@@ -74,8 +77,9 @@ class Work:
     Attributes:
         trials: The trials that it belongs to: the study's own, or its confirmations.
         number: Its number among them.
-        call: What the worker executes.
+        call: What the worker executes, given the folder of the run.
         folder: The folder of the run.
+        inputs: The checkpoints that it may go on from, besides its own.
         epochs: The number of epochs.
         limit_seconds: The worker is killed after this time. None means no limit.
         begins: How often a worker has begun the trial before.
@@ -83,14 +87,15 @@ class Work:
 
     trials: Trials
     number: int
-    call: Callable[[], bool]
+    call: Callable[[Path], bool]
     folder: Path
+    inputs: Sequence[Path]
     epochs: int
     limit_seconds: float | None
     begins: int
 
 
-def search(request: Request, workers: Workers, console: Console) -> Study:
+def search(request: Request, workers: Pool, console: Console) -> Study:
     """Run a search to its end.
 
     Args:
@@ -118,7 +123,13 @@ def search(request: Request, workers: Workers, console: Console) -> Study:
             ) from None
         for line in _unused_gpus(workers, request.timeout_seconds):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        with open_study(plan, request.storage or default_storage(), request.study) as opened:
+        plan = replace(plan, precision=workers.precision or plan.precision)
+        workers.share(plan.files)
+        storage = request.storage or default_storage()
+        with (
+            open_study(plan, storage, request.study) as opened,
+            storage_proxy(storage, workers.host) as proxy,
+        ):
             lines = (*opened.lines, *recover(opened.study), *close_others(opened.study))
             for line in lines:
                 console.print(line, highlight=False)
@@ -128,13 +139,13 @@ def search(request: Request, workers: Workers, console: Console) -> Study:
                 line = f"search only: promote and serve will refuse its models: {plan.unserved}"
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
-            Search(opened, request, workers, console).run()
+            Search(opened, request, workers, proxy, console).run()
             return opened.study
 
 
-def _unused_gpus(workers: Workers, limit_seconds: float | None) -> list[str]:
+def _unused_gpus(workers: Pool, limit_seconds: float | None) -> list[str]:
     """Return a message if the machine has GPUs that Keras's backend cannot use."""
-    there = machine.gpus()
+    there = machine.gpus() if workers.host is None else 0  # on a cluster, Ray knows of GPUs
     try:
         if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
             return []
@@ -152,7 +163,7 @@ def _clear_errors() -> Iterator[None]:
     """Turn a full disk and a failed storage into a UserError."""
     try:
         yield
-    except StorageInternalError as error:
+    except StorageError as error:
         raise storage_failed(error) from error
     except OSError as error:
         if full := full_disk(error):
@@ -167,10 +178,17 @@ class Search:
         UsageError: The study is finished and has tried what the request asks for.
     """
 
-    def __init__(self, opened: Opened, request: Request, workers: Workers, console: Console):
+    def __init__(
+        self,
+        opened: Opened,
+        request: Request,
+        workers: Pool,
+        proxy: StorageProxy,
+        console: Console,
+    ) -> None:
         study = opened.study
         self.study, self.lock, self.workers, self.console = study, opened.lock, workers, console
-        self.worker_count = workers.idle
+        self.proxy, self.outage = proxy, Outage()
         self.trials = study.wanted_trials(request.trials)
         self.done = study.tried()
         if study.attributes.get("finished") and self.trials <= self.done:
@@ -207,6 +225,33 @@ class Search:
         closing_seconds = HURRIED_SECONDS
         try:
             self.deliverer.start()
+            while (ended := self._search_to_the_end(journal)) is None:
+                pass
+            (winner,) = ended
+            left = self.budget.end - time.monotonic()
+            closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
+        except BaseException:
+            with suppress(OSError, *StorageError, UserError):  # the next search recovers
+                self._save(journal)
+            raise
+        finally:
+            self.deliverer.close(closing_seconds)
+            self._tell_news()
+        if winner is None:
+            raise UserError(study_run.nothing_completed(study))
+        width = self.console.width if self.console.is_terminal else study_run.ANY_WIDTH
+        for line in study_run.summary(study, self.deliverer, width):
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _search_to_the_end(self, journal: Journal) -> tuple[Candidate | None] | None:
+        """Run the trials and the confirmations, and publish the winner.
+
+        Returns:
+            The winner, or None if no trial was completed. No tuple if the storage was away: what
+            that left behind is mended as after a kill, and the same call goes on.
+        """
+        study = self.study
+        try:
             with self.progress:
                 self._restore_models()
                 self.progress.expect(self._phases())
@@ -223,20 +268,19 @@ class Search:
             # begun, with its full time.
             finished = winner is not None or not self._something_left()
             study.set_attributes(finished=finished, seconds=0.0)
-            left = self.budget.end - time.monotonic()
-            closing_seconds = max(HURRIED_SECONDS, min(CLOSING_SECONDS, left))
-        except BaseException:
-            with suppress(OSError, StorageInternalError, UserError):  # the next search recovers
-                self._save(journal)
-            raise
-        finally:
-            self.deliverer.close(closing_seconds)
-            self._tell_news()
-        if winner is None:
-            raise UserError(study_run.nothing_completed(study))
-        width = self.console.width if self.console.is_terminal else study_run.ANY_WIDTH
-        for line in study_run.summary(study, self.deliverer, width):
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            return (winner,)
+        except StorageError as error:
+            if not isinstance(storage_failed(error), Away):
+                raise
+        while True:
+            try:
+                self._wait_for_lock()
+                recover(study)
+                return None
+            except StorageError as error:
+                if said := self.outage.begin(str(storage_failed(error))):
+                    self.progress.say(said)
+                time.sleep(self.outage.seconds)
 
     def _restore_models(self) -> None:
         """Repeat the trainings whose model a power cut has damaged.
@@ -297,12 +341,13 @@ class Search:
         running: dict[Path, Work] = {}
         try:
             while time.monotonic() < deadline():
-                while self.workers.idle and (work := take()):
+                idle = self.workers.idle  # none while a cluster's first actors start
+                while self.workers.idle and not self.outage.lasts and (work := take()):
                     running[work.folder] = work
                     self.progress.follow(work.folder, work.epochs)
                     self.deliverer.follow(work.folder)
-                    self.workers.submit(work.folder, work.call, work.limit_seconds)
-                if not running:
+                    self.workers.submit_run(work.folder, work.call, work.limit_seconds, work.inputs)
+                if idle and not running and not self.outage.lasts:
                     return
                 all_ended = self.workers.wait(TICK_SECONDS)
                 self._wait_for_lock()
@@ -311,22 +356,30 @@ class Search:
                 self._tell_news()
                 self.progress.update()
         finally:
-            self.workers.stop(list(running))
-            with suppress(OSError, StorageInternalError, StudyLocked):  # the next search recovers
+            lost = self.workers.stop(list(running))
+            with suppress(OSError, *StorageError, StudyLocked):  # the next search recovers
                 if self.lock.held():
                     for work in running.values():
-                        work.trials.pause(work.number)
+                        if work.folder in lost:
+                            self.study.lose(work.trials, work.number)
+                        else:
+                            work.trials.pause(work.number)
             for work in running.values():
                 self.progress.drop(work.folder)
 
     def _end(self, work: Work, ended: Ended) -> None:
         """Tell Optuna how a trial ended, or decide what to do if its worker was lost."""
         trials, number = work.trials, work.number
-        if ended.refused:
+        if ended.refused is Away:
+            trials.pause(number)
+            if said := self.outage.begin(ended.problem):
+                self.progress.say(said)
+        elif ended.refused:
             trials.pause(number)
             raise ended.refused(ended.problem)
-        if not ended.problem:
+        elif not ended.problem:
             self.false_starts = 0
+            self.outage.end()
             trials.tell(number)
             if ended.value and trials is self.study.trials and not self.exhausted:
                 self.exhausted = True
@@ -334,13 +387,16 @@ class Search:
                 self.progress.say(
                     "the sampler has nothing left to try, so there are no more trials"
                 )
+        elif ended.lost:
+            for line in self.study.lose(trials, number):
+                self.progress.say(line)
         elif trials.journal(number).begins == work.begins:
             self._false_start(work, ended.problem)
         elif ended.overdue:
             trials.fail(number, ended.problem)
         else:
             self.false_starts = 0
-            trials.lost(number, ended.problem)
+            trials.worker_died(number, ended.problem)
         self._count(work)
 
     def _false_start(self, work: Work, problem: str) -> None:
@@ -356,11 +412,15 @@ class Search:
     def _count(self, work: Work) -> None:
         self.progress.drop(work.folder)
         study = self.study
-        if work.trials is study.trials:
-            before = screening.continued(study.trials.get(work.number))
-            study.remove_obsolete_files([work.number] if before is None else [work.number, before])
+        trial = work.trials.get(work.number)
+        if screening.is_lost(trial):
+            pass  # the trial that continues it needs its checkpoint, or the one before
+        elif work.trials is study.trials:
+            earlier = screening.before(study.trials.all(), trial) if work.inputs else []
+            study.remove_obsolete_files([work.number, *(each.number for each in earlier)])
         elif work.trials.journal(work.number).ended:
-            (work.folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+            for path in (work.folder / CHECKPOINT_FILE, *work.inputs):
+                path.unlink(missing_ok=True)
         self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
         self._plan_time()
@@ -368,7 +428,7 @@ class Search:
 
     def _plan_time(self) -> None:
         """Set when the last trial must end, so that the confirmations have their time."""
-        self.confirmation_seconds = confirmation.expected_seconds(self.study, self.worker_count)
+        self.confirmation_seconds = confirmation.expected_seconds(self.study, self.workers.count)
         self.trials_deadline = self.budget.trials_deadline(self.confirmation_seconds)
 
     def _begin(self, phase: str) -> None:
@@ -422,7 +482,7 @@ class Search:
         if trial is None:
             return None
         epochs = screening.last_epoch(study.plan.screen, trial, study.plan.epochs)
-        return self._work(study.trials, trial.number, epochs, study.plan.trial_timeout_seconds)
+        return self._work(study.trials, trial, epochs, study.plan.trial_timeout_seconds)
 
     def _next_confirmation(self) -> Work | None:
         study = self.study
@@ -431,15 +491,23 @@ class Search:
         if number is None:
             return None
         limit = confirmation.limit_seconds(study)
-        return self._work(study.confirmations, number, confirmation.epochs(study), limit)
+        trial = study.confirmations.get(number)
+        return self._work(study.confirmations, trial, confirmation.epochs(study), limit)
 
-    def _work(self, trials: Trials, number: int, epochs: int, limit_seconds: float | None) -> Work:
-        folder = trials.folder(number)
+    def _work(
+        self,
+        trials: Trials,
+        trial: optuna.Trial | FrozenTrial,
+        epochs: int,
+        limit_seconds: float | None,
+    ) -> Work:
+        folder, number = trials.folder_of(trial), trial.number
         return Work(
             trials=trials,
             number=number,
-            call=partial(tasks.trial, self.study.plan.id, trials.name, trials.url, number, folder),
+            call=partial(tasks.trial, self.study.plan.id, trials.name, self.proxy.url, number),
             folder=folder,
+            inputs=self.study.inputs(trials, trial),
             epochs=epochs,
             limit_seconds=limit_seconds,
             begins=Journal(folder).begins,

@@ -16,10 +16,12 @@ from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.ray_wanted import RayWanted
 from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:
     from mnist_cnn.study.study import Study
+    from mnist_cnn.workers.ray_pool import RayWorkers
 
 
 def start_search(
@@ -29,7 +31,7 @@ def start_search(
     timeout_seconds: float | None = None,
     study: str | None = None,
     storage: str | None = None,
-    workers: int | None = None,
+    workers: int | RayWanted | None = None,
 ) -> "Study":
     """Search an experiment of the project in the current folder.
 
@@ -41,7 +43,8 @@ def start_search(
         timeout_seconds: The time limit, from this call on.
         study: The name of the study.
         storage: The URL of Optuna's storage.
-        workers: The number of trials to train in parallel.
+        workers: The number of trials to train in parallel on this machine, or what is wanted of a
+            Ray cluster.
 
     Returns:
         The study, which has a winner.
@@ -58,13 +61,7 @@ def start_search(
             "script outside of experiments/ and search_spaces/"
         )
     check_experiment(experiment)
-    environments = machine.worker_environments(workers or machine.default_workers())
-    memory = machine.worker_memory(len(environments))
-    log = worker_log(experiment.name)
-    with (
-        lock_experiment(experiment.name),
-        Workers(environments, log, memory, prepare=tasks.prepare) as pool,
-    ):
+    with lock_experiment(experiment.name), pool_of(experiment, workers) as pool:
         # The first worker imports TensorFlow while this process imports MLflow.
         with uninterrupted():
             from rich.console import Console
@@ -82,4 +79,31 @@ def start_search(
         # Plain lines in a notebook and in a pipe, even where FORCE_COLOR is set, as Jupyter does: a
         # live view would print itself anew four times a second.
         terminal = None if sys.stdout.isatty() else False
-        return search(request, pool, Console(force_jupyter=False, force_terminal=terminal))
+        console = Console(force_jupyter=False, force_terminal=terminal)
+        for line in pool.remarks:
+            console.print(line, highlight=False, soft_wrap=True)
+        return search(request, pool, console)
+
+
+def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Workers | RayWorkers":
+    """Start the workers of a search.
+
+    Raises:
+        UsageError: Ray is asked for and not installed.
+        UserError: The Ray cluster does not answer, or its nodes cannot do the work.
+    """
+    log = worker_log(experiment.name)
+    if isinstance(workers, RayWanted):
+        try:
+            from mnist_cnn.workers.ray_pool import RayWorkers
+        except ModuleNotFoundError as error:
+            if error.name != "ray":
+                raise
+            raise UsageError(
+                "Ray is not installed; type `.venv/bin/uv pip install --no-deps -r "
+                "requirements-cluster.lock`, or `pip install '.[cluster]'`"
+            ) from None
+        return RayWorkers(workers, log, prepare=tasks.prepare)
+    environments = machine.worker_environments(workers or machine.default_workers())
+    memory = machine.worker_memory(len(environments))
+    return Workers(environments, log, memory, prepare=tasks.prepare)

@@ -52,6 +52,13 @@ def test_help_names_what_there_is(project):
         (["search", "--timeout", "abc"], ["--timeout", "'abc'", "seconds"]),
         (["search", "--timeout", "nan"], ["--timeout", "'nan'", "seconds"]),
         (["search", "--workers", "0"], ["--workers", "at least 1"]),
+        (["search", "--workers", "ray:0"], ["--workers 'ray:0'", "at least 1", "such as ray:16"]),
+        (["search", "--workers", "ray:4,gpu=1"], ["'gpu=1'", "or ray:16,cpus=2,gpus=0.5"]),
+        (["search", "--ray-address", "auto"], ["--ray-address", "--workers ray:NUMBER"]),
+        (
+            ["search", "--workers", "ray:4", "--ray-address", "ray://head:10001"],
+            ["ray://head:10001", "on the head node"],
+        ),
         (["ui", "--port", "99999"], ["--port", "65535"]),
         (["search", "--experiment", "smoke"], ["--experiment"]),
         (["search", "--data", "gone"], ["there is no file or folder", "gone"]),

@@ -1,14 +1,18 @@
 """What is known of data at a path: opened once, and again as soon as a file changes."""
 
 import os
+import shutil
 
 import numpy as np
 import pytest
 from made_pictures import make_folder
+from projects import copy_project
 
 from mnist_cnn import known_data
 from mnist_cnn.errors import UsageError
+from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.known_data import dataset_at, known_paths, stamp, warnings_at
+from mnist_cnn.mlruns import NODE
 
 
 @pytest.fixture
@@ -132,3 +136,31 @@ def test_beside_a_table_of_names_every_picture_counts(place):
     before = stamp(str(table))
     files[0].write_bytes(files[0].read_bytes() + b"\0")
     assert stamp(str(table)) != before
+
+
+def test_a_node_of_a_cluster_needs_what_was_sent_and_not_the_files(place, project, monkeypatch):
+    """The search sends what it keeps of data; on a node the path leads nowhere."""
+    from mnist_cnn.training.data import kept_files, load_data
+
+    shapes = experiment_id(None, place)
+    here = load_data(shapes)
+    sent = kept_files(shapes)
+    assert len(sent) == 6 and all(path.is_file() for path in sent)
+    node = project / "node"
+    copy_project(node)
+    for path in sent:
+        copy = node / path.relative_to(project)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    shutil.rmtree(place)
+    forget()
+    load_data.cache_clear()
+    monkeypatch.chdir(node)
+    with pytest.raises(UsageError, match="shapes"):
+        load_data(shapes)
+    monkeypatch.setenv(NODE, "192.0.2.2")
+    there = load_data(shapes)
+    load_data.cache_clear()
+    assert there.dataset.digest == here.dataset.digest
+    assert np.array_equal(there.train.x, here.train.x)
+    assert np.array_equal(there.validation.labels, here.validation.labels)

@@ -18,6 +18,7 @@ from mnist_cnn.experiment import Screen
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.run_search import Request, Search
 from mnist_cnn.study.opening import open_study
+from mnist_cnn.study.proxy import StorageProxy
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.workers.pool import Workers
@@ -37,7 +38,7 @@ def open_search(tmp_path, monkeypatch):
         url = f"sqlite:///{tmp_path}/optuna.db"
         with open_study(plan, url, study) as opened, Workers([{}], Path("log")) as workers:
             opened.study.trials.optuna_study.add_trials(before)
-            yield Search(opened, request, workers, console)
+            yield Search(opened, request, workers, StorageProxy(url, None), console)
 
     return open_search
 

@@ -37,7 +37,7 @@ from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.tracking.views import listed
 from mnist_cnn.training import tasks
-from mnist_cnn.workers.pool import CallLost, Workers
+from mnist_cnn.workers.pool import CallLost, Pool
 
 REPORT_FILE = "report.html"
 PARAMETERS_FILE = "best_params.json"
@@ -65,7 +65,7 @@ def begin(study: Study) -> Journal:
     return journal
 
 
-def publish(study: Study, journal: Journal, workers: Workers) -> Candidate | None:
+def publish(study: Study, journal: Journal, workers: Pool) -> Candidate | None:
     """Write the study's result and report to its run.
 
     This can be repeated. The model is logged again only if the winner has changed.
@@ -153,7 +153,7 @@ def _write_front(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
             journal.write("metrics", step=step, metrics={front.HYPERVOLUME: value})
 
 
-def _log_model(study: Study, journal: Journal, workers: Workers, winner: Candidate) -> None:
+def _log_model(study: Study, journal: Journal, workers: Pool, winner: Candidate) -> None:
     """Log the winner's model as a file, and in MLflow's format with signature and requirements.
 
     A model that Keras alone cannot load, such as one with layers of the search space's own, is

@@ -15,7 +15,7 @@ def tally(study: Study) -> str:
     rungs = study.plan.screen.rungs if study.plan.screen else ()
     ends: Counter[str] = Counter()
     for trial in trials:
-        if trial.number in past:
+        if trial.number in past or screening.is_lost(trial):
             continue  # the trial that continues it is counted
         if trial.state == TrialState.COMPLETE:
             ends["complete"] += 1

@@ -3,6 +3,8 @@
 In reading order:
 
     storage       opens Optuna's storage: a SQLite file or a PostgreSQL database
+    proxy         serves the storage to workers on other machines
+    outage        how long a search waits while workers cannot reach the storage
     lock          lets one search at a time hold a study
     opening       chooses the study to continue, locks it, and checks that its files are its own
     study         a study: its ranking, its confirmations, the files that it keeps

@@ -19,6 +19,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
+from mnist_cnn.study import screening
 from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.study.trials import VALUES
 from mnist_cnn.tracking.journal import read, values_of
@@ -93,7 +94,8 @@ def outstanding(study: Study) -> list[Confirmation]:
     planned from one end to the other.
     """
     plan = study.plan.confirm
-    ended = {_key(trial) for trial in study.confirmations.finished()}
+    finished = study.confirmations.finished()
+    ended = {_key(trial) for trial in finished if not screening.is_lost(trial)}
     beaten = _beaten(study, candidates(study))
     if front := study.front():  # whose points do not race: each is the best of its kind
         field, most = _spread(front, plan.trials), plan.seeds

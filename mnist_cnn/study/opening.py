@@ -17,7 +17,7 @@ from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
 from mnist_cnn.plan import Plan
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.study.study import MODELS_KEPT, Study, make_study
+from mnist_cnn.study.study import MODELS_KEPT, PRECISION, Study, make_study
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.urls import hide_passwords
 
@@ -59,6 +59,7 @@ def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[
     with StudyLock(storage, name) as lock:
         study = load_study(plan, storage, name)
         set_fingerprint(study)
+        _pin_precision(study)
         if not matches(study):
             raise UserError(
                 f"{CHANGED} {name!r}; `make search {plan.id.for_make}` without STUDY= opens a "
@@ -93,6 +94,12 @@ def set_fingerprint(study: Study) -> None:
         return
     metrics = [objective.metric for objective in study.plan.objectives]
     study.set_attributes(id=uuid.uuid4().hex, metrics=metrics, fingerprint=study.plan.fingerprint)
+
+
+def _pin_precision(study: Study) -> None:
+    """Give a study without trials the precision of all its trainings: other machines may differ."""
+    if PRECISION not in study.attributes and not study.trials.all():
+        study.set_attributes(**{PRECISION: study.plan.precision})
 
 
 def matches(study: Study) -> bool:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
+from mnist_cnn.study import screening
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.opening import load_study, study_names
 from mnist_cnn.study.outcome import write_end
@@ -38,9 +39,12 @@ def recover(study: Study) -> list[str]:
     for trials in (study.trials, study.confirmations):
         for trial in trials.all():
             lines += _mend(trials, trial)
+    lines += study.continue_lost()
     for number in study.remove_obsolete_files(trial.number for trial in study.trials.finished()):
         lines.append(f"trial {number} is finished; removed files that it no longer needs")
     for trial in study.confirmations.finished():
+        if screening.is_lost(trial):
+            continue  # the one that continues it may need its checkpoint
         (study.confirmations.folder_of(trial) / CHECKPOINT_FILE).unlink(missing_ok=True)
     return lines
 

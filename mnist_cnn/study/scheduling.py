@@ -28,15 +28,19 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
         The trial, or None if there is nothing to do at the moment.
     """
     optuna_study, screen = study.trials.optuna_study, study.plan.screen
-    running = study.trials.all(TrialState.RUNNING)
-    more = study.tried() + sum(screening.continued(trial) is None for trial in running) < wanted
+    trials = study.trials.all()  # once: with many workers, reading them takes most of the time
+    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
+    waiting = any(trial.state == TrialState.WAITING for trial in trials)
+    begun = [trial for trial in trials if trial.state != TrialState.WAITING]
+    more = sum(screening.continued(trial) is None for trial in begun) < wanted
     begin = more
     if screen:
         begin = more and _seconds_in_full(study, screen) < seconds_left
         out_of_time = more and not begin
         none_complete = not more and not running and not study.ranking()
         screening.enqueue_next(optuna_study, screen, anyway=out_of_time or none_complete)
-    if begin or study.trials.all(TrialState.WAITING):
+        waiting = bool(study.trials.all(TrialState.WAITING))
+    if begin or waiting:
         return optuna_study.ask()
     return None
 

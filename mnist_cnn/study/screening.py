@@ -30,6 +30,9 @@ from mnist_cnn.experiment import Screen
 CONTINUES, FIRST, RUNG = "continues", "first", "rung"
 # Attribute of a trial that stopped at a rung: its values, as the search space saw them.
 STOPPED = "stopped"
+# The reason of a failed trial whose worker could not be reached, so it may still have been running.
+# The trial that continues it has its values, seed and checkpoint.
+LOST = "lost"
 
 
 def rung_of(trial: optuna.Trial | FrozenTrial) -> int:
@@ -60,10 +63,42 @@ def continued(trial: optuna.Trial | FrozenTrial) -> int | None:
     return None if number is None else int(number)
 
 
+def is_lost(trial: FrozenTrial) -> bool:
+    """Return whether a trial's worker could not be reached, see `LOST`."""
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == LOST
+
+
+def before(trials: Sequence[FrozenTrial], trial: optuna.Trial | FrozenTrial) -> list[FrozenTrial]:
+    """Return the trials whose checkpoint a trial may go on from, the nearest first.
+
+    These are the one that it continues and, if that was lost, also what that continued: the last
+    checkpoint of a lost trial may not have arrived.
+
+    Args:
+        trials: The study's trials that have ended, or all.
+        trial: The trial.
+    """
+    found: list[FrozenTrial] = []
+    number = continued(trial)
+    known = {} if number is None else {each.number: each for each in trials}
+    while number is not None:
+        found.append(known[number])
+        number = continued(known[number]) if is_lost(known[number]) else None
+    return found
+
+
 def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials whose continuation has ended."""
-    ended = (continued(trial) for trial in trials if trial.state.is_finished())
-    return {number for number in ended if number is not None}
+    """Return the numbers of the trials whose continuation has ended, unless that was lost."""
+    lost = [trial for trial in trials if is_lost(trial)]
+    found = set()
+    for trial in trials:
+        number = continued(trial)
+        if number is None or not trial.state.is_finished() or is_lost(trial):
+            continue
+        found.add(number)
+        if lost:
+            found |= {earlier.number for earlier in before(trials, trial)}
+    return found
 
 
 def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -74,7 +109,7 @@ def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     last = {
         first_of(trial): trial
         for trial in trials
-        if continued(trial) is not None and trial.state.is_finished()
+        if continued(trial) is not None and trial.state.is_finished() and not is_lost(trial)
     }
     return [
         _with_outcome(trial, last[trial.number]) if trial.number in last else trial
@@ -120,6 +155,11 @@ def _quota(screen: Screen, rung: int, reached: int) -> int:
     """Return how many of the trials that have reached a rung may be continued."""
     share = reached / screen.one_of
     return math.floor(share) if rung == 0 else math.ceil(share)
+
+
+def as_continuation(trial: FrozenTrial) -> dict[str, int]:
+    """Return the attributes of a trial that continues a lost one: the same once more."""
+    return {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung_of(trial)}
 
 
 def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:

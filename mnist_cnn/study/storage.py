@@ -5,17 +5,28 @@ import re
 import time
 from pathlib import Path
 
+import grpc
 import optuna
 import sqlalchemy
+from optuna.exceptions import StorageInternalError
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import Away, UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.optuna_internals import storage_at
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 SQLITE_TIMEOUT_SECONDS = 60  # how long a writer waits for SQLite's lock; a write takes milliseconds
 BACKENDS = ("sqlite", "postgresql")
+GRPC = "grpc://"  # begins the URL of a storage that a search serves to its workers
+
+# What a storage raises that cannot be reached, or that fails.
+StorageError = (StorageInternalError, grpc.RpcError)
+
+# PostgreSQL's errors while it starts, stops or has no connection left. Without a code there was no
+# connection.
+_AWAY_CODES = ("08", "57P", "53300")
 
 # SQLite's write-ahead log needs shared memory, which machines on a network disk do not have.
 NETWORK_DISKS = {
@@ -41,6 +52,26 @@ def exists(url: str) -> bool:
     return parts.get_backend_name() != "sqlite" or Path(parts.database or ".").exists()
 
 
+def storage_of_worker(url: str) -> optuna.storages.BaseStorage:
+    """Return the storage at a URL that the search has given a worker.
+
+    Raises:
+        Away: It cannot be reached now. The search has opened it, so the URL is right.
+    """
+    if url.startswith(GRPC):
+        return _served(url)
+    try:
+        return open_storage(url)
+    except UsageError as error:
+        raise Away(str(error)) from None
+
+
+@functools.cache
+def _served(url: str) -> optuna.storages.BaseStorage:
+    host, _, port = url.removeprefix(GRPC).rpartition(":")
+    return storage_at(host, int(port))
+
+
 @functools.cache
 def open_storage(url: str) -> optuna.storages.RDBStorage:
     """Return Optuna's storage at `url`, which many processes can use at once.
@@ -52,6 +83,8 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     for tries_left in reversed(range(TRIES)):
         try:
             return _connect(url)
+        except RuntimeError as error:  # of another version of Optuna, which says what to type
+            raise _cannot_open(url, error) from None
         except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
             # An error without a statement means that there is no connection: trying again is
             # useless.
@@ -62,13 +95,36 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def storage_failed(error: Exception) -> UserError:
-    """Return the user's message for a storage that failed during a search."""
+    """Return the user's message for a storage that failed during a search.
+
+    Returns:
+        `Away` if it cannot be reached, so that the same work succeeds once it can be.
+    """
+    if isinstance(error, grpc.RpcError):
+        return Away(f"Optuna's storage does not answer: {_details(error)}")
     cause = error.__cause__ or error.__context__ or error  # Keras raises the first `from None`
     reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
+    if _is_away(cause):
+        return Away(f"Optuna's storage does not answer: {reason}")
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
         "disk full, or the server down?) and type the same command again"
     )
+
+
+def _details(error: grpc.RpcError) -> str:
+    """Return what a call of the served storage failed of, in one line."""
+    details = error.details() if isinstance(error, grpc.Call) else None
+    return hide_passwords(" ".join(str(details or error).split())[:300])
+
+
+def _is_away(cause: BaseException) -> bool:
+    """Return whether an error of SQLAlchemy means that the server was not reached."""
+    kinds = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
+    if not isinstance(cause, kinds) or not hasattr(cause.orig, "sqlstate"):
+        return False  # SQLite, a file on this machine, has no such codes
+    code = getattr(cause.orig, "sqlstate", None)
+    return code is None or str(code).startswith(_AWAY_CODES)
 
 
 def _connect(url: str) -> optuna.storages.RDBStorage:

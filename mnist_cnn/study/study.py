@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Maximize, Minimize, Objective
+from mnist_cnn.files import make_folder
 from mnist_cnn.mlruns import (
     CHECKPOINT_FILE,
     DELIVERED_FILE,
@@ -22,6 +23,7 @@ from mnist_cnn.plan import Plan
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.trials import Trials
+from mnist_cnn.tracking import tags
 
 MODELS_KEPT = 5
 CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued next
@@ -30,6 +32,8 @@ CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued 
 BASELINE = "baseline"
 # Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
+# Attribute of a study and of its confirmations: the precision of all trainings. Machines differ.
+PRECISION = "precision"
 CONFIRMS = "confirms"  # attribute of a study of confirmations: the name of the confirmed study
 
 
@@ -80,8 +84,10 @@ class Study:
         if CONFIRMS not in confirm.user_attrs:
             confirm.set_user_attr("metrics", [self.objective.metric])
             confirm.set_user_attr("fingerprint", self.attributes.get("fingerprint"))
+            if PRECISION in self.attributes:
+                confirm.set_user_attr(PRECISION, self.attributes[PRECISION])
             confirm.set_user_attr(CONFIRMS, self.name)
-        return Trials(self.storage, confirm, partial(_confirmation_folder, self.folder))
+        return Trials(self.storage, confirm, partial(folder_of_run, self.folder))
 
     @cached_property  # every read of Optuna's attributes is a query
     def objective(self) -> Objective:
@@ -143,6 +149,49 @@ class Study:
         """
         return sum(screening.continued(trial) is None for trial in self.trials.finished())
 
+    def lose(self, trials: Trials, number: int) -> list[str]:
+        """Fail a trial whose worker cannot be reached, then enqueue the one that continues it.
+
+        Returns:
+            A message.
+        """
+        journal = trials.journal(number)
+        if journal.begin is None:  # the worker may have begun it, but nothing has arrived
+            make_folder(journal.folder)
+            title, own_tags = title_and_tags(trials.get(number))
+            journal.write("begin", name=title, tags=own_tags, worker="")
+        trials.lost(number)
+        return self.continue_lost()
+
+    def continue_lost(self) -> list[str]:
+        """Enqueue a trial that continues each lost one, unless there is one.
+
+        Returns:
+            A message for each.
+        """
+        lines = []
+        for trials in (self.trials, self.confirmations):
+            there = trials.all()
+            taken = {screening.continued(trial) for trial in there}
+            for trial in there:
+                if screening.is_lost(trial) and trial.number not in taken:
+                    own = {
+                        key: trial.user_attrs[key] for key in (OF, SEED) if OF in trial.user_attrs
+                    }
+                    trials.optuna_study.enqueue_trial(
+                        trials.values(trial), user_attrs=own | screening.as_continuation(trial)
+                    )
+                    name = trials.folder_of(trial).name
+                    lines.append(f"{name} was lost with its node; queued to go on elsewhere")
+        return lines
+
+    def inputs(self, trials: Trials, trial: optuna.Trial | FrozenTrial) -> list[Path]:
+        """Return the checkpoints that a trial may go on from, besides its own."""
+        if screening.continued(trial) is None:
+            return []
+        earlier = screening.before(trials.all(), trial)
+        return [trials.folder_of(trial) / CHECKPOINT_FILE for trial in earlier]
+
     def enqueue_baselines(self, wanted: int) -> None:
         """Enqueue the experiment's baselines that are not in the study yet.
 
@@ -172,11 +221,14 @@ class Study:
         screen = self.plan.screen
         stopped = screening.unused(self.trials.optuna_study, screen) if screen else []
         resumable = {number for rung in stopped for number in rung[:CHECKPOINTS_KEPT]}
+        ended = self.trials.finished()
+        lost = {trial.number for trial in ended if screening.is_lost(trial)}
+        resumable |= lost - screening.superseded(ended)
         # A trial may push many others from the front, but only one from the best of a single order.
         pushed_out = set(ranked[kept:] if front else ranked[kept : kept + 1])
         for rung in stopped:
             pushed_out |= set(rung[CHECKPOINTS_KEPT : 2 * CHECKPOINTS_KEPT])
-        finished = {trial.number for trial in self.trials.finished()}
+        finished = {trial.number for trial in ended}
         cleaned = []
         for number in sorted(finished & {*numbers, *pushed_out}):
             folder = self.trials.folder(number)
@@ -201,7 +253,9 @@ def keeps_constraints(trial: FrozenTrial) -> bool:
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:
     """Return the `Study` for an Optuna study whose runs are in `folder`."""
-    return Study(plan, storage, folder, Trials(storage, optuna_study, partial(_folder, folder)))
+    return Study(
+        plan, storage, folder, Trials(storage, optuna_study, partial(folder_of_run, folder))
+    )
 
 
 def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
@@ -212,9 +266,26 @@ def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
     return tuple(kinds[direction](metric) for metric, direction in pairs)
 
 
-def _folder(study_folder: Path, trial: FrozenTrial) -> Path:
-    return trial_folder(study_folder, trial.number)
+def title_and_tags(trial: optuna.Trial | FrozenTrial) -> tuple[str, dict[str, str]]:
+    """Return how the name of a trial's or a confirmation's run begins, and the run's tags."""
+    own_tags = {tags.STATE: "RUNNING"}
+    if OF in trial.user_attrs:
+        of, index = trial.user_attrs[OF], trial.user_attrs[SEED]
+        title = f"confirmation {index + 1} of trial {of:03d}"
+        own_tags |= {tags.KIND: "confirmation", tags.TRIAL: str(of)}
+    else:
+        title = f"trial {trial.number:03d}"
+        own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
+    if (before := screening.continued(trial)) is not None:
+        own_tags[tags.CONTINUES] = str(before)
+    return title, own_tags
 
 
-def _confirmation_folder(study_folder: Path, trial: FrozenTrial) -> Path:
-    return confirmation_folder(study_folder, trial.user_attrs[OF], trial.user_attrs[SEED])
+def folder_of_run(study_folder: Path, trial: optuna.Trial | FrozenTrial) -> Path:
+    """Return the folder of a trial's run, or of a confirmation's, in the folder of its study."""
+    if OF not in trial.user_attrs:
+        return trial_folder(study_folder, trial.number)
+    folder = confirmation_folder(study_folder, trial.user_attrs[OF], trial.user_attrs[SEED])
+    if screening.continued(trial) is None:
+        return folder
+    return folder.with_name(f"{folder.name}-{trial.number}")  # what it continues has that folder

@@ -8,6 +8,7 @@ Optuna second, so a kill in between is mended by telling again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -16,15 +17,16 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
-from mnist_cnn.optuna_internals import requeue_trial, trial_id
+from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of, values_in_queue
 from mnist_cnn.study.outcome import write_end
-from mnist_cnn.study.screening import STOPPED
+from mnist_cnn.study.screening import LOST, STOPPED, before, is_lost
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
 
 VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
+LOSSES_ALLOWED = 5  # a node may be lost for many reasons; so many say that the trial is one
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Trials:
 
     url: str
     optuna_study: optuna.Study
-    folder_of: Callable[[FrozenTrial], Path]
+    folder_of: Callable[[optuna.Trial | FrozenTrial], Path]
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ class Trials:
 
     def get(self, number: int) -> FrozenTrial:
         """Return the current state of one trial. Do not modify it."""
-        return self.all()[number]
+        return trial_of(self.optuna_study, number)
 
     def finished(self) -> list[FrozenTrial]:
         """Return the trials that are complete, pruned or failed."""
@@ -103,7 +105,7 @@ class Trials:
             journal.pause(**{tags.STATE: "WAITING"})
             requeue_trial(self.storage, self.name, number)
 
-    def lost(self, number: int, problem: str) -> None:
+    def worker_died(self, number: int, problem: str) -> None:
         """Queue a trial whose worker died during it. The second time, fail the trial.
 
         Args:
@@ -119,6 +121,25 @@ class Trials:
             self.fail(number, f"{problem}, for the second time")
         else:
             self.pause(number)
+
+    def lost(self, number: int) -> None:
+        """Fail a trial whose worker cannot be reached, so that Optuna refuses what it still writes.
+
+        `Study.continue_lost` then enqueues the trial that continues it.
+        """
+        if self.journal(number).ended:
+            self.tell(number)
+            return
+        losses, trial = 1, self.get(number)
+        losses += sum(is_lost(earlier) for earlier in before(self.all(), trial))
+        if losses > LOSSES_ALLOWED:
+            self.fail(number, f"lost for the {losses}th time: it may be what breaks its nodes")
+        else:
+            self.fail(number, LOST)
+
+    def values(self, trial: FrozenTrial) -> dict[str, Any]:
+        """Return a trial's values so far, as the search space saw them."""
+        return values_in_queue(trial) | values_of(read(self.folder_of(trial))[0])
 
     def fail(self, number: int, reason: str) -> None:
         """Fail a trial without a worker, in its journal and in Optuna."""

@@ -104,31 +104,12 @@ class Journal:
             OSError: The event cannot be written. The file is unchanged.
         """
         if not self._open:
-            self._cut_torn_line()
+            make_folder(self.folder)
+            cut(self.folder)
+            self._open = True
         written = {"event": event, "time": int(time.time() * 1000), **fields}
-        line = json.dumps(written).encode() + b"\n"
-        with self._path.open("ab", buffering=0) as file:
-            size = file.seek(0, os.SEEK_END)
-            try:
-                while line:  # a disk that is almost full may take a part of the line first
-                    line = line[file.write(line) :]
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(size)
-                raise
-        if not size:
-            sync_folder(self.folder)
+        append(self.folder, json.dumps(written).encode() + b"\n")
         self._note(written)
-
-    def _cut_torn_line(self) -> None:
-        """Remove a torn last line, which a kill left.
-
-        Only the writer does so: others read the file while a worker is writing to it.
-        """
-        make_folder(self.folder)
-        if self._path.exists():
-            os.truncate(self._path, read(self.folder)[1])
-        self._open = True
 
     def metrics(
         self, step: int, metrics: dict[str, float], stop: Mapping[str, str] | None = None
@@ -171,6 +152,41 @@ def read(folder: Path, offset: int = 0) -> tuple[list[Event], int]:
         return [], 0
     whole = content[: content.rfind(b"\n") + 1]
     return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+
+
+def append(folder: Path, lines: bytes) -> None:
+    """Append complete lines to the journal in a folder. They are on the disk when this returns.
+
+    Args:
+        folder: The folder of the run. It must exist.
+        lines: The lines, as a journal has them.
+
+    Raises:
+        OSError: They cannot be written. The file is unchanged.
+    """
+    with (folder / FILE_NAME).open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            while lines:  # a disk that is almost full may take a part of them first
+                lines = lines[file.write(lines) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(size)
+            raise
+    if not size:
+        sync_folder(folder)
+
+
+def cut(folder: Path) -> int:
+    """Remove a torn last line from the journal in a folder. Return the number of bytes left.
+
+    Only the writer does so: others read the file while it is written.
+    """
+    size = read(folder)[1]
+    path = folder / FILE_NAME
+    if path.exists():
+        os.truncate(path, size)
+    return size
 
 
 def since_anew(events: list[Event]) -> list[Event]:

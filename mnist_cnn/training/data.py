@@ -3,13 +3,15 @@
 import functools
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from mnist_cnn.datasets import Dataset, Images
 from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.known_data import facts_file
 from mnist_cnn.mlruns import kept_data
 from mnist_cnn.project import load_experiment
-from mnist_cnn.training.kept_images import kept_split
+from mnist_cnn.training.kept_images import folder_of, kept_split
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,11 @@ def load_data(experiment_id: ExperimentId) -> Data:
     except OSError as error:
         reason = UserError(f"cannot write to {kept_data()}: {error.strerror}")
         raise full_disk(error) or reason from None
+
+
+def kept_files(experiment_id: ExperimentId) -> tuple[Path, ...]:
+    """Return the files of which `load_data` is made, once it has been called."""
+    experiment = load_experiment(experiment_id)
+    folder = folder_of(experiment.opened_dataset, experiment.validation_fraction, experiment.seed)
+    files = sorted(folder.iterdir())
+    return (*files, facts_file(experiment_id.data)) if experiment_id.data else tuple(files)

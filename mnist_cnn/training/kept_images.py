@@ -48,7 +48,7 @@ def kept_split(
         UsageError: As `checked_split` does.
         OSError: The files cannot be written.
     """
-    folder = _folder(dataset, fraction, seed)
+    folder = folder_of(dataset, fraction, seed)
     make_folder(folder.parent)
     with file_lock(folder.with_suffix(".lock")):
         kept = _read(folder)
@@ -101,7 +101,8 @@ def _facts_of(folder: Path) -> Facts:
         return {}
 
 
-def _folder(dataset: Dataset, fraction: float, seed: int) -> Path:
+def folder_of(dataset: Dataset, fraction: float, seed: int) -> Path:
+    """Return the folder of the files that `kept_split` makes."""
     name = re.sub("[^A-Za-z0-9_-]", "_", dataset.model_name)[:48]
     facts = repr((dataset.digest, dataset.shape, dataset.classes, fraction, seed))
     return kept_data() / f"{name}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"

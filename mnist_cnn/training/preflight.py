@@ -24,7 +24,7 @@ from mnist_cnn.training import saved_model
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit, wants
 from mnist_cnn.training.callbacks import unknown_metric
-from mnist_cnn.training.data import Data, load_data
+from mnist_cnn.training.data import Data, kept_files, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.sampling import check_sampling
 from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
@@ -66,8 +66,14 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
             _check_objectives(experiment, scores)
     odd = warnings_at(experiment_id.data) if experiment_id.data else ()
     parts = (("train", len(data.train)), ("validation", len(data.validation)))
-    planned = plan(experiment_id, experiment)
-    return replace(planned, parts=parts, unserved=problem, warnings=odd)
+    return replace(
+        plan(experiment_id, experiment),
+        parts=parts,
+        unserved=problem,
+        warnings=odd,
+        precision=precision(experiment),
+        files=kept_files(experiment_id),
+    )
 
 
 def _check_keras() -> None:

@@ -13,7 +13,6 @@ from mnist_cnn import sources
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.fingerprint import comparable, fingerprint
-from mnist_cnn.training.backend import precision
 from mnist_cnn.workers import machine
 
 VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")
@@ -27,6 +26,7 @@ def recipe(
     seed: int,
     epochs: int,
     keep: str,
+    precision: str,
 ) -> dict[str, Any]:
     """Return everything that a training on this machine depends on, as JSON values.
 
@@ -37,6 +37,7 @@ def recipe(
         seed: The seed of weights, dropout and the order of the images.
         epochs: The number of epochs.
         keep: Which epoch's weights are saved, `best` or `last`.
+        precision: The Keras dtype policy.
     """
     found = sources.sources_of(experiment.space, experiment.dataset)
     return {
@@ -50,7 +51,7 @@ def recipe(
             name: hashlib.sha256(source.text.encode()).hexdigest() for name, source in found.items()
         },
         "experiment": comparable(experiment),
-        "precision": precision(experiment),
+        "precision": precision,
         "backend": keras.config.backend(),
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "all"),
         "machine": machine.processor(),

@@ -1,7 +1,6 @@
 """Repeats a recorded training from its beginning."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from mnist_cnn.project import find_project, load_experiment
 from mnist_cnn.sources import Source
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.training.backend import precision
 from mnist_cnn.training.callbacks import Stop
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import load_data
@@ -43,8 +41,6 @@ def run_again(
     folder.mkdir(parents=True)
     sources.bring_back(modules, folder)
     experiment = load_experiment(experiment_id)
-    if recipe["precision"] != precision(experiment):
-        experiment = replace(experiment, precision=recipe["precision"])  # as on the other machine
     run = Run(
         experiment=experiment,
         data=load_data(experiment_id),
@@ -54,6 +50,7 @@ def run_again(
         epochs=recipe["epochs"],
         seed=recipe["seed"],
         keep=recipe.get("keep", "best"),
+        precision=recipe["precision"],  # as on the other machine
     )
     hp = keras_tuner.HyperParameters()
     hp.values.update(recipe["values"])  # a declaration keeps a value that is already there

@@ -82,6 +82,7 @@ class Run:
         keep: Which epoch's weights are saved and scored.
         sampled: Returns the parameters that Optuna has recorded for the trial so far.
         on_size: Called with the size of the model before it is trained. It may raise.
+        precision: The Keras dtype policy. None means the experiment's, or the fastest here.
     """
 
     experiment: Experiment
@@ -94,6 +95,7 @@ class Run:
     keep: Literal["best", "last"] = "best"
     sampled: Callable[[], dict[str, Any]] = dict
     on_size: Callable[[EpochMetrics], None] = lambda size: None
+    precision: str | None = None
 
     def train(self, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
         """Build a model, train it, score it and save it.
@@ -173,7 +175,7 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         if self.experiment.deterministic:
             tf.config.experimental.enable_op_determinism()
-        keras.config.set_dtype_policy(precision(self.experiment))
+        keras.config.set_dtype_policy(self.precision or precision(self.experiment))
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and write the run's start. Return the model and its size."""
@@ -300,6 +302,7 @@ class Run:
             seed=self.seed,
             epochs=self.epochs,
             keep=self.keep,
+            precision=self.precision or precision(self.experiment),
         )
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import keras_tuner
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError, full_disk
@@ -24,14 +23,13 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
-from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, RUN_LOCK_FILE, trial_folder
-from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
+from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, NODE, RUN_LOCK_FILE
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, report_value, trial_id
 from mnist_cnn.project import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
-from mnist_cnn.study.storage import open_storage, storage_failed
-from mnist_cnn.study.study import OF, SEED
-from mnist_cnn.tracking import tags
+from mnist_cnn.study.storage import StorageError, storage_failed, storage_of_worker
+from mnist_cnn.study.study import OF, PRECISION, SEED, folder_of_run, title_and_tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.build import has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
@@ -70,6 +68,7 @@ def run_trial(
     Raises:
         UserError: No trial of the experiment could succeed, or the storage failed. A failure of
             this trial alone is recorded as its end.
+        Away: The storage cannot be reached.
     """
     experiment = load_experiment(experiment_id)
     data = load_data(experiment_id)
@@ -83,9 +82,12 @@ def run_trial(
             journal = Journal(folder)
             if journal.ended:
                 return False
-            trial = adopt_trial(study, trial_id(open_storage(storage), study_name, number))
+            # A served storage only samples for trials that it has listed.
+            study.get_trials(deepcopy=False)
+            own = trial_id(storage_of_worker(storage), study_name, number)
+            trial = adopt_trial(study, own)
             return _train(_run_of(experiment, data, journal, trial), trial)
-    except StorageInternalError as error:
+    except StorageError as error:
         raise storage_failed(error) from error
 
 
@@ -95,7 +97,7 @@ def _load_study(name: str, storage: str) -> optuna.Study:
 
     The sampler and the pruner would count these several times otherwise.
     """
-    return StudyAs(name, open_storage(storage), screening.configurations)
+    return StudyAs(name, storage_of_worker(storage), screening.configurations)
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
@@ -112,19 +114,12 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
 
 def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.Trial) -> Run:
     """Return the run of a trial or of a confirmation."""
-    own_tags = {tags.STATE: "RUNNING"}
+    title, own_tags = title_and_tags(trial)
     if OF in trial.user_attrs:
-        of, index = trial.user_attrs[OF], trial.user_attrs[SEED]
-        title = f"confirmation {index + 1} of trial {of:03d}"
-        own_tags |= {tags.KIND: "confirmation", tags.TRIAL: str(of)}
         epochs = experiment.confirm.epochs or experiment.epochs
         # All candidates share it, so that they are compared on common seeds.
-        seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + index)
+        seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + trial.user_attrs[SEED])
     else:
-        title = f"trial {trial.number:03d}"
-        own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
-        if (before := screening.continued(trial)) is not None:
-            own_tags[tags.CONTINUES] = str(before)
         epochs = experiment.epochs
         seed = derived_seed(experiment.seed, screening.first_of(trial))
     return Run(
@@ -138,14 +133,17 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
         on_size=_size_check(experiment, trial),
+        precision=experiment.precision or trial.study.user_attrs.get(PRECISION),
     )
 
 
 def _train(run: Run, trial: optuna.Trial) -> bool:
     """Train a trial and write its end. Return whether the sampler has nothing left to try."""
-    worker = os.environ.get(machine.WORKER, "")
+    place = {"worker": os.environ.get(machine.WORKER, "")}
+    if NODE in os.environ:
+        place["node"] = os.environ[NODE]
     # From here on the trial is blamed if the worker dies.
-    run.journal.write("begin", name=run.title, tags=run.tags, worker=worker)
+    run.journal.write("begin", name=run.title, tags=run.tags, **place)
     if repeats_a_trial(trial):
         write_end(run.journal, "FAIL", reason="the sampler repeated an earlier trial")
         return has_nothing_left(trial)
@@ -153,7 +151,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     hp = TrialHyperParameters(trial)
     try:
         trained = run.train(hp, _reporter(run, trial))
-    except (UserError, StorageInternalError):
+    except (UserError, *StorageError):
         raise
     except keras_tuner.errors.FatalError as error:
         raise UserError(f"the search space stopped the search: {one_line(error)}") from error
@@ -211,13 +209,17 @@ def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: Ep
 def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
     """Move the checkpoint of the trial that this one continues, unless this one has its own.
 
-    A space with its own `fit` starts over: resumed, it may order the images differently.
+    A space with its own `fit` starts over: resumed, it may order the images differently. A trial
+    that was lost in between is resumed all the same, as after a kill.
     """
-    before, own = screening.continued(trial), run.journal.folder / CHECKPOINT_FILE
-    if before is None or own.exists() or has_own_fit(run.experiment.space):
-        return
-    with suppress(FileNotFoundError):
-        (trial_folder(run.journal.folder.parent, before) / CHECKPOINT_FILE).replace(own)
+    own = run.journal.folder / CHECKPOINT_FILE
+    for earlier in screening.before(all_trials(trial), trial):
+        if has_own_fit(run.experiment.space) and not screening.is_lost(earlier):
+            return
+        if not own.exists():
+            with suppress(FileNotFoundError):
+                folder = folder_of_run(run.journal.folder.parent, earlier)
+                (folder / CHECKPOINT_FILE).replace(own)
 
 
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:

@@ -2,9 +2,13 @@
 
 In reading order:
 
-    machine  what this machine has: cores, GPUs, memory, and the precision that it computes fast
-    pool     a fixed number of processes that take calls; a lost process is replaced
-    signals  Ctrl-C, SIGTERM and a closed terminal: how a command ends, what Ctrl-C waits for
+    machine      what this machine has: cores, GPUs, memory, the precision that it computes fast
+    pool         a fixed number of processes that take calls; a lost process is replaced
+    ray_wanted   what `--workers ray:16` asks for
+    ray_cluster  joins a Ray cluster, and checks that its nodes can do the work
+    ray_node     an actor on a node, with a worker process and a copy of its run
+    ray_pool     a pool of these actors, with the interface of `pool`
+    signals      Ctrl-C, SIGTERM and a closed terminal: how a command ends, what Ctrl-C waits for
 
 `run_search`, `retrain` and `evaluation.worker` place calls on a pool. The calls of a search are the
 functions of `training.tasks`. Nothing here knows what a trial is.

@@ -66,13 +66,8 @@ def worker_environments(count: int) -> list[dict[str, str]]:
     Each worker gets its number, its share of the cores and, if there are GPUs, one of them. The
     variables must be set before TensorFlow is imported.
     """
-    common = {
-        **threads_environment(max(1, cores() // count)),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the same for JAX
-    }
-    workers = [common | {WORKER: str(number)} for number in range(1, count + 1)]
+    threads = max(1, cores() // count)
+    workers = [worker_environment(number, threads) for number in range(1, count + 1)]
     if not (found := gpus()):
         return workers
     names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(found)))).split(",")
@@ -80,6 +75,22 @@ def worker_environments(count: int) -> list[dict[str, str]]:
         worker | {"CUDA_VISIBLE_DEVICES": names[place % found]}
         for place, worker in enumerate(workers)
     ]
+
+
+def worker_environment(number: int, threads: int) -> dict[str, str]:
+    """Return the environment variables of a worker process, without those that choose a GPU.
+
+    Args:
+        number: The number of the worker, from 1.
+        threads: The number of threads that it computes with.
+    """
+    return {
+        **threads_environment(threads),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # the same for JAX
+        WORKER: str(number),
+    }
 
 
 def threads_environment(threads: int) -> dict[str, str]:

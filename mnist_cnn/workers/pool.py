@@ -17,14 +17,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection
+from functools import partial
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
-from mnist_cnn.errors import UsageError, UserError, full_disk
+from mnist_cnn.errors import Away, UsageError, UserError, full_disk
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.signals import STOPPING
 
@@ -53,7 +54,7 @@ class Answer:
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
         refused: The type of error if the same call would fail in any process: it raised UserError,
-            or the disk is full. None otherwise.
+            or the disk is full. `Away` means that it would fail now. None otherwise.
     """
 
     value: Any = None
@@ -69,8 +70,10 @@ class Ended:
         key: The key that the call was submitted with.
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
-        refused: The type of error if the same call would fail in any process; None otherwise.
+        refused: The type of error if the same call would fail in any process, or `Away` if it would
+            fail now; None otherwise.
         overdue: Whether the call was killed at its time limit.
+        lost: Whether its process may still be running, out of reach.
     """
 
     key: Any
@@ -78,6 +81,37 @@ class Ended:
     problem: str = ""
     refused: type[UserError] | None = None
     overdue: bool = False
+    lost: bool = False
+
+
+class Pool(Protocol):
+    """What a search asks of its workers: `Workers` here, `ray_pool.RayWorkers` on a cluster.
+
+    Attributes:
+        host: The address of this machine for the workers. None if they run on it.
+        precision: What all of them compute fast; None if they run on this machine.
+        remarks: Lines for the user.
+    """
+
+    host: str | None
+    precision: str | None
+    remarks: tuple[str, ...]
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
+    def share(self, files: Sequence[Path]) -> None: ...
+    def submit_run(
+        self,
+        folder: Path,
+        call: Callable[[Path], Any],
+        limit_seconds: float | None = None,
+        inputs: Sequence[Path] = (),
+    ) -> None: ...
+    def wait(self, seconds: float) -> list[Ended]: ...
+    def stop(self, keys: Sequence[Any]) -> list[Any]: ...
+    def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any: ...
 
 
 @dataclass
@@ -131,6 +165,10 @@ class Workers:
             raise full_disk(error) or UserError(f"no temporary folder: {error}") from None
         self._workers = [self._start(0)]
 
+    host: str | None = None
+    precision: str | None = None
+    remarks: tuple[str, ...] = ()
+
     def __enter__(self) -> "Workers":
         return self
 
@@ -142,6 +180,11 @@ class Workers:
         self._folder.cleanup()
 
     @property
+    def count(self) -> int:
+        """The number of calls that can run in parallel."""
+        return len(self._environments)
+
+    @property
     def idle(self) -> int:
         """The number of processes that can take a call."""
         return len(self._environments) - len(self.running)
@@ -150,6 +193,26 @@ class Workers:
     def running(self) -> list[Any]:
         """The keys of the running calls."""
         return [worker.key for worker in self._workers if worker.key is not None]
+
+    def share(self, files: Sequence[Path]) -> None:
+        """Let all processes read files of the current folder. On one machine they can anyway."""
+
+    def submit_run(
+        self,
+        folder: Path,
+        call: Callable[[Path], Any],
+        limit_seconds: float | None = None,
+        inputs: Sequence[Path] = (),
+    ) -> None:
+        """Give a call that works in the folder of a run to an idle process.
+
+        Args:
+            folder: The folder, which is the key of the call and its last argument.
+            call: As in `submit`.
+            limit_seconds: As in `submit`.
+            inputs: Files that the call reads, in folders beside that folder.
+        """
+        self.submit(folder, partial(call, folder), limit_seconds)
 
     def submit(self, key: Any, call: Callable[[], Any], limit_seconds: float | None = None) -> None:
         """Give a call to an idle process.
@@ -221,12 +284,17 @@ class Workers:
                 self._workers[place] = self._start(place)
         return ended
 
-    def stop(self, keys: list[Any]) -> None:
-        """Kill the processes that run these calls. They are replaced when they are needed."""
+    def stop(self, keys: Sequence[Any]) -> list[Any]:
+        """Kill the processes that run these calls. They are replaced when they are needed.
+
+        Returns:
+            The calls that may still be running: none.
+        """
         for worker in self._workers:
             if worker.key in keys:
                 self._kill(worker)
                 self._free(worker)
+        return []
 
     def _tick(self) -> None:
         """Add the time since the last tick to the running calls.
@@ -281,11 +349,12 @@ class Workers:
             args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
             daemon=True,
         )
+        resource_tracker.ensure_running()  # when it starts, it unblocks these signals
         # A terminal sends Ctrl-C to every process of the command, but only the search process
         # handles it. A worker inherits these signals blocked and leaves them blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with _without_main(), _with_this_package():
+            with without_main(), with_this_package():
                 process.start()
         except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
             ours.close()
@@ -297,7 +366,7 @@ class Workers:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Hide the script that this process runs. Every process that starts meanwhile would run it too.
 
     `multiprocessing` does that so that objects of the script can be unpickled. Workers get none.
@@ -312,7 +381,7 @@ def _without_main() -> Iterator[None]:
 
 
 @contextmanager
-def _with_this_package() -> Iterator[None]:
+def with_this_package() -> Iterator[None]:
     """Add the folder of this package to the search path, at its end.
 
     A process begins with a copy of the path, and takes its parent's exact one in `_work`. It might
@@ -335,7 +404,7 @@ def _how(exitcode: int | None) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """End this process when its parent dies, so that a new search can take over its trial."""
     with suppress(AttributeError):  # Linux only; works no matter what this process is doing
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -360,7 +429,7 @@ def _work(
     prepare: Callable[[], None] | None,
 ) -> None:
     """Run a worker: receive a call, make it, send an answer, and so on."""
-    _die_with(parent)
+    die_with(parent)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -381,8 +450,8 @@ def _work(
         try:
             answer = Answer(call())
         except UserError as error:
-            kind = UsageError if isinstance(error, UsageError) else UserError
-            answer = Answer(problem=str(error), refused=kind)
+            kinds = (kind for kind in (UsageError, Away) if isinstance(error, kind))
+            answer = Answer(problem=str(error), refused=next(kinds, UserError))
         except Exception as error:
             if full := full_disk(error):
                 answer = Answer(problem=str(full), refused=UserError)

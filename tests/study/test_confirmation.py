@@ -166,7 +166,7 @@ def test_a_confirmation_that_loses_its_worker_is_made_again(study):
     number = confirmation.next_confirmation(one, FOREVER)
     folder = one.confirmations.folder(number)
     Journal(folder).write("begin", name="confirmation 1 of trial 001", tags={}, worker="1")
-    one.confirmations.lost(number, "its process was killed by SIGKILL")
+    one.confirmations.worker_died(number, "its process was killed by SIGKILL")
     assert confirm_with(one, {1: [0.98], 2: [0.90]}) == [(1, 0), (2, 0)]
     assert confirmation.candidates(one)[0].trial.number == 1
 

@@ -216,7 +216,7 @@ def test_a_trial_that_loses_its_worker_twice_is_failed_with_the_reason(study):
         assert study.trials.optuna_study.ask().number == 0
         journal = Journal(study.trials.folder(0))
         journal.write("begin", name="trial 000", tags={"kind": "trial"}, worker="1")
-        study.trials.lost(0, "its process was killed by SIGKILL")
+        study.trials.worker_died(0, "its process was killed by SIGKILL")
     (trial,) = study.trials.all()
     assert trial.state == TrialState.FAIL and trial.params == {}
     assert trial.user_attrs["reason"] == "its process was killed by SIGKILL, for the second time"
@@ -228,7 +228,7 @@ def test_a_trial_that_loses_its_worker_twice_is_failed_with_the_reason(study):
 def test_a_worker_that_dies_after_its_trial_ended_costs_nothing(study):
     study.trials.optuna_study.ask()
     ended(study.trials.folder(0), "COMPLETE", values=[0.5])
-    study.trials.lost(0, "its process was killed by SIGKILL")
+    study.trials.worker_died(0, "its process was killed by SIGKILL")
     assert study.trials.all()[0].state == TrialState.COMPLETE
 
 

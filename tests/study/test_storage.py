@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.study.storage import open_storage, storage_failed
 
 
@@ -60,3 +60,15 @@ def test_a_storage_that_cannot_be_opened_is_told_without_its_password():
 def test_a_storage_that_fails_is_told_without_its_password():
     line = str(storage_failed(OSError(f"lost {URL}\nand more")))
     assert "lost postgresql+nothing://***@host/db;" in line and "hunter2" not in line
+
+
+def test_a_storage_of_another_version_of_optuna_is_refused_in_one_line(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with open_storage(url).engine.connect() as connection:
+        connection.execute(sqlalchemy.text("UPDATE alembic_version SET version_num = 'v9.9.9.a'"))
+        connection.commit()
+    open_storage.cache_clear()
+    with pytest.raises(UsageError) as refusal:
+        open_storage(url)
+    line = str(refusal.value)
+    assert "no longer compatible with the table schema" in line and len(line.splitlines()) == 1

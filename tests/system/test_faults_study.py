@@ -408,18 +408,13 @@ def test_a_search_in_postgresql_excludes_others_and_goes_on_after_a_kill(tmp_pat
 @pytest.mark.parametrize("away", [0, 8])
 def test_a_postgresql_server_that_goes_away_costs_nothing(tmp_path, postgres, storage, note, away):
     root = make_project(tmp_path, slow="trials=2, epochs=8, baseline=[{'trap': 'slow'}] * 2")
-    arguments = (root, "--storage", storage)
-    search = Search(*arguments, experiment="slow")
+    search = Search(root, "--storage", storage, experiment="slow")
     search.wait_for_epoch()
     postgres.pg_ctl("stop", "-m", "fast")
     time.sleep(away)
     postgres.pg_ctl("start")
     code, out, err = search.finish()
     assert PASSWORD not in out + err
-    if code:
-        assert code == 1 and len(err.splitlines()) == 1, err
-        assert "connection" in err and "type the same command again" in err
-        code, out, err = Search(*arguments, experiment="slow").finish()
     assert code == 0, err
     study, client, parent, runs = agrees(root, "slow-1", storage=storage)
     note(f"PostgreSQL's server away for {away} s", 1, study, client, runs, "")

@@ -1,0 +1,209 @@
+"""What runs on a node of a Ray cluster: an actor with one worker process, and a copy of its run.
+
+The actor imports no Keras. Its worker process is that of a local pool, so time limits, memory and
+the death of a process are handled as on one machine, and the process dies with the actor. The call
+works in a folder of the node. The search asks for what is new there, again and again, and copies it
+to the folder of the run.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import make_folder, replace_file
+from mnist_cnn.mlruns import CHECKPOINT_FILE, DELIVERED_FILE, NODE, RUN_LOCK_FILE
+from mnist_cnn.tracking import journal
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.pool import Ended, Workers
+
+CHECKPOINT_SECONDS = 30.0  # the least time between two copies of a checkpoint, unless the run ends
+LOOK_SECONDS = 0.1  # how often the actor looks at its process and its folder
+_OF_ONE_SIDE = {RUN_LOCK_FILE, DELIVERED_FILE, journal.FILE_NAME}
+
+
+@dataclass(frozen=True)
+class News:
+    """What is new in the folder of a run since the search asked last.
+
+    Attributes:
+        lines: Complete lines that were appended to the journal.
+        files: The contents of new and changed files, read after the journal.
+        serial: A number to confirm the files with.
+        ended: How the call ended; None while it runs.
+    """
+
+    lines: bytes = b""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    serial: int = 0
+    ended: Ended | None = None
+
+
+class Node:
+    """The actor. All its methods are coroutines, so it answers while it waits for news.
+
+    Args:
+        environment: The environment variables of the worker process.
+        prepare: As for `Workers`.
+        name: A name that no other actor has, for its folder in mlruns/.
+        several: Whether several nodes share an address, so that a node is named by its id too.
+        checkpoint_seconds: The least time between two copies of a checkpoint.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        prepare: Callable[[], None] | None,
+        name: str,
+        several: bool = False,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        self._place = Path("mlruns").absolute() / "workers" / name
+        make_folder(self._place)
+        # What is left behind when this actor is killed goes when Ray removes the working directory.
+        tempfile.tempdir = str(self._place)
+        threads = int(environment["NPROC"])
+        memory = machine.worker_memory(max(1, machine.cores() // threads))
+        shown = ray.util.get_node_ip_address()
+        if several:
+            shown += f"/{ray.get_runtime_context().get_node_id()[:4]}"
+        own = {**environment, NODE: shown}
+        self._pool = Workers([own], self._place / "log", memory, prepare=prepare)
+        self._checkpoint_seconds = checkpoint_seconds
+        self._folder: Path | None = None
+        self._ended: Ended | None = None
+        self._attempt = 0
+
+    async def node(self) -> str:
+        """Return the id of the node. The answer says that the actor is there."""
+        return str(ray.get_runtime_context().get_node_id())
+
+    async def watch(self) -> None:
+        """Never return. The call fails when the actor dies."""
+        await asyncio.Event().wait()
+
+    async def begin(
+        self,
+        attempt: int,
+        folder: str,
+        call: Callable[[Path], Any],
+        limit_seconds: float | None,
+        files: Mapping[str, bytes],
+        shared: Mapping[str, "ray.ObjectRef[Any]"],
+    ) -> None:
+        """Begin a call that works in the folder of a run.
+
+        Args:
+            attempt: A number of this call. One that was begun already is not begun again.
+            folder: The folder, relative to that of its study.
+            call: Called with the folder on this node.
+            limit_seconds: As in `Workers.submit`.
+            files: The contents of the files that it needs, by their paths relative to the study's
+                folder.
+            shared: Files that all calls need, by their paths relative to the project, in Ray's
+                object store. A node fetches each once.
+        """
+        if attempt == self._attempt:
+            return  # the search asks again, since it did not hear the answer
+        for path, content in shared.items():
+            await _fetch(Path(path).absolute(), content)
+        root = self._place / "runs"
+        shutil.rmtree(root, ignore_errors=True)
+        for path, content in files.items():
+            make_folder((root / path).parent)
+            (root / path).write_bytes(content)
+        self._folder = root / folder
+        make_folder(self._folder)
+        self._sent = {path.name: _stamp(path) for path in self._files()}
+        self._unconfirmed: dict[str, tuple[int, int]] = {}
+        self._serial, self._checkpoint_sent, self._ended = 0, 0.0, None
+        self._attempt = attempt
+        self._pool.submit(folder, partial(call, self._folder), limit_seconds)
+
+    async def news(self, offset: int, serial: int, seconds: float) -> News:
+        """Wait for news of the call, up to `seconds`, and return it.
+
+        Args:
+            offset: The number of bytes of the journal that the search has.
+            serial: The number of the last news that the search has. Files are sent again until they
+                are confirmed by it.
+            seconds: The longest time to wait.
+        """
+        deadline = time.monotonic() + seconds
+        if serial == self._serial:
+            self._sent |= self._unconfirmed
+        while True:
+            for ended in self._pool.wait(0):
+                self._ended = ended
+            found = self._look(offset)
+            if found.lines or found.files or found.ended or time.monotonic() >= deadline:
+                return found
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def stop(self) -> None:
+        """Kill the worker process, which is replaced at once."""
+        self._pool.stop(self._pool.running)
+        self._pool.wait(0)
+
+    def _look(self, offset: int) -> News:
+        assert self._folder is not None
+        ended = self._ended  # before the folder is read, so that nothing comes after it
+        with suppress(FileNotFoundError), (self._folder / journal.FILE_NAME).open("rb") as file:
+            file.seek(offset)
+            lines = file.read()
+            lines = lines[: lines.rfind(b"\n") + 1]
+            files = self._changed(final=ended is not None or b'"event": "end"' in lines)
+            self._serial += bool(files)
+            return News(lines, files, self._serial, ended)
+        return News(serial=self._serial, ended=ended)
+
+    def _changed(self, final: bool) -> dict[str, bytes]:
+        """Return the files that the search does not have as they are now."""
+        found: dict[str, bytes] = {}
+        self._unconfirmed = {}
+        for path in self._files():
+            if path.name == CHECKPOINT_FILE:
+                recent = time.monotonic() - self._checkpoint_sent < self._checkpoint_seconds
+                if recent and self._checkpoint_sent and not final:
+                    continue
+            with suppress(FileNotFoundError):
+                stamp = _stamp(path)
+                if self._sent.get(path.name) != stamp:
+                    found[path.name] = path.read_bytes()
+                    self._unconfirmed[path.name] = stamp
+        if CHECKPOINT_FILE in found:
+            self._checkpoint_sent = time.monotonic()
+        return found
+
+    def _files(self) -> list[Path]:
+        assert self._folder is not None
+        return [
+            path
+            for path in self._folder.iterdir()
+            if path.is_file() and path.name not in _OF_ONE_SIDE and ".part" not in path.suffixes
+        ]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino
+
+
+async def _fetch(path: Path, content: "ray.ObjectRef[Any]") -> None:
+    """Write a shared file, unless another actor of this node has."""
+    if path.exists():
+        return
+    make_folder(path.parent)
+    data = await content
+    with file_lock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            replace_file(path, lambda part: part.write_bytes(data))

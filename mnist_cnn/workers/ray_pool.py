@@ -1,0 +1,324 @@
+"""A pool of workers on the nodes of a Ray cluster, with the interface of the local pool.
+
+Ray places the actors, each with a worker process (`ray_node`). They are not detached: they end with
+the process that started them, which is the search. What an actor's run writes comes back with
+`news` and is written to the run's folder here, by this process alone.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.files import make_folder, replace_file
+from mnist_cnn.mlruns import CHECKPOINT_FILE
+from mnist_cnn.tracking import journal
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.pool import Ended, Workers
+from mnist_cnn.workers.ray_cluster import join
+from mnist_cnn.workers.ray_node import CHECKPOINT_SECONDS, News, Node
+from mnist_cnn.workers.ray_wanted import RayWanted
+
+NEWS_SECONDS = 10.0  # how long an actor waits for news before it answers that there are none
+STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
+AGAIN_SECONDS = 1.0  # until an actor that could not be reached is asked again
+FALSE_STARTS = 3  # actors that die in a row before any is ready: something is broken
+
+
+@dataclass
+class _Actor:
+    number: int
+    handle: Any
+    node: str = ""  # its id, once the actor is ready
+    key: Path | None = None
+    offset: int = 0  # bytes of the journal that were written here
+    serial: int = 0  # of the last news
+
+
+class RayWorkers:
+    """A pool of actors. Those for which there is no room yet begin when nodes join.
+
+    Args:
+        wanted: How many, and what each needs.
+        log: The file to which the process of `call` prints.
+        prepare: As for `Workers`.
+        checkpoint_seconds: The least time between two copies of a checkpoint.
+
+    Attributes:
+        host: The address of this machine for the nodes.
+        precision: What all nodes compute fast.
+        remarks: Lines for the user.
+
+    Raises:
+        UserError: The cluster cannot be used.
+    """
+
+    def __init__(
+        self,
+        wanted: RayWanted,
+        log: Path,
+        prepare: Callable[[], None] | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        # What it computes is checked and exported, not trained, so it leaves GPUs to the actors.
+        environment = machine.worker_environment(1, machine.cores())
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"
+        self._local = Workers([environment], log, prepare=prepare)
+        try:
+            cluster = join(wanted)
+        except BaseException:
+            self._local.__exit__()
+            raise
+        self.host: str | None = cluster.host
+        self.precision: str | None = cluster.precision
+        self.remarks: tuple[str, ...] = (cluster.remark(wanted.count),)
+        self._wanted, self._prepare = wanted, prepare
+        self._checkpoint_seconds, self._several = checkpoint_seconds, cluster.names
+        self._remote = ray.remote(Node).options(
+            num_cpus=wanted.cpus,
+            num_gpus=cluster.gpus,
+            scheduling_strategy="SPREAD",
+            max_restarts=0,
+            max_concurrency=16,
+            runtime_env=cluster.runtime_env,
+        )
+        self._shared: dict[str, ray.ObjectRef[Any]] = {}
+        self._asked: dict[ray.ObjectRef[Any], tuple[_Actor, str]] = {}
+        self._again: list[tuple[float, _Actor, str]] = []
+        self._begins: dict[int, tuple[Any, ...]] = {}
+        self._false_starts, self._started, self._attempts = 0, 0, 0
+        self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
+
+    def __enter__(self) -> "RayWorkers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for actor in self._actors:
+            ray.kill(actor.handle)
+        ray.shutdown()
+        self._local.__exit__()
+
+    @property
+    def count(self) -> int:
+        """The number of calls that can run in parallel now."""
+        return max(1, sum(bool(actor.node) for actor in self._actors))
+
+    @property
+    def idle(self) -> int:
+        """The number of actors that can take a call now."""
+        return sum(bool(actor.node) and actor.key is None for actor in self._actors)
+
+    @property
+    def running(self) -> list[Path]:
+        """The folders of the running calls."""
+        return [actor.key for actor in self._actors if actor.key is not None]
+
+    def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
+        """Make one call in a process of this machine, see `Workers.call`."""
+        return self._local.call(call, limit_seconds)
+
+    def share(self, files: Sequence[Path]) -> None:
+        """Put files of the current folder where each node can fetch them, once."""
+        for file in files:
+            name = str(file.absolute().relative_to(Path.cwd()))
+            self._shared[name] = ray.put(file.read_bytes())
+
+    def submit_run(
+        self,
+        folder: Path,
+        call: Callable[[Path], Any],
+        limit_seconds: float | None = None,
+        inputs: Sequence[Path] = (),
+    ) -> None:
+        """Give a call that works in the folder of a run to an idle actor, with what it needs.
+
+        Args:
+            folder: The folder, which is the key of the call.
+            call: Called with the folder on the node. It must be picklable.
+            limit_seconds: As in `Workers.submit`.
+            inputs: Files that the call reads, in folders beside that folder.
+
+        Raises:
+            RuntimeError: No actor is idle.
+        """
+        actor = self._idle_actor()
+        make_folder(folder)
+        actor.key, actor.serial = folder, 0
+        actor.offset = journal.cut(folder)
+        paths = [folder / journal.FILE_NAME, folder / CHECKPOINT_FILE, *inputs]
+        files = {
+            str(path.relative_to(folder.parent)): path.read_bytes()
+            for path in paths
+            if path.exists()
+        }
+        self._attempts += 1
+        given = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
+        self._begins[actor.number] = given
+        self._ask(actor, "begin")
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """Return the calls that have ended; wait up to `seconds` for news of any."""
+        now = time.monotonic()
+        due = [again for again in self._again if again[0] <= now]
+        self._again = [again for again in self._again if again[0] > now]
+        for _, actor, method in due:
+            self._ask(actor, method)
+        answered, _ = ray.wait(list(self._asked), timeout=seconds)
+        if answered:
+            answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+        ended = []
+        for answer in answered:
+            if answer in self._asked:  # not of an actor that was found dead a moment ago
+                one = self._hear(answer, *self._asked.pop(answer))
+                ended += [one] if one else []
+        return ended
+
+    def stop(self, keys: Sequence[Any]) -> list[Any]:
+        """Kill the processes that run these calls. Actors stay, unless they do not answer.
+
+        Returns:
+            The calls that may still be running, because their actor did not answer.
+        """
+        stopped = [actor for actor in self._actors if actor.key in keys]
+        answers = {actor.number: actor.handle.stop.remote() for actor in stopped}
+        done: set[Any] = set()
+        if answers:
+            ready, _ = ray.wait(
+                list(answers.values()), num_returns=len(answers), timeout=STOP_SECONDS
+            )
+            done = set(ready)
+        lost = []
+        for actor in stopped:
+            if answers[actor.number] in done and _succeeded(answers[actor.number]):
+                self._forget(actor, ("begin", "news"))
+                actor.key = None
+            else:
+                lost.append(actor.key)
+                self._replace(actor)
+        return lost
+
+    def _idle_actor(self) -> _Actor:
+        """Return an actor without a call, on the node with the fewest calls."""
+        busy = Counter(actor.node for actor in self._actors if actor.key is not None)
+        idle = [actor for actor in self._actors if actor.node and actor.key is None]
+        if not idle:
+            raise RuntimeError("every actor already has a call")
+        return min(idle, key=lambda actor: busy[actor.node])
+
+    def _start(self, number: int) -> _Actor:
+        self._started += 1
+        environment = machine.worker_environment(number, max(1, math.floor(self._wanted.cpus)))
+        job = ray.get_runtime_context().get_job_id()
+        name = f"{job}-{number}-{self._started}"
+        handle = self._remote.remote(
+            environment, self._prepare, name, self._several, self._checkpoint_seconds
+        )
+        actor = _Actor(number, handle)
+        self._ask(actor, "node")
+        return actor
+
+    def _ask(self, actor: _Actor, method: str) -> None:
+        arguments: tuple[Any, ...] = ()
+        if method == "begin":
+            arguments = self._begins[actor.number]
+        elif method == "news":
+            arguments = (actor.offset, actor.serial, NEWS_SECONDS)
+        self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
+
+    def _hear(self, answer: "ray.ObjectRef[Any]", actor: _Actor, method: str) -> Ended | None:
+        """Take an answer. Return how the actor's call ended, if it has."""
+        try:
+            value = ray.get(answer)
+        except ActorUnavailableError:  # it may be there again; what it has is sent then
+            self._again.append((time.monotonic() + AGAIN_SECONDS, actor, method))
+            return None
+        except RayTaskError as error:
+            return self._died(actor, f"its actor failed: {error.cause!r}", known=False)
+        except RayError as error:
+            return self._died(actor, _words(error), known=isinstance(error, RayActorError))
+        if method == "node":
+            actor.node = value
+            self._false_starts = 0
+            self._ask(actor, "watch")
+        elif method == "begin":
+            self._ask(actor, "news")
+        elif method == "news":
+            return self._take(actor, value)
+        return None
+
+    def _take(self, actor: _Actor, news: News) -> Ended | None:
+        """Write what is new to the run's folder: first the files, then the lines that name them."""
+        folder = actor.key
+        assert folder is not None
+        for name, content in news.files.items():
+            _write(folder / Path(name).name, content)
+        if news.lines:
+            journal.append(folder, news.lines)
+        actor.offset += len(news.lines)
+        actor.serial = news.serial
+        if news.ended is None:
+            self._ask(actor, "news")
+            return None
+        actor.key = None
+        return replace(news.ended, key=folder)
+
+    def _died(self, actor: _Actor, problem: str, known: bool) -> Ended | None:
+        """Replace an actor. Return how its call ended, if it had one.
+
+        Args:
+            actor: The actor.
+            problem: What happened.
+            known: Whether Ray knows that the actor is dead. Its process may live all the same, if
+                the whole node cannot be reached.
+        """
+        key, node = actor.key, actor.node
+        alive = {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
+        lost = bool(node) and (not known or node not in alive)
+        if not node:
+            self._false_starts += 1
+            if self._false_starts >= FALSE_STARTS:
+                raise UserError(f"workers cannot start on the Ray cluster: {problem}")
+        self._replace(actor)
+        if key is None:
+            return None
+        if lost and node not in alive:
+            problem = "its node does not answer"
+        return Ended(key, problem=problem, lost=lost)
+
+    def _replace(self, actor: _Actor) -> None:
+        self._forget(actor, ("begin", "news", "node", "watch"))
+        ray.kill(actor.handle)
+        self._actors[self._actors.index(actor)] = self._start(actor.number)
+
+    def _forget(self, actor: _Actor, methods: Sequence[str]) -> None:
+        """Ignore what the actor will answer to these questions."""
+        self._again = [one for one in self._again if one[1] is not actor or one[2] not in methods]
+        for answer, (one, method) in list(self._asked.items()):
+            if one is actor and method in methods:
+                del self._asked[answer]
+
+
+def _succeeded(answer: "ray.ObjectRef[Any]") -> bool:
+    try:
+        ray.get(answer)
+    except RayError:
+        return False
+    return True
+
+
+def _words(error: RayError) -> str:
+    """Return what happened to an actor, in a few words."""
+    if isinstance(error, RayActorError):
+        return "its actor died"
+    return f"its actor cannot be read: {type(error).__name__}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    replace_file(path, lambda part: part.write_bytes(content))

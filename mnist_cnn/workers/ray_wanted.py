@@ -1,0 +1,76 @@
+"""What a user asks for with `--workers ray:16,gpus=0.5`: workers on a Ray cluster."""
+
+import math
+import os
+from dataclasses import dataclass
+
+from mnist_cnn.errors import UsageError
+
+VALID = "a number, or ray:NUMBER, such as ray:16 or ray:16,cpus=2,gpus=0.5"
+
+
+@dataclass(frozen=True)
+class RayWanted:
+    """Workers on a Ray cluster.
+
+    Attributes:
+        count: The number of workers.
+        cpus: The CPUs that Ray reserves for each; whole ones are its threads, at least one.
+        gpus: The GPUs that Ray reserves for each; a fraction shares one. None means one if the
+            cluster has any, else none.
+        address: The cluster, `auto` or HOST:PORT.
+    """
+
+    count: int
+    cpus: float = 1.0
+    gpus: float | None = None
+    address: str = "auto"
+
+
+def parse_workers(text: str) -> int | RayWanted:
+    """Return the number of local workers, or what is wanted of a Ray cluster.
+
+    Raises:
+        UsageError: The text is neither.
+    """
+    if not text.startswith("ray:"):
+        return _count(text, text)
+    count, *settings = text.removeprefix("ray:").split(",")
+    given: dict[str, float] = {}
+    for setting in settings:
+        name, _, number = setting.partition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if name not in ("cpus", "gpus") or not 0 <= value < math.inf:
+            raise UsageError(f"--workers {text!r}: {setting!r} is not understood; valid: {VALID}")
+        if value > 1 and value != int(value):  # Ray shares one GPU or core, but never several
+            raise UsageError(f"--workers {text!r}: {name} above 1 must be whole; valid: {VALID}")
+        given[name] = value
+    return RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
+
+
+def checked_address(address: str) -> str:
+    """Return the address of a cluster.
+
+    Raises:
+        UsageError: It is one that a search cannot use.
+    """
+    meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    if meant.startswith("ray://"):
+        raise UsageError(
+            f"the Ray address {meant!r} is for Ray clients, but the nodes cannot reach the machine "
+            "of a client; run the command on the head node, or with `ray job submit`, without an "
+            "address"
+        )
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdigit()):
+        raise UsageError(f"--ray-address {address!r} is not understood; valid: auto, or HOST:PORT")
+    return address
+
+
+def _count(number: str, text: str) -> int:
+    if not number.isascii() or not number.isdigit() or int(number) < 1:
+        raise UsageError(f"--workers {text!r} is not a whole number of at least 1; valid: {VALID}")
+    return int(number)

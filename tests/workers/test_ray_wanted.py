@@ -1,0 +1,108 @@
+"""What can follow `--workers`, and what a node must have."""
+
+import platform
+import socket
+import sys
+
+import pytest
+
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.start_search import pool_of
+from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("4", 4),
+        ("ray:16", RayWanted(16)),
+        ("ray:1,cpus=2", RayWanted(1, cpus=2)),
+        ("ray:8,gpus=0.5,cpus=0.5", RayWanted(8, cpus=0.5, gpus=0.5)),
+        ("ray:8,gpus=0", RayWanted(8, gpus=0)),
+    ],
+)
+def test_a_number_or_a_number_on_ray(text, wanted):
+    assert parse_workers(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0", "-1", "two", "²", "ray", "ray:", "ray:0", "ray:x", "ray:4,", "ray:4,gpus", "Ray:4"),
+        *("ray:4,gpu=1", "ray:4,gpus=-1", "ray:4,gpus=nan", "ray:4,cpus=1.5", "ray:4;gpus=1"),
+    ],
+)
+def test_anything_else_is_refused_with_what_is_valid(text):
+    with pytest.raises(UsageError, match="valid: a number, or ray:NUMBER, such as ray:16"):
+        parse_workers(text)
+
+
+@pytest.mark.parametrize("address", ["auto", "10.0.0.2:6379", "head.example:6379", "[::1]:6379"])
+def test_an_address_of_a_cluster(address, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert checked_address(address) == address
+
+
+@pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:port", "http://a"])
+def test_an_address_that_is_none(address):
+    with pytest.raises(UsageError, match="valid: auto, or HOST:PORT"):
+        checked_address(address)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_client_is_refused_with_what_to_do(given, monkeypatch):
+    address = "ray://10.0.0.2:10001"
+    if not given:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match="run the command on the head node, or with `ray job"):
+        checked_address(address if given else "auto")
+
+
+def test_a_node_must_have_what_this_machine_has():
+    pytest.importorskip("ray")
+    from mnist_cnn.workers.ray_cluster import (
+        PACKAGES,
+        NodeFacts,
+        check,
+        common_precision,
+        installed,
+    )
+
+    python = ".".join(platform.python_version_tuple()[:2])
+    packages = {name: installed(name) for name in PACKAGES}
+    same = (python, platform.machine(), packages, "float32")
+    check("n", NodeFacts(*same))
+    for facts, line in (
+        (("3.9", *same[1:]), f"node n has Python 3.9, this machine has {python}"),
+        ((same[0], "riscv64", *same[2:]), "node n has processor architecture riscv64"),
+        ((*same[:2], packages | {"keras": "3.1"}, "float32"), "node n has keras 3.1, this machine"),
+        ((*same[:2], packages | {"optuna": None}, "float32"), "node n has optuna not installed"),
+    ):
+        with pytest.raises(Exception, match=line):
+            check("n", NodeFacts(*facts))
+    assert check("n", NodeFacts(*same[:2], packages | {"optuna": None}, "float32"), True)
+    assert common_precision(["mixed_bfloat16"] * 2, 0) == "mixed_bfloat16"
+    assert common_precision(["mixed_bfloat16", "float32"], 0) == "float32"
+    assert common_precision(["mixed_bfloat16"] * 2, 0.5) == "float32"
+
+
+def test_without_ray_a_line_says_what_to_type(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.ray_pool", raising=False)
+    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.ray_cluster", raising=False)
+    with pytest.raises(
+        UsageError, match=r"Ray is not installed; type .* requirements-cluster.lock"
+    ):
+        pool_of(ExperimentId("mnist"), RayWanted(4))
+
+
+def test_an_address_that_does_not_answer_is_told_before_anything_starts():
+    pytest.importorskip("ray")
+    from mnist_cnn.workers.ray_cluster import join
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"no Ray cluster answers at {address}: "):
+            join(RayWanted(1, address=address))
