@@ -61,6 +61,8 @@ def augmented(
         found.append(layers.RandomErasing(share, patch, 0.0, value_range=(0, 1), **exact))
     if training:
         for layer in found:
+            # Keras says no for the sake of TensorFlow. JAX would not compile the model at all.
+            layer.supports_jit = layer.supports_jit or keras.config.backend() == "jax"
             images = layer(images)
     return images
 

@@ -50,7 +50,7 @@ def cnn(
         few = min(8 * 2**block, 32)
         filters = hp.Int(f"filters_{block}", few, 4 * few, step=few, default=4 * few)
         kernel = hp.Choice(f"kernel_{block}", [3, 5])
-        if doubled and block:  # not in the first block, whose many pixels make it dear
+        if doubled and block:  # not in the first block, whose many pixels make it expensive
             x = layers.Conv2D(filters, kernel, padding="same", activation=activation)(x)
             kernel = 3  # a second large one would cost more than all the rest
         x = layers.Conv2D(filters, kernel, padding="same", use_bias=normalisation == "none")(x)
