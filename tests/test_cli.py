@@ -46,7 +46,7 @@ def test_help_names_what_there_is(project):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["search", "nope"], ["'nope'", "mnist, smoke"]),
+        (["search", "nope"], ["'nope'", "mnist, resnet"]),
         (["search", "--trials", "0"], ["--trials", "'0'", "at least 1"]),
         (["search", "--trials", "-1"], ["--trials", "'-1'", "at least 1"]),
         (["search", "--timeout", "abc"], ["--timeout", "'abc'", "seconds"]),

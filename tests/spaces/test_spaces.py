@@ -29,10 +29,8 @@ def space_of(name):
 
 
 def test_every_space_is_tested():
-    names = [path.stem for path in (ROOT / "search_spaces").glob("*.py")]
-    modules = [importlib.import_module(f"search_spaces.{name}") for name in sorted(names)]
-    found = [m.__name__.rpartition(".")[2] for m in modules]
-    assert [n for n, m in zip(found, modules, strict=True) if hasattr(m, n)] == sorted(PARAMETERS)
+    files = {path.stem: path.read_text() for path in (ROOT / "search_spaces").glob("*.py")}
+    assert {name for name, text in files.items() if f"def {name}(" in text} == PARAMETERS.keys()
 
 
 @pytest.mark.parametrize(("shape", "classes"), SHAPES.values(), ids=SHAPES.keys())

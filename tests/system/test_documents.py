@@ -143,7 +143,7 @@ def test_a_command_is_one_that_there_is(command):
     variables = [argument.split("=")[0] for argument in arguments if "=" in argument]
     for target in targets:
         (described,) = re.findall(rf"^{target}:.*## (.*)", MAKEFILE, re.MULTILINE)
-        assert {f"{name}=" for name in variables} <= set(re.findall(r"[A-Z]+=", described))
+        assert {f"{name}=" for name in variables} <= set(re.findall(r"[A-Z_]+=", described))
     done = subprocess.run(
         ["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
