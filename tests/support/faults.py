@@ -19,7 +19,7 @@ from projects import copy_database, copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.mlruns import CHECKPOINT_FILE, confirmation_folder
-from mnist_cnn.study.screening import RUNG, STOPPED, continued, superseded
+from mnist_cnn.study.screening import RUNG, STOPPED, continued, is_lost, superseded
 from mnist_cnn.study.study import CHECKPOINTS_KEPT, OF, SEED
 from mnist_cnn.workers.signals import STOPPING
 
@@ -323,6 +323,8 @@ def losses(study, client, runs):
             history = client.get_metric_history(run_id, "val_accuracy")
         there = sorted((metric.step, metric.value) for metric in history)
         wanted = sorted(trial.intermediate_values.items())
+        if is_lost(trial):  # what it reported last may not have arrived; what continues it has it
+            wanted = [value for value in wanted if value in there]
         lost_metrics += sum((Counter(there) - Counter(wanted)).values())
         lost_metrics += sum((Counter(wanted) - Counter(there)).values())
     journals = Counter(run.data.tags["journal"] for run in runs)
