@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,24 @@ class Node:
         if several:
             shown += f"/{ray.get_runtime_context().get_node_id()[:4]}"
         own = {**environment, NODE: shown}
-        self._pool = Workers([own], self._place / "log", memory, prepare=prepare)
+        self._make_pool = partial(Workers, [own], self._place / "log", memory, prepare=prepare)
         self._checkpoint_seconds = checkpoint_seconds
         self._folder: Path | None = None
         self._ended: Ended | None = None
         self._attempt = 0
 
+    @cached_property
+    def _pool(self) -> Workers:
+        """The pool, which the first coroutine makes.
+
+        The worker process dies with the thread that started it. The thread of the coroutines lives
+        as long as the actor; that of `__init__` may not.
+        """
+        return self._make_pool()
+
     async def node(self) -> str:
-        """Return the id of the node. The answer says that the actor is there."""
+        """Start the worker process, and return the id of the node."""
+        self._pool.wait(0)
         return str(ray.get_runtime_context().get_node_id())
 
     async def watch(self) -> None:
