@@ -7,7 +7,6 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.report.front import FRONT_FILE
@@ -108,10 +107,10 @@ def _front(client: MlflowClient, study: Run, folder: Path) -> list[Point] | None
     """Return the points of a study's front; None if it has a single objective."""
     if study.data.tags.get(tags.KIND) != "study":
         return None
-    try:
-        client.download_artifacts(study.info.run_id, FRONT_FILE, str(folder))
-    except (MlflowException, OSError):
+    run_id = study.info.run_id
+    if all(file.path != FRONT_FILE for file in client.list_artifacts(run_id)):
         return None
+    client.download_artifacts(run_id, FRONT_FILE, str(folder))
     points: list[Point] = json.loads((folder / FRONT_FILE).read_text())["points"]
     for point in points:
         for name in ("val_accuracy", "parameters"):
