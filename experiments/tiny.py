@@ -7,7 +7,8 @@ Rungs need a single objective, so every network is trained in full; what has mor
 parameters is not trained at all.
 
 Cost: 20 minutes on two cores.
-Result: not measured yet.
+Result: 98.96 % of the validation images with 9,298 parameters, 98.80 % with 5,902 and 97.36 % with
+3,100, each on one fresh seed, in one search of nine minutes on two cores shared with other work.
 """
 
 from dataclasses import replace
