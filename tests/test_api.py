@@ -106,7 +106,7 @@ def test_mypy_knows_the_types(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"experiment": "nope"}, ["'nope'", "mnist, smoke"]),
+        ({"experiment": "nope"}, ["'nope'", "mnist, ", ", smoke"]),
         ({"experiment": object()}, ["an object", "experiments/mine.py", 'search("mine")']),
         ({"trials": 0}, ["trials=0", "at least 1"]),
         ({"trials": 2.5}, ["trials=2.5", "whole number"]),

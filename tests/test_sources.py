@@ -12,7 +12,7 @@ from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.project import load_experiment
 from mnist_cnn.sources import sources_of
 
-PARTS = """
+PIECES = """
 from keras import layers
 
 from search_spaces.deeper import UNITS
@@ -32,7 +32,7 @@ MINE = """
 import keras
 from keras import layers
 
-from search_spaces.parts import body, head
+from search_spaces.pieces import body, head
 
 
 def mine(hp):
@@ -74,7 +74,7 @@ experiment = replace(smoke, space=mine, dataset=own, timeout_seconds=60)
 @pytest.fixture
 def mine(project):
     """A project with a search space of three files."""
-    (project / "search_spaces/parts.py").write_text(PARTS)
+    (project / "search_spaces/pieces.py").write_text(PIECES)
     (project / "search_spaces/deeper.py").write_text(DEEPER)
     (project / "search_spaces/mine.py").write_text(MINE)
     (project / "experiments/own.py").write_text(EXPERIMENT)
@@ -96,13 +96,13 @@ def print_of(name="own"):
 def test_all_modules_that_a_space_imports_are_found(mine):
     experiment = load_experiment(ExperimentId("own"))
     found = sources_of(experiment.space, experiment.dataset)
-    spaces = ["search_spaces.deeper", "search_spaces.mine", "search_spaces.parts"]
+    spaces = ["search_spaces.deeper", "search_spaces.mine", "search_spaces.pieces"]
     assert list(found) == ["experiments.own", *spaces]
-    assert found["search_spaces.parts"].text == PARTS
+    assert found["search_spaces.pieces"].text == PIECES
 
 
 COUNTS = {
-    "a module that the space imports": ("search_spaces/parts.py", '"tanh"', '"relu"'),
+    "a module that the space imports": ("search_spaces/pieces.py", '"tanh"', '"relu"'),
     "a module further down": ("search_spaces/deeper.py", "4", "5"),
     "the space": ("search_spaces/mine.py", "body(8)", "body(9)"),
     "the data set's function": ("experiments/own.py", "shift(mnist()", "(mnist()"),
@@ -122,15 +122,15 @@ COUNTS_NOT = {
     "a timeout": ("experiments/own.py", "timeout_seconds=60", "timeout_seconds=90"),
     "the experiment's docstring": ("experiments/own.py", "A space of three", "A space of many"),
     "a docstring": ("search_spaces/mine.py", "Parts from", "Layers from"),
-    "a new docstring": ("search_spaces/parts.py", "head():\n", "head():\n    'The last layer.'\n"),
+    "a new docstring": ("search_spaces/pieces.py", "head():\n", "head():\n    'The last layer.'\n"),
     "a module's docstring": ("search_spaces/deeper.py", "A number", "The number"),
     "a module's new docstring": (
         "search_spaces/mine.py",
         "\nimport keras\n",
         "'Mine'\nimport keras\n",
     ),
-    "a comment": ("search_spaces/parts.py", "def head", "# the last layer\ndef head"),
-    "the layout": ("search_spaces/parts.py", "UNITS * units", "(UNITS *  units)"),
+    "a comment": ("search_spaces/pieces.py", "def head", "# the last layer\ndef head"),
+    "the layout": ("search_spaces/pieces.py", "UNITS * units", "(UNITS *  units)"),
     "a function that nothing calls": ("experiments/own.py", "return 1", "return 2"),
     "a constant that nothing reads": ("experiments/own.py", "NOTHING = 1", "NOTHING = 2"),
     "another experiment": ("experiments/smoke.py", "trials=3", "trials=4"),
@@ -172,8 +172,8 @@ from mnist_cnn.sources import Source, bring_back
 recorded = json.loads(Path(sys.argv[1]).read_text())
 bring_back({name: Source(text) for name, text in recorded.items()}, Path(sys.argv[2]))
 experiment = load_experiment(ExperimentId("own"))
-from search_spaces import deeper, parts
-print(deeper.UNITS, experiment.timeout_seconds, parts.head.__module__)
+from search_spaces import deeper, pieces
+print(deeper.UNITS, experiment.timeout_seconds, pieces.head.__module__)
 """
 
 
@@ -183,7 +183,7 @@ def test_every_recorded_module_is_brought_back_whatever_its_file_says_now(mine, 
     place = tmp_path_factory.mktemp("recorded")
     (place / "sources.json").write_text(json.dumps({n: s.text for n, s in found.items()}))
     edit(mine / "search_spaces/deeper.py", "4", "7")
-    (mine / "search_spaces/parts.py").unlink()
+    (mine / "search_spaces/pieces.py").unlink()
     done = subprocess.run(
         [sys.executable, "-c", BRING_BACK, place / "sources.json", place],
         cwd=mine,
@@ -191,7 +191,7 @@ def test_every_recorded_module_is_brought_back_whatever_its_file_says_now(mine, 
         text=True,
         check=False,
     )
-    assert done.stdout == "4 60 search_spaces.parts\n", done.stderr
+    assert done.stdout == "4 60 search_spaces.pieces\n", done.stderr
 
 
 COUNTS_TOO = {
