@@ -83,6 +83,26 @@ def test_three_objectives_work_and_the_latency_is_measured_if_asked_for(small):
     assert len(trial.values) == 3 and 0 < trial.values[2] < 10_000
 
 
+@pytest.mark.parametrize("space", ["with_lambda", "subclass"])
+def test_a_model_whose_file_is_not_loaded_is_timed_all_the_same(small, space):
+    metrics = "Maximize('val_accuracy'), Minimize('milliseconds_per_image')"
+    small.write(f"space={space}, objectives=({metrics}), epochs=1", "strange_models")
+    small.check()
+    trial = small.run()
+    assert trial.state == "COMPLETE" and 0 < trial.values[1] < 10_000
+
+
+def test_a_cost_that_the_model_does_not_tell_is_refused(small):
+    few = "AtMost('parameters', 10_000), AtMost('train_seconds', 100)"
+    small.write(f"space=subclass, constraints=({few})", "strange_models")
+    small.check()
+    small.write(
+        "space=subclass, constraints=(AtMost('multiply_accumulates', 9),)", "strange_models"
+    )
+    with pytest.raises(UserError, match=r"'multiply_accumulates' does not exist; valid: .*param"):
+        small.check()
+
+
 REFUSED = {
     "an objective that is not measured": (
         "(Maximize('val_accuracy'), Minimize('watts'))",
