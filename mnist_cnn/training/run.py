@@ -168,8 +168,8 @@ class Run:
         """Whether an objective or a constraint of the trial asks how fast its model predicts."""
         if self.keep == "last":  # a confirmation, which only has the first objective
             return False
-        asking = (*self.experiment.objectives, *self.experiment.constraints)
-        return LATENCY in [one.metric for one in asking]
+        objectives, constraints = self.experiment.objectives, self.experiment.constraints
+        return LATENCY in [o.metric for o in objectives] + [c.metric for c in constraints]
 
     def _prepare_session(self) -> None:
         """Make everything that Keras does from here on a function of the seed."""
