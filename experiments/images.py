@@ -78,9 +78,10 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
 
 
 def _batch_size(images: int, affordable: int) -> int:
-    """A power of two from 8 to 64.
+    """Return a power of two from 8 to 64.
 
-    A pass has at least about a dozen steps, and a training on large images as many epochs.
+    It is halved until a pass over the images has about a dozen steps, and until a training on large
+    images can afford a dozen epochs.
     """
     size = mnist_experiment.batch_size
     while size > 8 and (images < 15 * size or affordable < 12 * STEPS * size):

@@ -101,7 +101,7 @@ class Constraint:
 
 def _plain(value: float) -> str:
     """Format a bound or a value: 20,000 or 0.985."""
-    return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return f"{value:,.10g}"
 
 
 def AtMost(metric: str, bound: float) -> Constraint:  # noqa: N802, reads like a class

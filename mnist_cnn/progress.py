@@ -85,8 +85,11 @@ class Progress:
             folder: The folder of the run.
             epochs: The number of epochs that it trains.
         """
-        _, self._offsets[folder] = journal.read(folder)
-        self._running[folder] = _Running(epochs)
+        events, self._offsets[folder] = journal.read(folder)
+        running = self._running[folder] = _Running(epochs)
+        for event in journal.since_anew(events):  # from before an interruption
+            if event["event"] == "metrics":
+                running.epoch, running.metrics = event["step"], event["metrics"]
 
     def drop(self, folder: Path) -> None:
         """Stop showing a run."""
@@ -120,18 +123,20 @@ class Progress:
             )
 
     def _ending(self, running: "_Running", event: Event) -> str:
-        state = event["tags"].get(tags.STATE, event["status"])
         value = objective_value(event["metrics"], self.objective.metric)
         if event["status"] == "FAILED":
             return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # the trial was stopped, so it has no final score
+            state = STATE_WORDS[TrialState[event["tags"][tags.STATE]]]
             if not running.epoch:
-                return f"{state.lower()} before training: {event['tags'].get(tags.REASON, '')}"
+                return f"{state} before training: {event['tags'].get(tags.REASON, '')}"
             last = running.metrics.get(self.objective.metric, float("nan"))
-            how = "" if event.get("stop") == "rung" else f"{STATE_WORDS[TrialState[state]]} "
+            how = "" if event.get("stop") == "rung" else f"{state} "
             return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"
         text = f"{self.objective.metric} {value:.4f}"
-        if running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
+        if event.get("reason"):  # it breaks a constraint
+            text += f", but {event['reason']}"
+        elif running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
             self.best = (value, running.name)
             text += ", the best so far"
         return text

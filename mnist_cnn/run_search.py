@@ -250,7 +250,7 @@ class Search:
             The winner, or None if no trial was completed. No tuple if the storage was away: what
             that left behind is mended as after a kill, and the same call goes on.
         """
-        study = self.study
+        study, self.phase = self.study, EXPLORING
         try:
             with self.progress:
                 self._restore_models()

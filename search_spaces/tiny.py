@@ -1,4 +1,4 @@
-"""Tiny networks: 500 to 20,000 parameters for ten classes, for what has little memory or power.
+"""Tiny networks: 500 to 18,000 parameters for ten classes, for what has little memory or power.
 
 What saves parameters is in here: separable convolutions (A. Howard et al., "MobileNets", 2017), 1x1
 convolutions that narrow what goes into the next block (F. Iandola et al., "SqueezeNet", 2016), and

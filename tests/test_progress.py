@@ -10,6 +10,7 @@ from studies import started
 
 from mnist_cnn.experiment import Maximize
 from mnist_cnn.progress import Progress
+from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal
 
 PHASES = {"exploring": 250.9, "confirming": 200.9, "report": 8.9}
@@ -66,6 +67,46 @@ def test_the_beginning_of_a_phase_is_a_line_of_its_own():
         "0:00  training the best again on fresh seeds, about 3:20",
         "0:00  writing the report",
     ]
+
+
+@pytest.fixture
+def progress(tmp_path):
+    """Follows the run of `tmp_path`, and prints to a file."""
+    console = Console(file=io.StringIO(), width=80)
+    progress = Progress(console, Maximize("val_accuracy"), 400)
+    Journal(tmp_path).write("start", name="trial 000", tags={"kind": "trial"})
+    return progress
+
+
+def end_of(progress, folder, state, **fields):
+    """The line that is printed when a run ends."""
+    Journal(folder).write("start", name="trial 000", tags={"kind": "trial"})
+    write_end(Journal(folder), state, **fields)
+    progress.update()
+    return progress.console.file.getvalue()
+
+
+def test_what_breaks_a_constraint_is_not_the_best_so_far(progress, tmp_path):
+    progress.follow(tmp_path, 16)
+    summary, reason = {"best_val_accuracy": 0.99}, "train_seconds 30, not at most 20"
+    line = end_of(progress, tmp_path, "COMPLETE", summary=summary, reason=reason)
+    assert line == f"0:00  trial 000: val_accuracy 0.9900, but {reason}\n"
+    assert progress.best is None
+
+
+def test_the_epochs_before_a_kill_count(progress, tmp_path):
+    Journal(tmp_path).metrics(1, {"val_accuracy": 0.5})
+    progress.follow(tmp_path, 16)
+    line = end_of(progress, tmp_path, "PRUNED", stop="rung")
+    assert line == "0:00  trial 000: after epoch 1: val_accuracy 0.5000\n"
+
+
+def test_what_is_not_trained_is_stopped_before_training(progress, tmp_path):
+    Journal(tmp_path).metrics(1, {"val_accuracy": 0.5})
+    Journal(tmp_path).anew("its checkpoint is gone")
+    progress.follow(tmp_path, 16)
+    line = end_of(progress, tmp_path, "PRUNED", reason="parameters 50,000, not at most 20,000")
+    assert "trial 000: stopped before training: parameters 50,000" in line
 
 
 def test_one_word_for_what_did_not_come_to_its_end(tmp_path):

@@ -16,6 +16,8 @@ from mnist_cnn import run_search
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Screen
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.progress import CONFIRMING, REPORT
+from mnist_cnn.report import study_run
 from mnist_cnn.run_search import Request, Search
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
@@ -117,6 +119,13 @@ def test_if_the_sampler_has_nothing_left_no_trial_begins_now_or_later(search, op
         assert len(study.trials.all()) == 1
     with open_search() as one:
         assert one.done < one.trials and not one._something_left()
+
+
+def test_a_search_without_confirmations_goes_on_after_an_outage_at_its_end(open_search):
+    with open_search(before=[FAILED] * 3) as one:
+        one.phase = CONFIRMING  # as an outage leaves it
+        assert one._search_to_the_end(study_run.begin(one.study)) == (None,)
+        assert one.phase == REPORT
 
 
 def test_a_finished_study_is_only_opened_for_more_trials(open_search):

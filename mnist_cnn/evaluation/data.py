@@ -116,7 +116,7 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
 
     def read() -> Images:
         images = dataset.test()
-        if numbers is not None:  # the classes were renamed since, or the model is of other data
+        if numbers is not None:  # the same classes in another order
             images = replace(images, y=numbers[images.labels])
         return _scaled_if_small(images)
 

@@ -70,8 +70,8 @@ def evaluate(
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
-        single_image_ms=saved_model.latency_ms(model, 1),
-        batch_ms=saved_model.latency_ms(model, batch),
+        single_image_ms=saved_model.latency_ms(model, saved_model.shape_of(model), 1),
+        batch_ms=saved_model.latency_ms(model, saved_model.shape_of(model), batch),
         batch_images=batch,
         correct=predicted.correct,
         images_sha256=_sha256(images),

@@ -34,7 +34,8 @@ class Choice:
         """Return the most accurate point, or the smallest one if only an accuracy is given.
 
         Args:
-            points: The front.
+            points: The front. Those that were not confirmed are chosen from only if no confirmed
+                one fits: a first score was selected for being high.
 
         Raises:
             UsageError: No point is as small, or as accurate, as asked for.
@@ -52,10 +53,14 @@ class Choice:
             smaller, fitting = fitting, [p for p in fitting if _accuracy(p) >= self.min_accuracy]
             if not fitting:
                 best = max(map(_accuracy, smaller))
+                small = ""
+                if self.max_parameters is not None:
+                    small = f"of at most {self.max_parameters:,} parameters "
                 raise UsageError(
-                    f"no such point of the front has a validation accuracy of at least "
+                    f"no point of the front {small}has a validation accuracy of at least "
                     f"{self.min_accuracy:g}; the best has {best:.4f}"
                 )
+        fitting = [point for point in fitting if point["confirmed"] is not None] or fitting
         if self.max_parameters is None:
             return min(fitting, key=lambda point: (_parameters(point), -_accuracy(point)))
         return max(fitting, key=lambda point: (_accuracy(point), -_parameters(point)))
@@ -73,7 +78,8 @@ def run_of_point(client: MlflowClient, study: Run, choice: Choice, folder: Path)
     Raises:
         UsageError: The study has several objectives and the user did not say which point, or the
             reverse, or there is no such point.
-        UserError: The front is incomplete, or the point's run is gone.
+        UserError: The front is missing or incomplete, or the point's run is gone.
+        MlflowException: MLflow does not answer.
     """
     points = _front(client, study, folder)
     if points is None:
@@ -104,11 +110,20 @@ def run_of_point(client: MlflowClient, study: Run, choice: Choice, folder: Path)
 
 
 def _front(client: MlflowClient, study: Run, folder: Path) -> list[Point] | None:
-    """Return the points of a study's front; None if it has a single objective."""
+    """Return the points of a study's front; None if it has a single objective.
+
+    Raises:
+        UserError: The study has several objectives, but no front, or an incomplete one.
+    """
     if study.data.tags.get(tags.KIND) != "study":
         return None
     run_id = study.info.run_id
     if all(file.path != FRONT_FILE for file in client.list_artifacts(run_id)):
+        if study.data.params.get("objectives", "").count("Objective(") > 1:
+            raise UserError(
+                f"{study.info.run_name} has several objectives, but MLflow has no {FRONT_FILE} of "
+                "it; name a run with --run"
+            )
         return None
     client.download_artifacts(run_id, FRONT_FILE, str(folder))
     points: list[Point] = json.loads((folder / FRONT_FILE).read_text())["points"]
@@ -124,15 +139,20 @@ def _front(client: MlflowClient, study: Run, folder: Path) -> list[Point] | None
 def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
     """Return the run that has a point's model; None if it was not delivered yet."""
     found = client.search_runs(
-        [study.info.experiment_id], f"tags.`{tags.JOURNAL}` = '{point['run']}'", max_results=1
+        [study.info.experiment_id],
+        # Other people may deliver to the same server, with studies of the same names.
+        f"tags.`{tags.PARENT}` = '{study.info.run_id}' and "
+        f"tags.`{tags.JOURNAL}` = '{point['run']}'",
+        max_results=1,
     )
     return found[0] if found else None
 
 
 def _in_words(point: Point) -> str:
+    confirmed = "" if point["confirmed"] is not None else ", not confirmed"
     return (
         f"trial {point['trial']}: {_parameters(point):,.0f} parameters, validation accuracy "
-        f"{_accuracy(point):.4f}"
+        f"{_accuracy(point):.4f}{confirmed}"
     )
 
 

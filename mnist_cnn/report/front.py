@@ -5,6 +5,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,7 @@ HYPERVOLUME = "hypervolume"  # the metric of the study's run
 
 def columns(study: Study) -> tuple[str, ...]:
     """Return the headers of the front's table."""
-    metrics = [objective.metric for objective in study.plan.objectives]
-    return ("trial", *metrics, "confirmed mean", "scores on fresh seeds")
+    return ("trial", *_metrics(study), "confirmed mean", "scores on fresh seeds")
 
 
 def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
@@ -56,9 +56,8 @@ def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
     """
     points: list[dict[str, Any]] = []
     of_accuracy = study.objective.metric == ACCURACY
-    on_front = {trial.number for trial in study.front()}
+    on_front, metrics = {trial.number for trial in study.front()}, _metrics(study)
     for candidate in (one for one in ranked if one.trial.number in on_front):
-        metrics = [objective.metric for objective in study.plan.objectives]
         values = dict(zip(metrics, candidate.trial.values, strict=True))
         points.append(
             {
@@ -69,8 +68,11 @@ def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
             }
         )
     points.sort(key=lambda point: int(point["trial"]))
-    metrics = [objective.metric for objective in study.plan.objectives]
     return json.dumps({"metrics": metrics, "points": points}, indent=2) + "\n"
+
+
+def _metrics(study: Study) -> list[str]:
+    return [objective.metric for objective in study.plan.objectives]
 
 
 def _costs(study: Study, trial: FrozenTrial) -> dict[str, float]:
@@ -95,7 +97,7 @@ def how_to_promote(study: Study) -> str:
 def hypervolumes(
     trials: Sequence[FrozenTrial], objectives: Sequence[Objective]
 ) -> list[tuple[FrozenTrial, float]]:
-    """Return the hypervolume after each complete trial that keeps the constraints.
+    """Return the hypervolume after each complete trial that keeps the constraints, as they ended.
 
     It is the share of the box between the best and the worst value of each objective that the front
     dominates, from 0 to 1. Values are compared within a study only: the box is that of its trials.
@@ -113,6 +115,7 @@ def hypervolumes(
     ]
     if not complete:
         return []
+    complete.sort(key=lambda trial: trial.datetime_complete or datetime.max)
     signs = np.array([objective.rank_key(1.0) for objective in objectives])
     losses = signs * np.array([trial.values for trial in complete])
     low, high = losses.min(axis=0), losses.max(axis=0)

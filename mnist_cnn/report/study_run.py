@@ -129,28 +129,17 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
         scores[result_names.optimism(metric)] = confirmation_table.optimism(study, winner)
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
-    journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
     if study.front():
-        _write_front(study, journal, ranked)
+        text = front.as_json(study, ranked)
+        replace_file(study.folder / front.FRONT_FILE, lambda path: path.write_text(text))
+        journal.write("artifact", path=front.FRONT_FILE)
+        # Only the last one: an extension of the study would put earlier ones on another scale.
+        for _, value in front.hypervolumes(study.trials.finished(), study.plan.objectives)[-1:]:
+            scores[front.HYPERVOLUME] = value
+    journal.write("metrics", step=len(study.trials.finished()), metrics=scores)
     text = json.dumps(values, indent=2) + "\n"
     replace_file(study.folder / PARAMETERS_FILE, lambda path: path.write_text(text))
     journal.write("artifact", path=PARAMETERS_FILE)
-
-
-def _write_front(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
-    """Write the front, and the hypervolume after each trial that was not published before."""
-    text = front.as_json(study, ranked)
-    replace_file(study.folder / front.FRONT_FILE, lambda path: path.write_text(text))
-    journal.write("artifact", path=front.FRONT_FILE)
-    before = [
-        event["step"]
-        for event in read(study.folder)[0]
-        if event["event"] == "metrics" and front.HYPERVOLUME in event["metrics"]
-    ]
-    found = front.hypervolumes(study.trials.finished(), study.plan.objectives)
-    for step, (_, value) in enumerate(found, start=1):
-        if step > max(before, default=0):
-            journal.write("metrics", step=step, metrics={front.HYPERVOLUME: value})
 
 
 def _log_model(study: Study, journal: Journal, workers: Pool, winner: Candidate) -> None:

@@ -5,7 +5,7 @@ from collections import Counter
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.study import screening
-from mnist_cnn.study.study import BASELINE, Study
+from mnist_cnn.study.study import BASELINE, Study, keeps_constraints
 
 
 def tally(study: Study) -> str:
@@ -23,10 +23,12 @@ def tally(study: Study) -> str:
             ends["failed"] += 1
         elif screening.STOPPED in trial.user_attrs:
             ends[f"stopped after epoch {screening.last_epoch(study.plan.screen, trial, 0)}"] += 1
+        elif not keeps_constraints(trial):
+            ends["outside the constraints"] += 1
         else:
             ends["stopped by the pruner"] += 1
     order = [*(f"stopped after epoch {rung}" for rung in rungs), "stopped by the pruner"]
-    order += ["failed", "complete"]
+    order += ["outside the constraints", "failed", "complete"]
     found = ", ".join(f"{ends[end]} {end}" for end in order if ends[end])
     return f"configurations tried: {study.tried()}, of which {found}"
 

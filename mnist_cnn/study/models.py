@@ -17,8 +17,9 @@ from mnist_cnn.tracking.journal import Journal
 
 def damaged(study: Study) -> list[Path]:
     """Return the folders of runs whose kept model does not match the digest in their journal."""
-    # Fewer may be kept than today's plan says, but never fewer than these.
-    best = [study.trials.folder_of(trial) for trial in study.ranking()[:MODELS_KEPT]]
+    # Fewer may be kept than today's plan says, but never fewer than these. The front comes first.
+    kept = max(MODELS_KEPT, len(study.front()))
+    best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
     folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
     return [folder for folder in folders if not _is_whole(folder, folder / MODEL_FILE)]

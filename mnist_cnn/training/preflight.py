@@ -1,7 +1,7 @@
 """Checks an experiment before its first trial, and refuses it if no trial could succeed."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.known_data import warnings_at
 from mnist_cnn.plan import Plan, baselines, plan
 from mnist_cnn.project import load_experiment
-from mnist_cnn.study.outcome import COST_METRICS
+from mnist_cnn.study.outcome import COST_METRICS, LATENCY
 from mnist_cnn.training import saved_model
+from mnist_cnn.training.architecture import size_of
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit, wants
 from mnist_cnn.training.callbacks import unknown_metric
@@ -61,9 +62,9 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
     data = load_data(experiment_id)
     problem = ""
     for baseline in baselines(experiment) or ({},):
-        scores, problem = _try(experiment, data, baseline)
+        scores, costs, problem = _try(experiment, data, baseline)
         if scores is not None:
-            _check_objectives(experiment, scores)
+            _check_objectives(experiment, scores, costs)
     odd = warnings_at(experiment_id.data) if experiment_id.data else ()
     parts = (("train", len(data.train)), ("validation", len(data.validation)))
     return replace(
@@ -86,10 +87,12 @@ def _check_keras() -> None:
             raise UserError(f'keras.json says "{name}": "{found}"; write "{name}": "{valid}" there')
 
 
-def _check_objectives(experiment: Experiment, scores: Mapping[str, float]) -> None:
+def _check_objectives(
+    experiment: Experiment, scores: Mapping[str, float], costs: Sequence[str]
+) -> None:
     """Refuse metrics that trials do not have, and directions that cannot be meant."""
     epoch_metrics = [f"val_{name}" for name in scores]
-    all_metrics = [*epoch_metrics, *COST_METRICS]
+    all_metrics = [*epoch_metrics, *costs]
     for index, objective in enumerate(experiment.objectives):
         valid = all_metrics if index else epoch_metrics
         if objective.metric not in valid:
@@ -118,12 +121,12 @@ def _better(metric: str) -> str:
 
 def _try(
     experiment: Experiment, data: Data, baseline: Mapping[str, Any]
-) -> tuple[dict[str, float] | None, str]:
+) -> tuple[dict[str, float] | None, list[str], str]:
     """Build and save the model of one baseline.
 
     Returns:
-        Its metrics on a few images, or None if it is not evaluated; and why it cannot be served, ""
-        if it can be.
+        Its metrics on a few images, or None if it is not evaluated; the metrics of what it costs;
+        and why it cannot be served, "" if it can be.
     """
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
@@ -133,6 +136,8 @@ def _try(
     keras.config.set_dtype_policy(precision(experiment))
     try:
         model = build(experiment, data, hp)
+        # Not each model tells its size, see there. What is evaluated can also be timed.
+        costs = [*size_of(model), "train_seconds", LATENCY]
         if not has_own_fit(experiment.space):
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
@@ -140,7 +145,7 @@ def _try(
             model = build(experiment, data, hp.copy(), training=False)
         problem = _problem_of_serving(model, data.dataset, few.x)
     except REFUSALS:
-        return None, ""
+        return None, [], ""
     except Exception as error:  # the space is user code and may raise anything
         reason = one_line(error)
         hint = "; precision='float32' in the experiment avoids it" if "float16" in reason else ""
@@ -154,7 +159,7 @@ def _try(
             f"the baseline names {unknown[0]!r}, which its model does not have; valid: "
             f"{', '.join(hp.values)}"
         )
-    return scores, problem
+    return scores, costs, problem
 
 
 def _problem_of_serving(model: keras.Model, dataset: Dataset, images: Any) -> str:

@@ -25,7 +25,7 @@ from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
 from mnist_cnn.study.outcome import LATENCY
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.training import architecture, saved_model
+from mnist_cnn.training import architecture
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
@@ -150,9 +150,11 @@ class Run:
         if checkpoint.kept_weights:
             path = self.journal.folder / MODEL_FILE
             weights, names = checkpoint.kept_weights, fitted.metric_names
-            scores = save_scored(self.experiment, self.data, hp, weights, path, names)
-            if self._asks_for(LATENCY) and path.exists():
-                summary[LATENCY] = saved_model.latency_ms(saved_model.load(path), images=1)
+            scores, milliseconds = save_scored(
+                self.experiment, self.data, hp, weights, path, names, timed=self._is_timed()
+            )
+            if milliseconds is not None:
+                summary[LATENCY] = milliseconds
         if has_own_fit(self.experiment.space):
             # Only its `fit` knows how the model is scored.
             objectives = {objective.metric for objective in self.experiment.objectives}
@@ -162,9 +164,12 @@ class Run:
         summary |= {f"best_{name}": value for name, value in scores.items()}
         return Trained(summary, stop)
 
-    def _asks_for(self, metric: str) -> bool:
+    def _is_timed(self) -> bool:
+        """Whether an objective or a constraint of the trial asks how fast its model predicts."""
+        if self.keep == "last":  # a confirmation, which only has the first objective
+            return False
         objectives, constraints = self.experiment.objectives, self.experiment.constraints
-        return metric in [o.metric for o in objectives] + [c.metric for c in constraints]
+        return LATENCY in [o.metric for o in objectives] + [c.metric for c in constraints]
 
     def _prepare_session(self) -> None:
         """Make everything that Keras does from here on a function of the seed."""

@@ -151,16 +151,17 @@ def check_probabilities(outputs: Any) -> NDArray[np.float64]:
     return probabilities
 
 
-def latency_ms(model: keras.Model, images: int) -> float:
+def latency_ms(model: keras.Model, shape: Shape, images: int) -> float:
     """Return the median time to predict a batch, in milliseconds, after a warm-up.
 
     It calls `predict_on_batch` on an array in memory, as a server does.
 
     Args:
         model: The model.
+        shape: (height, width, channels) of one image.
         images: The number of images in the batch.
     """
-    x = np.random.default_rng(0).random((images, *shape_of(model)), dtype=np.float32)
+    x = np.random.default_rng(0).random((images, *shape), dtype=np.float32)
     calls = TIMED_CALLS if images == 1 else TIMED_BATCH_CALLS
     return _median_ms(lambda: model.predict_on_batch(x), calls)
 

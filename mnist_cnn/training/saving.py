@@ -17,6 +17,7 @@ from mnist_cnn.training.batches import evaluation_batches
 from mnist_cnn.training.build import build, build_for_images, build_metrics, has_own_fit
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import Data
+from mnist_cnn.training.saved_model import latency_ms
 
 
 def save_scored(
@@ -26,7 +27,9 @@ def save_scored(
     weights: list[Any],
     path: Path,
     names: Sequence[str],
-) -> EpochMetrics:
+    *,
+    timed: bool = False,
+) -> tuple[EpochMetrics, float | None]:
     """Save a model in float32, and score it on the validation images.
 
     Plain Keras loads the file on any machine. Its model is compiled for evaluation only, with plain
@@ -41,10 +44,12 @@ def save_scored(
         path: The file to write.
         names: The names of the model's metrics in the training. Keras renames those of a second
             model in the same session, such as to `auc_1`.
+        timed: Whether to measure how fast it predicts.
 
     Returns:
-        The saved model's metrics on the validation images, as `val_<name>`. Empty if the space has
-        its own `fit`, because only that knows the inputs of its model.
+        The saved model's metrics on the validation images, as `val_<name>`, empty if the space has
+        its own `fit`, because only that knows the inputs of its model; and the milliseconds in
+        which it predicts one image, None if that was not measured.
     """
     keras.config.set_dtype_policy("float32")
     # A copy of `hp` has the same values and does not ask the trial.
@@ -54,7 +59,7 @@ def save_scored(
     with suppress(Exception):  # a `fit` of the space's own may give it anything
         build_for_images(model, data.dataset)
     if [weight.shape for weight in weights] != [tuple(weight.shape) for weight in model.weights]:
-        return scores  # that `fit` made the model that it trained, or gave it no images
+        return scores, None  # that `fit` made the model that it trained, or gave it no images
     model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
@@ -69,7 +74,8 @@ def save_scored(
         raise
     except Exception:  # such as a subclass without `get_config`; its score still counts
         path.unlink(missing_ok=True)
-    return scores
+    # In memory, because a file with a Lambda layer, for one, is not loaded.
+    return scores, latency_ms(model, data.dataset.shape, images=1) if timed else None
 
 
 def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:

@@ -5,9 +5,13 @@ import json
 import mlflow
 import pytest
 
+from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment import Experiment, Maximize, Minimize
+from mnist_cnn.fingerprint import describe
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.tracking import tags
+from search_spaces.tiny import tiny
 
 
 def point(trial, parameters, accuracy, confirmed=None):
@@ -26,7 +30,7 @@ POINTS = [point(1, 900, 0.95), point(3, 4_000, 0.985, 0.98), point(7, 4_500, 0.9
         (Choice(max_parameters=900), 1),
         (Choice(max_parameters=4_499), 3),
         (Choice(max_parameters=100_000), 7),
-        (Choice(min_accuracy=0.5), 1),
+        (Choice(min_accuracy=0.5), 3),  # 1 is smaller, but was not confirmed
         (Choice(min_accuracy=0.98), 3),
         (Choice(min_accuracy=0.981), 7),
         (Choice(max_parameters=5_000, min_accuracy=0.98), 7),
@@ -41,7 +45,10 @@ def test_the_most_accurate_or_the_smallest_that_fits_is_chosen(choice, trial):
     [
         (Choice(max_parameters=899), "at most 899 parameters; the smallest has 900"),
         (Choice(min_accuracy=0.99), r"at least 0\.99; the best has 0\.9830"),
-        (Choice(max_parameters=900, min_accuracy=0.98), r"at least 0\.98; the best has 0\.9500"),
+        (
+            Choice(max_parameters=900, min_accuracy=0.98),
+            r"no point of the front of at most 900 parameters has .* 0\.98; the best has 0\.9500",
+        ),
     ],
 )
 def test_what_no_point_is_is_refused_with_what_there_is(choice, message):
@@ -60,7 +67,7 @@ def experiment(client, tmp_path_factory):
 
 
 def study_run(client, experiment, front):
-    """A study's run with a front, and a run for each of its points but the first."""
+    """A study's run with a front."""
     kind = {tags.KIND: "study"}
     study = client.create_run(experiment, run_name="a-1", tags=kind)
     if front is not None:
@@ -70,14 +77,18 @@ def study_run(client, experiment, front):
 
 def test_a_front_is_shown_and_never_guessed_from(client, experiment, tmp_path, capsys):
     study = study_run(client, experiment, POINTS)
-    runs = {
-        one["trial"]: client.create_run(experiment, tags={tags.JOURNAL: one["run"]}).info.run_id
-        for one in POINTS[1:]
-    }
+    runs = {}
+    # The second study is somebody else's, of the same name on the same server.
+    for parent in (study.info.run_id, "0" * 32):
+        for one in POINTS[1:]:
+            own = {tags.JOURNAL: one["run"], tags.PARENT: parent}
+            run = client.create_run(experiment, tags=own).info.run_id
+            runs.setdefault(one["trial"], run)
     with pytest.raises(UsageError, match=r"a front of 3 points; say which: --run RUN, .*900 to"):
         run_of_point(client, study, Choice(), tmp_path)
     shown = capsys.readouterr().out.splitlines()
-    assert len(shown) == 3 and "not in MLflow yet" in shown[0] and shown[1].endswith(runs[3])
+    assert len(shown) == 3 and shown[1].endswith(runs[3])
+    assert shown[0].endswith("0.9500, not confirmed, run not in MLflow yet")
     found = run_of_point(client, study, Choice(max_parameters=4_200), tmp_path)
     assert found.info.run_id == runs[3]
     assert "trial 3: 4,000 parameters, validation accuracy 0.9800" in capsys.readouterr().out
@@ -92,6 +103,21 @@ def test_where_there_is_no_front_there_is_nothing_to_choose(client, experiment, 
         assert run_of_point(client, run, Choice(), tmp_path) is run
         with pytest.raises(UsageError, match="has no front, so there is nothing to choose"):
             run_of_point(client, run, Choice(min_accuracy=0.9), tmp_path)
+
+
+def test_a_study_of_several_objectives_without_a_front_is_not_promoted(
+    client, experiment, tmp_path
+):
+    study = study_run(client, experiment, None)
+    objectives = (Maximize("val_accuracy"), Minimize("parameters"))
+    for name, text in describe(
+        Experiment(space=tiny, dataset=mnist, objectives=objectives)
+    ).items():
+        client.log_param(study.info.run_id, name, text)
+    study = client.get_run(study.info.run_id)
+    for choice in (Choice(), Choice(max_parameters=900)):
+        with pytest.raises(UserError, match=r"several objectives, .* name a run with --run"):
+            run_of_point(client, study, choice, tmp_path)
 
 
 def test_a_front_without_what_it_is_chosen_by_is_told(client, experiment, tmp_path):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from made_study import (
-    COMPLETE,
     PRUNED,
     confirm_trial,
     finished_trial,
@@ -17,6 +16,7 @@ from made_study import (
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.report import front, study_run
 from mnist_cnn.report.description import description
+from mnist_cnn.report.tally import tally
 from mnist_cnn.study.confirmation import candidates, outstanding
 from mnist_cnn.tracking.journal import read
 
@@ -86,6 +86,15 @@ def test_the_hypervolume_is_that_of_boxes_and_never_falls(study):
     np.testing.assert_allclose([value for _, value in found], [0, alone, both, both], atol=1e-9)
 
 
+def test_the_hypervolume_follows_the_order_in_which_trials_ended():
+    last, first = (
+        finished_trial(number, point, minutes=(number, 9 - number))
+        for number, point in enumerate([(0.99, 9_000), (0.95, 1_000)])
+    )
+    found = front.hypervolumes([last, first], TWO)
+    assert [trial.number for trial, _ in found] == [1, 0]
+
+
 @pytest.mark.parametrize("points", [[], [(0.9, 5)], [(0.9, 5), (0.9, 5)], [(0.9, 5), (0.8, 5)]])
 def test_a_hypervolume_of_few_or_equal_points_is_finite(points):
     trials = [finished_trial(number, point) for number, point in enumerate(points)]
@@ -111,16 +120,11 @@ def test_the_report_shows_front_and_hypervolume(tmp_path):
     assert 'alt="Pareto front"' in page and 'alt="Hypervolume"' in page
     assert "could not be drawn" not in page
     assert "| trial | val_accuracy | parameters |" in description(study, ranked)
-    steps = hypervolume_steps(study)
-    assert steps == list(range(1, len(study.trials.all(COMPLETE)) + 1))
-    study_run._write_result(study, journal, ranked)  # as after a kill
-    assert hypervolume_steps(study) == steps
-
-
-def hypervolume_steps(study):
-    events, _ = read(study.folder)
-    metrics = [event for event in events if event["event"] == "metrics"]
-    return [event["step"] for event in metrics if front.HYPERVOLUME in event["metrics"]]
+    # Those of earlier trials are in the picture only, whose scale is that of all trials.
+    (written,) = [event for event in read(study.folder)[0] if event["event"] == "metrics"]
+    found = front.hypervolumes(study.trials.finished(), TWO)
+    assert written["metrics"][front.HYPERVOLUME] == found[-1][1]
+    assert written["step"] == len(study.trials.finished())
 
 
 def test_constraints_that_no_trial_meets_are_told_with_the_nearest_trial(tmp_path):
@@ -133,3 +137,4 @@ def test_constraints_that_no_trial_meets_are_told_with_the_nearest_trial(tmp_pat
     message = study_run.nothing_completed(study)
     assert "keeps the constraints; the nearest, trial 1, has parameters 21,000, not" in message
     assert "\n" not in message
+    assert tally(study) == "configurations tried: 2, of which 2 outside the constraints"

@@ -1,10 +1,12 @@
 """The models that a study keeps: which of them are damaged, and what may replace them."""
 
 import zipfile
+from dataclasses import replace
 
 import pytest
 from studies import PLAN, ended
 
+from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.study import models
@@ -19,10 +21,10 @@ def study(tmp_path, monkeypatch):
         yield opened.study
 
 
-def complete(study, model):
+def complete(study, model, values=(0.5,)):
     """Add a complete trial whose journal has the digest `model`. Return its folder."""
     number = study.trials.optuna_study.ask().number
-    ended(study.trials.folder(number), "COMPLETE", values=[0.5], model=model)
+    ended(study.trials.folder(number), "COMPLETE", values=list(values), model=model)
     study.trials.tell(number)
     return study.trials.folder(number)
 
@@ -44,6 +46,18 @@ def test_a_missing_or_different_model_is_damaged_and_one_that_never_was_is_not(s
     assert models.damaged(study) == [other, gone, empty]
     models.drop(other, "it came out differently")
     assert models.damaged(study) == [gone, empty]
+
+
+def test_each_model_of_a_front_is_checked(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    digest = write_model(tmp_path / MODEL_FILE)
+    plan = replace(PLAN, objectives=(Maximize("val_accuracy"), Minimize("parameters")))
+    with open_study(plan, f"sqlite:///{tmp_path}/optuna.db") as opened:
+        points = [(number / 10, number) for number in range(7)]
+        gone = [complete(opened.study, digest, point) for point in points]
+        complete(opened.study, digest, (0.0, 9))  # dominated, so its model was removed
+        assert sorted(models.damaged(opened.study)) == gone
 
 
 def test_only_the_same_model_replaces_a_damaged_one(study, tmp_path):

@@ -98,6 +98,11 @@ def logits(hp):
     return ready(classifier(layers.Conv2D(hp.Choice("filters", [2, 4]), 3), None), loss)
 
 
+def with_lambda(hp):
+    """Its file is not loaded, because a Lambda layer is code."""
+    return ready(classifier(layers.Lambda(keras.ops.relu)))
+
+
 def nested(hp):
     """Models in models, all of them of Keras's own layers."""
     block = keras.Sequential([layers.Conv2D(hp.Choice("filters", [2, 4]), 3), layers.ReLU()])

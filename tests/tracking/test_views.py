@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from projects import clean_environment
+from projects import clean_environment, copy_database
 from serving_project import free_port
 
 from mnist_cnn.tracking import views
@@ -82,6 +82,25 @@ def test_the_best_of_an_objective_that_is_minimized_come_first():
     found = views.view_tags("mnist-1", FACTS | {"maximize": False}, None, None)
     view = json.loads(found["mlflow.sharedViewState.mnist-1.best-trials"])
     assert view["orderByAsc"] and view["orderByKey"] == "metrics.`best_val_accuracy`"
+
+
+def test_a_view_that_a_study_no_longer_has_is_deleted(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    copy_database(tmp_path)
+    client = connect(tmp_path)
+    number = experiment_id(client, EXPERIMENT, tmp_path)
+
+    def known():
+        return set(client.get_experiment(number).tags)
+
+    # Of another study, whose name begins with that of this one.
+    client.set_experiment_tag(number, f"{views.TAG}views-10.winner-against-baseline", "{}")
+    folder = write_study(tmp_path, 1)
+    Delivery(client, number, folder).deliver()
+    before = known()
+    Journal(folder).write("views", **FACTS | {"winner": None})  # the baseline has won
+    Delivery(client, number, folder).deliver()
+    assert before - known() == {f"{views.TAG}views-1.winner-against-baseline"}
 
 
 # What the pages make of it

@@ -22,6 +22,7 @@ def test_a_violation_is_a_share_of_the_bound():
     assert AtMost("val_loss", 0).violation(0.1) == pytest.approx(0.1)
     assert str(AtMost("parameters", 20_000.0)) == "parameters at most 20,000"
     assert AtLeast("val_accuracy", 0.985).broken(0.98) == "val_accuracy 0.98, not at least 0.985"
+    assert AtLeast("val_accuracy", 0.985).broken(0.98498).startswith("val_accuracy 0.98498, not")
     with pytest.raises(UserError, match="it must be finite"):
         AtMost("parameters", float("nan"))
 
@@ -81,6 +82,26 @@ def test_three_objectives_work_and_the_latency_is_measured_if_asked_for(small):
     trial = small.run(units=8)
     assert trial.state == "COMPLETE", trial.reason
     assert len(trial.values) == 3 and 0 < trial.values[2] < 10_000
+
+
+@pytest.mark.parametrize("space", ["with_lambda", "subclass"])
+def test_a_model_whose_file_is_not_loaded_is_timed_all_the_same(small, space):
+    metrics = "Maximize('val_accuracy'), Minimize('milliseconds_per_image')"
+    small.write(f"space={space}, objectives=({metrics}), epochs=1", "strange_models")
+    small.check()
+    trial = small.run()
+    assert trial.state == "COMPLETE" and 0 < trial.values[1] < 10_000
+
+
+def test_a_cost_that_the_model_does_not_tell_is_refused(small):
+    few = "AtMost('parameters', 10_000), AtMost('train_seconds', 100)"
+    small.write(f"space=subclass, constraints=({few})", "strange_models")
+    small.check()
+    small.write(
+        "space=subclass, constraints=(AtMost('multiply_accumulates', 9),)", "strange_models"
+    )
+    with pytest.raises(UserError, match=r"'multiply_accumulates' does not exist; valid: .*param"):
+        small.check()
 
 
 REFUSED = {
