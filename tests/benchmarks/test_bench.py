@@ -44,9 +44,7 @@ def test_runs_of_other_code_are_kept_and_count_for_nothing(results):
     assert "| KerasTuner Hyperband |" not in (results / "table_300s.md").read_text()
 
 
-def test_code_that_no_peer_uses_matters_to_this_projects_own_runs_alone(
-    results, monkeypatch
-):
+def test_code_that_no_peer_uses_matters_to_this_projects_own_runs_alone(results, monkeypatch):
     monkeypatch.setattr(bench, "ROOT", results)
     (results / "requirements.lock").touch()
     for folder in ("mnist_cnn/datasets", "mnist_cnn/training", "search_spaces"):
