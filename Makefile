@@ -45,7 +45,7 @@ test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
 test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches
-	@$(VENV)/bin/pytest -n 2 -m slow tests/system
+	@$(VENV)/bin/pytest -n 2 --dist loadfile -m slow tests/system
 
 check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff check .

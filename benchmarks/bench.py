@@ -7,7 +7,8 @@ the validation split. A run's clock begins with its process, so imports are incl
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
 `epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
 hours may be interrupted. Runs of other code, locked packages or processors stay in it, and count
-for nothing: they are made again. A peer's code is that of benchmarks/peers and search_spaces.
+for nothing: they are made again. A peer's code is that of benchmarks/peers, of search_spaces
+and of what they use of mnist_cnn.
 """
 
 import argparse
@@ -32,6 +33,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.comparison import plot, ratios, table  # noqa: E402
 from benchmarks.peers import METHODS  # noqa: E402
 from mnist_cnn.workers.machine import processor  # noqa: E402
+
+# What the peers use of this project, besides the search spaces: the same images and batches.
+USED_BY_PEERS = ("datasets", "training/backend.py", "training/batches.py", "hyperparameters.py")
 
 
 def main() -> None:
@@ -123,18 +127,23 @@ def epochs_file(seconds: float) -> Path:
 
 def subject(module: str) -> str:
     """A digest of what a method's module runs: its code, the locked packages, the processor."""
-    folders = ["benchmarks/peers", "search_spaces"]
+    places = ["benchmarks/peers", "search_spaces"]
     if module == "ours":
-        folders += ["experiments", "mnist_cnn"]
+        places += ["experiments", "mnist_cnn"]
+    else:
+        places += [f"mnist_cnn/{name}" for name in USED_BY_PEERS]
     digest = hashlib.sha256(processor().encode())
-    for file in [ROOT / "requirements.lock", *sorted(f for d in folders for f in code(d))]:
+    for file in [ROOT / "requirements.lock", *sorted(f for p in places for f in code(p))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def code(folder: str) -> list[Path]:
-    """The Python files below a folder of this repository."""
-    return list((ROOT / folder).rglob("*.py"))
+def code(place: str) -> list[Path]:
+    """The Python files below a folder of this repository, or a single one."""
+    path = ROOT / place
+    if path.suffix == ".py":
+        return [path] if path.exists() else []
+    return list(path.rglob("*.py"))
 
 
 # A method's name, the seed, seconds since the start, the trial, validation accuracy, `subject`.

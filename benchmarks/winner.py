@@ -101,7 +101,7 @@ def search(seeds: int, minutes: float) -> None:
             continue
         found = subprocess.run(
             [sys.executable, "-m", "mnist_cnn", "search", "winner", "--study", "winner-1"]
-            if (folder / "mlruns").exists()
+            if (folder / "mlruns/checkpoints/winner-1").exists()
             else [sys.executable, "-m", "mnist_cnn", "search", "winner"],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},

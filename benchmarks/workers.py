@@ -81,6 +81,8 @@ def search(text: str, workers: int) -> tuple[int, float, int]:
         )
         folders = list(root.glob("mlruns/checkpoints/workers-1/trial-*"))
         events = [event for folder in folders for event in journal.read(folder)[0]]
+    if not events:
+        sys.exit(f"no trial has begun with {workers} workers; see what the search said")
     times = [event["time"] / 1000 for event in events]
     epochs = sum(event["event"] == "metrics" for event in events)
     failed = sum(event["event"] == "end" and event["status"] == "FAILED" for event in events)

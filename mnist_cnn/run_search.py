@@ -47,6 +47,7 @@ TICK_SECONDS = 0.2
 CLOSING_SECONDS, HURRIED_SECONDS = 30.0, 5.0
 # The search stops if this many workers in a row die before their trial begins: something is broken.
 FALSE_STARTS = 2
+WAIT_SECONDS = 30.0  # for a cluster's first worker; then a line says that none has started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +201,7 @@ class Search:
         self._plan_time()
         self.phase = EXPLORING
         self.tried_before, self.began = self.done, time.monotonic()
+        self.tell_wait = self.began + WAIT_SECONDS
         self.false_starts = 0
         self.exhausted = bool(study.attributes.get("exhausted"))
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
@@ -250,7 +252,8 @@ class Search:
             The winner, or None if no trial was completed. No tuple if the storage was away: what
             that left behind is mended as after a kill, and the same call goes on.
         """
-        study, self.phase = self.study, EXPLORING
+        study = self.study
+        self.phase = EXPLORING  # again, if this is not the first call
         try:
             with self.progress:
                 self._restore_models()
@@ -272,6 +275,7 @@ class Search:
         except StorageError as error:
             if not isinstance(storage_failed(error), Away):
                 raise
+        self.proxy.close()  # workers that could not be reached write nothing more
         while True:
             try:
                 self._wait_for_lock()
@@ -349,6 +353,7 @@ class Search:
                     self.workers.submit_run(work.folder, work.call, work.limit_seconds, work.inputs)
                 if idle and not running and not self.outage.lasts:
                     return
+                self._tell_wait(started=bool(idle or running))
                 all_ended = self.workers.wait(TICK_SECONDS)
                 self._wait_for_lock()
                 for ended in all_ended:
@@ -361,11 +366,22 @@ class Search:
                 if self.lock.held():
                     for work in running.values():
                         if work.folder in lost:
-                            self.study.lose(work.trials, work.number)
+                            self.study.lose(work.trials, work.number, "its actor did not stop")
                         else:
                             work.trials.pause(work.number)
             for work in running.values():
                 self.progress.drop(work.folder)
+
+    def _tell_wait(self, started: bool) -> None:
+        """Say once that no worker of a cluster has started for long."""
+        if started:
+            self.tell_wait = math.inf
+        elif time.monotonic() >= self.tell_wait:
+            self.tell_wait = math.inf
+            self.progress.say(
+                "no worker has started yet: the cluster is busy, or installs packages; trials "
+                "begin when it has room"
+            )
 
     def _end(self, work: Work, ended: Ended) -> None:
         """Tell Optuna how a trial ended, or decide what to do if its worker was lost."""
@@ -388,7 +404,7 @@ class Search:
                     "the sampler has nothing left to try, so there are no more trials"
                 )
         elif ended.lost:
-            for line in self.study.lose(trials, number):
+            for line in self.study.lose(trials, number, ended.problem):
                 self.progress.say(line)
         elif trials.journal(number).begins == work.begins:
             self._false_start(work, ended.problem)

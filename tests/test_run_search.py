@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 from studies import PLAN
 from trial_calls import die_at_once, die_in_the_trial, end_with_nothing_left, never_end
 
 from mnist_cnn import run_search
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Screen
+from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.progress import CONFIRMING, REPORT
-from mnist_cnn.report import study_run
+from mnist_cnn.progress import CONFIRMING, EXPLORING
 from mnist_cnn.run_search import Request, Search
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
@@ -83,6 +84,27 @@ def test_what_runs_at_the_deadline_waits_to_go_on(search):
     assert Journal(study.trials.folder(0)).last["event"] == "pause"
 
 
+class Busy:
+    """The workers of a cluster that has no room."""
+
+    idle, count = 0, 1
+
+    def wait(self, seconds):
+        return []
+
+    def stop(self, keys):
+        return []
+
+
+def test_a_cluster_without_room_is_told_once(open_search, monkeypatch):
+    monkeypatch.setattr(run_search, "WAIT_SECONDS", 0.0)
+    ticks = iter([math.inf] * 3)
+    with open_search() as one:
+        one.workers = Busy()
+        one.run_on_workers(one._next_trial, lambda: next(ticks, 0.0))
+        assert one.console.file.getvalue().count("no worker has started yet") == 1
+
+
 # The end
 
 
@@ -121,11 +143,29 @@ def test_if_the_sampler_has_nothing_left_no_trial_begins_now_or_later(search, op
         assert one.done < one.trials and not one._something_left()
 
 
-def test_a_search_without_confirmations_goes_on_after_an_outage_at_its_end(open_search):
-    with open_search(before=[FAILED] * 3) as one:
-        one.phase = CONFIRMING  # as an outage leaves it
-        assert one._search_to_the_end(study_run.begin(one.study)) == (None,)
-        assert one.phase == REPORT
+def test_an_outage_ends_the_proxy_before_anything_is_mended_and_all_begins_anew(
+    open_search, monkeypatch
+):
+    gone = OSError("no route")
+    gone.sqlstate = None  # as psycopg's errors have it
+    failures = iter([OperationalError("", None, gone)])
+    done, phases = [], []
+
+    def run(take, deadline):
+        phases.append(one.phase)
+        for failure in failures:
+            one.phase = CONFIRMING
+            raise StorageInternalError from failure
+
+    with open_search(replace(PLAN, confirm=Confirm(trials=0))) as one:
+        monkeypatch.setattr(one, "run_on_workers", run)
+        monkeypatch.setattr(one.proxy, "close", lambda: done.append("closed"))
+        monkeypatch.setattr(run_search, "recover", lambda study: done.append("mended"))
+        journal = Journal(one.study.folder)
+        assert one._search_to_the_end(journal) is None
+        assert done == ["closed", "mended"]
+        assert one._search_to_the_end(journal) == (None,)
+    assert phases[:2] == [EXPLORING] * 2
 
 
 def test_a_finished_study_is_only_opened_for_more_trials(open_search):

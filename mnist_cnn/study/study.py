@@ -22,7 +22,7 @@ from mnist_cnn.mlruns import (
 from mnist_cnn.plan import Plan
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.study.trials import Trials
+from mnist_cnn.study.trials import PROBLEM, Trials
 from mnist_cnn.tracking import tags
 
 MODELS_KEPT = 5
@@ -149,8 +149,13 @@ class Study:
         """
         return sum(screening.continued(trial) is None for trial in self.trials.finished())
 
-    def lose(self, trials: Trials, number: int) -> list[str]:
+    def lose(self, trials: Trials, number: int, problem: str) -> list[str]:
         """Fail a trial whose worker cannot be reached, then enqueue the one that continues it.
+
+        Args:
+            trials: The study's trials, or its confirmations.
+            number: The number of the trial.
+            problem: What happened to the worker, in a few words.
 
         Returns:
             A message.
@@ -160,7 +165,7 @@ class Study:
             make_folder(journal.folder)
             title, own_tags = title_and_tags(trials.get(number))
             journal.write("begin", name=title, tags=own_tags, worker="")
-        trials.lost(number)
+        trials.lost(number, problem)
         return self.continue_lost()
 
     def continue_lost(self) -> list[str]:
@@ -182,7 +187,8 @@ class Study:
                         trials.values(trial), user_attrs=own | screening.as_continuation(trial)
                     )
                     name = trials.folder_of(trial).name
-                    lines.append(f"{name} was lost with its node; queued to go on elsewhere")
+                    problem = trial.user_attrs.get(PROBLEM, "nothing more was heard of it")
+                    lines.append(f"{name} was lost: {problem}; queued to go on elsewhere")
         return lines
 
     def inputs(self, trials: Trials, trial: optuna.Trial | FrozenTrial) -> list[Path]:

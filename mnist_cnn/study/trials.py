@@ -26,7 +26,8 @@ from mnist_cnn.tracking.journal import Journal, read, values_of
 
 VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
-LOSSES_ALLOWED = 5  # a node may be lost for many reasons; so many say that the trial is one
+PROBLEM = "problem"  # the attribute of a lost trial: what happened to its worker
+LOSSES_ALLOWED = 4  # a node may be lost for many reasons; a fifth says that the trial is one
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,19 @@ class Trials:
         else:
             self.pause(number)
 
-    def lost(self, number: int) -> None:
+    def lost(self, number: int, problem: str) -> None:
         """Fail a trial whose worker cannot be reached, so that Optuna refuses what it still writes.
 
         `Study.continue_lost` then enqueues the trial that continues it.
+
+        Args:
+            number: The number of the trial.
+            problem: What happened to the worker, in a few words.
         """
         if self.journal(number).ended:
             self.tell(number)
             return
+        self.set_attribute(number, PROBLEM, problem)
         losses, trial = 1, self.get(number)
         losses += sum(is_lost(earlier) for earlier in before(self.all(), trial))
         if losses > LOSSES_ALLOWED:

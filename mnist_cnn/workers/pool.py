@@ -349,19 +349,14 @@ class Workers:
             args=(theirs, environment, self._log, sys.path, os.getpid(), self._prepare),
             daemon=True,
         )
-        resource_tracker.ensure_running()  # when it starts, it unblocks these signals
-        # A terminal sends Ctrl-C to every process of the command, but only the search process
-        # handles it. A worker inherits these signals blocked and leaves them blocked.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with without_main(), with_this_package():
+            with without_main(), with_this_package(), without_signals():
                 process.start()
         except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
             ours.close()
             raise
         finally:
             theirs.close()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return _Worker(process, ours)
 
 
@@ -378,6 +373,20 @@ def without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """Block the stopping signals. Processes that start meanwhile leave them blocked.
+
+    A terminal sends Ctrl-C to every process of the command, but only the search process handles it.
+    """
+    resource_tracker.ensure_running()  # when it starts, it unblocks these signals
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager

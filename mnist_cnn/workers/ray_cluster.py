@@ -18,7 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import mnist_cnn
 from mnist_cnn.errors import UserError
-from mnist_cnn.workers.ray_wanted import RayWanted
+from mnist_cnn.workers.ray_wanted import RayWanted, checked_address
 
 ANSWER_SECONDS = 5.0  # for a cluster's port to answer
 LOOK_SECONDS = 120.0  # for all nodes to unpack the working directory and answer
@@ -89,8 +89,10 @@ def join(wanted: RayWanted) -> Cluster:
     """Join a cluster, and ship it the project in the current folder.
 
     Raises:
+        UsageError: The address is one that a search cannot use.
         UserError: The cluster does not answer, or its nodes cannot do the work.
     """
+    checked_address(wanted.address)
     if ray.is_initialized():
         raise UserError("this process has joined a Ray cluster already; call ray.shutdown() first")
     _connect(wanted.address)
@@ -124,7 +126,7 @@ def _connect(address: str) -> None:
     if address != "auto":
         host, _, port = address.rpartition(":")
         try:
-            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
         except OSError as error:
             raise UserError(f"no Ray cluster answers at {address}: {error}") from None
     on_sigterm = signal.getsignal(signal.SIGTERM)

@@ -4,10 +4,15 @@ The actor imports no Keras. Its worker process is that of a local pool, so time 
 the death of a process are handled as on one machine, and the process dies with the actor. The call
 works in a folder of the node. The search asks for what is new there, again and again, and copies it
 to the folder of the run.
+
+The actor works in its own copy of the project. All nodes of a machine share the folder into which
+Ray unpacks the project, and Ray removes and unpacks it anew whenever another node joins there.
 """
 
 import asyncio
+import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +33,8 @@ from mnist_cnn.workers.pool import Ended, Workers
 
 CHECKPOINT_SECONDS = 30.0  # the least time between two copies of a checkpoint, unless the run ends
 LOOK_SECONDS = 0.1  # how often the actor looks at its process and its folder
+SETTLED_SECONDS = 0.5  # a project that has not changed for so long is whole
+COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
 _OF_ONE_SIDE = {RUN_LOCK_FILE, DELIVERED_FILE, journal.FILE_NAME}
 
 
@@ -54,7 +61,7 @@ class Node:
     Args:
         environment: The environment variables of the worker process.
         prepare: As for `Workers`.
-        name: A name that no other actor has, for its folder in mlruns/.
+        name: A name that no other actor of the search has, for its folder.
         several: Whether several nodes share an address, so that a node is named by its id too.
         checkpoint_seconds: The least time between two copies of a checkpoint.
     """
@@ -67,9 +74,16 @@ class Node:
         several: bool = False,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
-        self._place = Path("mlruns").absolute() / "workers" / name
+        unpacked = _current_folder()
+        # Beside it, in the folder of Ray's session, of which Ray removes only what it has unpacked.
+        job = ray.get_runtime_context().get_job_id()
+        self._home = unpacked.with_name(f"mnist-cnn-{job}-{name}")
+        self._data = unpacked.with_name(f"mnist-cnn-{job}-data")  # of all actors on this machine
+        copy_project(unpacked, self._home)
+        os.chdir(self._home)
+        sys.path[:] = [str(self._home), *(path for path in sys.path if path != str(unpacked))]
+        self._place = self._home / "mlruns" / "worker"
         make_folder(self._place)
-        # What is left behind when this actor is killed goes when Ray removes the working directory.
         tempfile.tempdir = str(self._place)
         threads = int(environment["NPROC"])
         memory = machine.worker_memory(max(1, machine.cores() // threads))
@@ -82,6 +96,8 @@ class Node:
         self._folder: Path | None = None
         self._ended: Ended | None = None
         self._attempt = 0
+        self._wanted = 0  # the attempt that was asked for last; 0 once it is stopped
+        self._beginning = asyncio.Lock()
 
     @cached_property
     def _pool(self) -> Workers:
@@ -122,22 +138,25 @@ class Node:
             shared: Files that all calls need, by their paths relative to the project, in Ray's
                 object store. A node fetches each once.
         """
-        if attempt == self._attempt:
-            return  # the search asks again, since it did not hear the answer
-        for path, content in shared.items():
-            await _fetch(Path(path).absolute(), content)
-        root = self._place / "runs"
-        shutil.rmtree(root, ignore_errors=True)
-        for path, content in files.items():
-            make_folder((root / path).parent)
-            (root / path).write_bytes(content)
-        self._folder = root / folder
-        make_folder(self._folder)
-        self._sent = {path.name: _stamp(path) for path in self._files()}
-        self._unconfirmed: dict[str, tuple[int, int]] = {}
-        self._serial, self._checkpoint_sent, self._ended = 0, 0.0, None
-        self._attempt = attempt
-        self._pool.submit(folder, partial(call, self._folder), limit_seconds)
+        self._wanted = attempt
+        async with self._beginning:
+            if attempt == self._attempt:
+                return  # the search asks again, since it did not hear the answer
+            await self._fetch(shared)
+            if attempt != self._wanted:
+                return  # it was stopped meanwhile
+            root = self._place / "runs"
+            shutil.rmtree(root, ignore_errors=True)
+            for path, content in files.items():
+                make_folder((root / path).parent)
+                (root / path).write_bytes(content)
+            self._folder = root / folder
+            make_folder(self._folder)
+            self._sent = {path.name: _stamp(path) for path in self._files()}
+            self._unconfirmed: dict[str, tuple[int, int]] = {}
+            self._serial, self._checkpoint_sent, self._ended = 0, 0.0, None
+            self._attempt = attempt
+            self._pool.submit(folder, partial(call, self._folder), limit_seconds)
 
     async def news(self, offset: int, serial: int, seconds: float) -> News:
         """Wait for news of the call, up to `seconds`, and return it.
@@ -160,9 +179,25 @@ class Node:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def stop(self) -> None:
-        """Kill the worker process, which is replaced at once."""
+        """Kill the worker process, which is replaced at once. What is about to begin does not."""
+        self._wanted = 0
         self._pool.stop(self._pool.running)
         self._pool.wait(0)
+
+    async def leave(self) -> None:
+        """Kill the worker process, and remove this actor's folder and the shared data."""
+        self._wanted = 0
+        self._pool.__exit__()
+        for folder in (self._home, self._data):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _fetch(self, shared: Mapping[str, "ray.ObjectRef[Any]"]) -> None:
+        """Put the shared files into the project, as links to what all actors here share."""
+        for path, content in shared.items():
+            await _write_once(self._data / path, content)
+            make_folder((self._home / path).parent)
+            with suppress(FileExistsError):
+                (self._home / path).symlink_to(self._data / path)
 
     def _look(self, offset: int) -> News:
         assert self._folder is not None
@@ -203,13 +238,57 @@ class Node:
         ]
 
 
+def _current_folder() -> Path:
+    """Return the current folder, also if Ray has replaced it since this process started."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ["PWD"])
+
+
+def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
+    """Copy a folder that Ray may remove and unpack anew meanwhile.
+
+    Args:
+        source: The folder.
+        target: A folder to create.
+        seconds: How long to try.
+
+    Raises:
+        OSError: There was no whole copy in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        before = _stamps(source)
+        try:
+            shutil.copytree(source, target)
+            time.sleep(SETTLED_SECONDS)
+            if before and _stamps(source) == before:
+                return
+            problem = OSError(f"{source} is empty, or changes all the time")
+        except OSError as error:  # shutil.Error, too
+            problem = error
+        shutil.rmtree(target, ignore_errors=True)
+        if time.monotonic() >= deadline:
+            raise problem
+        time.sleep(LOOK_SECONDS)
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what tells whether any file in a folder was replaced; nothing if some have gone."""
+    try:
+        return {str(path): _stamp(path) for path in folder.rglob("*")}
+    except FileNotFoundError:
+        return {}
+
+
 def _stamp(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_mtime_ns, found.st_ino
 
 
-async def _fetch(path: Path, content: "ray.ObjectRef[Any]") -> None:
-    """Write a shared file, unless another actor of this node has."""
+async def _write_once(path: Path, content: "ray.ObjectRef[Any]") -> None:
+    """Write a shared file, unless another actor of this machine has."""
     if path.exists():
         return
     make_folder(path.parent)

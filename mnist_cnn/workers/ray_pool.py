@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
+from ray.exceptions import (
+    ActorUnavailableError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import make_folder, replace_file
@@ -29,7 +35,8 @@ from mnist_cnn.workers.ray_wanted import RayWanted
 NEWS_SECONDS = 10.0  # how long an actor waits for news before it answers that there are none
 STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
 AGAIN_SECONDS = 1.0  # until an actor that could not be reached is asked again
-FALSE_STARTS = 3  # actors that die in a row before any is ready: something is broken
+REASON_CHARACTERS = 500  # of Ray's message on an actor that could not start; its end says most
+FALSE_STARTS = 3  # actors that die in a row before they are ready, while none is: broken
 
 
 @dataclass
@@ -72,38 +79,56 @@ class RayWorkers:
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self._local = Workers([environment], log, prepare=prepare)
         try:
-            cluster = join(wanted)
+            self._join(wanted, prepare, checkpoint_seconds)
         except BaseException:
             self._local.__exit__()
             raise
-        self.host: str | None = cluster.host
-        self.precision: str | None = cluster.precision
-        self.remarks: tuple[str, ...] = (cluster.remark(wanted.count),)
-        self._wanted, self._prepare = wanted, prepare
-        self._checkpoint_seconds, self._several = checkpoint_seconds, cluster.names
-        self._remote = ray.remote(Node).options(
-            num_cpus=wanted.cpus,
-            num_gpus=cluster.gpus,
-            scheduling_strategy="SPREAD",
-            max_restarts=0,
-            max_concurrency=16,
-            runtime_env=cluster.runtime_env,
-        )
-        self._shared: dict[str, ray.ObjectRef[Any]] = {}
-        self._asked: dict[ray.ObjectRef[Any], tuple[_Actor, str]] = {}
-        self._again: list[tuple[float, _Actor, str]] = []
-        self._begins: dict[int, tuple[Any, ...]] = {}
-        self._false_starts, self._started, self._attempts = 0, 0, 0
-        self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
+
+    def _join(
+        self, wanted: RayWanted, prepare: Callable[[], None] | None, checkpoint_seconds: float
+    ) -> None:
+        """Join the cluster, and ask for the actors."""
+        cluster = join(wanted)
+        try:
+            self.host: str | None = cluster.host
+            self.precision: str | None = cluster.precision
+            self.remarks: tuple[str, ...] = (cluster.remark(wanted.count),)
+            self._wanted, self._prepare = wanted, prepare
+            self._checkpoint_seconds, self._several = checkpoint_seconds, cluster.names
+            self._remote = ray.remote(Node).options(
+                num_cpus=wanted.cpus,
+                num_gpus=cluster.gpus,
+                scheduling_strategy="SPREAD",
+                max_restarts=0,
+                max_concurrency=16,
+                runtime_env=cluster.runtime_env,
+            )
+            self._shared: dict[str, ray.ObjectRef[Any]] = {}
+            self._asked: dict[ray.ObjectRef[Any], tuple[_Actor, str]] = {}
+            self._again: list[tuple[float, _Actor, str]] = []
+            self._begins: dict[int, tuple[Any, ...]] = {}
+            self._false_starts, self._started, self._attempts = 0, 0, 0
+            self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
+        except BaseException:
+            ray.shutdown()  # which ends the actors
+            raise
 
     def __enter__(self) -> "RayWorkers":
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for actor in self._actors:
-            ray.kill(actor.handle)
-        ray.shutdown()
-        self._local.__exit__()
+        try:
+            # Those that do not answer in time leave their folders to whoever removes Ray's.
+            leaving = [actor.handle.leave.remote() for actor in self._actors if actor.node]
+            if leaving:
+                ray.wait(leaving, num_returns=len(leaving), timeout=STOP_SECONDS)
+            for actor in self._actors:
+                ray.kill(actor.handle)
+        finally:
+            try:
+                ray.shutdown()
+            finally:
+                self._local.__exit__()
 
     @property
     def count(self) -> int:
@@ -186,23 +211,25 @@ class RayWorkers:
         Returns:
             The calls that may still be running, because their actor did not answer.
         """
-        stopped = [actor for actor in self._actors if actor.key in keys]
-        answers = {actor.number: actor.handle.stop.remote() for actor in stopped}
-        done: set[Any] = set()
-        if answers:
-            ready, _ = ray.wait(
-                list(answers.values()), num_returns=len(answers), timeout=STOP_SECONDS
-            )
-            done = set(ready)
+        meant = [actor for actor in self._actors if actor.key in keys]
+        stopped = self._stopped(meant)
         lost = []
-        for actor in stopped:
-            if answers[actor.number] in done and _succeeded(answers[actor.number]):
+        for actor in meant:
+            if actor in stopped:
                 self._forget(actor, ("begin", "news"))
                 actor.key = None
             else:
                 lost.append(actor.key)
                 self._replace(actor)
         return lost
+
+    def _stopped(self, actors: Sequence[_Actor]) -> list[_Actor]:
+        """Kill the processes of actors. Return the actors that say so in time."""
+        answers = {actor.handle.stop.remote(): actor for actor in actors}
+        if not answers:
+            return []
+        ready, _ = ray.wait(list(answers), num_returns=len(answers), timeout=STOP_SECONDS)
+        return [answers[answer] for answer in ready if _succeeded(answer)]
 
     def _idle_actor(self) -> _Actor:
         """Return an actor without a call, on the node with the fewest calls."""
@@ -215,8 +242,7 @@ class RayWorkers:
     def _start(self, number: int) -> _Actor:
         self._started += 1
         environment = machine.worker_environment(number, max(1, math.floor(self._wanted.cpus)))
-        job = ray.get_runtime_context().get_job_id()
-        name = f"{job}-{number}-{self._started}"
+        name = f"{number}-{self._started}"
         handle = self._remote.remote(
             environment, self._prepare, name, self._several, self._checkpoint_seconds
         )
@@ -239,10 +265,15 @@ class RayWorkers:
         except ActorUnavailableError:  # it may be there again; what it has is sent then
             self._again.append((time.monotonic() + AGAIN_SECONDS, actor, method))
             return None
-        except RayTaskError as error:
-            return self._died(actor, f"its actor failed: {error.cause!r}", known=False)
+        except RayTaskError as error:  # an answer, so the actor lives and can stop its process
+            stopped = self._stopped([actor])
+            return self._died(actor, f"its actor failed: {error.cause!r}", known=actor in stopped)
         except RayError as error:
-            return self._died(actor, _words(error), known=isinstance(error, RayActorError))
+            known = isinstance(error, RayActorError | OutOfMemoryError)
+            problem = _words(error)
+            if not actor.node:  # it never started, so the reason is news
+                problem += f": {' '.join(str(error).split())[-REASON_CHARACTERS:]}"
+            return self._died(actor, problem, known)
         if method == "node":
             actor.node = value
             self._false_starts = 0
@@ -275,15 +306,15 @@ class RayWorkers:
         Args:
             actor: The actor.
             problem: What happened.
-            known: Whether Ray knows that the actor is dead. Its process may live all the same, if
-                the whole node cannot be reached.
+            known: Whether Ray or the actor knows that its process is dead. It may live all the
+                same, if the whole node cannot be reached.
         """
         key, node = actor.key, actor.node
         alive = {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
         lost = bool(node) and (not known or node not in alive)
         if not node:
             self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS:
+            if self._false_starts >= FALSE_STARTS and not any(one.node for one in self._actors):
                 raise UserError(f"workers cannot start on the Ray cluster: {problem}")
         self._replace(actor)
         if key is None:
@@ -315,6 +346,8 @@ def _succeeded(answer: "ray.ObjectRef[Any]") -> bool:
 
 def _words(error: RayError) -> str:
     """Return what happened to an actor, in a few words."""
+    if isinstance(error, OutOfMemoryError):
+        return "its actor was killed, since its node ran out of memory"
     if isinstance(error, RayActorError):
         return "its actor died"
     return f"its actor cannot be read: {type(error).__name__}"

@@ -45,10 +45,15 @@ def parse_workers(text: str) -> int | RayWanted:
             value = math.nan
         if name not in ("cpus", "gpus") or not 0 <= value < math.inf:
             raise UsageError(f"--workers {text!r}: {setting!r} is not understood; valid: {VALID}")
+        if name in given:
+            raise UsageError(f"--workers {text!r} has {name} twice; valid: {VALID}")
         if value > 1 and value != int(value):  # Ray shares one GPU or core, but never several
             raise UsageError(f"--workers {text!r}: {name} above 1 must be whole; valid: {VALID}")
         given[name] = value
-    return RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
+    wanted = RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
+    if not wanted.cpus and not wanted.gpus:
+        raise UsageError(f"--workers {text!r}: a worker needs CPUs or GPUs; valid: {VALID}")
+    return wanted
 
 
 def checked_address(address: str) -> str:

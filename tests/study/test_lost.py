@@ -20,7 +20,8 @@ from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.study.trials import LOSSES_ALLOWED
 
 WIDTH = {"width": FloatDistribution(0.0, 9.0)}
-LINE = "trial-00000 was lost with its node; queued to go on elsewhere"
+GONE = "its node does not answer"
+LINE = f"trial-00000 was lost: {GONE}; queued to go on elsewhere"
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def begun(study):
 
 def test_the_trial_fails_and_another_has_its_values_and_its_seed(study):
     begun(study)
-    assert study.lose(study.trials, 0) == [LINE]
+    assert study.lose(study.trials, 0, GONE) == [LINE]
     first, second = study.trials.all()
     assert (first.state, first.user_attrs["reason"]) == (TrialState.FAIL, "lost")
     assert second.state == TrialState.WAITING and continued(second) == second.user_attrs[FIRST] == 0
@@ -50,7 +51,7 @@ def test_the_trial_fails_and_another_has_its_values_and_its_seed(study):
 
 def test_what_the_lost_worker_still_writes_is_refused(study):
     late = begun(study)
-    study.lose(study.trials, 0)
+    study.lose(study.trials, 0, GONE)
     for write in (
         lambda: late.suggest_float("width", 0.0, 9.0),
         lambda: late.report(0.9, 2),
@@ -65,7 +66,7 @@ def test_what_the_lost_worker_still_writes_is_refused(study):
 def test_a_trial_that_nothing_was_heard_of_has_a_run_all_the_same(study):
     study.enqueue_baselines(1)
     study.trials.optuna_study.ask()
-    study.lose(study.trials, 0)
+    study.lose(study.trials, 0, GONE)
     assert events(study.trials.folder(0)) == ["begin", "start", "end"]
     assert study.trials.get(1).system_attrs["fixed_params"] == {"width": 1.0}
 
@@ -73,14 +74,14 @@ def test_a_trial_that_nothing_was_heard_of_has_a_run_all_the_same(study):
 def test_one_whose_end_has_arrived_is_told_and_not_continued(study):
     study.trials.optuna_study.ask()
     ended(study.trials.folder(0), "COMPLETE", values=[0.5])
-    assert study.lose(study.trials, 0) == []
+    assert study.lose(study.trials, 0, GONE) == []
     (trial,) = study.trials.all()
     assert trial.state == TrialState.COMPLETE
 
 
 def test_a_kill_before_it_is_continued_is_mended_once(study):
     begun(study)
-    study.trials.lost(0)
+    study.trials.lost(0, GONE)
     assert recover(study) == [LINE]
     assert recover(study) == []
     assert len(study.trials.all()) == 2
@@ -89,7 +90,7 @@ def test_a_kill_before_it_is_continued_is_mended_once(study):
 
 def test_it_counts_as_one_configuration(study):
     begun(study)
-    study.lose(study.trials, 0)
+    study.lose(study.trials, 0, GONE)
     assert study.tried() == 1
     study.trials.optuna_study.ask()
     ended(study.trials.folder(1), "COMPLETE", values=[0.5])
@@ -105,7 +106,7 @@ def test_it_counts_as_one_configuration(study):
 def test_a_trial_that_loses_node_after_node_is_given_up(study):
     for number in range(LOSSES_ALLOWED + 1):
         assert study.trials.optuna_study.ask().number == number
-        study.lose(study.trials, number)
+        study.lose(study.trials, number, GONE)
     last = study.trials.all()[-1]
     assert last.number == LOSSES_ALLOWED and not is_lost(last)
     assert "may be what breaks its nodes" in last.user_attrs["reason"]
@@ -128,7 +129,7 @@ def test_a_lost_continuation_leaves_the_checkpoint_of_the_rung_to_the_next(study
     checkpoint = study.trials.folder(0) / CHECKPOINT_FILE
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"epoch 1")
-    study.lose(study.trials, 3)
+    study.lose(study.trials, 3, GONE)
     later = study.trials.get(4)
     assert (continued(later), later.user_attrs[FIRST], later.user_attrs[RUNG]) == (3, 0, 1)
     recover(study)
@@ -141,7 +142,7 @@ def test_a_lost_confirmation_is_made_again_in_a_folder_of_its_own(study):
     ended(study.trials.folder(0), "COMPLETE", values=[0.5])
     study.trials.tell(0)
     assert confirmation.next_confirmation(study, 9.0) == 0
-    study.lose(study.confirmations, 0)
+    study.lose(study.confirmations, 0, GONE)
     assert confirmation.next_confirmation(study, 9.0) == 1
     again = study.confirmations.get(1)
     assert (again.user_attrs[OF], again.user_attrs[SEED], continued(again)) == (0, 0, 0)

@@ -1,5 +1,8 @@
 """A storage that is away: who is told what, and when the next try is."""
 
+import os
+import signal
+
 import pytest
 
 from mnist_cnn.errors import Away, UserError
@@ -40,6 +43,9 @@ def test_a_served_storage_is_the_studys_and_dies_with_its_block(storage):
     open_storage(storage).create_new_study([1], "one")
     with storage_proxy(storage, "127.0.0.1") as proxy:
         served = storage_of_worker(proxy.url)
+        assert served.get_study_id_from_name("one") == 1
+        os.kill(proxy._process.pid, signal.SIGINT)  # as Ctrl-C reaches it
+        proxy._process.join(1)
         assert served.get_study_id_from_name("one") == 1
         proxy.close()  # as when it is killed
         with pytest.raises(StorageError) as failure:

@@ -324,7 +324,7 @@ def losses(study, client, runs):
         there = sorted((metric.step, metric.value) for metric in history)
         wanted = sorted(trial.intermediate_values.items())
         if is_lost(trial):  # what it reported last may not have arrived; what continues it has it
-            wanted = [value for value in wanted if value in there]
+            wanted = wanted[:-1] + [value for value in wanted[-1:] if value in there]
         lost_metrics += sum((Counter(there) - Counter(wanted)).values())
         lost_metrics += sum((Counter(wanted) - Counter(there)).values())
     journals = Counter(run.data.tags["journal"] for run in runs)

@@ -133,6 +133,33 @@ def test_a_killed_actor_is_replaced_and_its_call_known_to_be_dead(pool, tmp_path
     process.wait(10)  # it dies with its actor
 
 
+def test_an_actor_that_answers_with_an_error_is_no_node_that_is_gone(pool, tmp_path):
+    pool.submit_run(tmp_path / "run", hanging)  # of this module, which no node has
+    (one,) = ended(pool)
+    assert "its actor failed" in one.problem and not one.lost
+
+
+def test_actors_that_cannot_start_end_no_search_while_others_work(pool):
+    import ray
+
+    from mnist_cnn.workers.ray_pool import FALSE_STARTS
+
+    pool._actors.append(pool._start(3))  # there is no room for it
+    try:
+        for _ in range(FALSE_STARTS):
+            pool._died(pool._actors[-1], "its actor died", known=True)
+        for actor in pool._actors[:-1]:
+            actor.node, actor.was = "", actor.node
+        with pytest.raises(UserError, match="workers cannot start on the Ray cluster: no disk"):
+            pool._died(pool._actors[-1], "no disk", known=True)
+    finally:
+        for actor in pool._actors[:-1]:
+            actor.node = actor.was
+        extra = pool._actors.pop()
+        pool._forget(extra, ("node",))
+        ray.kill(extra.handle)
+
+
 def test_a_node_that_is_gone_loses_its_call_and_one_that_joins_gets_the_next(
     pool, cluster, tmp_path
 ):

@@ -20,6 +20,7 @@ from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_worke
         ("ray:1,cpus=2", RayWanted(1, cpus=2)),
         ("ray:8,gpus=0.5,cpus=0.5", RayWanted(8, cpus=0.5, gpus=0.5)),
         ("ray:8,gpus=0", RayWanted(8, gpus=0)),
+        ("ray:8,cpus=0,gpus=0.5", RayWanted(8, cpus=0, gpus=0.5)),
     ],
 )
 def test_a_number_or_a_number_on_ray(text, wanted):
@@ -31,6 +32,7 @@ def test_a_number_or_a_number_on_ray(text, wanted):
     [
         *("0", "-1", "two", "²", "ray", "ray:", "ray:0", "ray:x", "ray:4,", "ray:4,gpus", "Ray:4"),
         *("ray:4,gpu=1", "ray:4,gpus=-1", "ray:4,gpus=nan", "ray:4,cpus=1.5", "ray:4;gpus=1"),
+        *("ray:4,cpus=0", "ray:4,cpus=0,gpus=0", "ray:4,cpus=1,cpus=2", "ray:4,gpus=1,gpus=1"),
     ],
 )
 def test_anything_else_is_refused_with_what_is_valid(text):
@@ -57,6 +59,24 @@ def test_a_client_is_refused_with_what_to_do(given, monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(UsageError, match="run the command on the head node, or with `ray job"):
         checked_address(address if given else "auto")
+
+
+def test_a_client_is_refused_from_python_too(monkeypatch):
+    pytest.importorskip("ray")
+    from mnist_cnn.workers.ray_cluster import join
+
+    monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.2:10001")
+    with pytest.raises(UsageError, match="run the command on the head node"):
+        join(RayWanted(1))
+
+
+def test_the_brackets_of_an_ipv6_address_are_no_part_of_it():
+    pytest.importorskip("ray")
+    from mnist_cnn.workers.ray_cluster import join
+
+    with pytest.raises(UserError, match=r"no Ray cluster answers at \[::1\]:1: ") as refusal:
+        join(RayWanted(1, address="[::1]:1"))
+    assert "not known" not in str(refusal.value)  # the name of a host
 
 
 def test_a_node_must_have_what_this_machine_has():

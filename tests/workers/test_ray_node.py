@@ -1,0 +1,106 @@
+"""An actor's copy of the project, and calls that are stopped before they have begun: no cluster."""
+
+import asyncio
+import shutil
+import threading
+import time
+
+import pytest
+
+pytest.importorskip("ray")
+
+from mnist_cnn.workers.ray_node import Node, _current_folder, copy_project
+
+
+def test_a_project_that_ray_unpacks_anew_meanwhile_is_copied_whole(tmp_path):
+    """As when another node of this machine joins: the folder goes, and fills again."""
+    source = tmp_path / "unpacked"
+    names = [f"{number:03d}.py" for number in range(60)]
+
+    def unpack():
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir()
+        for name in names:
+            (source / name).touch()
+            time.sleep(0.005)
+
+    source.mkdir()
+    unpacking = threading.Thread(target=unpack)
+    unpacking.start()
+    try:
+        copy_project(source, tmp_path / "copy")
+    finally:
+        unpacking.join()
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == names
+
+
+def test_a_project_that_is_gone_is_told(tmp_path):
+    with pytest.raises(OSError, match="unpacked"):
+        copy_project(tmp_path / "unpacked", tmp_path / "copy", 0.0)
+
+
+class Submitted:
+    """A pool that notes what it is given."""
+
+    def __init__(self):
+        self.running = []
+
+    def submit(self, key, call, limit_seconds):
+        self.running.append(key)
+
+    def stop(self, keys):
+        self.running = []
+
+    def wait(self, seconds):
+        return []
+
+
+@pytest.fixture
+def node(tmp_path):
+    """An actor without Ray, whose pool is not real."""
+    found = Node.__new__(Node)
+    found._home, found._data, found._place = (tmp_path / name for name in ("a", "data", "a/w"))
+    found._attempt = found._wanted = 0
+    found._beginning = asyncio.Lock()
+    found.__dict__["_pool"] = Submitted()
+    return found
+
+
+def begin(node, data):
+    return asyncio.ensure_future(node.begin(1, "run", print, None, {}, {"images.npy": data}))
+
+
+def test_a_call_that_is_stopped_while_its_data_come_does_not_begin(node):
+    async def stop_early():
+        data = asyncio.get_running_loop().create_future()
+        beginning = begin(node, data)
+        await asyncio.sleep(0)
+        await node.stop()
+        data.set_result(b"many images")
+        await beginning
+
+    asyncio.run(stop_early())
+    assert node._pool.running == []
+
+
+def test_a_call_that_is_asked_for_twice_begins_once(node):
+    async def ask_twice():
+        data = asyncio.get_running_loop().create_future()
+        both = [begin(node, data), begin(node, data)]
+        await asyncio.sleep(0)
+        data.set_result(b"many images")
+        await asyncio.gather(*both)
+
+    asyncio.run(ask_twice())
+    assert node._pool.running == ["run"]
+    assert (node._home / "images.npy").read_bytes() == b"many images"
+
+
+def test_a_folder_that_ray_has_replaced_is_found_again(tmp_path, monkeypatch):
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PWD", str(folder))
+    folder.rmdir()
+    folder.mkdir()
+    assert _current_folder() == folder
