@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mnist_cnn.experiment_id import ExperimentId
     from mnist_cnn.workers.ray_wanted import RayWanted
 
+    _Verbs = argparse._SubParsersAction["_Parser"]
+
 Verb = Callable[[argparse.Namespace], None]
 
 
@@ -239,6 +241,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
+    _add_studies(verbs)
+    _add_models(verbs)
+    _add_data_and_runs(verbs)
+    _add_servers(verbs)
+    return parser
+
+
+def _add_studies(verbs: "_Verbs") -> None:
     verb = _verb(verbs, "search", _search, "search, or continue an unfinished search")
     _study_options(verb)
     verb.add_argument("--trials", type=_count, help="total number of trials of the study")
@@ -263,6 +273,8 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
     _storage_option(verb)
 
+
+def _add_models(verbs: "_Verbs") -> None:
     verb = _verb(verbs, "promote", _promote, "register the best run's model as the champion")
     _experiment_argument(verb)
     verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
@@ -306,6 +318,8 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(verb)
     _form_options(verb, "the answers")
 
+
+def _add_data_and_runs(verbs: "_Verbs") -> None:
     verb = _verb(verbs, "data", _data, "show the labelled images at a path")
     verb.add_argument(
         "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
@@ -319,6 +333,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _verb(verbs, "sync", _sync, "deliver to MLflow what it missed during a search")
 
+
+def _add_servers(verbs: "_Verbs") -> None:
     verb = _verb(verbs, "ui", _ui, "show the runs in MLflow's pages")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
@@ -337,12 +353,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help="ask clients for it; better set MNIST_CNN_TOKEN, as the process list shows arguments",
     )
-    return parser
 
 
-def _verb(
-    verbs: "argparse._SubParsersAction[_Parser]", name: str, verb: Verb, text: str
-) -> argparse.ArgumentParser:
+def _verb(verbs: "_Verbs", name: str, verb: Verb, text: str) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=text)
     parser.set_defaults(verb=verb)
     return parser
