@@ -126,12 +126,19 @@ def epochs_file(seconds: float) -> Path:
 
 
 def subject(module: str) -> str:
-    """A digest of what a method's module runs: its code, the locked packages, the processor."""
+    """A digest of what a method's module runs."""
     places = ["benchmarks/peers", "search_spaces"]
     if module == "ours":
-        places += ["experiments", "mnist_cnn"]
-    else:
-        places += [f"mnist_cnn/{name}" for name in USED_BY_PEERS]
+        return digest_of(*places, "experiments", "mnist_cnn")
+    return digest_of(*places, *(f"mnist_cnn/{name}" for name in USED_BY_PEERS))
+
+
+def digest_of(*places: str) -> str:
+    """A digest of code, the locked packages and the processor.
+
+    Args:
+        places: Folders and files of this repository.
+    """
     digest = hashlib.sha256(processor().encode())
     for file in [ROOT / "requirements.lock", *sorted(f for p in places for f in code(p))]:
         digest.update(file.read_bytes())

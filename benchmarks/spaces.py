@@ -11,7 +11,6 @@ fresh seeds, and by how much each space is ahead of the first one, seed by seed.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mnist_cnn.workers.machine import processor  # noqa: E402
+from benchmarks.bench import digest_of  # noqa: E402
 
 EXPERIMENT = """
 from dataclasses import replace
@@ -63,7 +62,7 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT")
     options = parser.parse_args()
     names = options.experiments or ["mnist", "resnet", "vgg"]
-    code = subject()
+    code = digest_of("experiments", "search_spaces", "mnist_cnn")
     found = measured(options.file, options.seconds, code)
     for seed in range(options.seeds):
         for name in names:
@@ -76,16 +75,6 @@ def main() -> None:
             found[name, seed] = line
             print(f"seed {seed}  {name}: {line['val_accuracy']:.4f}", flush=True)
     print(table(found, names, options.seeds))
-
-
-def subject() -> str:
-    """A digest of the code, the locked packages and the processor that a search depends on."""
-    digest = hashlib.sha256(processor().encode())
-    folders = ("experiments", "search_spaces", "mnist_cnn")
-    files = sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
-    for file in [ROOT / "requirements.lock", *files]:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def measured(file: Path, seconds: float, code: str) -> dict[tuple[str, int], dict]:

@@ -92,9 +92,8 @@ def _runs(client: MlflowClient, experiment: str, folder: Path) -> list[Run]:
 
 def _delete_views(client: MlflowClient, experiment: str, study: str) -> None:
     found = client.get_experiment_by_name(experiment)
-    for tag in found.tags if found else {}:
-        if tag.startswith(f"{views.TAG}{study}."):
-            client.delete_experiment_tag(found.experiment_id, tag)
+    for tag in views.tags_of(study, found.tags) if found else ():
+        client.delete_experiment_tag(found.experiment_id, tag)
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:

@@ -156,16 +156,14 @@ class Progress:
 
     def _time_left(self) -> str:
         """Say what each phase takes, such as `exploring about 4:10, then confirming 0:40`."""
-        gone, texts = time.monotonic() - self._expected, []
+        gone, about, texts = time.monotonic() - self._expected, " about", []
         for phase, seconds in self._phases.items():
-            known = f" {_minutes(max(0.0, seconds - gone))}" if math.isfinite(seconds) else ""
-            texts.append(f"{phase}{known}")
-            gone = 0.0  # the later ones have not begun
-        if not texts:
-            return ""
-        now, *later = texts
-        now = now.replace(" ", " about ")
-        return f"{now}, then {', '.join(later)}" if later else now
+            known = math.isfinite(seconds)
+            texts.append(phase + (f"{about} {_minutes(max(0.0, seconds - gone))}" if known else ""))
+            gone, about = 0.0, ""  # the later ones have not begun
+        if len(texts) < 2:
+            return "".join(texts)
+        return f"{texts[0]}, then {', '.join(texts[1:])}"
 
     def _clock(self) -> str:
         return _minutes(time.monotonic() - self._started)

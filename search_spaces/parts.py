@@ -41,8 +41,8 @@ def halved_to_small(x: keras.KerasTensor, filters: int, activation: str) -> kera
 def possible_stages(input_shape: tuple[int, int, int]) -> tuple[int, int]:
     """Return the least and the greatest number of stages.
 
-    Each has images with half the sides of the one before.
-    They are 2 and 4 for images of 28x28 and for larger ones, which are halved to that size first.
+    Each has images with half the sides of the one before. They are 2 and 4 for images of 28x28 and
+    for larger ones, which are halved to that size first.
     """
     side = min(*input_shape[:2], SMALL)
     most = min(4, side.bit_length())  # until one pixel is left

@@ -46,6 +46,13 @@ class OnDemand:
         return OnDemand(self._index[index], self.shape[1:], self._read)
 
 
+def scaled(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return pixels as float32 in [0, 1]. Bytes are divided by 255; others are that already."""
+    if pixels.dtype != np.uint8:
+        return pixels
+    return pixels.astype(np.float32) / np.float32(255)
+
+
 @dataclass(frozen=True, eq=False)
 class Images:
     """Labelled images. They compare by identity, because arrays are too large to compare.
@@ -82,9 +89,7 @@ class Images:
 
         All of them are read into memory.
         """
-        if self.x.dtype != np.uint8:
-            return self
-        return replace(self, x=self.x[:].astype(np.float32) / np.float32(255))
+        return self if self.x.dtype != np.uint8 else replace(self, x=scaled(self.x[:]))
 
     def name(self, index: int) -> str:
         """What messages call the image at `index`."""

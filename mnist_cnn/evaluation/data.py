@@ -108,10 +108,9 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
 
 def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     names, numbers = dataset.class_names, None
-    same_count = (
-        len(classes) == dataset.classes
-    )  # else it is said later that the model does not fit
-    if same_count and tuple(classes) != names and not _are_numbers(classes):
+    # With another number of classes, it is said later that the model does not fit.
+    comparable = len(classes) == dataset.classes and not _are_numbers(classes)
+    if comparable and tuple(classes) != names:
         names, numbers = tuple(classes), _numbers(dataset, classes)
 
     def read() -> Images:

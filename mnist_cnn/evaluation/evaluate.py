@@ -66,12 +66,13 @@ def evaluate(
     if pictures is not None:
         names = predicted.class_names
         plots.draw(images.x, images.labels, probabilities, predicted.info.name, pictures, names)
-    batch = min(saved_model.BATCH, evaluation_batch_size(saved_model.shape_of(model)))
+    shape = saved_model.shape_of(model)
+    batch = min(saved_model.BATCH, evaluation_batch_size(shape))
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
-        single_image_ms=saved_model.latency_ms(model, saved_model.shape_of(model), 1),
-        batch_ms=saved_model.latency_ms(model, saved_model.shape_of(model), batch),
+        single_image_ms=saved_model.latency_ms(model, shape, 1),
+        batch_ms=saved_model.latency_ms(model, shape, batch),
         batch_images=batch,
         correct=predicted.correct,
         images_sha256=_sha256(images),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mnist_cnn.charts.style import save
-from mnist_cnn.datasets.images import OnDemand
+from mnist_cnn.datasets.images import OnDemand, scaled
 from mnist_cnn.datasets.naming import short
 from mnist_cnn.evaluation.scores import calibration, calibration_error, confusion
 
@@ -157,10 +157,7 @@ def _grid(
     grid: list[Axes] = list(figure.subplots(ROWS, COLUMNS).flat)
     for axes in grid[len(shown) :]:
         axes.axis("off")
-    pictures = x[shown]
-    if pictures.dtype == np.uint8:
-        pictures = pictures.astype(np.float32) / np.float32(255)
-    for axes, index, picture in zip(grid, shown, pictures, strict=False):
+    for axes, index, picture in zip(grid, shown, scaled(x[shown]), strict=False):
         given = probabilities[index]
         predicted, actual = int(given.argmax()), int(labels[index])
         _show_image(axes, picture)

@@ -94,10 +94,21 @@ def how_to_promote(study: Study) -> str:
     )
 
 
+def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the complete trials with finite values that keep the constraints."""
+    return [
+        trial
+        for trial in trials
+        if trial.state == TrialState.COMPLETE
+        and keeps_constraints(trial)
+        and np.isfinite(trial.values).all()
+    ]
+
+
 def hypervolumes(
     trials: Sequence[FrozenTrial], objectives: Sequence[Objective]
 ) -> list[tuple[FrozenTrial, float]]:
-    """Return the hypervolume after each complete trial that keeps the constraints, as they ended.
+    """Return the hypervolume after each of the `comparable` trials, in the order of their ends.
 
     It is the share of the box between the best and the worst value of each objective that the front
     dominates, from 0 to 1. Values are compared within a study only: the box is that of its trials.
@@ -106,13 +117,7 @@ def hypervolumes(
         trials: The trials of the study.
         objectives: All of its objectives.
     """
-    complete = [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE
-        and keeps_constraints(trial)
-        and np.isfinite(trial.values).all()
-    ]
+    complete = comparable(trials)
     if not complete:
         return []
     complete.sort(key=lambda trial: trial.datetime_complete or datetime.max)

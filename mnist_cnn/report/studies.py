@@ -10,7 +10,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.report.text import number, print_text
 from mnist_cnn.study.lock import StudyLock, StudyLocked
-from mnist_cnn.study.screening import continued
+from mnist_cnn.study.screening import tried
 from mnist_cnn.study.storage import default_storage, exists, open_storage
 from mnist_cnn.study.study import CONFIRMS, objectives_of
 
@@ -47,7 +47,7 @@ def study_names_in(storage: str) -> list[str]:
 def _row(storage: str, name: str) -> tuple[str, ...]:
     study = optuna.load_study(study_name=name, storage=open_storage(storage))
     trials = study.get_trials(deepcopy=False)
-    done = sum(trial.state.is_finished() and continued(trial) is None for trial in trials)
+    done = tried(trial for trial in trials if trial.state.is_finished())
     wanted = study.user_attrs.get("trials", len(trials))
     size = sum(file.stat().st_size for file in _files(checkpoints() / name))
     count = f"{done} of {wanted}"

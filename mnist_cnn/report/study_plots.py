@@ -5,18 +5,16 @@ Each function returns a Matplotlib figure.
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.experiment import Objective
-from mnist_cnn.report.front import hypervolumes
+from mnist_cnn.report.front import comparable, hypervolumes
 from mnist_cnn.report.text import difference
 from mnist_cnn.study.confirmation import Candidate
-from mnist_cnn.study.study import keeps_constraints
 
 MAX_NUMBERS = 12  # trials of the front that are labelled with their number
 MANY_TRIALS = 300  # from here on, markers are small
@@ -37,13 +35,7 @@ def pareto_front(
         ranked: The candidates. The means of those that were confirmed are drawn beside the front.
     """
     first, second = objectives[:2]
-    complete = [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE
-        and np.isfinite(trial.values).all()
-        and keeps_constraints(trial)
-    ]
+    complete = comparable(trials)
     among = "" if len(objectives) == 2 else f" by the first two of {len(objectives)} objectives"
     figure, axes = style.new_figure(f"Pareto front{among}")
     front = _front(complete, first, second)

@@ -10,7 +10,7 @@ from mnist_cnn.report.plots import important_parameters
 from mnist_cnn.report.tally import is_baseline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.outcome import COST_METRICS
-from mnist_cnn.study.study import Study, objectives_of
+from mnist_cnn.study.study import Study
 
 SHOWN_COSTS = ("train_seconds", "parameters")
 
@@ -32,7 +32,7 @@ def view_facts(
         them that all complete trials have. `winner` and `baseline`: the folders of two trials, or
         None.
     """
-    first, *others = objectives_of(study.trials.optuna_study)
+    first, *others = study.objectives
     more = [o.metric if o.metric in COST_METRICS else f"best_{o.metric}" for o in others]
     runs = of_trials(histories)
     complete = [runs[t.number] for t in study.trials.all(TrialState.COMPLETE) if t.number in runs]

@@ -1,4 +1,4 @@
-"""How a search waits while workers cannot reach Optuna's storage: longer after each try in vain."""
+"""How a search waits while workers cannot reach Optuna's storage: longer after each failed try."""
 
 import time
 

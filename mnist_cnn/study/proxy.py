@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from mnist_cnn.errors import UserError
 from mnist_cnn.optuna_internals import serve_storage
 from mnist_cnn.study.storage import GRPC, open_storage
-from mnist_cnn.workers.pool import die_with, with_this_package, without_main, without_signals
+from mnist_cnn.workers.pool import die_with, start_process
 
 START_SECONDS = 60.0
 THREADS = 16  # each request of a worker holds one for some milliseconds
@@ -57,8 +57,7 @@ class StorageProxy:
         ours, theirs = _context.Pipe()
         arguments = (theirs, self._storage, host, sys.path, os.getpid())
         process = _context.Process(target=_serve, args=arguments, daemon=True)
-        with without_main(), with_this_package(), without_signals():
-            process.start()
+        start_process(process)
         theirs.close()
         try:
             if not ours.poll(START_SECONDS):

@@ -32,7 +32,7 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
     begun = [trial for trial in trials if trial.state != TrialState.WAITING]
-    more = sum(screening.continued(trial) is None for trial in begun) < wanted
+    more = screening.tried(begun) < wanted
     begin = more
     if screen:
         begin = more and _seconds_in_full(study, screen) < seconds_left

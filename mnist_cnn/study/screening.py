@@ -17,7 +17,7 @@ the checkpoint is gone, comes from a different kind of machine, or the space has
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import optuna
 from optuna.study import StudyDirection
@@ -61,6 +61,11 @@ def continued(trial: optuna.Trial | FrozenTrial) -> int | None:
     """Return the number of the trial that this one continues; None for a new configuration."""
     number = trial.user_attrs.get(CONTINUES)
     return None if number is None else int(number)
+
+
+def tried(trials: Iterable[FrozenTrial]) -> int:
+    """Return how many configurations there are among trials. Those that continue one count once."""
+    return sum(continued(trial) is None for trial in trials)
 
 
 def is_lost(trial: FrozenTrial) -> bool:
@@ -157,14 +162,14 @@ def _quota(screen: Screen, rung: int, reached: int) -> int:
     return math.floor(share) if rung == 0 else math.ceil(share)
 
 
-def as_continuation(trial: FrozenTrial) -> dict[str, int]:
-    """Return the attributes of a trial that continues a lost one: the same once more."""
-    return {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung_of(trial)}
+def as_continuation(trial: FrozenTrial, rung: int) -> dict[str, int]:
+    """Return the attributes of a trial that continues another one, towards a rung."""
+    return {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung}
 
 
 def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:
-    attributes = {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung}
-    study.enqueue_trial(dict(trial.user_attrs[STOPPED]), user_attrs=attributes)
+    values = dict(trial.user_attrs[STOPPED])
+    study.enqueue_trial(values, user_attrs=as_continuation(trial, rung))
 
 
 def unused(study: optuna.Study, screen: Screen) -> list[list[int]]:

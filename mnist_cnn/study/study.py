@@ -90,13 +90,17 @@ class Study:
         return Trials(self.storage, confirm, partial(folder_of_run, self.folder))
 
     @cached_property  # every read of Optuna's attributes is a query
-    def objective(self) -> Objective:
-        """The objective that trials are ranked by, as stored with the study.
+    def objectives(self) -> tuple[Objective, ...]:
+        """The objectives, as stored with the study.
 
-        An older study may have been searched for another objective than the experiment's current
-        one.
+        An older study may have been searched for other ones than the experiment's current ones.
         """
-        return objectives_of(self.trials.optuna_study)[0]
+        return objectives_of(self.trials.optuna_study)
+
+    @property
+    def objective(self) -> Objective:
+        """The objective that trials are ranked by: the first."""
+        return self.objectives[0]
 
     def ranking(self) -> list[FrozenTrial]:
         """Return the complete trials that keep all constraints, best first.
@@ -107,10 +111,7 @@ class Study:
         front = {trial.number for trial in self.front()}
         kept = [trial for trial in self.trials.all(TrialState.COMPLETE) if keeps_constraints(trial)]
 
-        def key(trial: FrozenTrial) -> tuple[bool, float]:
-            return trial.number not in front, self.objective.rank_key(trial.values[0])
-
-        return sorted(kept, key=key)
+        return sorted(kept, key=lambda trial: (trial.number not in front, self._rank_key(trial)))
 
     def front(self) -> list[FrozenTrial]:
         """Return the Pareto front: the trials that no other one dominates, best first.
@@ -118,11 +119,12 @@ class Study:
         They keep all constraints, and are in the order of the first objective. With a single
         objective there is no front.
         """
-        optuna_study = self.trials.optuna_study
-        if len(optuna_study.directions) == 1:
+        if len(self.objectives) == 1:
             return []
-        best = optuna_study.best_trials
-        return sorted(best, key=lambda trial: self.objective.rank_key(trial.values[0]))
+        return sorted(self.trials.optuna_study.best_trials, key=self._rank_key)
+
+    def _rank_key(self, trial: FrozenTrial) -> float:
+        return self.objective.rank_key(trial.values[0])
 
     def wanted_trials(self, asked: int | None) -> int:
         """Return how many configurations the study should have.
@@ -147,7 +149,7 @@ class Study:
 
         A trial that continues another one is not another configuration.
         """
-        return sum(screening.continued(trial) is None for trial in self.trials.finished())
+        return screening.tried(self.trials.finished())
 
     def lose(self, trials: Trials, number: int, problem: str) -> list[str]:
         """Fail a trial whose worker cannot be reached, then enqueue the one that continues it.
@@ -183,9 +185,8 @@ class Study:
                     own = {
                         key: trial.user_attrs[key] for key in (OF, SEED) if OF in trial.user_attrs
                     }
-                    trials.optuna_study.enqueue_trial(
-                        trials.values(trial), user_attrs=own | screening.as_continuation(trial)
-                    )
+                    own |= screening.as_continuation(trial, screening.rung_of(trial))
+                    trials.optuna_study.enqueue_trial(trials.values(trial), user_attrs=own)
                     name = trials.folder_of(trial).name
                     problem = trial.user_attrs.get(PROBLEM, "nothing more was heard of it")
                     lines.append(f"{name} was lost: {problem}; queued to go on elsewhere")

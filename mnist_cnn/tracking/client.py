@@ -100,11 +100,11 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
         UserError: The experiment is deleted in MLflow.
     """
     # MLflow's pages differ for language models, and would ask which of the two this is.
-    kind = {tags.EXPERIMENT_KIND: "custom_model_development"}
+    kind = "custom_model_development"
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "active":
-        for tag in kind.keys() - found.tags.keys():  # made by an older version, or by the user
-            client.set_experiment_tag(found.experiment_id, tag, kind[tag])
+        if tags.EXPERIMENT_KIND not in found.tags:  # made by an older version, or by the user
+            client.set_experiment_tag(found.experiment_id, tags.EXPERIMENT_KIND, kind)
         return str(found.experiment_id)
     if found is not None:
         place = hide_passwords(tracking_uri(mlruns))
@@ -115,7 +115,11 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     # A server has its own place for artifacts. For a database it has to be given.
     local = not tracking_uri(mlruns).startswith("http")
     location = (mlruns.absolute() / "artifacts" / name).as_uri() if local else None
-    return str(client.create_experiment(name, artifact_location=location, tags=kind))
+    return str(
+        client.create_experiment(
+            name, artifact_location=location, tags={tags.EXPERIMENT_KIND: kind}
+        )
+    )
 
 
 def flush_artifacts(uri: str) -> None:

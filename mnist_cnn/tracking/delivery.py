@@ -333,9 +333,9 @@ class Delivery:
         for tag, text in found.items():
             self.client.set_experiment_tag(self.experiment_id, tag, text)
         # Such as the winner against the baseline, if the baseline now is the winner.
-        for tag in self.client.get_experiment(self.experiment_id).tags:
-            if tag.startswith(f"{views.TAG}{study}.") and tag not in found:
-                self.client.delete_experiment_tag(self.experiment_id, tag)
+        known = self.client.get_experiment(self.experiment_id).tags
+        for tag in set(views.tags_of(study, known)) - found.keys():
+            self.client.delete_experiment_tag(self.experiment_id, tag)
         self.views = views.addresses(self.experiment_id, study, found)
         links = " · ".join(f"[{title}]({place[1:]})" for title, place in self.views.items())
         self.client.set_tag(run_id, tags.NOTE, f"{links}\n\n{event['note']}")

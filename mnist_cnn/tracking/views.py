@@ -6,7 +6,7 @@ module opens each view in a browser, so that it fails if a newer MLflow has anot
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +31,11 @@ def key(study: str, title: str) -> str:
     """Return the key of a view: the end of its tag's name, which is also in its address."""
     slug = title.replace(" ", "-")
     return slug if title == STUDIES else f"{study}.{slug}"
+
+
+def tags_of(study: str, known: Iterable[str]) -> list[str]:
+    """Return which of the known tags of MLflow's experiment hold views of this study alone."""
+    return [tag for tag in known if tag.startswith(f"{TAG}{study}.")]
 
 
 def address(experiment_id: str, study: str, title: str) -> str:

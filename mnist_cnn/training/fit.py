@@ -2,11 +2,11 @@
 
 A training is a function of the model, the images and the seed. It does not depend on how long it
 will last: the learning rate is the compiled one, and the weights are averaged. So it can be judged
-after any epoch, and continued for as long as it deserves, unless the space uses `training_steps`,
-which it gets only without rungs. The order of the images depends on the
-seed and the epoch. The checkpoint of an epoch holds every variable, including the state of
-dropout's random generators. So a training that is killed and resumed gives the same result as one
-that is not.
+after any epoch, and continued for as long as it deserves. Only a space that uses `training_steps`,
+which it gets without rungs, makes it depend on its end. The order of the images depends on the seed
+and the epoch. The checkpoint of an epoch holds every variable, including the state of dropout's
+random generators. So a training that is killed and resumed gives the same result as one that is
+not.
 """
 
 import inspect

@@ -71,7 +71,7 @@ def remove_kept(unwanted: Callable[[Facts], bool]) -> None:
         doomed = folder.with_suffix(_PARTLY)
         if folder != doomed and not unwanted(_facts_of(folder)):
             continue
-        # What cannot be removed, or is in somebody's hands just now, stays.
+        # What cannot be removed, or is in use now, stays.
         with suppress(OSError), file_lock(folder.with_suffix(".lock"), wait_seconds=0):
             if folder != doomed:  # so that a kill leaves no half of it
                 shutil.rmtree(doomed, ignore_errors=True)

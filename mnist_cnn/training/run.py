@@ -171,6 +171,9 @@ class Run:
         objectives, constraints = self.experiment.objectives, self.experiment.constraints
         return LATENCY in [o.metric for o in objectives] + [c.metric for c in constraints]
 
+    def _policy(self) -> str:
+        return self.precision or precision(self.experiment)
+
     def _prepare_session(self) -> None:
         """Make everything that Keras does from here on a function of the seed."""
         keras.backend.clear_session()
@@ -180,7 +183,7 @@ class Run:
         keras.utils.set_random_seed(self.seed)
         if self.experiment.deterministic:
             tf.config.experimental.enable_op_determinism()
-        keras.config.set_dtype_policy(self.precision or precision(self.experiment))
+        keras.config.set_dtype_policy(self._policy())
 
     def _build(self, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
         """Build the model and write the run's start. Return the model and its size."""
@@ -307,7 +310,7 @@ class Run:
             seed=self.seed,
             epochs=self.epochs,
             keep=self.keep,
-            precision=self.precision or precision(self.experiment),
+            precision=self._policy(),
         )
 
 

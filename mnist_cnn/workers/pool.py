@@ -144,6 +144,11 @@ class Workers:
         UserError: The disk is full, or no temporary folder can be created.
     """
 
+    # As in `Pool`, on this machine.
+    host: str | None = None
+    precision: str | None = None
+    remarks: tuple[str, ...] = ()
+
     def __init__(
         self,
         environments: Sequence[Mapping[str, str]],
@@ -164,10 +169,6 @@ class Workers:
         except OSError as error:
             raise full_disk(error) or UserError(f"no temporary folder: {error}") from None
         self._workers = [self._start(0)]
-
-    host: str | None = None
-    precision: str | None = None
-    remarks: tuple[str, ...] = ()
 
     def __enter__(self) -> "Workers":
         return self
@@ -350,8 +351,7 @@ class Workers:
             daemon=True,
         )
         try:
-            with without_main(), with_this_package(), without_signals():
-                process.start()
+            start_process(process)
         except BaseException:  # such as Ctrl-C; a process that has no connection ends by itself
             ours.close()
             raise
@@ -360,8 +360,14 @@ class Workers:
         return _Worker(process, ours)
 
 
+def start_process(process: BaseProcess) -> None:
+    """Start a process that finds this package, runs no script, and has stopping signals blocked."""
+    with _without_main(), _with_this_package(), _without_signals():
+        process.start()
+
+
 @contextmanager
-def without_main() -> Iterator[None]:
+def _without_main() -> Iterator[None]:
     """Hide the script that this process runs. Every process that starts meanwhile would run it too.
 
     `multiprocessing` does that so that objects of the script can be unpickled. Workers get none.
@@ -376,7 +382,7 @@ def without_main() -> Iterator[None]:
 
 
 @contextmanager
-def without_signals() -> Iterator[None]:
+def _without_signals() -> Iterator[None]:
     """Block the stopping signals. Processes that start meanwhile leave them blocked.
 
     A terminal sends Ctrl-C to every process of the command, but only the search process handles it.
@@ -390,7 +396,7 @@ def without_signals() -> Iterator[None]:
 
 
 @contextmanager
-def with_this_package() -> Iterator[None]:
+def _with_this_package() -> Iterator[None]:
     """Add the folder of this package to the search path, at its end.
 
     A process begins with a copy of the path, and takes its parent's exact one in `_work`. It might
