@@ -30,13 +30,14 @@ from clusters import cluster_of  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 from rich.console import Console  # noqa: E402
 
-from mnist_cnn import run_search  # noqa: E402
 from mnist_cnn.experiment import Confirm, Maximize  # noqa: E402
 from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.plan import Plan  # noqa: E402
-from mnist_cnn.run_search import Request, Search  # noqa: E402
+from mnist_cnn.search_process.phases import Search  # noqa: E402
+from mnist_cnn.search_process.request import Request  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402
 from mnist_cnn.study.proxy import storage_proxy  # noqa: E402
+from mnist_cnn.training import tasks  # noqa: E402
 
 PLAN = Plan(
     id=ExperimentId("sleeping"),
@@ -83,7 +84,7 @@ def measure(address: str, actors: int, seconds: float, sleep: float) -> dict[str
     with project() as folder:
         import sleeping
 
-        run_search.tasks.trial = partial(sleeping.sleeping_trial, sleep)
+        tasks.trial = partial(sleeping.sleeping_trial, sleep)
         console = Console(file=io.StringIO(), width=100)
         storage = f"sqlite:///{folder}/optuna.db"
         wanted = RayWanted(actors, cpus=1, gpus=0, address=address)

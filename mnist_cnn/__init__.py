@@ -1,7 +1,7 @@
 """Hyperparameter search for Keras: KerasTuner's spaces, Optuna's trials, MLflow's runs.
 
-The command line is `cli`. It calls one verb: start_search, replay, delete_study, ui, or a function
-of a folder below. From Python it is `api`: `mnist_cnn.search` and `mnist_cnn.load_champion`. What a
+The command line is `cli`. It calls one verb: replay, delete_study, ui, dashboard, or a function of
+a folder below. From Python it is `api`: `mnist_cnn.search` and `mnist_cnn.load_champion`. What a
 user writes against:
 
     experiment       the fields of an experiment
@@ -17,10 +17,9 @@ What a search consists of. Each imports only from those above it:
     workers/         processes that take calls, and may die
     study/           Optuna's state, and what is decided from it
     training/        Keras: what a search runs in worker processes only
-    retrain          repeats a recorded training, for run_search and replay
+    retrain          repeats a recorded training, for a search and for replay
     report/          what people see of a study
-    run_search       one search, from the study to the report; `progress` shows it
-    start_search     takes the lock, starts the workers, calls run_search
+    search_process/  one search, from the lock to the report; `progress` shows it
 
 What comes after a search: registry/, evaluation/, promotion/, serving/ and replay. At the bottom:
 errors, files, file_lock, keras_file, urls, mlruns, optuna_internals.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.start_search import start_search
+from mnist_cnn.search_process.request import Request
+from mnist_cnn.search_process.start import start_search
 from mnist_cnn.urls import hide_passwords
 from mnist_cnn.workers.ray_wanted import RayWanted, parse_workers
 from mnist_cnn.workers.signals import uninterrupted
@@ -128,16 +129,15 @@ def search(
     """
     with _one_line():
         _check_names(experiment, data, study, storage)
-        identity = experiment_id(experiment, None if data is None else Path(data))
+        request = Request(
+            experiment=experiment_id(experiment, None if data is None else Path(data)),
+            trials=_count("trials", trials),
+            timeout_seconds=_seconds("timeout", timeout),
+            study=study,
+            storage=storage,
+        )
         try:
-            found = start_search(
-                identity,
-                trials=_count("trials", trials),
-                timeout_seconds=_seconds("timeout", timeout),
-                study=study,
-                storage=storage,
-                workers=_workers(workers),
-            )
+            found = start_search(request, _workers(workers))
         except KeyboardInterrupt:
             print("stopped; everything is saved, go on with the same call")
             raise KeyboardInterrupt from None  # where it stopped is of no interest

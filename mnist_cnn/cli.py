@@ -50,19 +50,20 @@ def _complain(error: object, code: int) -> int:
 
 
 def _search(options: argparse.Namespace) -> None:
-    from mnist_cnn.start_search import start_search
+    from mnist_cnn.search_process.request import Request
+    from mnist_cnn.search_process.start import start_search
     from mnist_cnn.workers.signals import stoppable
 
     try:
         with stoppable():
-            start_search(
-                _experiment(options),
+            request = Request(
+                experiment=_experiment(options),
                 trials=options.trials,
                 timeout_seconds=options.timeout,
                 study=options.study,
                 storage=options.storage,
-                workers=_workers(options),
             )
+            start_search(request, _workers(options))
     except KeyboardInterrupt:
         print(f"stopped; everything is saved, go on with `{_again(options)}`")
         raise

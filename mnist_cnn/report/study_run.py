@@ -1,6 +1,6 @@
 """A study's own run in MLflow: the best model, the report, the description.
 
-`run_search` calls `begin` when a search starts, and the other functions when it ends.
+`search_process` calls `begin` when a search starts, and the other functions when it ends.
 """
 
 import json

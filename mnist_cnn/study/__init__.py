@@ -17,8 +17,8 @@ In reading order:
     budget        divides a search's time between trials, confirmations and the end
     outcome       how a trial's end is written to its journal
 
-`run_search` calls `opening` and `recovery` first, then `scheduling` and `confirmation` whenever a
-worker is idle, and `trials` whenever a worker is done. Only the search process creates, enqueues,
-asks and tells. `training.trial` runs in a worker: it reads this state, and writes a trial's
-parameters and reports to `storage`. `report` reads it all.
+`search_process` calls `opening` and `recovery` first, then `scheduling` and `confirmation` whenever
+a worker is idle, and `trials` whenever a worker is done. It alone creates, enqueues, asks and
+tells. `training.trial` runs in a worker: it reads this state, and writes a trial's parameters and
+reports to `storage`. `report` reads it all.
 """

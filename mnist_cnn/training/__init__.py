@@ -24,7 +24,7 @@ In reading order:
     export         writes a model in MLflow's format
     saved_model    loads a .keras file safely and predicts with it
 
-`run_search`, `retrain` and `report.study_run` send functions of `tasks` to workers. `tasks.trial`
-calls `trial`, which calls `run`, which calls `build`, `fit` and `saving`. `evaluation` and
-`serving` use `saved_model`.
+`search_process`, `retrain` and `report.study_run` send functions of `tasks` to workers.
+`tasks.trial` calls `trial`, which calls `run`, which calls `build`, `fit` and `saving`.
+`evaluation` and `serving` use `saved_model`.
 """

@@ -10,6 +10,6 @@ In reading order:
     ray_pool     a pool of these actors, with the interface of `pool`
     signals      Ctrl-C, SIGTERM and a closed terminal: how a command ends, what Ctrl-C waits for
 
-`run_search`, `retrain` and `evaluation.worker` place calls on a pool. The calls of a search are the
-functions of `training.tasks`. Nothing here knows what a trial is.
+`search_process`, `retrain` and `evaluation.worker` place calls on a pool. The calls of a search are
+the functions of `training.tasks`. Nothing here knows what a trial is.
 """

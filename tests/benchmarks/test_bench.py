@@ -47,8 +47,9 @@ def test_runs_of_other_code_are_kept_and_count_for_nothing(results):
 def test_code_that_no_peer_uses_matters_to_this_projects_own_runs_alone(results, monkeypatch):
     monkeypatch.setattr(bench, "ROOT", results)
     (results / "requirements.lock").touch()
-    for folder in ("mnist_cnn/datasets", "mnist_cnn/training", "search_spaces"):
-        (results / folder).mkdir(parents=True)
+    for folder in ("datasets", "training", "search_process"):
+        (results / "mnist_cnn" / folder).mkdir(parents=True)
+    (results / "search_spaces").mkdir()
 
     def change(file):
         before = [bench.subject(module) for module in ("ours", "optuna_search")]
@@ -56,7 +57,7 @@ def test_code_that_no_peer_uses_matters_to_this_projects_own_runs_alone(results,
         after = [bench.subject(module) for module in ("ours", "optuna_search")]
         return [old != new for old, new in zip(before, after, strict=True)]
 
-    assert change("mnist_cnn/run_search.py") == [True, False]
+    assert change("mnist_cnn/search_process/run.py") == [True, False]
     assert change("mnist_cnn/training/fit.py") == [True, False]
     for used in ("datasets/images.py", "training/batches.py", "hyperparameters.py"):
         assert change(f"mnist_cnn/{used}") == [True, True]

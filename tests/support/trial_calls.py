@@ -1,4 +1,4 @@
-"""What the workers of test_run_search.py do in the place of a trial.
+"""What the workers of test_phases.py do in the place of a trial.
 
 A worker imports this file, so it imports nothing that is slow.
 """

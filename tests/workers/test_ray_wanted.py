@@ -8,7 +8,7 @@ import pytest
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.start_search import pool_of
+from mnist_cnn.search_process.start import pool_of
 from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
 
 

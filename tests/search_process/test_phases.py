@@ -14,12 +14,13 @@ from sqlalchemy.exc import OperationalError
 from studies import PLAN
 from trial_calls import die_at_once, die_in_the_trial, end_with_nothing_left, never_end
 
-from mnist_cnn import run_search
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.progress import CONFIRMING, EXPLORING
-from mnist_cnn.run_search import Request, Search
+from mnist_cnn.search_process import dispatch, phases
+from mnist_cnn.search_process.phases import Search
+from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING
+from mnist_cnn.search_process.request import Request
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED
@@ -51,7 +52,7 @@ def search(open_search, monkeypatch):
     """Runs the trials of a search; they do what is given."""
 
     def run(trial, until=lambda study: False):
-        monkeypatch.setattr(run_search.tasks, "trial", trial)
+        monkeypatch.setattr(phases.tasks, "trial", trial)
         with open_search() as one:
             study = one.study
             one.run_on_workers(one._next_trial, lambda: 0.0 if until(study) else math.inf)
@@ -97,10 +98,10 @@ class Busy:
 
 
 def test_a_cluster_without_room_is_told_once(open_search, monkeypatch):
-    monkeypatch.setattr(run_search, "WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(dispatch, "WAIT_SECONDS", 0.0)
     ticks = iter([math.inf] * 3)
     with open_search() as one:
-        one.workers = Busy()
+        one.dispatch.workers = Busy()
         one.run_on_workers(one._next_trial, lambda: next(ticks, 0.0))
         assert one.console.file.getvalue().count("no worker has started yet") == 1
 
@@ -140,7 +141,7 @@ def test_if_the_sampler_has_nothing_left_no_trial_begins_now_or_later(search, op
         study = search(end_with_nothing_left)
         assert len(study.trials.all()) == 1
     with open_search() as one:
-        assert one.done < one.trials and not one._something_left()
+        assert one.done < one.wanted_trials and not one._something_left()
 
 
 def test_an_outage_ends_the_proxy_before_anything_is_mended_and_all_begins_anew(
@@ -149,10 +150,10 @@ def test_an_outage_ends_the_proxy_before_anything_is_mended_and_all_begins_anew(
     gone = OSError("no route")
     gone.sqlstate = None  # as psycopg's errors have it
     failures = iter([OperationalError("", None, gone)])
-    done, phases = [], []
+    done, begun = [], []
 
     def run(take, deadline):
-        phases.append(one.phase)
+        begun.append(one.phase)
         for failure in failures:
             one.phase = CONFIRMING
             raise StorageInternalError from failure
@@ -160,12 +161,11 @@ def test_an_outage_ends_the_proxy_before_anything_is_mended_and_all_begins_anew(
     with open_search(replace(PLAN, confirm=Confirm(trials=0))) as one:
         monkeypatch.setattr(one, "run_on_workers", run)
         monkeypatch.setattr(one.proxy, "close", lambda: done.append("closed"))
-        monkeypatch.setattr(run_search, "recover", lambda study: done.append("mended"))
+        monkeypatch.setattr(phases, "recover", lambda study: done.append("mended"))
         journal = Journal(one.study.folder)
-        assert one._search_to_the_end(journal) is None
-        assert done == ["closed", "mended"]
-        assert one._search_to_the_end(journal) == (None,)
-    assert phases[:2] == [EXPLORING] * 2
+        assert one._search_to_the_end(journal) is None  # no trial was completed
+    assert done == ["closed", "mended"]
+    assert begun[:2] == [EXPLORING] * 2
 
 
 def test_a_finished_study_is_only_opened_for_more_trials(open_search):

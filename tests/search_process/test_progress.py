@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from studies import started
 
 from mnist_cnn.experiment import Maximize
-from mnist_cnn.progress import Progress
+from mnist_cnn.search_process.progress import Progress
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal
 

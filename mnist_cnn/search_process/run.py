@@ -1,0 +1,111 @@
+"""Runs a search: checks the experiment, opens its study, and goes through the phases.
+
+This process trains nothing. It asks Optuna for trials, gives them to worker processes, follows
+their journals, tells Optuna how they ended, and stops trials that take too long.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+from rich.console import Console
+
+from mnist_cnn.errors import UserError, full_disk
+from mnist_cnn.plan import Plan
+from mnist_cnn.search_process.phases import Search
+from mnist_cnn.search_process.request import Request
+from mnist_cnn.study.opening import Opened, open_study
+from mnist_cnn.study.proxy import storage_proxy
+from mnist_cnn.study.recovery import close_others, recover
+from mnist_cnn.study.storage import StorageError, default_storage, open_storage, storage_failed
+from mnist_cnn.study.study import Study
+from mnist_cnn.training import tasks
+from mnist_cnn.workers import machine
+from mnist_cnn.workers.pool import CallLost, Pool
+
+
+def search(request: Request, workers: Pool, console: Console) -> Study:
+    """Run a search to its end.
+
+    Args:
+        request: What the user asked for.
+        workers: The workers, all idle.
+        console: Where to print.
+
+    Returns:
+        The study, which has a winner.
+
+    Raises:
+        UsageError: The request names something that does not exist.
+        UserError: The search failed or was refused.
+        KeyboardInterrupt: After Ctrl-C, once everything is saved.
+    """
+    # An earlier search of this process may have opened a database that was deleted since.
+    open_storage.cache_clear()
+    with _clear_errors():
+        plan = _checked_plan(request, workers)
+        for line in _unused_gpus(workers, request.timeout_seconds):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        workers.share(plan.files)
+        storage = request.storage or default_storage()
+        with (
+            open_study(plan, storage, request.study) as opened,
+            storage_proxy(storage, workers.host) as proxy,
+        ):
+            _mend_and_say(opened, console)
+            opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
+            Search(opened, request, workers, proxy, console).run()
+            return opened.study
+
+
+def _checked_plan(request: Request, workers: Pool) -> Plan:
+    """Return the plan of an experiment in which trials can succeed.
+
+    It is checked before anything is written.
+    """
+    try:
+        plan: Plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
+    except CallLost as error:
+        raise UserError(f"cannot check experiment {request.experiment.name!r}: {error}") from None
+    return replace(plan, precision=workers.precision or plan.precision)
+
+
+def _mend_and_say(opened: Opened, console: Console) -> None:
+    """Mend what a killed search left behind, and say what there is to know of the study."""
+    study, plan = opened.study, opened.study.plan
+    for line in (*opened.lines, *recover(study), *close_others(study)):
+        console.print(line, highlight=False)
+    for line in plan.warnings:
+        console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+    if plan.unserved:
+        line = f"search only: promote and serve will refuse its models: {plan.unserved}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _unused_gpus(workers: Pool, limit_seconds: float | None) -> list[str]:
+    """Return a message if the machine has GPUs that Keras's backend cannot use."""
+    there = machine.gpus() if workers.host is None else 0  # on a cluster, Ray knows of GPUs
+    try:
+        if not there or workers.call(tasks.computes_on_gpu, limit_seconds):
+            return []
+    except CallLost as error:
+        raise UserError(f"cannot check whether Keras can use a GPU: {error}") from None
+    return [
+        f"Keras cannot use the {there} GPU(s) here, so training runs on the CPU; type "
+        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` to install the GPU "
+        f"libraries, or add WORKERS={machine.default_cpu_workers()} to use the whole CPU"
+    ]
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn a full disk and a failed storage into a UserError."""
+    try:
+        yield
+    except StorageError as error:
+        raise storage_failed(error) from error
+    except OSError as error:
+        if full := full_disk(error):
+            raise full from error
+        raise

@@ -1,0 +1,69 @@
+"""When the phases of a search must end, and how long they are expected to take."""
+
+import math
+import time
+
+from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT
+from mnist_cnn.study import confirmation
+from mnist_cnn.study.budget import Budget
+from mnist_cnn.study.study import Study
+from mnist_cnn.workers.pool import Pool
+
+
+class Timetable:
+    """The phases of one search in time. Moments are on the clock of `time.monotonic`.
+
+    Args:
+        study: The study.
+        budget: The time of the search.
+        workers: Their number decides how long confirmations take.
+        tried: The number of configurations that were tried before.
+
+    Attributes:
+        trials_deadline: When the last trial must end, so that the confirmations have their time.
+    """
+
+    def __init__(self, study: Study, budget: Budget, workers: Pool, tried: int) -> None:
+        self._study, self._budget, self._workers = study, budget, workers
+        self.update()
+        self._tried_before, self._began = tried, time.monotonic()
+
+    def update(self) -> None:
+        """Estimate the time of the confirmations anew, from the trials so far."""
+        self._confirming = confirmation.expected_seconds(self._study, self._workers.count)
+        self.trials_deadline = self._budget.trials_deadline(self._confirming)
+
+    def last_trial_ends(self, any_complete: bool) -> float:
+        """Return when the last trial is stopped. The first complete one may take all the time."""
+        return self.trials_deadline if any_complete else self._budget.deadline
+
+    def expected(
+        self, phase: str, *, tried: int, wanted: int, any_complete: bool
+    ) -> dict[str, float]:
+        """Return the expected seconds of a phase and of the later ones.
+
+        What is not known is infinite or NaN, such as how many of the last trials are continued.
+
+        Args:
+            phase: The current phase.
+            tried: The number of configurations that were tried.
+            wanted: The number that the study should have.
+            any_complete: Whether a trial is complete.
+        """
+        now, budget, new = time.monotonic(), self._budget, tried - self._tried_before
+        pace = (now - self._began) / new if new else math.inf
+        exploring = math.nan
+        if tried < wanted:
+            exploring = min(pace * (wanted - tried), self.last_trial_ends(any_complete) - now)
+        confirming = self._confirming
+        if math.isfinite(confirming + budget.deadline):
+            confirming = min(confirming, budget.deadline - max(now, self.trials_deadline))
+        phases = {
+            EXPLORING: exploring,
+            CONFIRMING: confirming,
+            REPORT: budget.end - budget.deadline,
+        }
+        if not self._study.plan.confirm.trials:
+            del phases[CONFIRMING]
+        order = list(phases)
+        return {phase: phases[phase] for phase in order[order.index(phase) :]}
