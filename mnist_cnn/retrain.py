@@ -15,7 +15,7 @@ from mnist_cnn.tracking.journal import read, since_anew
 from mnist_cnn.training import tasks
 from mnist_cnn.training.replayed import Replayed
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 
 if TYPE_CHECKING:
     from mnist_cnn.evaluation.data import DataInfo

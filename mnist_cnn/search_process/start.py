@@ -15,7 +15,7 @@ from mnist_cnn.search_process.request import Request
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 from mnist_cnn.workers.ray_wanted import RayWanted
 from mnist_cnn.workers.signals import uninterrupted
 

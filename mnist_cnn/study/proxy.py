@@ -5,24 +5,20 @@ encryption, as Ray has none: it is for a network that is trusted. Each proxy has
 with its search, so a worker of an earlier search never reaches a later one.
 """
 
-import multiprocessing
-import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.optuna_internals import serve_storage
 from mnist_cnn.study.storage import GRPC, open_storage
-from mnist_cnn.workers.pool import die_with, start_process
+from mnist_cnn.workers.process import start_process
 
 START_SECONDS = 60.0
 THREADS = 16  # each request of a worker holds one for some milliseconds
-
-_context = multiprocessing.get_context("spawn")
 
 
 class StorageProxy:
@@ -54,10 +50,8 @@ class StorageProxy:
             self._process.join()
 
     def _start(self, host: str) -> tuple[BaseProcess, int]:
-        ours, theirs = _context.Pipe()
-        arguments = (theirs, self._storage, host, sys.path, os.getpid())
-        process = _context.Process(target=_serve, args=arguments, daemon=True)
-        start_process(process)
+        ours, theirs = Pipe()
+        process = start_process(_serve, theirs, self._storage, host)
         theirs.close()
         try:
             if not ours.poll(START_SECONDS):
@@ -78,9 +72,7 @@ def storage_proxy(storage: str, host: str | None) -> Iterator[StorageProxy]:
         proxy.close()
 
 
-def _serve(pipe: Connection, storage: str, host: str, search_path: list[str], parent: int) -> None:
-    die_with(parent)
-    sys.path[:] = search_path
+def _serve(pipe: Connection, storage: str, host: str) -> None:
     with socket.socket() as probe:  # a port that nobody has; the server takes it a moment later
         probe.bind((host, 0))
         port = probe.getsockname()[1]

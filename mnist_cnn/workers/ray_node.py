@@ -29,7 +29,8 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, DELIVERED_FILE, NODE, RUN_LOCK_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import Ended, Workers
+from mnist_cnn.workers.local_pool import Workers
+from mnist_cnn.workers.pool import Ended
 
 CHECKPOINT_SECONDS = 30.0  # the least time between two copies of a checkpoint, unless the run ends
 LOOK_SECONDS = 0.1  # how often the actor looks at its process and its folder

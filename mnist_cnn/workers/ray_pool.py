@@ -27,7 +27,8 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.pool import Ended, Workers
+from mnist_cnn.workers.local_pool import Workers
+from mnist_cnn.workers.pool import Ended
 from mnist_cnn.workers.ray_cluster import join
 from mnist_cnn.workers.ray_node import CHECKPOINT_SECONDS, News, Node
 from mnist_cnn.workers.ray_wanted import RayWanted

@@ -25,7 +25,7 @@ from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 
 
 @pytest.fixture

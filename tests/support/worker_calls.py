@@ -1,4 +1,4 @@
-"""The functions that the worker processes of test_pool.py call. They import this file."""
+"""The functions that the worker processes of test_local_pool.py call. They import this file."""
 
 import fcntl
 import os

@@ -15,7 +15,8 @@ import worker_calls
 from projects import ROOT
 
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.workers.pool import CallLost, Ended, Workers
+from mnist_cnn.workers.local_pool import Workers
+from mnist_cnn.workers.pool import CallLost, Ended
 from mnist_cnn.workers.signals import STOPPING
 
 PATIENCE_SECONDS = 30  # a bound on what a defect costs; nothing here waits that long
@@ -115,7 +116,7 @@ def test_the_callers_script_is_not_run_again(log, tmp_path):
         f"sys.path[:] = {sys.path!r}\n"
         "from pathlib import Path\n"
         "import __main__, worker_calls\n"
-        "from mnist_cnn.workers.pool import Workers\n"
+        "from mnist_cnn.workers.local_pool import Workers\n"
         f"with Workers([{{}}], Path({str(log)!r})) as pool:\n"
         "    print(pool.call(worker_calls.process_id) != os.getpid())\n"
         "print(sys.modules['__main__'] is __main__)\n"
@@ -296,7 +297,7 @@ def test_a_worker_finds_this_package_where_its_parent_no_longer_would(tmp_path):
         "import os, sys\n"
         "from pathlib import Path\n"
         f"sys.path.insert(0, {os.path.relpath(ROOT, tmp_path)!r})\n"
-        "from mnist_cnn.workers.pool import Workers\n"
+        "from mnist_cnn.workers.local_pool import Workers\n"
         "os.chdir('/')\n"
         "with Workers([{}], Path('/dev/null')) as workers:\n"
         "    print(workers.call(os.getpid) != os.getpid())\n"
@@ -328,7 +329,7 @@ from functools import partial
 from pathlib import Path
 
 import worker_calls
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
@@ -404,7 +405,7 @@ from functools import partial
 from pathlib import Path
 
 import worker_calls
-from mnist_cnn.workers.pool import Workers
+from mnist_cnn.workers.local_pool import Workers
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
