@@ -122,7 +122,7 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Da
     from mnist_cnn.training.checkpoint import Checkpoint
     from mnist_cnn.training.data import load_data
     from mnist_cnn.training.failure import TrainingFailed
-    from mnist_cnn.training.fit import train
+    from mnist_cnn.training.fit import Training
 
     data = data or load_data(ExperimentId("mnist"))
     keras.backend.clear_session()
@@ -148,17 +148,16 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Da
         path = Path(folder) / "checkpoint.npz"
         checkpoint = Checkpoint(path, experiment.objectives[0], recipe={})
         with contextlib.suppress(TrainingFailed):  # its curve ends where the loss became NaN
-            train(
-                model,
-                hp,
-                data,
+            training = Training(
                 experiment=replace(experiment, patience=epochs),
+                data=data,
                 epochs=epochs,
                 seed=seed,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 on_anew=print,
             )
+            training.train(model, hp)
     return size, found
 
 

@@ -101,7 +101,7 @@ ORDER = (
     "training.build",
     "training.checkpoint",
     "training.callbacks",
-    "training.returned",
+    "training.own_fit",
     "training.fit",
     "training.recipe",
     "training.saved_model",

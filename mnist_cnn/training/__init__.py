@@ -15,7 +15,7 @@ In reading order:
     averaging      the average of the weights, which is validated and saved
     checkpoint     the state of a training in one file, saved after every epoch
     callbacks      at the end of an epoch: a NaN guard, a relay of metrics, early stopping
-    returned       the score that a HyperModel's own `fit` returns
+    own_fit        a HyperModel's own `fit`: the call, and the score that it returns
     saving         writes the weights to a .keras file and scores it
     recipe         everything that the outcome of a training depends on
     backend        GPU or CPU, precision, XLA

@@ -9,9 +9,8 @@ random generators. So a training that is killed and resumed gives the same resul
 not.
 """
 
-import inspect
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -29,121 +28,149 @@ from mnist_cnn.training.callbacks import (
     OnEpoch,
     Relay,
     Stop,
-    StopLoop,
 )
-from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
+from mnist_cnn.training.checkpoint import Checkpoint
 from mnist_cnn.training.data import Data
-from mnist_cnn.training.returned import metrics_of
+from mnist_cnn.training.own_fit import call_own_fit, metrics_of, refuse_to_resume
 
 # The number of batches after which averaging begins. The first weights are no use to any average.
 AVERAGED_FROM = 24
 
 
-def train(
-    model: keras.Model,
-    hp: keras_tuner.HyperParameters,
-    data: Data,
-    *,
-    experiment: Experiment,
-    epochs: int,
-    seed: int,
-    checkpoint: Checkpoint,
-    on_epoch: OnEpoch,
-    on_anew: Callable[[str], None],
-) -> tuple[Stop | None, dict[str, float]]:
-    """Train `model` up to `epochs` epochs, resuming from the checkpoint if there is one.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training, to be begun or resumed.
 
-    A HyperModel's own `fit` is called with the arrays, as KerasTuner calls it, and keeps its own
-    learning rate and batches. Its epochs need not have the objective.
-
-    Args:
-        model: The model, compiled, with fresh weights.
-        hp: The hyperparameters that built it. A HyperModel's own `fit` may declare more.
-        data: The images.
+    Attributes:
         experiment: Has the space, the batch size and the patience.
+        data: The images.
         epochs: The total number of epochs, including those before an interruption.
         seed: The seed of the order of the images.
         checkpoint: Has the history and the weights to keep afterwards.
         on_epoch: Called with each epoch, from 1, and its metrics once they are in the checkpoint.
             Called again for restored epochs. The training stops if it returns a `Stop`.
         on_anew: Called with the reason if the training cannot resume from an existing checkpoint.
-
-    Returns:
-        Why the training stopped early, or None; and the metrics that a HyperModel's own `fit`
-        returned.
-
-    Raises:
-        TrainingFailed: The training cannot go on.
-        UserError: The objective's metric does not exist, or `fit` returned something else.
-        BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
-        Exception: Whatever the model, the space or `on_epoch` raises.
     """
-    model.jit_compile = jit_compile(experiment)
-    own_fit = has_own_fit(experiment.space)
-    steps = 0 if own_fit else _prepare(model, data, experiment, checkpoint)
-    if model.built and getattr(model, "optimizer", None) is not None:  # it is compiled
-        model.optimizer.build(model.trainable_variables)
-    if problem := checkpoint.restore(model):
-        on_anew(problem)
-    relay = Relay(checkpoint, on_epoch)
-    # Early stopping selects by the validation images, so a run that keeps its last epoch has none.
-    patience = experiment.patience if checkpoint.keep == "best" else epochs
-    stale = EarlyStopping(checkpoint, patience)
-    relay.catch_up()
-    done = len(checkpoint.history)
-    finished = done >= epochs or stale.stop is not None
-    if own_fit and done and not relay.stop:
-        if finished:
-            raise BeganAgain("its own fit has not returned yet")
-        if not model.compiled:
-            raise BeganAgain("its own fit has an optimizer of its own")
-    if finished or relay.stop:
-        hp.values.update(checkpoint.values)  # includes those declared by a HyperModel's own `fit`
-        return relay.stop or stale.stop, {}
-    checkpoint.values = hp.values
-    nan = keras.callbacks.TerminateOnNaN()
-    validated = validated_epochs(experiment.screen, epochs)
-    required = [] if own_fit else [ObjectiveGuard(checkpoint, validated)]
-    common: dict[str, Any] = {
-        "epochs": epochs,
-        "initial_epoch": done,
-        "callbacks": [nan, checkpoint.average, LossGuard(), checkpoint, *required, relay, stale],
-        "verbose": 0,
-    }
-    if own_fit:
-        result = _call_fit(experiment.space, hp, model, data, common)
-        if done and isinstance(result, keras.callbacks.History):
-            return relay.stop or stale.stop, {}  # it lacks the epochs before the interruption
-        returned = metrics_of(result, experiment.objectives)
+
+    experiment: Experiment
+    data: Data
+    epochs: int
+    seed: int
+    checkpoint: Checkpoint
+    on_epoch: OnEpoch
+    on_anew: Callable[[str], None]
+
+    def train(
+        self, model: keras.Model, hp: keras_tuner.HyperParameters
+    ) -> tuple[Stop | None, dict[str, float]]:
+        """Train a model, resuming from the checkpoint if there is one.
+
+        Args:
+            model: The model, compiled, with fresh weights.
+            hp: The hyperparameters that built it. A HyperModel's own `fit` may declare more.
+
+        Returns:
+            Why the training stopped early, or None; and the metrics that a HyperModel's own `fit`
+            returned.
+
+        Raises:
+            TrainingFailed: The training cannot go on.
+            UserError: The objective's metric does not exist, or `fit` returned something else.
+            BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
+            Exception: Whatever the model, the space or `on_epoch` raises.
+        """
+        checkpoint, own_fit = self.checkpoint, has_own_fit(self.experiment.space)
+        steps = self._prepare(model)
+        if problem := checkpoint.restore(model):
+            self.on_anew(problem)
+        relay = Relay(checkpoint, self.on_epoch)
+        # Early stopping selects by the validation images, which a run that keeps its last epoch
+        # must not do.
+        patience = self.experiment.patience if checkpoint.keep == "best" else self.epochs
+        stale = EarlyStopping(checkpoint, patience)
+        relay.catch_up()
+        done = len(checkpoint.history)
+        finished = done >= self.epochs or stale.stop is not None
+        if own_fit and done and not relay.stop:
+            refuse_to_resume(model, finished)
+        if finished or relay.stop:
+            hp.values.update(checkpoint.values)  # includes those declared by a `fit` of its own
+            return relay.stop or stale.stop, {}
+        checkpoint.values = hp.values
+        if own_fit:
+            returned = self._own_fit(model, hp, [relay, stale])
+        else:
+            self._keras_fit(model, steps, [relay, stale])
+            returned = {}
         return relay.stop or stale.stop, returned
-    model.fit(
-        training_batches(data.train, experiment.batch_size, seed, done * steps),
-        steps_per_epoch=steps,
-        shuffle=False,  # they are already shuffled
-        validation_data=evaluation_batches(data.validation),
-        validation_freq=validated,
-        **common,
-    )
-    return relay.stop or stale.stop, {}
 
+    def _prepare(self, model: keras.Model) -> int:
+        """Set up how batches are computed, before the state of random generators is restored.
 
-def _call_fit(
-    space: Any,
-    hp: keras_tuner.HyperParameters,
-    model: keras.Model,
-    data: Data,
-    common: dict[str, Any],
-) -> Any:
-    """Call a HyperModel's own `fit` with the arrays and the keyword arguments that it accepts."""
-    train, validation = data.in_memory
-    given = common | {"validation_data": (validation.x, validation.y)}
-    parameters = inspect.signature(space.fit).parameters.values()
-    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-        names = {parameter.name for parameter in parameters}
-        given = {name: value for name, value in given.items() if name in names}
-    with suppress(StopLoop):
-        return space.fit(hp, model, train.x, train.y, **given)
-    return None
+        Returns:
+            The number of steps in an epoch; 0 if the space has its own `fit`, which decides.
+        """
+        model.jit_compile = jit_compile(self.experiment)
+        steps = 0
+        if not has_own_fit(self.experiment.space):
+            calls, model.steps_per_execution = calls_of_epoch(self.experiment, self.data.train)
+            steps = int(calls * model.steps_per_execution)
+            self.checkpoint.average.begin = AVERAGED_FROM
+            build_metrics(model, self.data.train)
+        if model.built and getattr(model, "optimizer", None) is not None:  # it is compiled
+            model.optimizer.build(model.trainable_variables)
+        return steps
+
+    def _keras_fit(
+        self, model: keras.Model, steps: int, last: list[keras.callbacks.Callback]
+    ) -> None:
+        """Train by Keras's `fit`.
+
+        Args:
+            model: The model.
+            steps: The number of steps in an epoch.
+            last: The callbacks that come after those of every training.
+        """
+        experiment, done = self.experiment, len(self.checkpoint.history)
+        validated = validated_epochs(experiment.screen, self.epochs)
+        model.fit(
+            training_batches(self.data.train, experiment.batch_size, self.seed, done * steps),
+            steps_per_epoch=steps,
+            shuffle=False,  # they are already shuffled
+            validation_data=evaluation_batches(self.data.validation),
+            validation_freq=validated,
+            **self._given([ObjectiveGuard(self.checkpoint, validated), *last]),
+        )
+
+    def _own_fit(
+        self,
+        model: keras.Model,
+        hp: keras_tuner.HyperParameters,
+        last: list[keras.callbacks.Callback],
+    ) -> dict[str, float]:
+        """Train by a HyperModel's own `fit`, which gets the arrays, as KerasTuner gives it them.
+
+        It keeps its own learning rate and batches. Its epochs need not have the objective.
+
+        Returns:
+            The metrics that it returned.
+        """
+        resumed = bool(self.checkpoint.history)
+        result = call_own_fit(self.experiment.space, hp, model, self.data, self._given(last))
+        if resumed and isinstance(result, keras.callbacks.History):
+            return {}  # it lacks the epochs before the interruption
+        return metrics_of(result, self.experiment.objectives)
+
+    def _given(self, last: list[keras.callbacks.Callback]) -> dict[str, Any]:
+        """Return the keyword arguments of either `fit`."""
+        checkpoint = self.checkpoint
+        first = [keras.callbacks.TerminateOnNaN(), checkpoint.average, LossGuard(), checkpoint]
+        return {
+            "epochs": self.epochs,
+            "initial_epoch": len(checkpoint.history),
+            "callbacks": [*first, *last],
+            "verbose": 0,
+        }
 
 
 def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
@@ -166,16 +193,3 @@ def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
             found.add(epoch)
             epoch *= 2
     return sorted(epoch for epoch in found if epoch <= epochs)
-
-
-def _prepare(model: keras.Model, data: Data, experiment: Experiment, checkpoint: Checkpoint) -> int:
-    """Set up the steps per call and the averaging.
-
-    Returns:
-        The number of steps in an epoch.
-    """
-    calls, model.steps_per_execution = calls_of_epoch(experiment, data.train)
-    checkpoint.average.begin = AVERAGED_FROM
-    # Must come before the checkpoint restores the state of random generators.
-    build_metrics(model, data.train)
-    return int(calls * model.steps_per_execution)

@@ -32,7 +32,7 @@ from mnist_cnn.training.callbacks import OnEpoch, Stop
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint, EpochMetrics
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
-from mnist_cnn.training.fit import train
+from mnist_cnn.training.fit import Training
 from mnist_cnn.training.recipe import recipe
 from mnist_cnn.training.saving import save_scored, weights_digest
 from mnist_cnn.workers import machine
@@ -214,17 +214,16 @@ class Run:
         if journal.last_step and not path.exists():
             journal.anew("its checkpoint is gone")
         checkpoint = Checkpoint(path, objective, self.recipe(dict(hp.values)), self.keep)
-        stop, returned = train(
-            model,
-            hp,
-            self.data,
+        training = Training(
             experiment=self.experiment,
+            data=self.data,
             epochs=self.epochs,
             seed=self.seed,
             checkpoint=checkpoint,
             on_epoch=on_each_epoch,
             on_anew=journal.anew,
         )
+        stop, returned = training.train(model, hp)
         if returned:
             return checkpoint, stop, returned
         if not checkpoint.epochs_with_objective and (stop is None or stop.scored):

@@ -9,7 +9,7 @@ from small import killed_after, score_of
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Maximize, Minimize
-from mnist_cnn.training.returned import metrics_of
+from mnist_cnn.training.own_fit import metrics_of
 
 ACCURACY = Maximize("val_accuracy")
 

@@ -24,7 +24,7 @@ from mnist_cnn.training.callbacks import Stop
 from mnist_cnn.training.checkpoint import BeganAgain, Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.failure import TrainingFailed
-from mnist_cnn.training.fit import train, validated_epochs
+from mnist_cnn.training.fit import Training, validated_epochs
 from mnist_cnn.workers import machine
 
 BATCH_SIZE, STEPS = 10, 25
@@ -484,10 +484,7 @@ def fit(
 ):
     """Train, and return why the training ended early."""
     some = images[slice(min(len(images), STEPS * BATCH_SIZE))]
-    stop, _ = train(
-        model,
-        keras_tuner.HyperParameters() if hp is None else hp,
-        Data(mnist(), some, validation_of(images)),
+    training = Training(
         experiment=Experiment(
             space=space or dense,
             dataset=mnist,
@@ -497,12 +494,14 @@ def fit(
             screen=screen,
             epochs=max(epochs, 16),
         ),
+        data=Data(mnist(), some, validation_of(images)),
         epochs=epochs,
         seed=7,
         checkpoint=state,
         on_epoch=state.on_epoch,
         on_anew=on_anew,
     )
+    stop, _ = training.train(model, keras_tuner.HyperParameters() if hp is None else hp)
     return stop
 
 

@@ -1,14 +1,63 @@
-"""The return value of a HyperModel's own `fit`, which KerasTuner takes as the trial's score."""
+"""A HyperModel's own `fit`: how it is called, and its return value as the trial's score."""
 
+import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from numbers import Real
 from statistics import fmean
 from typing import Any
 
 import keras
+import keras_tuner
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Objective
+from mnist_cnn.training.callbacks import StopLoop
+from mnist_cnn.training.checkpoint import BeganAgain
+from mnist_cnn.training.data import Data
+
+
+def refuse_to_resume(model: keras.Model, finished: bool) -> None:
+    """Refuse a training that its own `fit` cannot resume from its checkpoint.
+
+    Args:
+        model: The restored model.
+        finished: Whether the checkpoint leaves no epoch to train.
+
+    Raises:
+        BeganAgain: The training has to start over.
+    """
+    if finished:
+        raise BeganAgain("its own fit has not returned yet")
+    if not model.compiled:
+        raise BeganAgain("its own fit has an optimizer of its own")
+
+
+def call_own_fit(
+    space: Any,
+    hp: keras_tuner.HyperParameters,
+    model: keras.Model,
+    data: Data,
+    given: Mapping[str, Any],
+) -> Any:
+    """Call the `fit` of a space with the arrays, and return what it returns.
+
+    Args:
+        space: The HyperModel.
+        hp: The hyperparameters, of which it may declare more.
+        model: The model.
+        data: The images.
+        given: Keyword arguments as for Keras's `fit`. It gets those that it accepts.
+    """
+    train, validation = data.in_memory
+    given = {**given, "validation_data": (validation.x, validation.y)}
+    parameters = inspect.signature(space.fit).parameters.values()
+    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        names = {parameter.name for parameter in parameters}
+        given = {name: value for name, value in given.items() if name in names}
+    with suppress(StopLoop):
+        return space.fit(hp, model, train.x, train.y, **given)
+    return None
 
 
 def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, float]:
