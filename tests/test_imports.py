@@ -62,6 +62,7 @@ ORDER = (
     "tracking.journal",
     "tracking.client",
     "tracking.views",
+    "tracking.events",
     "tracking.delivery",
     "tracking.experiment_lock",
     "tracking.sync",

@@ -9,30 +9,19 @@ MLflow stores equal metrics once.
 
 import json
 import os
-from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LoggedModelOutput,
-    Metric,
-    Param,
-    Run,
-    RunTag,
-    ViewType,
-)
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import DELIVERED_FILE
 from mnist_cnn.tracking import journal, tags, views
-from mnist_cnn.tracking.client import flush_artifacts, user, valid_name
+from mnist_cnn.tracking.client import user
+from mnist_cnn.tracking.events import WRITERS
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
 
@@ -62,17 +51,6 @@ class Delivery:
         self._looked = False  # whether `_open` has the runs that were there at the start
         self.news: list[str] = []
         self.views: dict[str, str] = {}
-        self._handlers: dict[str, Callable[[str, Path, list[Event]], None]] = {
-            "params": self._params,
-            "metrics": self._metrics,
-            "tags": self._tags,
-            "dataset": self._dataset,
-            "artifact": self._artifact,
-            "model": self._model,
-            "views": self._views,
-            "pause": self._pause,
-            "end": self._end,
-        }
 
     def deliver(self) -> None:
         """Deliver everything in the journals that MLflow does not have yet.
@@ -174,10 +152,11 @@ class Delivery:
             state["run"] = None
             events = journal.since_anew(journal.read(folder)[0])
         for kind, group in groupby(events, key=lambda event: event["event"]):
+            alike = list(group)
             if kind == "start":
-                state["run"] = self._start(folder, parent, list(group))
-            elif state["run"] and kind in self._handlers:
-                self._handle(kind, state["run"], folder, list(group))
+                state["run"] = self._find_or_create(folder, parent, alike[-1]["name"])
+            if state["run"]:
+                self._write_or_restore(kind, state["run"], folder, alike)
         if events:
             state |= {"store": self._store, "offset": offset, "ended": events[-1]["event"] == "end"}
             content = json.dumps(state)
@@ -187,14 +166,20 @@ class Delivery:
         run_id: str | None = state["run"]
         return run_id
 
-    def _handle(self, kind: str, run_id: str, folder: Path, events: list[Event]) -> None:
-        """Call the handler of an event, and repeat it if the run had been deleted in MLflow."""
+    def _write_or_restore(self, kind: str, run_id: str, folder: Path, events: list[Event]) -> None:
+        """Write events of one kind. If the run had been deleted in MLflow, it is restored first."""
         try:
-            self._handlers[kind](run_id, folder, events)
+            self._write(kind, run_id, folder, events)
         except MlflowException as error:
             if error.error_code not in ABOUT_ONE_RUN or not self._restore(run_id, folder):
                 raise
-            self._handlers[kind](run_id, folder, events)
+            self._write(kind, run_id, folder, events)
+
+    def _write(self, kind: str, run_id: str, folder: Path, events: list[Event]) -> None:
+        if kind == "views":
+            self._set_views(run_id, events[-1])
+        elif kind in WRITERS:
+            WRITERS[kind](self.client, run_id, folder, events)
 
     def _restore(self, run_id: str, folder: Path) -> bool:
         """Restore a run in MLflow. Return whether it had been deleted."""
@@ -208,9 +193,8 @@ class Delivery:
         if self.client.get_run(run_id).info.lifecycle_stage != "deleted":
             self.client.delete_run(run_id)
 
-    # The handlers, one for each kind of event. Each can be repeated.
-
-    def _start(self, folder: Path, parent: str | None, events: list[Event]) -> str:
+    def _find_or_create(self, folder: Path, parent: str | None, name: str) -> str:
+        """Return the id of the run in MLflow that belongs to a journal."""
         key = str(folder.relative_to(self.study_folder.parent))
         everything, _ = journal.read(folder)
         began = max([e["time"] for e in everything if e["event"] == "anew"], default=None)
@@ -222,108 +206,25 @@ class Delivery:
             ViewType.ALL,
             max_results=1,
         )
-        event = events[-1]
         if found:
             run_id = str(found[0].info.run_id)
             self._restore(run_id, folder)
             self.client.update_run(run_id, status="RUNNING")
-        else:
-            own_tags = {
-                tags.JOURNAL: key,
-                tags.USER: user(),
-                tags.STUDY: self.study_folder.name,
-                tags.SOURCE: "mnist-cnn",
-                tags.SOURCE_TYPE: "LOCAL",
-                **({tags.PARENT: parent} if parent else {}),
-            }
-            run = self.client.create_run(
-                self.experiment_id, began, own_tags, run_name=event["name"]
-            )
-            run_id = str(run.info.run_id)
-        self._tags(run_id, folder, events)
-        self._params(run_id, folder, events)
-        return run_id
+            return run_id
+        own_tags = {
+            tags.JOURNAL: key,
+            tags.USER: user(),
+            tags.STUDY: self.study_folder.name,
+            tags.SOURCE: "mnist-cnn",
+            tags.SOURCE_TYPE: "LOCAL",
+            **({tags.PARENT: parent} if parent else {}),
+        }
+        run = self.client.create_run(self.experiment_id, began, own_tags, run_name=name)
+        return str(run.info.run_id)
 
-    def _params(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        # MLflow cannot change a parameter, but a study may continue with another budget. The first
-        # value of each is kept.
-        known = self.client.get_run(run_id).data.params
-        params = {n: v for event in reversed(events) for n, v in event.get("params", {}).items()}
-        new = [
-            Param(key, str(value))
-            for name, value in params.items()
-            if (key := valid_name(name)) not in known
-        ]
-        for some in _chunks(new, MAX_PARAMS_TAGS_PER_BATCH):
-            self.client.log_batch(run_id, params=some)
-
-    def _metrics(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        metrics = [
-            Metric(valid_name(name), value, event["time"], event["step"])
-            for event in events
-            for name, value in event["metrics"].items()
-        ]
-        for some in _chunks(metrics, MAX_METRICS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=some)
-
-    def _tags(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        found = {name: text for event in events for name, text in event.get("tags", {}).items()}
-        for some in _chunks(
-            [RunTag(valid_name(name), text) for name, text in found.items()],
-            MAX_PARAMS_TAGS_PER_BATCH,
-        ):
-            self.client.log_batch(run_id, tags=some)
-
-    def _dataset(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        for event in events:
-            facts = {"images": event["images"]}
-            dataset = Dataset(
-                name=f"{event['name']} {event['context']}",  # MLflow merges equal names and digests
-                digest=event["digest"][:36],  # MLflow's limit
-                source_type="local",
-                source=json.dumps({"sha256": event["digest"]}),
-                profile=json.dumps(facts),
-            )
-            context = InputTag("mlflow.data.context", event["context"])
-            self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
-
-    def _artifact(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        paths = [folder / path for path in dict.fromkeys(event["path"] for event in events)]
-        found = [path for path in paths if path.exists()]  # a later event may have replaced it
-        for path in found:
-            self.client.log_artifact(run_id, str(path))
-        if found:
-            flush_artifacts(self.client.get_run(run_id).info.artifact_uri)
-
-    def _model(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        event = events[-1]
-        made = self.client.search_logged_models(
-            [self.experiment_id], f"source_run_id = '{run_id}'", order_by=None
-        )
-        time = str(event["time"])
-        model = next((model for model in made if model.tags.get("journal.time") == time), None)
-        if model is None:
-            model = self.client.create_logged_model(
-                self.experiment_id,
-                event["name"],
-                source_run_id=run_id,
-                tags={**event["tags"], "journal.time": time},
-                params={valid_name(name): str(value) for name, value in event["params"].items()},
-                model_type="classifier",
-            )
-        if model.status == "READY":
-            return  # already delivered before a kill
-        self.client.log_model_artifacts(model.model_id, str(folder / event["path"]))
-        flush_artifacts(model.artifact_location)
-        outputs = self.client.get_run(run_id).outputs.model_outputs
-        if model.model_id not in [output.model_id for output in outputs]:
-            # MLflow's page of the run shows its outputs, and their versions in the registry.
-            self.client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-        self.client.finalize_logged_model(model.model_id, "READY")
-
-    def _views(self, run_id: str, folder: Path, events: list[Event]) -> None:
+    def _set_views(self, run_id: str, event: Event) -> None:
         """Set the views of a study, and the description of its run, which begins with links."""
-        event, study = events[-1], self.study_folder.name
+        study = self.study_folder.name
         self._deliver_open(run_id)  # a view names two of them by their ids
         winner, baseline = (
             self._note(self.study_folder / event[name])["run"] if event[name] else None
@@ -339,17 +240,3 @@ class Delivery:
         self.views = views.addresses(self.experiment_id, study, found)
         links = " · ".join(f"[{title}]({place[1:]})" for title, place in self.views.items())
         self.client.set_tag(run_id, tags.NOTE, f"{links}\n\n{event['note']}")
-
-    def _pause(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        self._tags(run_id, folder, events)
-        self.client.set_terminated(run_id, "KILLED", events[-1]["time"])
-
-    def _end(self, run_id: str, folder: Path, events: list[Event]) -> None:
-        self._metrics(run_id, folder, [event for event in events if "metrics" in event])
-        self._tags(run_id, folder, events)
-        self.client.set_terminated(run_id, events[-1]["status"], events[-1]["time"])
-
-
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
