@@ -1,8 +1,8 @@
 """Hyperparameter search for Keras: KerasTuner's spaces, Optuna's trials, MLflow's runs.
 
-The command line is `cli`. It calls one verb: replay, delete_study, ui, dashboard, or a function of
-a folder below. From Python it is `api`: `mnist_cnn.search` and `mnist_cnn.load_champion`. What a
-user writes against:
+The command line is `cli`. It calls a verb of command_line/, which calls replay, delete_study, ui,
+dashboard, or a function of a folder below. From Python it is `api`: `mnist_cnn.search` and
+`mnist_cnn.load_champion`. What a user writes against:
 
     experiment       the fields of an experiment
     datasets/        labelled images from any source

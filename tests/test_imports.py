@@ -184,6 +184,8 @@ ORDER = (
     "api",
     "ui",
     "dashboard",
+    "command_line.verbs",
+    "command_line.parser",
     "cli",
     "__main__",
 )

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from projects import ROOT
 
-from mnist_cnn.cli import _parser
+from mnist_cnn.command_line.parser import make_parser
 from mnist_cnn.datasets import mnist
 from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.training.preflight import check
@@ -154,7 +154,7 @@ def test_a_command_is_one_that_there_is(command):
 
 def parse(arguments):
     try:
-        _parser().parse_args(arguments)
+        make_parser().parse_args(arguments)
     except SystemExit as end:  # as after `--help`
         assert end.code == 0, arguments
 

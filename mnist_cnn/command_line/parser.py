@@ -1,0 +1,222 @@
+"""The arguments of each verb."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from mnist_cnn.command_line import verbs
+from mnist_cnn.errors import UsageError
+
+if TYPE_CHECKING:
+    _Subparsers = argparse._SubParsersAction["_Parser"]
+
+Verb = Callable[[argparse.Namespace], None]
+Number = TypeVar("Number", int, float)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports wrong usage in one line, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command. Its result has the function of the verb as `verb`."""
+    parser = _Parser(
+        prog="mnist-cnn", description="Hyperparameter search for Keras, with Optuna and MLflow."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="VERB")
+    _add_studies(subparsers)
+    _add_models(subparsers)
+    _add_data_and_runs(subparsers)
+    _add_servers(subparsers)
+    return parser
+
+
+def _add_studies(subparsers: "_Subparsers") -> None:
+    verb = _verb(subparsers, verbs.search, "search, or continue an unfinished search")
+    _study_options(verb)
+    verb.add_argument("--trials", type=_count, help="total number of trials of the study")
+    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="time limit")
+    verb.add_argument(
+        "--workers",
+        help="number of trials to train in parallel; ray:16 trains on a Ray cluster",
+    )
+    verb.add_argument(
+        "--ray-address", metavar="HOST:PORT", help="the Ray cluster; default: the one of this node"
+    )
+
+    verb = _verb(subparsers, verbs.trials, "the best trials of a study as a table")
+    _study_options(verb)
+    _form_options(verb, "all trials")
+
+    verb = _verb(subparsers, verbs.studies, "all studies, with state, best value and size")
+    _storage_option(verb)
+
+    verb = _verb(subparsers, verbs.delete, "delete a study: in Optuna, in MLflow and on the disk")
+    verb.add_argument("study", metavar="STUDY", help="its name, such as mnist-1")
+    verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
+    _storage_option(verb)
+
+
+def _add_models(subparsers: "_Subparsers") -> None:
+    verb = _verb(subparsers, verbs.promote, "register the best run's model as the champion")
+    _experiment_argument(verb)
+    verb.add_argument("--run", help="id of an MLflow run; default: the newest finished study's")
+    verb.add_argument(
+        "--max-parameters",
+        type=_count,
+        metavar="N",
+        help="of several objectives: the most accurate point of the front with so many at most",
+    )
+    verb.add_argument(
+        "--min-accuracy",
+        type=_share,
+        metavar="X",
+        help="the smallest point of the front with a validation accuracy of at least X",
+    )
+    verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
+    verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
+
+    verb = _verb(subparsers, verbs.rollback, "make the previous champion the champion again")
+    _model_name_option(verb)
+
+    verb = _verb(subparsers, verbs.pull, "write the champion's .keras file")
+    verb.add_argument(
+        "model", nargs="?", metavar="MODEL", help="models:/NAME@ALIAS, or models:/NAME/VERSION"
+    )
+    verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
+    verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
+    _model_name_option(verb)
+
+    verb = _verb(subparsers, verbs.evaluate, "evaluate a model on labelled images")
+    verb.add_argument(
+        "--model", required=True, help="a run's id, an alias, models:/…, or a .keras file"
+    )
+    verb.add_argument("--data", required=True, help="a data set, or the path of labelled images")
+    _model_name_option(verb)
+    verb.add_argument("--json", action="store_true", help="print JSON")
+    verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+
+    verb = _verb(subparsers, verbs.predict, "what the champion sees in pictures")
+    verb.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder of them")
+    _model_options(verb)
+    _form_options(verb, "the answers")
+
+
+def _add_data_and_runs(subparsers: "_Subparsers") -> None:
+    verb = _verb(subparsers, verbs.data, "show the labelled images at a path")
+    verb.add_argument(
+        "path", type=Path, metavar="PATH", help="a folder, a .csv, an .npz, IDX files"
+    )
+    verb.add_argument(
+        "--picture", type=Path, metavar="FILE", help="write examples of each class to this .png"
+    )
+
+    verb = _verb(subparsers, verbs.replay, "train a run again and compare the results bit by bit")
+    verb.add_argument("run", help="id of a trial's or confirmation's run in MLflow")
+
+    _verb(subparsers, verbs.sync, "deliver to MLflow what it missed during a search")
+
+
+def _add_servers(subparsers: "_Subparsers") -> None:
+    verb = _verb(subparsers, verbs.ui, "show the runs in MLflow's pages")
+    verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
+
+    verb = _verb(subparsers, verbs.dashboard, "show the trials in optuna-dashboard")
+    _storage_option(verb)
+    verb.add_argument("--port", type=_port, default=8080, help="(default: %(default)s)")
+
+    verb = _verb(subparsers, verbs.serve, "draw digits in a browser; the champion reads them")
+    _model_options(verb)
+    verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
+    verb.add_argument(
+        "--host", default="127.0.0.1", help="0.0.0.0 for the whole network (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--token",
+        metavar="TEXT",
+        help="ask clients for it; better set MNIST_CNN_TOKEN, as the process list shows arguments",
+    )
+
+
+def _verb(subparsers: "_Subparsers", verb: Verb, text: str) -> argparse.ArgumentParser:
+    """Add a verb, which is called as its function is."""
+    parser = subparsers.add_parser(verb.__name__, help=text, description=text)
+    parser.set_defaults(verb=verb)
+    return parser
+
+
+def _study_options(parser: argparse.ArgumentParser) -> None:
+    _experiment_argument(parser)
+    parser.add_argument("--study", help="name of a study, such as mnist-1; default: the newest")
+    _storage_option(parser)
+
+
+def _experiment_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        metavar="EXPERIMENT",
+        help="name of a file in experiments/ (default: mnist, or images with --data)",
+    )
+    parser.add_argument(
+        "--data", metavar="PATH", help="your own images: a folder, a .csv, an .npz, IDX files"
+    )
+
+
+def _form_options(parser: argparse.ArgumentParser, what: str) -> None:
+    form = parser.add_mutually_exclusive_group()
+    for name in ("csv", "json"):
+        text = f"{what} as {name.upper()}"
+        form.add_argument(f"--{name}", dest="form", action="store_const", const=name, help=text)
+    parser.set_defaults(form="table")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    _model_name_option(parser)
+    parser.add_argument("--data", metavar="PATH", help="the model of the data at this path")
+
+
+def _model_name_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model-name",
+        metavar="NAME",
+        help="a registered model; default: MNIST's, or else the only one there is",
+    )
+
+
+def _storage_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--storage", metavar="URL", help="Optuna's storage; default: in mlruns/")
+
+
+def _count(text: str) -> int:
+    return _number(text, int, lambda number: number >= 1, "a whole number of at least 1")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, float, lambda number: 0 < number < inf, "a number of seconds above 0")
+
+
+def _share(text: str) -> float:
+    return _number(
+        text, float, lambda number: 0 < number <= 1, "a share above 0 and up to 1, as 0.99"
+    )
+
+
+def _port(text: str) -> int:
+    return _number(text, int, lambda number: 0 < number < 65536, "a port from 1 to 65535")
+
+
+def _number(
+    text: str, kind: Callable[[str], Number], valid: Callable[[Number], bool], wanted: str
+) -> Number:
+    with suppress(ValueError):
+        number = kind(text)
+        if valid(number):
+            return number
+    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")

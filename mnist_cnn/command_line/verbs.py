@@ -1,0 +1,191 @@
+"""What each verb calls, given the parsed arguments. Each imports what it needs when it runs."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mnist_cnn.errors import UsageError
+from mnist_cnn.urls import hide_passwords
+
+if TYPE_CHECKING:
+    from mnist_cnn.experiment_id import ExperimentId
+    from mnist_cnn.workers.ray_wanted import RayWanted
+
+
+def search(options: argparse.Namespace) -> None:
+    from mnist_cnn.search_process.request import Request
+    from mnist_cnn.search_process.start import start_search
+    from mnist_cnn.workers.signals import stoppable
+
+    try:
+        with stoppable():
+            request = Request(
+                experiment=_experiment(options),
+                trials=options.trials,
+                timeout_seconds=options.timeout,
+                study=options.study,
+                storage=options.storage,
+            )
+            start_search(request, _workers(options))
+    except KeyboardInterrupt:
+        print(f"stopped; everything is saved, go on with `{_again(options)}`")
+        raise
+
+
+def _workers(options: argparse.Namespace) -> "int | RayWanted | None":
+    from dataclasses import replace
+
+    from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
+
+    wanted = parse_workers(options.workers) if options.workers else None
+    if isinstance(wanted, RayWanted):
+        return replace(wanted, address=checked_address(options.ray_address or "auto"))
+    if options.ray_address:
+        raise UsageError("--ray-address goes with --workers ray:NUMBER")
+    return wanted
+
+
+def _experiment(options: argparse.Namespace) -> "ExperimentId":
+    from mnist_cnn.experiment_id import experiment_id
+
+    return experiment_id(options.experiment, options.data)
+
+
+def _again(options: argparse.Namespace) -> str:
+    """The command that continues a search."""
+    experiment = _experiment(options)
+    given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
+    if not options.storage and not options.workers:
+        return f"make search {experiment.for_make}" + "".join(
+            f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}"
+            for name, value in given.items()
+            if value is not None
+        )
+    # make does not take one of these, and the user may want the other.
+    given["STORAGE"] = options.storage and f"'{hide_passwords(options.storage)}'"
+    given |= {"WORKERS": options.workers, "RAY-ADDRESS": options.ray_address}
+    return f"mnist-cnn search {experiment.for_command}" + "".join(
+        f" --{name.lower()} {value}" for name, value in given.items() if value is not None
+    )
+
+
+def trials(options: argparse.Namespace) -> None:
+    from mnist_cnn.report.listing import show_trials
+
+    show_trials(_experiment(options), options.study, options.storage, options.form)
+
+
+def studies(options: argparse.Namespace) -> None:
+    from mnist_cnn.report.studies import show_studies
+
+    show_studies(options.storage)
+
+
+def delete(options: argparse.Namespace) -> None:
+    from mnist_cnn.delete_study import delete_study
+
+    print(delete_study(options.study, options.storage, options.force))
+
+
+def promote(options: argparse.Namespace) -> None:
+    if options.force != (options.reason is not None):
+        raise UsageError('--force and --reason "…" go together: the reason is recorded')
+    from mnist_cnn.evaluation.worker import ModelWorker
+
+    with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
+        from mnist_cnn.promotion.front import Choice
+        from mnist_cnn.promotion.promote import Request, promote
+
+        request = Request(
+            experiment=_experiment(options),
+            run=options.run,
+            choice=Choice(options.max_parameters, options.min_accuracy),
+            reason=options.reason,
+        )
+        promote(request, worker)
+
+
+def rollback(options: argparse.Namespace) -> None:
+    from mnist_cnn.promotion.rollback import rollback
+
+    print(rollback(options.model_name))
+
+
+def pull(options: argparse.Namespace) -> None:
+    from mnist_cnn.promotion.pull import pull
+
+    print(pull(options.model or options.alias, options.to, options.model_name))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    from mnist_cnn.evaluation.worker import ModelWorker
+
+    with ModelWorker() as worker:  # imports TensorFlow while this process imports MLflow
+        from mnist_cnn.evaluation.table import show_evaluation
+
+        show_evaluation(
+            options.model,
+            options.data,
+            worker,
+            as_json=options.json,
+            pictures=options.pictures,
+            model_name=options.model_name,
+        )
+
+
+def predict(options: argparse.Namespace) -> None:
+    from mnist_cnn.serving.server import silenced_stderr
+
+    with silenced_stderr():
+        from mnist_cnn.serving.predict import show_predictions
+
+    show_predictions(options.files, options.form, _model_name(options))
+
+
+def data(options: argparse.Namespace) -> None:
+    from mnist_cnn.datasets.overview import show_data
+
+    show_data(options.path, options.picture)
+
+
+def replay(options: argparse.Namespace) -> None:
+    from mnist_cnn.replay import replay
+
+    for line in replay(options.run):
+        print(line)
+
+
+def sync(options: argparse.Namespace) -> None:
+    from mnist_cnn.mlruns import MLRUNS
+    from mnist_cnn.tracking.sync import deliver_all
+
+    for line in deliver_all(MLRUNS):
+        print(line)
+
+
+def ui(options: argparse.Namespace) -> None:
+    from mnist_cnn.ui import serve_ui
+
+    serve_ui(options.port)
+
+
+def dashboard(options: argparse.Namespace) -> None:
+    from mnist_cnn.dashboard import serve_dashboard
+
+    serve_dashboard(options.storage, options.port)
+
+
+def serve(options: argparse.Namespace) -> None:
+    from mnist_cnn.serving.server import serve
+
+    serve(options.host, options.port, options.token, _model_name(options))
+
+
+def _model_name(options: argparse.Namespace) -> str | None:
+    """The registered model that is named, or that belongs to the data that are named."""
+    if options.data is None:
+        return str(options.model_name) if options.model_name else None
+    if options.model_name is not None:
+        raise UsageError("--data and --model-name name two models; leave one out")
+    from mnist_cnn.experiment_id import data_name, resolved
+
+    return data_name(resolved(options.data))
