@@ -78,8 +78,8 @@ def first_ones_end(study, count) -> float:
 
 def measure(address: str, actors: int, seconds: float, sleep: float) -> dict[str, float]:
     """Search for so many seconds once all actors are there; returns what that came to."""
-    from mnist_cnn.workers.ray_pool import RayWorkers
-    from mnist_cnn.workers.ray_wanted import RayWanted
+    from mnist_cnn.workers.cluster.actors import RayWorkers
+    from mnist_cnn.workers.cluster.wanted import RayWanted
 
     with project() as folder:
         import sleeping

@@ -16,7 +16,7 @@ from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.search_process.request import Request
 from mnist_cnn.search_process.start import start_search
 from mnist_cnn.urls import hide_passwords
-from mnist_cnn.workers.ray_wanted import RayWanted, parse_workers
+from mnist_cnn.workers.cluster.wanted import RayWanted, parse_workers
 from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:

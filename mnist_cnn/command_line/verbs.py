@@ -8,7 +8,7 @@ from mnist_cnn.urls import hide_passwords
 
 if TYPE_CHECKING:
     from mnist_cnn.experiment_id import ExperimentId
-    from mnist_cnn.workers.ray_wanted import RayWanted
+    from mnist_cnn.workers.cluster.wanted import RayWanted
 
 
 def search(options: argparse.Namespace) -> None:
@@ -34,7 +34,7 @@ def search(options: argparse.Namespace) -> None:
 def _workers(options: argparse.Namespace) -> "int | RayWanted | None":
     from dataclasses import replace
 
-    from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
+    from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address, parse_workers
 
     wanted = parse_workers(options.workers) if options.workers else None
     if isinstance(wanted, RayWanted):

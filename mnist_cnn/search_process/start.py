@@ -15,13 +15,13 @@ from mnist_cnn.search_process.request import Request
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
+from mnist_cnn.workers.cluster.wanted import RayWanted
 from mnist_cnn.workers.local_pool import Workers
-from mnist_cnn.workers.ray_wanted import RayWanted
 from mnist_cnn.workers.signals import uninterrupted
 
 if TYPE_CHECKING:
     from mnist_cnn.study.study import Study
-    from mnist_cnn.workers.ray_pool import RayWorkers
+    from mnist_cnn.workers.cluster.actors import RayWorkers
 
 
 def start_search(request: Request, workers: int | RayWanted | None) -> "Study":
@@ -73,7 +73,7 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
     log = worker_log(experiment.name)
     if isinstance(workers, RayWanted):
         try:
-            from mnist_cnn.workers.ray_pool import RayWorkers
+            from mnist_cnn.workers.cluster.actors import RayWorkers
         except ModuleNotFoundError as error:
             if error.name != "ray":
                 raise

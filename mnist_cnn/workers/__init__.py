@@ -7,10 +7,7 @@ In reading order:
     local_pool   processes on this machine that take calls; a lost process is replaced
     worker       what runs in such a process
     process      starts processes that die when this one does
-    ray_wanted   what `--workers ray:16` asks for
-    ray_cluster  joins a Ray cluster, and checks that its nodes can do the work
-    ray_node     an actor on a node, with a worker process and a copy of its run
-    ray_pool     a pool of these actors
+    cluster/     a pool on the nodes of a Ray cluster
     signals      Ctrl-C, SIGTERM and a closed terminal: how a command ends, what Ctrl-C waits for
 
 `search_process`, `retrain` and `evaluation.worker` place calls on a pool. The calls of a search are

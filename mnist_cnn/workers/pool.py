@@ -35,7 +35,7 @@ class Ended:
 
 
 class Pool(Protocol):
-    """What a search asks of its workers: of `local_pool.Workers`, or of `ray_pool.RayWorkers`.
+    """What a search asks of its workers, `local_pool.Workers` or `cluster.actors.RayWorkers`.
 
     Attributes:
         host: The address of this machine for the workers. None if they run on it.

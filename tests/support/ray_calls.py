@@ -1,4 +1,4 @@
-"""The calls that the actors of test_ray_pool.py make. A copy of this file is sent to the nodes."""
+"""The calls that the actors of test_actors.py make. A copy of this file is sent to the nodes."""
 
 import os
 import signal

@@ -1,6 +1,6 @@
 """A pool of workers on the nodes of a Ray cluster, with the interface of the local pool.
 
-Ray places the actors, each with a worker process (`ray_node`). They are not detached: they end with
+Ray places the actors, each with a worker process (`node`). They are not detached: they end with
 the process that started them, which is the search. What an actor's run writes comes back with
 `news` and is written to the run's folder here, by this process alone.
 """
@@ -27,11 +27,12 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers import machine
+from mnist_cnn.workers.cluster.joining import join
+from mnist_cnn.workers.cluster.news import News
+from mnist_cnn.workers.cluster.node import CHECKPOINT_SECONDS, Node
+from mnist_cnn.workers.cluster.wanted import RayWanted
 from mnist_cnn.workers.local_pool import Workers
 from mnist_cnn.workers.pool import Ended
-from mnist_cnn.workers.ray_cluster import join
-from mnist_cnn.workers.ray_node import CHECKPOINT_SECONDS, News, Node
-from mnist_cnn.workers.ray_wanted import RayWanted
 
 NEWS_SECONDS = 10.0  # how long an actor waits for news before it answers that there are none
 STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
@@ -46,6 +47,7 @@ class _Actor:
     handle: Any
     node: str = ""  # its id, once the actor is ready
     key: Path | None = None
+    begin: tuple[Any, ...] = ()  # the arguments of `Node.begin` for its call
     offset: int = 0  # bytes of the journal that were written here
     serial: int = 0  # of the last news
 
@@ -107,7 +109,6 @@ class RayWorkers:
             self._shared: dict[str, ray.ObjectRef[Any]] = {}
             self._asked: dict[ray.ObjectRef[Any], tuple[_Actor, str]] = {}
             self._again: list[tuple[float, _Actor, str]] = []
-            self._begins: dict[int, tuple[Any, ...]] = {}
             self._false_starts, self._started, self._attempts = 0, 0, 0
             self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
         except BaseException:
@@ -185,8 +186,7 @@ class RayWorkers:
             if path.exists()
         }
         self._attempts += 1
-        given = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
-        self._begins[actor.number] = given
+        actor.begin = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
         self._ask(actor, "begin")
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -254,7 +254,7 @@ class RayWorkers:
     def _ask(self, actor: _Actor, method: str) -> None:
         arguments: tuple[Any, ...] = ()
         if method == "begin":
-            arguments = self._begins[actor.number]
+            arguments = actor.begin
         elif method == "news":
             arguments = (actor.offset, actor.serial, NEWS_SECONDS)
         self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)

@@ -9,7 +9,8 @@ import pytest
 
 pytest.importorskip("ray")
 
-from mnist_cnn.workers.ray_node import Node, _current_folder, copy_project
+from mnist_cnn.workers.cluster.copies import copy_project, current_folder
+from mnist_cnn.workers.cluster.node import Node
 
 
 def test_a_project_that_ray_unpacks_anew_meanwhile_is_copied_whole(tmp_path):
@@ -61,6 +62,7 @@ def node(tmp_path):
     found = Node.__new__(Node)
     found._home, found._data, found._place = (tmp_path / name for name in ("a", "data", "a/w"))
     found._attempt = found._wanted = 0
+    found._checkpoint_seconds = 0.0
     found._beginning = asyncio.Lock()
     found.__dict__["_pool"] = Submitted()
     return found
@@ -103,4 +105,4 @@ def test_a_folder_that_ray_has_replaced_is_found_again(tmp_path, monkeypatch):
     monkeypatch.setenv("PWD", str(folder))
     folder.rmdir()
     folder.mkdir()
-    assert _current_folder() == folder
+    assert current_folder() == folder

@@ -4,9 +4,6 @@ The actor imports no Keras. Its worker process is that of a local pool, so time 
 the death of a process are handled as on one machine, and the process dies with the actor. The call
 works in a folder of the node. The search asks for what is new there, again and again, and copies it
 to the folder of the run.
-
-The actor works in its own copy of the project. All nodes of a machine share the folder into which
-Ray unpacks the project, and Ray removes and unpacks it anew whenever another node joins there.
 """
 
 import asyncio
@@ -17,43 +14,22 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from mnist_cnn.file_lock import file_lock
-from mnist_cnn.files import make_folder, replace_file
-from mnist_cnn.mlruns import CHECKPOINT_FILE, DELIVERED_FILE, NODE, RUN_LOCK_FILE
-from mnist_cnn.tracking import journal
+from mnist_cnn.files import make_folder
+from mnist_cnn.mlruns import NODE
 from mnist_cnn.workers import machine
+from mnist_cnn.workers.cluster.copies import copy_project, current_folder, write_once
+from mnist_cnn.workers.cluster.news import News, RunFolder
 from mnist_cnn.workers.local_pool import Workers
 from mnist_cnn.workers.pool import Ended
 
 CHECKPOINT_SECONDS = 30.0  # the least time between two copies of a checkpoint, unless the run ends
 LOOK_SECONDS = 0.1  # how often the actor looks at its process and its folder
-SETTLED_SECONDS = 0.5  # a project that has not changed for so long is whole
-COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
-_OF_ONE_SIDE = {RUN_LOCK_FILE, DELIVERED_FILE, journal.FILE_NAME}
-
-
-@dataclass(frozen=True)
-class News:
-    """What is new in the folder of a run since the search asked last.
-
-    Attributes:
-        lines: Complete lines that were appended to the journal.
-        files: The contents of new and changed files, read after the journal.
-        serial: A number to confirm the files with.
-        ended: How the call ended; None while it runs.
-    """
-
-    lines: bytes = b""
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    serial: int = 0
-    ended: Ended | None = None
 
 
 class Node:
@@ -75,7 +51,7 @@ class Node:
         several: bool = False,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
-        unpacked = _current_folder()
+        unpacked = current_folder()
         # Beside it, in the folder of Ray's session, of which Ray removes only what it has unpacked.
         job = ray.get_runtime_context().get_job_id()
         self._home = unpacked.with_name(f"mnist-cnn-{job}-{name}")
@@ -94,7 +70,7 @@ class Node:
         own = {**environment, NODE: shown}
         self._make_pool = partial(Workers, [own], self._place / "log", memory, prepare=prepare)
         self._checkpoint_seconds = checkpoint_seconds
-        self._folder: Path | None = None
+        self._run: RunFolder | None = None
         self._ended: Ended | None = None
         self._attempt = 0
         self._wanted = 0  # the attempt that was asked for last; 0 once it is stopped
@@ -151,13 +127,10 @@ class Node:
             for path, content in files.items():
                 make_folder((root / path).parent)
                 (root / path).write_bytes(content)
-            self._folder = root / folder
-            make_folder(self._folder)
-            self._sent = {path.name: _stamp(path) for path in self._files()}
-            self._unconfirmed: dict[str, tuple[int, int]] = {}
-            self._serial, self._checkpoint_sent, self._ended = 0, 0.0, None
-            self._attempt = attempt
-            self._pool.submit(folder, partial(call, self._folder), limit_seconds)
+            make_folder(root / folder)
+            self._run = RunFolder(root / folder, self._checkpoint_seconds)
+            self._ended, self._attempt = None, attempt
+            self._pool.submit(folder, partial(call, root / folder), limit_seconds)
 
     async def news(self, offset: int, serial: int, seconds: float) -> News:
         """Wait for news of the call, up to `seconds`, and return it.
@@ -168,13 +141,13 @@ class Node:
                 are confirmed by it.
             seconds: The longest time to wait.
         """
+        assert self._run is not None
         deadline = time.monotonic() + seconds
-        if serial == self._serial:
-            self._sent |= self._unconfirmed
+        self._run.confirm(serial)
         while True:
             for ended in self._pool.wait(0):
                 self._ended = ended
-            found = self._look(offset)
+            found = self._run.news(offset, self._ended)
             if found.lines or found.files or found.ended or time.monotonic() >= deadline:
                 return found
             await asyncio.sleep(LOOK_SECONDS)
@@ -195,105 +168,7 @@ class Node:
     async def _fetch(self, shared: Mapping[str, "ray.ObjectRef[Any]"]) -> None:
         """Put the shared files into the project, as links to what all actors here share."""
         for path, content in shared.items():
-            await _write_once(self._data / path, content)
+            await write_once(self._data / path, content)
             make_folder((self._home / path).parent)
             with suppress(FileExistsError):
                 (self._home / path).symlink_to(self._data / path)
-
-    def _look(self, offset: int) -> News:
-        assert self._folder is not None
-        ended = self._ended  # before the folder is read, so that nothing comes after it
-        with suppress(FileNotFoundError), (self._folder / journal.FILE_NAME).open("rb") as file:
-            file.seek(offset)
-            lines = file.read()
-            lines = lines[: lines.rfind(b"\n") + 1]
-            files = self._changed(final=ended is not None or b'"event": "end"' in lines)
-            self._serial += bool(files)
-            return News(lines, files, self._serial, ended)
-        return News(serial=self._serial, ended=ended)
-
-    def _changed(self, final: bool) -> dict[str, bytes]:
-        """Return the files that the search does not have as they are now."""
-        found: dict[str, bytes] = {}
-        self._unconfirmed = {}
-        for path in self._files():
-            if path.name == CHECKPOINT_FILE:
-                recent = time.monotonic() - self._checkpoint_sent < self._checkpoint_seconds
-                if recent and self._checkpoint_sent and not final:
-                    continue
-            with suppress(FileNotFoundError):
-                stamp = _stamp(path)
-                if self._sent.get(path.name) != stamp:
-                    found[path.name] = path.read_bytes()
-                    self._unconfirmed[path.name] = stamp
-        if CHECKPOINT_FILE in found:
-            self._checkpoint_sent = time.monotonic()
-        return found
-
-    def _files(self) -> list[Path]:
-        assert self._folder is not None
-        return [
-            path
-            for path in self._folder.iterdir()
-            if path.is_file() and path.name not in _OF_ONE_SIDE and ".part" not in path.suffixes
-        ]
-
-
-def _current_folder() -> Path:
-    """Return the current folder, also if Ray has replaced it since this process started."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return Path(os.environ["PWD"])
-
-
-def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
-    """Copy a folder that Ray may remove and unpack anew meanwhile.
-
-    Args:
-        source: The folder.
-        target: A folder to create.
-        seconds: How long to try.
-
-    Raises:
-        OSError: There was no whole copy in time.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        before = _stamps(source)
-        try:
-            shutil.copytree(source, target)
-            time.sleep(SETTLED_SECONDS)
-            if before and _stamps(source) == before:
-                return
-            problem = OSError(f"{source} is empty, or changes all the time")
-        except OSError as error:  # shutil.Error, too
-            problem = error
-        shutil.rmtree(target, ignore_errors=True)
-        if time.monotonic() >= deadline:
-            raise problem
-        time.sleep(LOOK_SECONDS)
-
-
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what tells whether any file in a folder was replaced; nothing if some have gone."""
-    try:
-        return {str(path): _stamp(path) for path in folder.rglob("*")}
-    except FileNotFoundError:
-        return {}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_ino
-
-
-async def _write_once(path: Path, content: "ray.ObjectRef[Any]") -> None:
-    """Write a shared file, unless another actor of this machine has."""
-    if path.exists():
-        return
-    make_folder(path.parent)
-    data = await content
-    with file_lock(path.with_name(f"{path.name}.lock")):
-        if not path.exists():
-            replace_file(path, lambda part: part.write_bytes(data))

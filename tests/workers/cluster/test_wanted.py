@@ -9,7 +9,7 @@ import pytest
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.search_process.start import pool_of
-from mnist_cnn.workers.ray_wanted import RayWanted, checked_address, parse_workers
+from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address, parse_workers
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_client_is_refused_with_what_to_do(given, monkeypatch):
 
 def test_a_client_is_refused_from_python_too(monkeypatch):
     pytest.importorskip("ray")
-    from mnist_cnn.workers.ray_cluster import join
+    from mnist_cnn.workers.cluster.joining import join
 
     monkeypatch.setenv("RAY_ADDRESS", "ray://10.0.0.2:10001")
     with pytest.raises(UsageError, match="run the command on the head node"):
@@ -72,7 +72,7 @@ def test_a_client_is_refused_from_python_too(monkeypatch):
 
 def test_the_brackets_of_an_ipv6_address_are_no_part_of_it():
     pytest.importorskip("ray")
-    from mnist_cnn.workers.ray_cluster import join
+    from mnist_cnn.workers.cluster.joining import join
 
     with pytest.raises(UserError, match=r"no Ray cluster answers at \[::1\]:1: ") as refusal:
         join(RayWanted(1, address="[::1]:1"))
@@ -81,7 +81,7 @@ def test_the_brackets_of_an_ipv6_address_are_no_part_of_it():
 
 def test_a_node_must_have_what_this_machine_has():
     pytest.importorskip("ray")
-    from mnist_cnn.workers.ray_cluster import (
+    from mnist_cnn.workers.cluster.nodes import (
         PACKAGES,
         NodeFacts,
         check,
@@ -109,8 +109,8 @@ def test_a_node_must_have_what_this_machine_has():
 
 def test_without_ray_a_line_says_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.ray_pool", raising=False)
-    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.ray_cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.cluster.actors", raising=False)
+    monkeypatch.delitem(sys.modules, "mnist_cnn.workers.cluster.joining", raising=False)
     with pytest.raises(
         UsageError, match=r"Ray is not installed; type .* requirements-cluster.lock"
     ):
@@ -119,7 +119,7 @@ def test_without_ray_a_line_says_what_to_type(monkeypatch):
 
 def test_an_address_that_does_not_answer_is_told_before_anything_starts():
     pytest.importorskip("ray")
-    from mnist_cnn.workers.ray_cluster import join
+    from mnist_cnn.workers.cluster.joining import join
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ from clusters import cluster_of
 from mnist_cnn.errors import Away, UsageError, UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
-from mnist_cnn.workers.ray_wanted import RayWanted
+from mnist_cnn.workers.cluster.wanted import RayWanted
 
 PATIENCE_SECONDS = 120  # a bound on what a defect costs
 
@@ -29,7 +29,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def pool(cluster, tmp_path_factory):
     """Two actors, each on a node of its own; the current folder is what the nodes get."""
-    from mnist_cnn.workers.ray_pool import RayWorkers
+    from mnist_cnn.workers.cluster.actors import RayWorkers
 
     root, before = tmp_path_factory.mktemp("project"), Path.cwd()
     shutil.copy(ray_calls.__file__, root)
@@ -142,7 +142,7 @@ def test_an_actor_that_answers_with_an_error_is_no_node_that_is_gone(pool, tmp_p
 def test_actors_that_cannot_start_end_no_search_while_others_work(pool):
     import ray
 
-    from mnist_cnn.workers.ray_pool import FALSE_STARTS
+    from mnist_cnn.workers.cluster.actors import FALSE_STARTS
 
     pool._actors.append(pool._start(3))  # there is no room for it
     try:
@@ -182,14 +182,14 @@ def hanging(pool, folder):
 
 
 def test_what_cannot_be_had_is_refused_before_anything_starts(pool, cluster):
-    from mnist_cnn.workers import ray_cluster
+    from mnist_cnn.workers.cluster import joining
 
     nodes = [{"Resources": {"CPU": 2.0}}, {"Resources": {"CPU": 4.0, "GPU": 1.0}}]
-    line = ray_cluster.too_much(1, 2, nodes)
+    line = joining.too_much(1, 2, nodes)
     assert "no node of the Ray cluster has 1 CPUs and 2 GPUs" in line
     assert "the largest has 4 CPUs, 1 GPUs" in line
     with pytest.raises(UserError, match="joined a Ray cluster already"):
-        ray_cluster.join(RayWanted(1, address=cluster.address))
+        joining.join(RayWanted(1, address=cluster.address))
 
 
 def test_a_signal_of_the_terminal_does_not_reach_an_actors_process(pool, tmp_path):

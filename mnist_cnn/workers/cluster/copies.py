@@ -1,0 +1,81 @@
+"""The copy of the project that an actor works in, and the data that all actors of a machine share.
+
+All nodes of a machine share the folder into which Ray unpacks the project, and Ray removes and
+unpacks it anew whenever another node joins there. So each actor has a copy of its own.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from mnist_cnn.file_lock import file_lock
+from mnist_cnn.files import make_folder, replace_file
+
+SETTLED_SECONDS = 0.5  # a project that has not changed for so long is whole
+COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
+AGAIN_SECONDS = 0.1  # until another try
+
+
+def current_folder() -> Path:
+    """Return the current folder, also if Ray has replaced it since this process started."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return Path(os.environ["PWD"])
+
+
+def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
+    """Copy a folder that Ray may remove and unpack anew meanwhile.
+
+    Args:
+        source: The folder.
+        target: A folder to create.
+        seconds: How long to try.
+
+    Raises:
+        OSError: There was no whole copy in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        before = _stamps(source)
+        try:
+            shutil.copytree(source, target)
+            time.sleep(SETTLED_SECONDS)
+            if before and _stamps(source) == before:
+                return
+            problem = OSError(f"{source} is empty, or changes all the time")
+        except OSError as error:  # shutil.Error, too
+            problem = error
+        shutil.rmtree(target, ignore_errors=True)
+        if time.monotonic() >= deadline:
+            raise problem
+        time.sleep(AGAIN_SECONDS)
+
+
+def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what tells whether any file in a folder was replaced; nothing if some have gone."""
+    try:
+        return {str(path): stamp(path) for path in folder.rglob("*")}
+    except FileNotFoundError:
+        return {}
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return what tells whether a file was replaced."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_ino
+
+
+async def write_once(path: Path, content: "ray.ObjectRef[Any]") -> None:
+    """Write a shared file, unless another actor of this machine has."""
+    if path.exists():
+        return
+    make_folder(path.parent)
+    data = await content
+    with file_lock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            replace_file(path, lambda part: part.write_bytes(data))
