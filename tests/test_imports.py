@@ -136,6 +136,7 @@ ORDER = (
     "report.tally",
     "report.view_facts",
     "report.study_run",
+    "report.terminal",
     "report.listing",
     "report.studies",
     "search_process.request",

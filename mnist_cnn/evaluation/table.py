@@ -14,7 +14,7 @@ from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.report.text import print_text
+from mnist_cnn.report.text import in_columns, print_text
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,7 @@ def _class_table(result: _Result) -> list[str]:
         )
         for item in result.evaluation.scores.classes
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.rjust, row, widths)) for row in rows]
+    return in_columns(rows)
 
 
 def _class_name(result: _Result, label: int) -> str:

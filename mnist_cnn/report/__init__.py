@@ -1,8 +1,10 @@
 """What a study shows to people: in MLflow, on a page, in the terminal.
 
-study_run publishes a study when a search ends. What it calls, from the top down:
+study_run publishes a study when a search ends, and terminal says so. What they call, from the top
+down:
 
-    study_run           the study's own run in MLflow; what the terminal says at the end
+    study_run           the study's own run in MLflow: best model, report, description
+    terminal            what the terminal says at the end
     tally               what became of the configurations, in words
     description         the run's description, in Markdown
     page                report.html, which holds all plots; its CSS is in `page_template`

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError
@@ -21,9 +20,17 @@ from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.project import check_experiment
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
-from mnist_cnn.report.text import STATE_WORDS, duration, in_one_line, number, print_text
+from mnist_cnn.report.text import (
+    STATE_WORDS,
+    duration,
+    in_columns,
+    in_one_line,
+    number,
+    print_text,
+)
 from mnist_cnn.study.opening import study_names
 from mnist_cnn.study.storage import default_storage, exists, open_storage
+from mnist_cnn.study.study import objectives_of
 
 SHOWN_TRIALS = 20
 MIN_WIDTH = 60  # characters
@@ -96,7 +103,7 @@ def trial_records(study: optuna.Study, folder: Path) -> list[TrialRecord]:
         study: The study.
         folder: Its folder, with the journals of its trials.
     """
-    objectives = _objectives(study)
+    objectives = objectives_of(study)
 
     def order(trial: FrozenTrial) -> tuple[int, float, int]:
         rank = objectives[0].rank_key(trial.values[0]) if trial.values else 0
@@ -123,7 +130,7 @@ def as_row(record: TrialRecord) -> dict[str, Any]:
 def as_csv(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     """Return a line for each trial. The hyperparameters are the last columns."""
     params = list(dict.fromkeys(name for record in records for name in record.params))
-    metrics = [objective.metric for objective in _objectives(study)]
+    metrics = [objective.metric for objective in objectives_of(study)]
     columns = ["number", "state", *metrics, "epochs", "duration_seconds", "reason"]
     text = io.StringIO()
     lines = csv.DictWriter(
@@ -138,7 +145,7 @@ def as_json(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     """Return one JSON document with the study's name, its objectives and the trials."""
     document = {
         "study": study.study_name,
-        "objectives": [asdict(objective) for objective in _objectives(study)],
+        "objectives": [asdict(objective) for objective in objectives_of(study)],
         "trials": [asdict(record) for record in records],
     }
     return json.dumps(document, indent=2, allow_nan=False)
@@ -155,13 +162,6 @@ def _load(experiment: ExperimentId, name: str | None, storage: str | None) -> op
     if name is not None and name not in names:
         raise UsageError(f"there is no study {name!r}; valid: {', '.join(names)}")
     return optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
-
-
-def _objectives(study: optuna.Study) -> list[Objective]:
-    return [
-        Objective(metric, "maximize" if direction == StudyDirection.MAXIMIZE else "minimize")
-        for metric, direction in zip(study.user_attrs["metrics"], study.directions, strict=True)
-    ]
 
 
 def _record(
@@ -195,17 +195,16 @@ def _table(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
 
     A configuration would be illegible in a narrow column, so it follows on lines of its own.
     """
-    metrics = [objective.metric for objective in _objectives(study)]
+    metrics = [objective.metric for objective in objectives_of(study)]
     shown = records[:SHOWN_TRIALS]
     rows = [["trial", "state", "epochs", "trained", *metrics], *map(_cells, shown)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    header, *aligned = ["  ".join(map(str.rjust, row, widths)) for row in rows]
-    indent = " " * (widths[0] + 2)
+    header, *aligned = in_columns(rows)
+    indent = " " * (max(len(row[0]) for row in rows) + 2)
     width = max(MIN_WIDTH, shutil.get_terminal_size().columns) - len(indent)
     lines = [f"{study.study_name}: the best {len(shown)} of {len(records)}", "", header]
     for line, record in zip(aligned, shown, strict=True):
         details = record.reason if record.state == "FAIL" else in_one_line(record.params)
-        lines.append(line.rstrip())
+        lines.append(line)
         # A number such as 1e-05 is not broken.
         for part in textwrap.wrap(details, width, break_on_hyphens=False):
             lines.append(indent + part)

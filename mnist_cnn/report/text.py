@@ -3,8 +3,9 @@
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import TrialState
@@ -46,6 +47,14 @@ def in_one_line(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={short(value)}" for name, value in values.items())
 
 
+def in_columns(rows: Sequence[Sequence[str]], width: float = math.inf) -> list[str]:
+    """Return the lines of a table, aligned to the right, at most so many characters wide."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width:
+        widths.pop()  # the last columns are the least important
+    return ["  ".join(map(str.rjust, row, widths)).rstrip() for row in rows]
+
+
 def duration(seconds: float) -> str:
     """Format a time span in its two largest units, such as `1 h 05 min`."""
     whole = round(seconds)
@@ -59,6 +68,11 @@ def duration(seconds: float) -> str:
 def local_time(seconds: float) -> str:
     """Format seconds since 1970 as a date and time in the local time zone."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def from_here(path: Path) -> Path:
+    """Return the path relative to the current folder if it lies in there: it is shorter to type."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def print_text(text: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from mnist_cnn.errors import Away, UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
-from mnist_cnn.report import study_run
+from mnist_cnn.report import study_run, terminal
 from mnist_cnn.search_process.dispatch import Dispatch, Work
 from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT, Progress
 from mnist_cnn.search_process.repair import restore_models
@@ -98,9 +98,9 @@ class Search:
             self.deliverer.close(closing_seconds)
             self.dispatch.say_news()
         if winner is None:
-            raise UserError(study_run.nothing_completed(study))
-        width = self.console.width if self.console.is_terminal else study_run.ANY_WIDTH
-        for line in study_run.summary(study, self.deliverer, width):
+            raise UserError(terminal.nothing_completed(study))
+        width = self.console.width if self.console.is_terminal else terminal.ANY_WIDTH
+        for line in terminal.summary(study, self.deliverer, width):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _search_to_the_end(self, journal: Journal) -> Candidate | None:

@@ -14,7 +14,7 @@ from made_study import (
 )
 
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
-from mnist_cnn.report import front, study_run
+from mnist_cnn.report import front, study_run, terminal
 from mnist_cnn.report.description import description
 from mnist_cnn.report.tally import tally
 from mnist_cnn.study.confirmation import candidates, outstanding
@@ -134,7 +134,7 @@ def test_constraints_that_no_trial_meets_are_told_with_the_nearest_trial(tmp_pat
         trial = finished_trial(number, None, PRUNED, reason=reason)
         trial.set_constraint("parameters at most 20,000", excess)
         study.trials.optuna_study.add_trial(trial)
-    message = study_run.nothing_completed(study)
+    message = terminal.nothing_completed(study)
     assert "keeps the constraints; the nearest, trial 1, has parameters 21,000, not" in message
     assert "\n" not in message
     assert tally(study) == "configurations tried: 2, of which 2 outside the constraints"

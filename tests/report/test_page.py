@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
-from mnist_cnn.report import confirmation_table, study_run
+from mnist_cnn.report import confirmation_table, study_run, terminal
 from mnist_cnn.report.description import NO_MODEL, configuration, description
 from mnist_cnn.report.text import difference, short
 from mnist_cnn.study.confirmation import candidates
@@ -169,13 +169,13 @@ def test_a_plot_that_cannot_be_drawn_is_reported_and_stops_nothing(tmp_path):
 def test_without_a_complete_trial_the_report_is_written_and_the_message_names_it(tmp_path):
     study = study_with(tmp_path, [([], FAIL, {})] * 3, ACCURACY)
     assert study_run.publish(study, study_run.begin(study), None) is None
-    assert str(study.folder / "report.html") in study_run.nothing_completed(study)
+    assert str(study.folder / "report.html") in terminal.nothing_completed(study)
 
 
 def test_a_search_ends_with_the_path_of_the_report(searched, monkeypatch):
     study, _ = searched
     monkeypatch.chdir(study.folder.parents[2])
-    lines = study_run.summary(study, Deliverer("mnist", study.folder, study.folder))
+    lines = terminal.summary(study, Deliverer("mnist", study.folder, study.folder))
     assert "report mlruns/checkpoints/mnist-1/report.html" in lines
     assert lines[-1].endswith("make promote EXPERIMENT=mnist")
 

@@ -1,0 +1,114 @@
+"""What the terminal says when a search ends."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.report import confirmation_table, front
+from mnist_cnn.report.description import (
+    NO_MODEL,
+    configuration,
+    has_no_model,
+    problem_of_promotion,
+)
+from mnist_cnn.report.study_run import REPORT_FILE
+from mnist_cnn.report.tally import is_baseline, tally
+from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short
+from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.tracking.sync import Deliverer
+from mnist_cnn.tracking.views import listed
+
+LINE_WIDTH = 90  # characters, of sentences
+ANY_WIDTH = 1000  # of lines in a file
+
+
+def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[str]:
+    """Return the lines that end a search: the winner, where to look, what to type next.
+
+    Args:
+        study: The study, which has a winner.
+        deliverer: Of its runs.
+        width: The characters in a line of the terminal. Commands and addresses may be longer.
+    """
+    ranked = candidates(study)
+    winner, metric = ranked[0], study.objective.metric
+    score = f"{metric} {number(winner.first)}"
+    if winner.scores:
+        score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
+    lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
+    if points := front.rows(study, ranked):
+        lines += ["the front", *in_columns((front.columns(study), *points), width), ""]
+    where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
+    best = f"best of {study.name}: trial {winner.trial.number}, {where}, {score}"
+    lines += textwrap.wrap(best, width)
+    lines += _aligned(configuration(study, winner))
+    model = f"none: {NO_MODEL}" if has_no_model(winner) else from_here(study.folder / MODEL_FILE)
+    lines.append(f"model  {model}")
+    lines.append(f"report {from_here(study.folder / REPORT_FILE)}")
+    if deliverer.problem:
+        lines.append(
+            f"MLflow could not take everything ({deliverer.problem}); the runs are kept in "
+            f"{from_here(study.folder)}, `mnist-cnn sync` delivers them"
+        )
+    else:
+        lines.append("look   make ui, which opens the first of")
+        lines += listed(deliverer.views, "http://127.0.0.1:5000")
+    if not problem_of_promotion(study, winner):
+        promote = f"make promote {study.plan.id.for_make}"
+        lines.append(f"next   {front.how_to_promote(study) or promote}")
+    return lines
+
+
+def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> list[str]:
+    """Return the confirmations as a table for the terminal, and what it says in words."""
+    sentences = textwrap.wrap(confirmation_table.summary(study, ranked), min(width, LINE_WIDTH))
+    rows = confirmation_table.rows(study, ranked)
+    if not rows:
+        return sentences
+    table = in_columns((confirmation_table.COLUMNS, *rows), width)
+    return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
+
+
+def _aligned(values: dict[str, Any]) -> list[str]:
+    width = max(map(len, values), default=0)
+    return [f"  {name:{width}}  {short(value)}" for name, value in values.items()]
+
+
+def nothing_completed(study: Study) -> str:
+    """Return the message for a study without a complete trial."""
+    if broken := _nearest_to_constraints(study):
+        return broken
+    failed = study.trials.all(TrialState.FAIL)
+    if not failed:
+        return (
+            f"{study.name}: no trial finished in time; type the same command again to continue, "
+            "with TIMEOUT= for more time"
+        )
+    reason = failed[0].user_attrs.get("reason", "unknown")
+    message = (
+        f"{study.name}: no trial completed, {len(failed)} failed; trial {failed[0].number}: "
+        f"{reason}"
+    )
+    page = study.folder / REPORT_FILE
+    return f"{message}; all reasons: {from_here(page)}" if page.exists() else message
+
+
+def _nearest_to_constraints(study: Study) -> str:
+    """Return a message if trials have broken the constraints and none has kept them, or ""."""
+    checked = [trial for trial in study.trials.finished() if not keeps_constraints(trial)]
+    if not checked:
+        return ""
+
+    def excess(trial: FrozenTrial) -> float:
+        return sum(max(0.0, violation) for violation in trial.constraints.values())
+
+    nearest = min(checked, key=excess)
+    return (
+        f"{study.name}: no trial is complete and keeps the constraints; the nearest, trial "
+        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; widen the constraint, or "
+        "the ranges of the search space"
+    )
