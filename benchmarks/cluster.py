@@ -32,7 +32,7 @@ from rich.console import Console  # noqa: E402
 
 from mnist_cnn.experiment import Confirm, Maximize  # noqa: E402
 from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
-from mnist_cnn.plan import Plan  # noqa: E402
+from mnist_cnn.project.plan import Plan  # noqa: E402
 from mnist_cnn.search_process.phases import Search  # noqa: E402
 from mnist_cnn.search_process.request import Request  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402

@@ -37,7 +37,7 @@ from experiments.mnist import experiment  # noqa: E402
 from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
-from mnist_cnn.plan import plan  # noqa: E402
+from mnist_cnn.project.plan import plan  # noqa: E402
 from mnist_cnn.study import confirmation, scheduling, screening  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402
 from mnist_cnn.study.outcome import write_end  # noqa: E402

@@ -120,7 +120,7 @@ def search(seeds: int, minutes: float) -> None:
 def configurations() -> dict[str, dict[str, object]]:
     """The baselines and the winners found so far, by name."""
     from experiments.mnist import experiment
-    from mnist_cnn.plan import baselines
+    from mnist_cnn.project.plan import baselines
 
     found = {f"baseline {place}": values for place, values in enumerate(baselines(experiment))}
     for file in sorted(FOLDER.glob("search-*/winner.json")):

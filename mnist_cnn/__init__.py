@@ -10,8 +10,7 @@ dashboard, or a function of a folder below. From Python it is `api`: `mnist_cnn.
 
 What a search consists of. Each imports only from those above it:
 
-    project, plan, sources, fingerprint
-                     how an experiment is found, and what makes its trials comparable
+    project/         how an experiment is found, and what makes its trials comparable
     charts/          what all plots share
     tracking/        a run's journal, and how MLflow learns of it
     workers/         processes that take calls, and may die

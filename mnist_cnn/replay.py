@@ -12,10 +12,10 @@ from mlflow.entities import Run
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.mlruns import own_folder
-from mnist_cnn.project import find_experiment
+from mnist_cnn.project.loading import find_experiment
+from mnist_cnn.project.sources import Source, current
 from mnist_cnn.registry import models, store
 from mnist_cnn.retrain import Recorded, recorded, retrain
-from mnist_cnn.sources import Source, current
 from mnist_cnn.tracking import tags
 from mnist_cnn.training.replayed import Replayed, differences
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import SOURCES_FILE
-from mnist_cnn.sources import Source
+from mnist_cnn.project.sources import Source
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import read, since_anew
 from mnist_cnn.training import tasks

@@ -13,7 +13,7 @@ import pytest
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.project import experiment_names, load_experiment
+from mnist_cnn.project.loading import experiment_names, load_experiment
 from mnist_cnn.training.preflight import check
 
 ROOT = Path(__file__).parent.parent

@@ -16,9 +16,9 @@ from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
-from mnist_cnn.fingerprint import describe, fingerprint
-from mnist_cnn.plan import plan
-from mnist_cnn.project import experiment_names, load_experiment
+from mnist_cnn.project.fingerprint import describe, fingerprint
+from mnist_cnn.project.loading import experiment_names, load_experiment
+from mnist_cnn.project.plan import plan
 
 SPACE = '''
 def tiny(hp):
@@ -274,7 +274,7 @@ def test_the_data_change_the_fingerprint_and_not_only_the_functions_name(experim
 
 def test_another_version_trains_otherwise(experiment, monkeypatch):
     before = fingerprint(experiment)
-    monkeypatch.setattr("mnist_cnn.fingerprint.version", lambda package: "9.9")
+    monkeypatch.setattr("mnist_cnn.project.fingerprint.version", lambda package: "9.9")
     assert fingerprint(experiment) != before
 
 
@@ -289,8 +289,8 @@ def tiny(project):
 def test_a_new_process_finds_the_same_fingerprint(tiny):
     ask = (
         "from mnist_cnn.experiment_id import ExperimentId\n"
-        "from mnist_cnn.fingerprint import fingerprint\n"
-        "from mnist_cnn.project import load_experiment\n"
+        "from mnist_cnn.project.fingerprint import fingerprint\n"
+        "from mnist_cnn.project.loading import load_experiment\n"
         "print(fingerprint(load_experiment(ExperimentId('tiny'))))"
     )
     done = subprocess.run(

@@ -19,7 +19,7 @@ from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import resolved
-from mnist_cnn.project import experiment_names, known_experiments, load_experiment
+from mnist_cnn.project.loading import experiment_names, known_experiments, load_experiment
 
 Shape = tuple[int, int, int]  # (height, width, channels)
 

@@ -14,7 +14,7 @@ from mnist_cnn.evaluation.lockbox import Opening
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.project import find_experiment
+from mnist_cnn.project.loading import find_experiment
 from mnist_cnn.registry import models
 from mnist_cnn.registry.models import FoundModel
 from mnist_cnn.tracking import tags

@@ -19,7 +19,7 @@ from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.project import check_experiment
+from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
 from mnist_cnn.promotion.front import Choice, run_of_point

@@ -18,7 +18,7 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Objective
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
-from mnist_cnn.project import check_experiment
+from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.text import (
     STATE_WORDS,

@@ -12,7 +12,7 @@ from functools import partial
 from rich.console import Console
 
 from mnist_cnn.errors import UserError, full_disk
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.search_process.phases import Search
 from mnist_cnn.search_process.request import Request
 from mnist_cnn.study.opening import Opened, open_study

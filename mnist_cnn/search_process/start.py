@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mnist_cnn.errors import UsageError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import worker_log
-from mnist_cnn.project import check_experiment
+from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.search_process.request import Request
 from mnist_cnn.tracking.experiment_lock import lock_experiment
 from mnist_cnn.training import tasks

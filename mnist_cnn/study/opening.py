@@ -14,7 +14,7 @@ from optuna.samplers import RandomSampler
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import MODELS_KEPT, PRECISION, Study, make_study

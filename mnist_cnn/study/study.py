@@ -19,7 +19,7 @@ from mnist_cnn.mlruns import (
     confirmation_folder,
     trial_folder,
 )
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.trials import PROBLEM, Trials

@@ -10,7 +10,7 @@ from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.known_data import facts_file
 from mnist_cnn.mlruns import kept_data
-from mnist_cnn.project import load_experiment
+from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.training.kept_images import folder_of, kept_split
 
 

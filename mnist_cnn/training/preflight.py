@@ -17,8 +17,8 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.known_data import warnings_at
-from mnist_cnn.plan import Plan, baselines, plan
-from mnist_cnn.project import load_experiment
+from mnist_cnn.project.loading import load_experiment
+from mnist_cnn.project.plan import Plan, baselines, plan
 from mnist_cnn.study.outcome import COST_METRICS, LATENCY
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.architecture import size_of

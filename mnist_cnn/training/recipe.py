@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from mnist_cnn import sources
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.experiment import Experiment
-from mnist_cnn.fingerprint import comparable, fingerprint
+from mnist_cnn.project import sources
+from mnist_cnn.project.fingerprint import comparable, fingerprint
 from mnist_cnn.workers import machine
 
 VERSIONS = ("keras", "keras-tuner", "mnist-cnn", "numpy", "tensorflow")

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras_tuner
 
-from mnist_cnn import sources
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.project import find_project, load_experiment
-from mnist_cnn.sources import Source
+from mnist_cnn.project import sources
+from mnist_cnn.project.loading import find_project, load_experiment
+from mnist_cnn.project.sources import Source
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.callbacks import Stop

@@ -15,13 +15,13 @@ import keras
 import keras_tuner
 import tensorflow as tf
 
-from mnist_cnn import sources
 from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, SOURCES_FILE
+from mnist_cnn.project import sources
 from mnist_cnn.study.outcome import LATENCY
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.plan import Plan
-from mnist_cnn.sources import Source
+from mnist_cnn.project.plan import Plan
+from mnist_cnn.project.sources import Source
 from mnist_cnn.training.replayed import Replayed
 
 

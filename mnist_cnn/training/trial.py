@@ -20,12 +20,12 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
-from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, NODE, RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, report_value, trial_id
-from mnist_cnn.project import load_experiment
+from mnist_cnn.project.fingerprint import fingerprint
+from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
 from mnist_cnn.study.storage import StorageError, storage_failed, storage_of_worker

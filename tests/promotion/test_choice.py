@@ -8,7 +8,7 @@ import pytest
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
-from mnist_cnn.fingerprint import describe
+from mnist_cnn.project.fingerprint import describe
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.tracking import tags
 from search_spaces.tiny import tiny

@@ -11,7 +11,7 @@ from studies import ended, started
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import confirmation
 from mnist_cnn.study.study import OF, SEED, make_study
 from mnist_cnn.tracking.journal import Journal

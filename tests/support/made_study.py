@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 from mnist_cnn.experiment import Confirm, Maximize
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.study.outcome import RUN_STATUS
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED, make_study

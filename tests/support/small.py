@@ -15,10 +15,10 @@ from projects import forget_experiments
 
 from mnist_cnn.datasets import Dataset, mnist
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.fingerprint import fingerprint
 from mnist_cnn.mlruns import MODEL_FILE, trial_folder
-from mnist_cnn.plan import Plan, baselines
-from mnist_cnn.project import load_experiment
+from mnist_cnn.project.fingerprint import fingerprint
+from mnist_cnn.project.loading import load_experiment
+from mnist_cnn.project.plan import Plan, baselines
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read

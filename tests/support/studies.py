@@ -2,7 +2,7 @@
 
 from mnist_cnn.experiment import Confirm, Maximize
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.plan import Plan
+from mnist_cnn.project.plan import Plan
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal, read
 

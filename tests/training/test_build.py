@@ -5,7 +5,7 @@ from small import score_of
 
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.project import load_experiment
+from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.build import wants
 

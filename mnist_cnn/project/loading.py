@@ -8,11 +8,12 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn import known_data, sources
+from mnist_cnn import known_data
 from mnist_cnn.datasets.paths.tree import root_of
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
+from mnist_cnn.project import sources
 
 
 def experiment_names(root: Path | None = None) -> list[str]:

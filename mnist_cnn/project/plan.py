@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_cnn.experiment import Confirm, Experiment, Objective, Screen
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.fingerprint import describe, fingerprint
+from mnist_cnn.project.fingerprint import describe, fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)

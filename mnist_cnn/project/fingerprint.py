@@ -10,8 +10,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from mnist_cnn import sources
 from mnist_cnn.experiment import Experiment
+from mnist_cnn.project import sources
 
 
 def describe(experiment: Experiment) -> dict[str, str]:

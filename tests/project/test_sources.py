@@ -8,9 +8,9 @@ import pytest
 from projects import forget_experiments
 
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.fingerprint import fingerprint
-from mnist_cnn.project import load_experiment
-from mnist_cnn.sources import sources_of
+from mnist_cnn.project.fingerprint import fingerprint
+from mnist_cnn.project.loading import load_experiment
+from mnist_cnn.project.sources import sources_of
 
 PIECES = """
 from keras import layers
@@ -166,8 +166,8 @@ BRING_BACK = """
 import json, sys
 from pathlib import Path
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.project import load_experiment
-from mnist_cnn.sources import Source, bring_back
+from mnist_cnn.project.loading import load_experiment
+from mnist_cnn.project.sources import Source, bring_back
 
 recorded = json.loads(Path(sys.argv[1]).read_text())
 bring_back({name: Source(text) for name, text in recorded.items()}, Path(sys.argv[2]))
