@@ -6,7 +6,8 @@ In reading order:
     preflight      checks an experiment before its first trial
     trial          one trial or confirmation, from its parameters to the end in its journal
     sampling       the sampler and the pruner of a trial
-    run            one run: builds, trains, scores and saves a model
+    train          builds the model of a run, trains it, scores it and saves it
+    run            what a run is, and what its journal says of it
     data           the training and validation images; `kept_images` has their files
     build          from a search space and hyperparameters to a compiled model
     architecture   a built model in a few words and numbers
@@ -25,6 +26,6 @@ In reading order:
     saved_model    loads a .keras file safely and predicts with it
 
 `search_process`, `retrain` and `report.study_run` send functions of `tasks` to workers.
-`tasks.trial` calls `trial`, which calls `run`, which calls `build`, `fit` and `saving`.
+`tasks.trial` calls `trial`, which calls `train`, which calls `build`, `fit` and `saving`.
 `evaluation` and `serving` use `saved_model`.
 """

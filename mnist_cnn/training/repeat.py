@@ -17,6 +17,7 @@ from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import load_data
 from mnist_cnn.training.replayed import Replayed
 from mnist_cnn.training.run import Run
+from mnist_cnn.training.train import train
 
 
 def run_again(
@@ -60,7 +61,7 @@ def run_again(
             return None
         return Stop("replayed", f"after epoch {epoch}, as recorded")
 
-    run.train(hp, stop_where_it_ended)
+    train(run, hp, stop_where_it_ended)
     events, _ = journal.read(folder)
     start = next(event for event in events if event["event"] == "start")
     (weights,) = (e["tags"][tags.WEIGHTS] for e in events if tags.WEIGHTS in e.get("tags", {}))

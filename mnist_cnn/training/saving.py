@@ -3,32 +3,25 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 
-from mnist_cnn.experiment import Experiment
 from mnist_cnn.files import replace_file
+from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.study.outcome import LATENCY
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches
 from mnist_cnn.training.build import build, build_for_images, build_metrics, has_own_fit
 from mnist_cnn.training.checkpoint import EpochMetrics
-from mnist_cnn.training.data import Data
+from mnist_cnn.training.run import Run
 from mnist_cnn.training.saved_model import latency_ms
 
 
 def save_scored(
-    experiment: Experiment,
-    data: Data,
-    hp: keras_tuner.HyperParameters,
-    weights: list[Any],
-    path: Path,
-    names: Sequence[str],
-    *,
-    timed: bool = False,
+    run: Run, hp: keras_tuner.HyperParameters, weights: list[Any], names: Sequence[str]
 ) -> tuple[EpochMetrics, float | None]:
     """Save a model in float32, and score it on the validation images.
 
@@ -37,20 +30,18 @@ def save_scored(
     save is scored but leaves no file.
 
     Args:
-        experiment: Has the space that builds the model.
-        data: The images of the experiment.
+        run: The run of the model, whose folder takes the file.
         hp: The hyperparameters.
         weights: The weights of the model, in Keras's order.
-        path: The file to write.
         names: The names of the model's metrics in the training. Keras renames those of a second
             model in the same session, such as to `auc_1`.
-        timed: Whether to measure how fast it predicts.
 
     Returns:
         The saved model's metrics on the validation images, as `val_<name>`, empty if the space has
         its own `fit`, because only that knows the inputs of its model; and the milliseconds in
-        which it predicts one image, None if that was not measured.
+        which it predicts one image, None if nothing asks for them.
     """
+    experiment, data, path = run.experiment, run.data, run.journal.folder / MODEL_FILE
     keras.config.set_dtype_policy("float32")
     # A copy of `hp` has the same values and does not ask the trial.
     model = build(experiment, data, hp.copy(), training=False)
@@ -75,7 +66,15 @@ def save_scored(
     except Exception:  # such as a subclass without `get_config`; its score still counts
         path.unlink(missing_ok=True)
     # In memory, because a file with a Lambda layer, for one, is not loaded.
-    return scores, latency_ms(model, data.dataset.shape, images=1) if timed else None
+    return scores, latency_ms(model, data.dataset.shape, images=1) if _is_timed(run) else None
+
+
+def _is_timed(run: Run) -> bool:
+    """Whether an objective or a constraint of the trial asks how fast its model predicts."""
+    if run.keep == "last":  # a confirmation, which only has the first objective
+        return False
+    objectives, constraints = run.experiment.objectives, run.experiment.constraints
+    return LATENCY in [o.metric for o in objectives] + [c.metric for c in constraints]
 
 
 def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:

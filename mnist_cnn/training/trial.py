@@ -19,7 +19,7 @@ from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.file_lock import file_lock
-from mnist_cnn.files import make_folder, replace_file
+from mnist_cnn.files import make_folder
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, NODE, RUN_LOCK_FILE
@@ -37,13 +37,14 @@ from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
-from mnist_cnn.training.run import Run, Trained
+from mnist_cnn.training.run import Run
 from mnist_cnn.training.sampling import (
     after_trial,
     has_nothing_left,
     repeats_a_trial,
     sampler_of,
 )
+from mnist_cnn.training.train import Trained, train
 from mnist_cnn.workers import machine
 
 # Confirmations are seeded from this number on. Trials are seeded by their own, much smaller number.
@@ -150,7 +151,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
-        trained = run.train(hp, _reporter(run, trial))
+        trained = train(run, hp, _reporter(run, trial))
     except (UserError, *StorageError):
         raise
     except keras_tuner.errors.FatalError as error:
@@ -167,8 +168,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         if not run.journal.started:
             run.start(hp.values, "not built", {})
         details = traceback.format_exc()
-        replace_file(run.journal.folder / "failure.txt", lambda path: path.write_text(details))
-        run.journal.write("artifact", path="failure.txt")
+        run.write_file("failure.txt", lambda path: path.write_text(details))
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:
         return _end(run, trial, trained)
