@@ -102,7 +102,7 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
     elif path in known_data.known_paths():
         dataset = known_data.dataset_at(path)
     else:
-        return _own_images(_opened(path, shape), shape, classes)
+        return _own_images(_opened(path, shape), classes)
     return _test_images(dataset, classes)
 
 
@@ -139,7 +139,7 @@ def _opened(path: str, shape: Shape) -> Dataset:
     return open_dataset(path, shape=shape)
 
 
-def _own_images(dataset: Dataset, shape: Shape, classes: Sequence[str]) -> Source:
+def _own_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     """The images of files that no search here has used."""
     numbers = _numbers(dataset, classes)
 

@@ -47,11 +47,6 @@ def normalized(*definitions: Any) -> dict[str, str]:
     return {name: code for name, (_, code) in _reached(definitions).items()}
 
 
-def module_of(definition: Any) -> str:
-    """Return the name of the module that defines a function, a class, or the class of an object."""
-    return str(next(_definitions(definition)).__module__)
-
-
 def current(name: str) -> Source | None:
     """Return a module of the project as its file is now; None if there is no file."""
     if name.partition(".")[0] == "mnist_cnn":  # this package counts by its version
