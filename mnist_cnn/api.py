@@ -117,7 +117,7 @@ def search(
         data: Your own labelled images: a folder, a .csv, an .npz, IDX files.
         trials: The total number of configurations of the study, at least 1.
         timeout: The time limit in seconds, above 0.
-        study: The name of a study to go on with, such as `mnist-1`.
+        study: The name of a study to continue, such as `mnist-1`.
         storage: The URL of Optuna's storage; by default it is in mlruns/.
         workers: The number of trials to train in parallel, at least 1. "ray:16" trains so many on
             the Ray cluster of this machine.
@@ -139,7 +139,7 @@ def search(
         try:
             found = start_search(request, _workers(workers))
         except KeyboardInterrupt:
-            print("stopped; everything is saved, go on with the same call")
+            print("stopped; everything is saved; continue with the same call")
             raise KeyboardInterrupt from None  # where it stopped is of no interest
         return Result(found)
 

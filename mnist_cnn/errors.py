@@ -15,7 +15,7 @@ class UsageError(UserError):
     """The command itself is wrong: an unknown name, a number out of range. Exit code 2."""
 
 
-class Away(UserError):
+class Unreachable(UserError):
     """A server that the work needs does not answer. The same work succeeds once it does."""
 
 

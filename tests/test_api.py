@@ -212,7 +212,7 @@ def test_workers_do_not_run_the_script_again(script):
 
 
 def test_an_interrupted_search_leaves_no_worker_and_the_same_call_goes_on(script):
-    assert "stopped; everything is saved, go on with the same call" in script.lines
+    assert "stopped; everything is saved; continue with the same call" in script.lines
     assert "workers left: []" in script.lines
     assert "continuing tiny-1" in script.lines
 

@@ -421,7 +421,7 @@ def test_an_experiment_for_data_is_made_for_what_is_at_the_path(project, images)
     ("file", "data", "words"),
     [
         ("images", None, r"'images' needs data; add --data PATH"),
-        ("mnist", "own.npz", "'mnist' says itself what to train on; leave out --data"),
+        ("mnist", "own.npz", "'mnist' has its own data set; leave out --data"),
         ("images", "gone", "there is no file or folder"),
         ("nope", "own.npz", "there is no experiment 'nope'; valid: images"),
     ],

@@ -71,7 +71,7 @@ def _add_models(subparsers: "_Subparsers") -> None:
         "--max-parameters",
         type=_count,
         metavar="N",
-        help="of several objectives: the most accurate point of the front with so many at most",
+        help="of several objectives: the front's most accurate point with at most N parameters",
     )
     verb.add_argument(
         "--min-accuracy",
@@ -140,7 +140,7 @@ def _add_servers(subparsers: "_Subparsers") -> None:
     verb.add_argument(
         "--token",
         metavar="TEXT",
-        help="ask clients for it; better set MNIST_CNN_TOKEN, as the process list shows arguments",
+        help="ask clients for it; MNIST_CNN_TOKEN is safer, as the process list shows arguments",
     )
 
 
@@ -204,7 +204,7 @@ def _seconds(text: str) -> float:
 
 def _share(text: str) -> float:
     return _number(
-        text, float, lambda number: 0 < number <= 1, "a share above 0 and up to 1, as 0.99"
+        text, float, lambda number: 0 < number <= 1, "a share above 0 and up to 1, such as 0.99"
     )
 
 

@@ -27,7 +27,7 @@ def search(options: argparse.Namespace) -> None:
             )
             start_search(request, _workers(options))
     except KeyboardInterrupt:
-        print(f"stopped; everything is saved, go on with `{_again(options)}`")
+        print(f"stopped; everything is saved; continue with `{_again(options)}`")
         raise
 
 

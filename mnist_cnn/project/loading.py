@@ -114,7 +114,7 @@ def _made(experiment: ExperimentId, found: Any) -> Any:
         return found
     if not takes_data:
         raise UsageError(
-            f"experiment {experiment.file!r} says itself what to train on; leave out --data, or "
+            f"experiment {experiment.file!r} has its own data set; leave out --data, or "
             "leave out its name"
         )
     return _made_for(found, experiment.data, known_data.stamp(experiment.data))

@@ -109,6 +109,6 @@ def _nearest_to_constraints(study: Study) -> str:
     nearest = min(checked, key=excess)
     return (
         f"{study.name}: no trial is complete and keeps the constraints; the nearest, trial "
-        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; widen the constraint, or "
-        "the ranges of the search space"
+        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; relax the constraint, or "
+        "widen the ranges of the search space"
     )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnist_cnn.errors import Away, UserError
+from mnist_cnn.errors import Unreachable, UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.search_process.progress import Progress
 from mnist_cnn.study import screening
@@ -148,7 +148,7 @@ class Dispatch:
     def _end(self, work: Work, ended: Ended) -> None:
         """Tell Optuna how a trial ended, or decide what to do if its worker was lost."""
         trials, number = work.trials, work.number
-        if ended.refused is Away:
+        if ended.refused is Unreachable:
             trials.pause(number)
             if said := self.outage.begin(ended.problem):
                 self.progress.say(said)

@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from mnist_cnn.errors import Away, UsageError, UserError
+from mnist_cnn.errors import Unreachable, UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.report import study_run, terminal
 from mnist_cnn.search_process.dispatch import Dispatch, Work
@@ -113,7 +113,7 @@ class Search:
             try:
                 return self._run_phases(journal)
             except StorageError as error:
-                if not isinstance(storage_failed(error), Away):
+                if not isinstance(storage_failed(error), Unreachable):
                     raise
             self._mend_once_storage_is_back()
 

@@ -69,7 +69,7 @@ def serve(host: str, port: int, token: str | None = None, model_name: str | None
         champion = watcher.champion
         drawn = champion is None or champion.info.like_mnist
         verb = "draw a digit on" if drawn else "show it pictures on"
-        print(f"{verb} http://{shown}:{port}  (Ctrl-C ends it)", flush=True)
+        print(f"{verb} http://{shown}:{port}  (Ctrl-C stops it)", flush=True)
         config = uvicorn.Config(
             create_app(watcher, host, token),
             http=Connection,

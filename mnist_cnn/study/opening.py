@@ -145,8 +145,8 @@ def _refuse_foreign_files(study: Study) -> None:
         if not study.trials.folder(trial.number).exists():
             raise UserError(
                 f"trial {trial.number} of {study.name} is complete in {_place(study)}, but its "
-                f"files are not in {study.folder}; go on in the project that searched it, or copy "
-                "that folder from there"
+                f"files are not in {study.folder}; continue in the project that searched it, or "
+                "copy that folder from there"
             )
     ours = str(study.attributes.get("id", "none"))
     file = study.folder / STUDY_ID_FILE

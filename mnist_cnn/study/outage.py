@@ -31,19 +31,19 @@ class Outage:
             A message; "" if a call of the same try has been noted before.
 
         Raises:
-            UserError: It was in vain too often.
+            UserError: Too many tries in a row have failed.
         """
         if self.lasts:
             return ""
         self._tries += 1
         if self._tries > TRIES:
             raise UserError(
-                f"storage away: {problem}; {TRIES} tries in a row were in vain; no trial is lost: "
-                "fix the problem and type the same command again"
+                f"{problem}; {TRIES} tries in a row failed; no trial is lost: fix the problem and "
+                "type the same command again"
             )
         self.seconds = min(FIRST_SECONDS * 2 ** (self._tries - 1), LONGEST_SECONDS)
         self._until = time.monotonic() + self.seconds
-        return f"storage away: {problem}; the trial waits, next try in {self.seconds:.0f} s"
+        return f"{problem}; the trial waits, next try in {self.seconds:.0f} s"
 
     def end(self) -> None:
         """Note that a call has reached the storage."""

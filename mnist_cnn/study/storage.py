@@ -10,7 +10,7 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 
-from mnist_cnn.errors import Away, UsageError, UserError
+from mnist_cnn.errors import Unreachable, UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.optuna_internals import storage_at
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
@@ -56,14 +56,14 @@ def storage_of_worker(url: str) -> optuna.storages.BaseStorage:
     """Return the storage at a URL that the search has given a worker.
 
     Raises:
-        Away: It cannot be reached now. The search has opened it, so the URL is right.
+        Unreachable: It cannot be reached now. The search has opened it, so the URL is right.
     """
     if url.startswith(GRPC):
         return _served(url)
     try:
         return open_storage(url)
     except UsageError as error:
-        raise Away(str(error)) from None
+        raise Unreachable(str(error)) from None
 
 
 @functools.cache
@@ -98,14 +98,14 @@ def storage_failed(error: Exception) -> UserError:
     """Return the user's message for a storage that failed during a search.
 
     Returns:
-        `Away` if it cannot be reached, so that the same work succeeds once it can be.
+        `Unreachable` if it cannot be reached, so that the same work succeeds once it can be.
     """
     if isinstance(error, grpc.RpcError):
-        return Away(f"Optuna's storage does not answer: {_details(error)}")
+        return Unreachable(f"Optuna's storage does not answer: {_details(error)}")
     cause = error.__cause__ or error.__context__ or error  # Keras raises the first `from None`
     reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
     if _is_away(cause):
-        return Away(f"Optuna's storage does not answer: {reason}")
+        return Unreachable(f"Optuna's storage does not answer: {reason}")
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
         "disk full, or the server down?) and type the same command again"

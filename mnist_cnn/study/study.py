@@ -189,7 +189,7 @@ class Study:
                     trials.optuna_study.enqueue_trial(trials.values(trial), user_attrs=own)
                     name = trials.folder_of(trial).name
                     problem = trial.user_attrs.get(PROBLEM, "nothing more was heard of it")
-                    lines.append(f"{name} was lost: {problem}; queued to go on elsewhere")
+                    lines.append(f"{name} was lost: {problem}; queued to continue elsewhere")
         return lines
 
     def inputs(self, trials: Trials, trial: optuna.Trial | FrozenTrial) -> list[Path]:

@@ -153,8 +153,8 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
         raise
     except Exception as error:  # its database, or the server's store of files, raise their own
         raise full_disk(error) or UserError(
-            f"{explain(error, mlruns)}; what is left stays on disk, mend it and type the same "
-            "command again"
+            f"{explain(error, mlruns)}; what is left stays on disk: fix the problem and type the "
+            "same command again"
         ) from error
     if refused:
         raise UserError("; ".join(refused))

@@ -69,7 +69,7 @@ def run_trial(
     Raises:
         UserError: No trial of the experiment could succeed, or the storage failed. A failure of
             this trial alone is recorded as its end.
-        Away: The storage cannot be reached.
+        Unreachable: The storage cannot be reached.
     """
     experiment = load_experiment(experiment_id)
     data = load_data(experiment_id)

@@ -20,8 +20,8 @@ class Ended:
         key: The key that the call was submitted with.
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
-        refused: The type of error if the same call would fail in any process, or `Away` if it would
-            fail now; None otherwise.
+        refused: The type of error if the same call would fail in any process, or `Unreachable` if
+            it would fail now; None otherwise.
         overdue: Whether the call was killed at its time limit.
         lost: Whether its process may still be running, out of reach.
     """

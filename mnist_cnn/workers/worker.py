@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.errors import Away, UsageError, UserError, full_disk
+from mnist_cnn.errors import Unreachable, UsageError, UserError, full_disk
 
 OOM_SCORE = 500  # of 1000: when memory runs out, Linux kills a worker before the search process
 
@@ -27,7 +27,7 @@ class Answer:
         value: What the call returned.
         problem: Why the call did not return, in a few words; "" if it did.
         refused: The type of error if the same call would fail in any process: it raised UserError,
-            or the disk is full. `Away` means that it would fail now. None otherwise.
+            or the disk is full. `Unreachable` means that it would fail now. None otherwise.
     """
 
     value: Any = None
@@ -72,7 +72,7 @@ def _answer(call: Callable[[], Any]) -> Answer:
     try:
         return Answer(call())
     except UserError as error:
-        kinds = (kind for kind in (UsageError, Away) if isinstance(error, kind))
+        kinds = (kind for kind in (UsageError, Unreachable) if isinstance(error, kind))
         return Answer(problem=str(error), refused=next(kinds, UserError))
     except Exception as error:
         if full := full_disk(error):

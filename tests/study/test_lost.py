@@ -21,7 +21,7 @@ from mnist_cnn.study.trials import LOSSES_ALLOWED
 
 WIDTH = {"width": FloatDistribution(0.0, 9.0)}
 GONE = "its node does not answer"
-LINE = f"trial-00000 was lost: {GONE}; queued to go on elsewhere"
+LINE = f"trial-00000 was lost: {GONE}; queued to continue elsewhere"
 
 
 @pytest.fixture

@@ -1,23 +1,23 @@
-"""A storage that is away: who is told what, and when the next try is."""
+"""A storage that cannot be reached: who is told what, and when the next try is."""
 
 import os
 import signal
 
 import pytest
 
-from mnist_cnn.errors import Away, UserError
+from mnist_cnn.errors import Unreachable, UserError
 from mnist_cnn.optuna_internals import storage_at
 from mnist_cnn.study.outage import TRIES, Outage
 from mnist_cnn.study.proxy import storage_proxy
 from mnist_cnn.study.storage import StorageError, open_storage, storage_failed, storage_of_worker
 
 
-def test_each_try_in_vain_is_followed_by_a_longer_wait(monkeypatch):
+def test_each_failed_try_is_followed_by_a_longer_wait(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     outage, waits = Outage(), []
     for _ in range(7):
-        assert "storage away: gone" in outage.begin("gone")
+        assert outage.begin("gone").startswith("gone; the trial waits, next try in ")
         assert outage.begin("gone") == ""  # of the other workers, at the same time
         waits.append(outage.seconds)
         now[0] += outage.seconds
@@ -50,7 +50,7 @@ def test_a_served_storage_is_the_studys_and_dies_with_its_block(storage):
         proxy.close()  # as when it is killed
         with pytest.raises(StorageError) as failure:
             served.get_study_id_from_name("one")
-        assert isinstance(storage_failed(failure.value), Away)
+        assert isinstance(storage_failed(failure.value), Unreachable)
         before = proxy.url
         assert storage_of_worker(before).get_study_id_from_name("one") == 1
     with pytest.raises(StorageError):

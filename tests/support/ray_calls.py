@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from mnist_cnn.errors import Away, UsageError
+from mnist_cnn.errors import Unreachable, UsageError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking.journal import Journal
 
@@ -42,7 +42,7 @@ def refuse(folder):
 
 
 def be_away(folder):
-    raise Away("no answer")
+    raise Unreachable("no answer")
 
 
 def read_shared(folder):

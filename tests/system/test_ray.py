@@ -95,7 +95,9 @@ def test_a_node_that_loses_its_power_costs_no_trial(tmp_path, cluster, note):
     assert code == 0, err
     study, client, parent, runs = agrees(root, "slow-1")
     lost = [trial for trial in study.trials if is_lost(trial)]
-    assert len(lost) == 1 and "was lost: its node does not answer; queued to go on elsewhere" in out
+    assert (
+        len(lost) == 1 and "was lost: its node does not answer; queued to continue elsewhere" in out
+    )
     (later,) = (trial for trial in study.trials if continued(trial) == lost[0].number)
     assert later.params == lost[0].params
     earlier = lost[0].intermediate_values

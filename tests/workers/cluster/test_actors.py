@@ -12,7 +12,7 @@ import pytest
 import ray_calls
 from clusters import cluster_of
 
-from mnist_cnn.errors import Away, UsageError, UserError
+from mnist_cnn.errors import Unreachable, UsageError, UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers.cluster.wanted import RayWanted
@@ -111,7 +111,7 @@ def test_a_process_that_dies_and_a_refusal_are_told_as_on_one_machine(pool, tmp_
         "no such experiment",
     )
     pool.submit_run(tmp_path / "away", ray_calls.be_away)
-    assert [one.refused for one in ended(pool)] == [Away]
+    assert [one.refused for one in ended(pool)] == [Unreachable]
 
 
 def test_a_call_past_its_time_limit_is_killed(pool, tmp_path):
