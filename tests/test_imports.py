@@ -12,7 +12,7 @@ import mnist_cnn
 
 PACKAGE = Path(mnist_cnn.__file__).parent
 
-# Every module of the package in one line-up. One that is new gets its place here.
+# Every module of the package. One that is new gets its place here.
 ORDER = (
     "errors",
     "files",
@@ -196,19 +196,19 @@ ORDER = (
     "__main__",
 )
 
-ROOMS = {
+FOLDERS = {
     ".".join(parts[:depth])
     for parts in (module.split(".") for module in ORDER)
     for depth in range(1, len(parts))
 }
 
 
-def test_a_room_stands_in_the_line_up_as_one():
-    rooms = [module.partition(".")[0] for module in ORDER if "." in module]
-    assert len([room for room, _ in groupby(rooms)]) == len(set(rooms))
+def test_a_folder_is_in_one_piece_in_the_order():
+    folders = [module.partition(".")[0] for module in ORDER if "." in module]
+    assert len([folder for folder, _ in groupby(folders)]) == len(set(folders))
 
 
-def test_the_line_up_names_every_module():
+def test_the_order_names_every_module():
     files = {path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")}
     names = {".".join(file.parts) for file in files if file.name != "__init__"}
     assert sorted(ORDER) == sorted(names)
@@ -219,17 +219,17 @@ def test_a_module_imports_only_what_stands_before_it(module):
     found = set(imported_by(PACKAGE / (module.replace(".", "/") + ".py")))
     own = {name.removeprefix("mnist_cnn.") for name in found if name.startswith("mnist_cnn.")}
     modules = {name for name in own if name in ORDER}
-    others = own - modules - ROOMS  # a sub-package itself is its modules
+    others = own - modules - FOLDERS  # a sub-package itself is its modules
     inner = {name.rpartition(".")[0] for name in others}
-    assert inner - {*ORDER, *ROOMS} == set()
-    # What a room itself offers may be from the last of its modules.
-    assert {room for room in inner & ROOMS if last_of(room) >= ORDER.index(module)} == set()
+    assert inner - {*ORDER, *FOLDERS} == set()
+    # What a folder itself offers may be from the last of its modules.
+    assert {folder for folder in inner & FOLDERS if last_of(folder) >= ORDER.index(module)} == set()
     assert {name for name in modules if ORDER.index(name) >= ORDER.index(module)} == set()
     assert {name for name in found if name.startswith(("experiments", "search_spaces"))} == set()
 
 
-def last_of(room):
-    return max(place for place, name in enumerate(ORDER) if name.startswith(f"{room}."))
+def last_of(folder):
+    return max(place for place, name in enumerate(ORDER) if name.startswith(f"{folder}."))
 
 
 @pytest.mark.parametrize(
