@@ -79,6 +79,7 @@ ORDER = (
     "workers.cluster.copies",
     "workers.cluster.news",
     "workers.cluster.node",
+    "workers.cluster.questions",
     "workers.cluster.actors",
     "study.storage",
     "study.proxy",

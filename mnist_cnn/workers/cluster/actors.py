@@ -6,10 +6,9 @@ the process that started them, which is the search. What an actor's run writes c
 """
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +29,14 @@ from mnist_cnn.workers import machine
 from mnist_cnn.workers.cluster.joining import join
 from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import CHECKPOINT_SECONDS, Node
+from mnist_cnn.workers.cluster.questions import Actor, Questions
 from mnist_cnn.workers.cluster.wanted import RayWanted
 from mnist_cnn.workers.local_pool import Workers
 from mnist_cnn.workers.pool import Ended
 
-NEWS_SECONDS = 10.0  # how long an actor waits for news before it answers that there are none
 STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
-AGAIN_SECONDS = 1.0  # until an actor that could not be reached is asked again
 REASON_CHARACTERS = 500  # of Ray's message on an actor that could not start; its end says most
 FALSE_STARTS = 3  # actors that die in a row before they are ready, while none is: broken
-
-
-@dataclass
-class _Actor:
-    number: int
-    handle: Any
-    node: str = ""  # its id, once the actor is ready
-    key: Path | None = None
-    begin: tuple[Any, ...] = ()  # the arguments of `Node.begin` for its call
-    offset: int = 0  # bytes of the journal that were written here
-    serial: int = 0  # of the last news
 
 
 class RayWorkers:
@@ -96,9 +83,7 @@ class RayWorkers:
             self.host: str | None = cluster.host
             self.precision: str | None = cluster.precision
             self.remarks: tuple[str, ...] = (cluster.remark(wanted.count),)
-            self._wanted, self._prepare = wanted, prepare
-            self._checkpoint_seconds, self._several = checkpoint_seconds, cluster.names
-            self._remote = ray.remote(Node).options(
+            remote = ray.remote(Node).options(
                 num_cpus=wanted.cpus,
                 num_gpus=cluster.gpus,
                 scheduling_strategy="SPREAD",
@@ -106,9 +91,13 @@ class RayWorkers:
                 max_concurrency=16,
                 runtime_env=cluster.runtime_env,
             )
+
+            def make(number: int, name: str) -> Any:
+                environment = machine.worker_environment(number, max(1, math.floor(wanted.cpus)))
+                return remote.remote(environment, prepare, name, cluster.names, checkpoint_seconds)
+
+            self._make, self._questions = make, Questions()
             self._shared: dict[str, ray.ObjectRef[Any]] = {}
-            self._asked: dict[ray.ObjectRef[Any], tuple[_Actor, str]] = {}
-            self._again: list[tuple[float, _Actor, str]] = []
             self._false_starts, self._started, self._attempts = 0, 0, 0
             self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
         except BaseException:
@@ -187,23 +176,14 @@ class RayWorkers:
         }
         self._attempts += 1
         actor.begin = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
-        self._ask(actor, "begin")
+        self._questions.ask(actor, "begin")
 
     def wait(self, seconds: float) -> list[Ended]:
         """Return the calls that have ended; wait up to `seconds` for news of any."""
-        now = time.monotonic()
-        due = [again for again in self._again if again[0] <= now]
-        self._again = [again for again in self._again if again[0] > now]
-        for _, actor, method in due:
-            self._ask(actor, method)
-        answered, _ = ray.wait(list(self._asked), timeout=seconds)
-        if answered:
-            answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
         ended = []
-        for answer in answered:
-            if answer in self._asked:  # not of an actor that was found dead a moment ago
-                one = self._hear(answer, *self._asked.pop(answer))
-                ended += [one] if one else []
+        for answer, actor, method in self._questions.answered(seconds):
+            one = self._hear(answer, actor, method)
+            ended += [one] if one else []
         return ended
 
     def stop(self, keys: Sequence[Any]) -> list[Any]:
@@ -213,18 +193,18 @@ class RayWorkers:
             The calls that may still be running, because their actor did not answer.
         """
         meant = [actor for actor in self._actors if actor.key in keys]
-        stopped = self._stopped(meant)
+        stopped = self._kill_processes(meant)
         lost = []
         for actor in meant:
             if actor in stopped:
-                self._forget(actor, ("begin", "news"))
+                self._questions.forget(actor, ("begin", "news"))
                 actor.key = None
             else:
                 lost.append(actor.key)
                 self._replace(actor)
         return lost
 
-    def _stopped(self, actors: Sequence[_Actor]) -> list[_Actor]:
+    def _kill_processes(self, actors: Sequence[Actor]) -> list[Actor]:
         """Kill the processes of actors. Return the actors that say so in time."""
         answers = {actor.handle.stop.remote(): actor for actor in actors}
         if not answers:
@@ -232,7 +212,7 @@ class RayWorkers:
         ready, _ = ray.wait(list(answers), num_returns=len(answers), timeout=STOP_SECONDS)
         return [answers[answer] for answer in ready if _succeeded(answer)]
 
-    def _idle_actor(self) -> _Actor:
+    def _idle_actor(self) -> Actor:
         """Return an actor without a call, on the node with the fewest calls."""
         busy = Counter(actor.node for actor in self._actors if actor.key is not None)
         idle = [actor for actor in self._actors if actor.node and actor.key is None]
@@ -240,34 +220,21 @@ class RayWorkers:
             raise RuntimeError("every actor already has a call")
         return min(idle, key=lambda actor: busy[actor.node])
 
-    def _start(self, number: int) -> _Actor:
+    def _start(self, number: int) -> Actor:
         self._started += 1
-        environment = machine.worker_environment(number, max(1, math.floor(self._wanted.cpus)))
-        name = f"{number}-{self._started}"
-        handle = self._remote.remote(
-            environment, self._prepare, name, self._several, self._checkpoint_seconds
-        )
-        actor = _Actor(number, handle)
-        self._ask(actor, "node")
+        actor = Actor(number, self._make(number, f"{number}-{self._started}"))
+        self._questions.ask(actor, "node")
         return actor
 
-    def _ask(self, actor: _Actor, method: str) -> None:
-        arguments: tuple[Any, ...] = ()
-        if method == "begin":
-            arguments = actor.begin
-        elif method == "news":
-            arguments = (actor.offset, actor.serial, NEWS_SECONDS)
-        self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
-
-    def _hear(self, answer: "ray.ObjectRef[Any]", actor: _Actor, method: str) -> Ended | None:
+    def _hear(self, answer: "ray.ObjectRef[Any]", actor: Actor, method: str) -> Ended | None:
         """Take an answer. Return how the actor's call ended, if it has."""
         try:
             value = ray.get(answer)
         except ActorUnavailableError:  # it may be there again; what it has is sent then
-            self._again.append((time.monotonic() + AGAIN_SECONDS, actor, method))
+            self._questions.ask_later(actor, method)
             return None
         except RayTaskError as error:  # an answer, so the actor lives and can stop its process
-            stopped = self._stopped([actor])
+            stopped = self._kill_processes([actor])
             return self._died(actor, f"its actor failed: {error.cause!r}", known=actor in stopped)
         except RayError as error:
             known = isinstance(error, RayActorError | OutOfMemoryError)
@@ -278,14 +245,14 @@ class RayWorkers:
         if method == "node":
             actor.node = value
             self._false_starts = 0
-            self._ask(actor, "watch")
+            self._questions.ask(actor, "watch")
         elif method == "begin":
-            self._ask(actor, "news")
+            self._questions.ask(actor, "news")
         elif method == "news":
             return self._take(actor, value)
         return None
 
-    def _take(self, actor: _Actor, news: News) -> Ended | None:
+    def _take(self, actor: Actor, news: News) -> Ended | None:
         """Write what is new to the run's folder: first the files, then the lines that name them."""
         folder = actor.key
         assert folder is not None
@@ -296,12 +263,12 @@ class RayWorkers:
         actor.offset += len(news.lines)
         actor.serial = news.serial
         if news.ended is None:
-            self._ask(actor, "news")
+            self._questions.ask(actor, "news")
             return None
         actor.key = None
         return replace(news.ended, key=folder)
 
-    def _died(self, actor: _Actor, problem: str, known: bool) -> Ended | None:
+    def _died(self, actor: Actor, problem: str, known: bool) -> Ended | None:
         """Replace an actor. Return how its call ended, if it had one.
 
         Args:
@@ -324,17 +291,10 @@ class RayWorkers:
             problem = "its node does not answer"
         return Ended(key, problem=problem, lost=lost)
 
-    def _replace(self, actor: _Actor) -> None:
-        self._forget(actor, ("begin", "news", "node", "watch"))
+    def _replace(self, actor: Actor) -> None:
+        self._questions.forget(actor, ("begin", "news", "node", "watch"))
         ray.kill(actor.handle)
         self._actors[self._actors.index(actor)] = self._start(actor.number)
-
-    def _forget(self, actor: _Actor, methods: Sequence[str]) -> None:
-        """Ignore what the actor will answer to these questions."""
-        self._again = [one for one in self._again if one[1] is not actor or one[2] not in methods]
-        for answer, (one, method) in list(self._asked.items()):
-            if one is actor and method in methods:
-                del self._asked[answer]
 
 
 def _succeeded(answer: "ray.ObjectRef[Any]") -> bool:

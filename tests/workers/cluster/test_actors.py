@@ -156,7 +156,7 @@ def test_actors_that_cannot_start_end_no_search_while_others_work(pool):
         for actor in pool._actors[:-1]:
             actor.node = actor.was
         extra = pool._actors.pop()
-        pool._forget(extra, ("node",))
+        pool._questions.forget(extra, ("node",))
         ray.kill(extra.handle)
 
 

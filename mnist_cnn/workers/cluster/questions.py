@@ -1,0 +1,80 @@
+"""Questions to actors. Ray answers them later, in any order, or says that the actor is gone."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+NEWS_SECONDS = 10.0  # how long an actor waits for news before it answers that there are none
+AGAIN_SECONDS = 1.0  # until an actor that could not be reached is asked again
+
+
+@dataclass(eq=False)
+class Actor:
+    """An actor, as the search knows it.
+
+    Attributes:
+        number: Its place in the pool, from 1.
+        handle: Ray's handle.
+        node: The id of its node, once the actor is ready.
+        key: The folder of the run that it has; None if it is idle.
+        begin: The arguments of `Node.begin` for its call.
+        offset: The bytes of the run's journal that were written here.
+        serial: The number of the last news.
+    """
+
+    number: int
+    handle: Any
+    node: str = ""
+    key: Path | None = None
+    begin: tuple[Any, ...] = ()
+    offset: int = 0
+    serial: int = 0
+
+
+class Questions:
+    """The questions that are not answered yet. A question is a method of `node.Node`."""
+
+    def __init__(self) -> None:
+        self._asked: dict[ray.ObjectRef[Any], tuple[Actor, str]] = {}
+        self._due: list[tuple[float, Actor, str]] = []  # and the moment to ask again
+
+    def ask(self, actor: Actor, method: str) -> None:
+        """Ask an actor."""
+        arguments: tuple[Any, ...] = ()
+        if method == "begin":
+            arguments = actor.begin
+        elif method == "news":
+            arguments = (actor.offset, actor.serial, NEWS_SECONDS)
+        self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
+
+    def ask_later(self, actor: Actor, method: str) -> None:
+        """Ask an actor again that could not be reached, in a moment."""
+        self._due.append((time.monotonic() + AGAIN_SECONDS, actor, method))
+
+    def forget(self, actor: Actor, methods: Sequence[str]) -> None:
+        """Ignore what the actor will answer to these questions."""
+        self._due = [one for one in self._due if one[1] is not actor or one[2] not in methods]
+        for answer, (one, method) in list(self._asked.items()):
+            if one is actor and method in methods:
+                del self._asked[answer]
+
+    def answered(self, seconds: float) -> "Iterator[tuple[ray.ObjectRef[Any], Actor, str]]":
+        """Wait up to `seconds` for an answer, and yield each with its question.
+
+        What is forgotten meanwhile is left out.
+        """
+        now = time.monotonic()
+        due = [one for one in self._due if one[0] <= now]
+        self._due = [one for one in self._due if one[0] > now]
+        for _, actor, method in due:
+            self.ask(actor, method)
+        answers, _ = ray.wait(list(self._asked), timeout=seconds)
+        if answers:
+            answers, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+        for answer in answers:
+            if answer in self._asked:
+                yield answer, *self._asked.pop(answer)
