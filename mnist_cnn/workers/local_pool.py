@@ -188,13 +188,7 @@ class Workers:
             if result is not None:
                 ended.append(result)
                 self._free(worker)
-                worker.calls += 1
-                held = machine.memory_of(worker.process.pid)
-                if worker.calls == 1:
-                    worker.first_bytes = held
-                grown = held - worker.first_bytes
-                if grown > self._memory_bytes or worker.calls >= self._calls:
-                    self._kill(worker)  # it is idle, and killing it frees what it has leaked
+                self._kill_if_leaky(worker)
             # A process that has just died while it has a call keeps it; the next `wait` ends it.
             if worker.key is None and not worker.process.is_alive():
                 self._workers[place] = self._start(place)
@@ -246,6 +240,16 @@ class Workers:
             self._kill(worker)
             return Ended(worker.key, problem="it took longer than its time limit", overdue=True)
         return None
+
+    def _kill_if_leaky(self, worker: _Worker) -> None:
+        """Kill a process after a call if it may have leaked much memory. It is idle."""
+        worker.calls += 1
+        held = machine.memory_of(worker.process.pid)
+        if worker.calls == 1:
+            worker.first_bytes = held
+        grown = held - worker.first_bytes
+        if grown > self._memory_bytes or worker.calls >= self._calls:
+            self._kill(worker)
 
     def _kill(self, worker: _Worker) -> None:
         worker.process.kill()
