@@ -3,7 +3,7 @@ PORT ?=
 
 VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
-# make passes what is set on its command line to the shell, whatever characters are in it.
+# DATA is read from the environment, where make puts it, so that no character in it is parsed.
 WHAT = $(if $(EXPERIMENT),'$(EXPERIMENT)') $(if $(DATA),--data "$$DATA")
 
 .DEFAULT_GOAL := help
@@ -13,30 +13,30 @@ help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
 		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: $(VENV)/.done ## make .venv, a link to an environment with the locked packages
+setup: $(VENV)/.done ## install the locked packages into .venv
 
 # Made again only when the lock or pyproject.toml changed.
 $(VENV)/.done: requirements.lock pyproject.toml
 	@sh setup.sh $(VENV)
 	@touch $@
 
-search: $(VENV)/.done ## search, or go on: EXPERIMENT= DATA=path TRIALS= TIMEOUT=seconds WORKERS= STUDY=
+search: $(VENV)/.done ## start or resume a search: EXPERIMENT= DATA=path TRIALS= TIMEOUT=seconds WORKERS= STUDY=
 	@$(MNIST_CNN) search $(WHAT) $(if $(TRIALS),--trials '$(TRIALS)') \
 		$(if $(TIMEOUT),--timeout '$(TIMEOUT)') $(if $(WORKERS),--workers '$(WORKERS)') \
 		$(if $(STUDY),--study '$(STUDY)')
 
-ui: $(VENV)/.done ## look at the runs in MLflow's pages: PORT=
+ui: $(VENV)/.done ## open the MLflow UI: PORT=
 	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
 
-dashboard: $(VENV)/.done ## look at the trials in optuna-dashboard: PORT=
+dashboard: $(VENV)/.done ## open optuna-dashboard: PORT=
 	@$(VENV)/bin/python -c "import optuna_dashboard" 2> /dev/null \
 		|| $(VENV)/bin/uv pip install --quiet --no-deps -r requirements-dashboard.lock
 	@$(MNIST_CNN) dashboard $(if $(PORT),--port '$(PORT)')
 
-serve: $(VENV)/.done ## draw digits in a browser; the champion reads them: DATA=path PORT=
+serve: $(VENV)/.done ## draw digits in a browser, and the champion classifies them: DATA=path PORT=
 	@$(MNIST_CNN) serve $(if $(DATA),--data "$$DATA") $(if $(PORT),--port '$(PORT)')
 
-promote: $(VENV)/.done ## register a model: EXPERIMENT= DATA=path RUN= MAX_PARAMETERS= MIN_ACCURACY=
+promote: $(VENV)/.done ## test the best model once, and register it: EXPERIMENT= DATA=path RUN= MAX_PARAMETERS= MIN_ACCURACY=
 	@$(MNIST_CNN) promote $(WHAT) $(if $(RUN),--run '$(RUN)') \
 		$(if $(MAX_PARAMETERS),--max-parameters '$(MAX_PARAMETERS)') \
 		$(if $(MIN_ACCURACY),--min-accuracy '$(MIN_ACCURACY)')
@@ -44,7 +44,7 @@ promote: $(VENV)/.done ## register a model: EXPERIMENT= DATA=path RUN= MAX_PARAM
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile
 
-test-faults: $(VENV)/.done ## run the tests that kill, starve and cut off real searches
+test-faults: $(VENV)/.done ## run the fault-injection tests (half an hour)
 	@$(VENV)/bin/pytest -n 2 --dist loadfile -m slow tests/system
 
 check: $(VENV)/.done ## lint, formatting, types
@@ -52,7 +52,7 @@ check: $(VENV)/.done ## lint, formatting, types
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 
-bench: $(VENV)/.done ## measure beside KerasTuner, Optuna, Ray Tune: SECONDS= SEEDS=
+bench: $(VENV)/.done ## compare with KerasTuner, Optuna and Ray Tune (hours): SECONDS= SEEDS=
 	@$(VENV)/bin/python benchmarks/bench.py $(if $(SECONDS),--seconds '$(SECONDS)') \
 		$(if $(SEEDS),--seeds '$(SEEDS)')
 

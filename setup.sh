@@ -8,7 +8,8 @@ set -eu
 link=$1
 
 python=
-for candidate in python3.13 python3.12 python3.11 python3 python; do
+# The first one is the one that this project is tested with.
+for candidate in python3.11 python3.12 python3.13 python3 python; do
     # A name on the PATH may be a stub that only says where to find the real one, so it is run. The
     # interpreter of an environment is followed to the one it was made from.
     found=$("$candidate" -c 'import os, sys

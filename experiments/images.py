@@ -17,7 +17,11 @@ from search_spaces.cnn import possible_blocks
 MNIST_PIXELS = 28 * 28
 # An epoch ends at the first rung. After fewer steps the averaged weights say little.
 FEWEST_STEPS, STEPS = 48, mnist_experiment.epoch_images // mnist_experiment.batch_size
-FEWEST_EPOCHS, MOST_EPOCHS = 8, mnist_experiment.epochs
+FEWEST_EPOCHS = 8
+# Times the epochs on MNIST, because most images are harder. On Fashion-MNIST a network reached
+# 91.8 % of the validation images after 40 epochs, 92.5 % after 60, 92.6 % after 80 (two seeds).
+LONGER = 2
+RUNGS = (*mnist_experiment.screen.rungs, 36)  # only the best get that far
 MOST_PASSES = 100  # over all images: more teach a network nothing new
 OF_EACH_CLASS = 32  # images in an epoch
 FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: a model to about a point, or to 0.2
@@ -26,10 +30,9 @@ FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: a model to about a poin
 def experiment(data: Callable[[], Dataset]) -> Experiment:
     """The search on MNIST, with budgets for other data.
 
-    A training costs about as much as one on MNIST, whatever the size and the number of the images,
-    so a search tries about as many configurations. Large images get smaller batches and fewer
-    epochs, so that the first rung still comes after enough steps. An epoch on a small set is
-    several passes.
+    A full run costs at most twice as much as on MNIST, whatever the size and the number of the
+    images. Large images get smaller batches and fewer epochs, so that the first rung still comes
+    after enough steps. An epoch on a small set is several passes.
 
     Args:
         data: Returns the data set.
@@ -37,16 +40,15 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     dataset = data()
     images = dataset.train_images or len(dataset.train())
     height, width, _ = dataset.shape
-    affordable = MOST_EPOCHS * mnist_experiment.epoch_images
+    affordable = mnist_experiment.epochs * mnist_experiment.epoch_images
     affordable = round(affordable / max(1, height * width / MNIST_PIXELS))
 
     batch_size = _batch_size(images, affordable)
     longest = affordable // FEWEST_EPOCHS
     steps = max(FEWEST_STEPS, min(STEPS, longest // batch_size))
     epoch_images = max(steps * batch_size, min(OF_EACH_CLASS * dataset.classes, longest))
-    epochs = min(affordable, MOST_PASSES * images) // epoch_images
-    epochs = max(FEWEST_EPOCHS, min(MOST_EPOCHS, epochs))
-    screen = mnist_experiment.screen
+    epochs = min(LONGER * affordable, MOST_PASSES * images) // epoch_images
+    epochs = max(FEWEST_EPOCHS, min(LONGER * mnist_experiment.epochs, epochs))
     # Validation takes about as large a share of the time as on MNIST.
     judges = max(FEWEST_JUDGES, JUDGES * min(1, epoch_images / mnist_experiment.epoch_images))
 
@@ -60,8 +62,10 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
         epoch_images=epoch_images,
         epochs=epochs,
         patience=epochs,
-        screen=replace(screen, rungs=tuple(r for r in screen.rungs if 2 * r <= epochs)),
-        baseline={  # narrow, so that it is good soon
+        screen=replace(
+            mnist_experiment.screen, rungs=tuple(rung for rung in RUNGS if 2 * rung <= epochs)
+        ),
+        baseline={  # narrow, so that it learns quickly
             **dict(
                 zip(("filters_0", "filters_1", "filters_2")[:blocks], (16, 32, 64), strict=False)
             ),

@@ -37,12 +37,12 @@ def mnist_experiment():
 
 
 @pytest.mark.parametrize(("images", "shape", "classes"), SIZES)
-def test_a_training_costs_at_most_about_as_much_as_on_mnist(
+def test_a_full_run_costs_at_most_twice_as_much_as_on_mnist(
     images, shape, classes, mnist_experiment
 ):
     found = experiment_of(images, shape, classes)
     budget = mnist_experiment.epochs * mnist_experiment.epoch_images
-    assert found.epochs * found.epoch_images * max(1, shape[0] * shape[1] / 28**2) <= 1.1 * budget
+    assert found.epochs * found.epoch_images * max(1, shape[0] * shape[1] / 28**2) <= 2.2 * budget
 
 
 @pytest.mark.parametrize(("images", "shape", "classes"), SIZES)
@@ -58,7 +58,7 @@ def test_the_first_rung_comes_after_enough_steps_and_is_a_fraction_of_a_training
 ):
     found = experiment_of(images, shape, classes)
     assert found.epoch_images >= 48 * found.batch_size
-    assert 8 <= found.epochs <= 40
+    assert 8 <= found.epochs <= 80
     assert found.screen.rungs[0] == 1 and 2 * found.screen.rungs[-1] <= found.epochs
 
 
@@ -75,10 +75,12 @@ def test_a_small_set_is_passed_a_hundred_times_at_most(images):
     assert found.epochs * found.epoch_images <= 100 * images
 
 
-def test_mnist_has_its_own_budgets(mnist_experiment):
+def test_mnist_has_its_own_budgets_but_runs_twice_as_long(mnist_experiment):
     found = experiment_of(60_000, (28, 28, 1), 10)
     assert isinstance(found, Experiment)
-    names = ("epochs", "epoch_images", "batch_size", "screen", "patience", "validation_fraction")
+    assert found.epochs == found.patience == 2 * mnist_experiment.epochs
+    assert found.screen.rungs == (*mnist_experiment.screen.rungs, 36)
+    names = ("epoch_images", "batch_size", "validation_fraction")
     for name in names:
         assert getattr(found, name) == getattr(mnist_experiment, name), name
 
