@@ -7,14 +7,13 @@ the validation split. A run's clock begins with its process, so imports are incl
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
 `epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
 hours may be interrupted. Runs of other code, locked packages or processors stay in it, and count
-for nothing: they are made again. A peer's code is that of benchmarks/peers, of search_spaces
-and of what they use of mnist_cnn.
+for nothing: they are made again. A peer's code is its module, search_spaces and what both use of
+mnist_cnn.
 """
 
 import argparse
 import csv
 import hashlib
-import importlib.util
 import json
 import os
 import signal
@@ -46,7 +45,7 @@ def main() -> None:
     options = parser.parse_args()
     methods = {name: METHODS[name] for name in options.only}
     ray = [name for name, (module, *_) in methods.items() if module == "ray_search"]
-    if ray and importlib.util.find_spec("ray") is None:
+    if ray and not imports_ray_tune():
         print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to have it")
         for name in ray:
             del methods[name]
@@ -79,6 +78,12 @@ def main() -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
+def imports_ray_tune() -> bool:
+    """Whether Ray is installed with what Ray Tune needs."""
+    command = [sys.executable, "-c", "from ray import tune"]
+    return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+
+
 class RunFailed(Exception):
     """A method ended before its time."""
 
@@ -93,25 +98,27 @@ def run(method: tuple[str, ...], seed: int, seconds: float) -> list[tuple[float,
         log = Path(folder) / "log.jsonl"
         log.touch()
         command = [sys.executable, "-m", f"benchmarks.peers.{module}", *words]
+        # To a file, not through a pipe, which would stay open while a child of it lives.
+        errors = Path(folder) / "errors.txt"
         started = time.time()
-        process = subprocess.Popen(
-            [*command, "--seed", str(seed), "--seconds", str(seconds), "--log", str(log)],
-            cwd=ROOT,
-            env=os.environ | {"TMPDIR": folder, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with errors.open("w") as stderr:
+            process = subprocess.Popen(
+                [*command, "--seed", str(seed), "--seconds", str(seconds), "--log", str(log)],
+                cwd=ROOT,
+                env=os.environ | {"TMPDIR": folder, "PYTHONPATH": str(ROOT)},
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
         try:
-            _, errors = process.communicate(timeout=seconds)
-            raise RunFailed(f"ended before its time:\n{errors[-2000:]}")
+            process.wait(seconds)
+            raise RunFailed(f"ended before its time:\n{errors.read_text()[-2000:]}")
         except subprocess.TimeoutExpired:
             pass
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
         epochs = map(json.loads, log.read_text().splitlines())
         # Rounded, as Keras's accuracies are of float32: 4,960 of 5,000 would be less than 0.992.
         return [
@@ -127,7 +134,8 @@ def epochs_file(seconds: float) -> Path:
 
 def subject(module: str) -> str:
     """A digest of what a method's module runs."""
-    places = ["benchmarks/peers", "search_spaces"]
+    own = (f"{module}.py", "log.py", "recipe.py")
+    places = [*(f"benchmarks/peers/{name}" for name in own), "search_spaces"]
     if module == "ours":
         return digest_of(*places, "experiments", "mnist_cnn")
     return digest_of(*places, *(f"mnist_cnn/{name}" for name in USED_BY_PEERS))

@@ -23,8 +23,8 @@ def table(runs, seconds: float) -> str:
     titles = [f"s to {100 * threshold:.1f} %" for threshold in THRESHOLDS]
     lines = [
         f"Each method alone for {seconds:.0f} s; medians over the seeds, in brackets how many of "
-        "the seeds came so far if not all. An epoch is 12,500 images here and a whole pass in the "
-        "others; the best is that of all epochs.",
+        "the seeds came so far if not all. An epoch of the others is a pass over the images; of "
+        "this project's short ones, those that are validated count.",
         "",
         f"| method | seeds | trials | epochs | best validation accuracy | {' | '.join(titles)} |",
         "|---" * (5 + len(titles)) + "|",

@@ -71,16 +71,18 @@ def main() -> None:
 def follow(root: Path, log: Path, offsets: dict[Path, int], seen: set[str]) -> None:
     """Copy what is new in the journals of trials and confirmations to the log.
 
-    seen: epochs, to the last digit of their metrics: a trial that goes on repeats its look's.
+    Only validated epochs count. `seen` has their metrics, to the last digit, since a trial that
+    continues another one repeats its epochs.
     """
     for folder in sorted(root.glob("mlruns/checkpoints/bench-*/*-*")):
         events, offsets[folder] = journal.read(folder, offsets.get(folder, 0))
         for event in events:
-            if event["event"] == "metrics" and (epoch := json.dumps(event["metrics"])) not in seen:
+            if event["event"] != "metrics" or "val_accuracy" not in event["metrics"]:
+                continue
+            if (epoch := json.dumps(event["metrics"])) not in seen:
                 seen.add(epoch)
-                accuracy = event["metrics"]["val_accuracy"]
                 _, number, *_ = folder.name.split("-")  # a confirmation belongs to its trial
-                note(log, number, accuracy, event["time"] / 1000)
+                note(log, number, event["metrics"]["val_accuracy"], event["time"] / 1000)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import json
 import pytest
 
 from benchmarks import bench, comparison
-from benchmarks.peers import METHODS
+from benchmarks.peers import METHODS, ours
 from benchmarks.peers.recipe import Log
+from mnist_cnn.tracking.journal import Journal
 
 ROWS = [
     ("mnist-cnn", 0, 0.0, "", 0.0, "code"),
@@ -92,6 +93,21 @@ def test_ratios_are_seed_by_seed_and_a_bound_where_one_of_the_two_never_came(res
 def test_a_method_that_ends_before_its_time_has_failed_and_says_why():
     with pytest.raises(bench.RunFailed, match="invalid choice: 'no_such_method'"):
         bench.run(("ours", "no_such_method"), seed=0, seconds=60)
+
+
+def test_validated_epochs_of_this_project_are_logged_once(tmp_path):
+    first, second = (tmp_path / f"mlruns/checkpoints/bench-1/trial-0000{n}" for n in (0, 1))
+    for folder in (first, second):  # the second continues the first
+        Journal(folder).metrics(1, {"loss": 0.5, "val_accuracy": 0.9})
+    Journal(second).metrics(2, {"loss": 0.4})
+    Journal(second).metrics(3, {"loss": 0.3, "val_accuracy": 0.95})
+    log = tmp_path / "log.jsonl"
+    ours.follow(tmp_path, log, {}, set())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["trial"], line["val_accuracy"]) for line in lines] == [
+        ("00000", 0.9),
+        ("00001", 0.95),
+    ]
 
 
 def test_every_training_is_a_trial_though_keras_tuner_copies_the_callback(tmp_path):
