@@ -9,7 +9,7 @@ import keras_tuner
 import numpy as np
 import optuna
 import pytest
-import tensorflow as tf
+from eager import eagerly
 
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import experiment_id
@@ -41,23 +41,16 @@ def test_an_experiment_introduces_itself(name):
         assert word in text
 
 
-@pytest.fixture
-def eagerly():
-    """Have Keras compute without tracing: a network of KerasTuner's takes ten seconds to trace."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_passes_its_own_check(name, project, images, eagerly):
+def test_an_experiment_passes_its_own_check(name, project, images):
     data = None
     if name == "images":
         data = project / "few.npz"
         np.savez(data, x=images.x, y=images.y)
     identity = experiment_id(name, data)
     assert isinstance(load_experiment(identity), Experiment)
-    assert check(identity).name == identity.name
+    with eagerly():
+        assert check(identity).name == identity.name
 
 
 @pytest.mark.parametrize("name", MODULES)
