@@ -5,6 +5,7 @@ import os
 # Before TensorFlow is imported by any test file: its start-up messages would hide a failure's.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import gc
 import importlib
 import sys
 from functools import cache
@@ -17,6 +18,49 @@ from projects import copy_project, forget_experiments, without_root
 from mnist_cnn.datasets import Images, mnist
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+# The files that take longest, the longest first. xdist hands them out in this order, so no process
+# is left with a long one when the other has nothing to do.
+LONGEST = (
+    "test_search.py",
+    "test_promotion.py",
+    "test_actors.py",
+    "test_contract_of_kerastuner.py",
+    "test_serving_hostile.py",
+    "test_serving_browser.py",
+    "test_serving_api.py",
+    "test_serving_connections.py",
+    "test_contracts.py",
+    "test_views.py",
+    "test_api.py",
+    "test_notebook.py",
+    "test_backends.py",
+    "test_odd_project.py",
+    "test_own_images.py",
+    "test_guides_of_kerastuner.py",
+    "test_spaces.py",
+    "test_fit.py",
+    "test_trial.py",
+    "test_strange_models.py",
+    "test_serving_login.py",
+    "test_login.py",
+    "test_delivery_faults.py",
+    "test_delivery.py",
+    "test_local_pool.py",
+    "test_hyperparameters_properties.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish():
+    """Spare Python's garbage collector what was imported: Keras has it run before each model."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

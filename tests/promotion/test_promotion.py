@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 from mlflow.entities import Dataset, DatasetInput
+from projects import here
 
 from mnist_cnn import cli
 from mnist_cnn.errors import UserError
@@ -32,31 +33,6 @@ from mnist_cnn.registry.aliases import Aliases
 from mnist_cnn.registry.store import MNIST_MODEL
 
 COMMAND = [sys.executable, "-m", "mnist_cnn"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def place(tmp_path_factory):
-    """The project that all these tests work in, after a search during which the test set raises."""
-    root = tmp_path_factory.mktemp("project")
-    champions.write_project(root)
-    (root / "locked").touch()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("LOGNAME", "ada")
-        searched = subprocess.run(
-            [*COMMAND, "search", "tiny", "--workers", "1"],
-            capture_output=True,
-            text=True,
-        )
-        assert searched.returncode == 0, searched.stderr
-        (root / "locked").unlink()
-        yield root
-
-
-@pytest.fixture(scope="module")
-def client(place):
-    return store.connect()
 
 
 class RememberingWorker(ModelWorker):
@@ -84,10 +60,38 @@ class RememberingWorker(ModelWorker):
         return self._answers[key]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def place(tmp_path_factory):
+    """The project that all these tests work in."""
+    root = tmp_path_factory.mktemp("project")
+    champions.write_project(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("LOGNAME", "ada")
+        yield root
+
+
 @pytest.fixture(scope="module")
 def worker(place):
     with RememberingWorker() as worker:
         yield worker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def search(place, worker):
+    """A search, of which the worker trains the trials, while the test set raises."""
+    (place / "locked").touch()
+    with pytest.MonkeyPatch.context() as patch:
+        champions.share(worker, patch)
+        done = here("search", "tiny", "--workers", "1", cwd=place)
+    assert done.returncode == 0, done.stderr
+    (place / "locked").unlink()
+
+
+@pytest.fixture(scope="module")
+def client(search):
+    return store.connect()
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +124,11 @@ def versions(client):
     return client.search_model_versions(f"name = '{MNIST_MODEL}'")
 
 
-# The real command after a real search
+# A real search, and then the real command
 
 
 def test_a_search_succeeds_although_reading_the_test_set_raises(client, searched):
-    """`place` ran the search. No opening is recorded."""
+    """The fixture `search` ran it. No opening is recorded."""
     assert searched.info.status == "FINISHED"
     assert openings(client, searched.info.run_id) == []
 

@@ -183,7 +183,7 @@ def constant_load(app, few):
 
 
 def bomb(model):
-    """The model's file with weights that unpack to 512 MiB."""
+    """The model's file with weights that unpack to 300 MiB."""
     file = io.BytesIO()
     with (
         zipfile.ZipFile(model) as whole,
@@ -192,7 +192,7 @@ def bomb(model):
         for name in ("metadata.json", "config.json"):
             archive.writestr(name, whole.read(name))
         with archive.open("model.weights.h5", "w", force_zip64=True) as weights:
-            for _ in range(512):
+            for _ in range(300):
                 weights.write(bytes(2**20))
     return file.getvalue()
 

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
-from serving_project import Project, draw, png
+from serving_project import Project, draw, png, served_here
 
 from mnist_cnn.datasets import mnist
 
@@ -279,7 +279,7 @@ def test_the_api_page_shows_every_route(opened):
 
 def test_the_page_follows_the_registry(opened, tmp_path, digit_model):
     project = Project(tmp_path)
-    with project.served() as app:
+    with served_here(tmp_path) as app:
         page = opened(app.address)
         playwright.expect(page.get_by_role("alert")).to_contain_text("make promote")
         project.promote(digit_model, test_accuracy=0.9)
@@ -313,7 +313,7 @@ def signed_in(page):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """The app with a token, without a champion."""
-    with Project(tmp_path_factory.mktemp("token")).served(MNIST_CNN_TOKEN="sesame+1") as app:
+    with served_here(tmp_path_factory.mktemp("token"), MNIST_CNN_TOKEN="sesame+1") as app:
         yield app
 
 

@@ -1,5 +1,6 @@
 """Real sockets against the real server: clients that do not read, do not stop, or do not close."""
 
+import concurrent.futures
 import contextlib
 import json
 import re
@@ -14,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from serving_project import Project, png, resident_bytes, wait_for
+from serving_project import Project, impatient, png, resident_bytes, wait_for
 
 GET = b"GET /static/app.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /api/predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -31,12 +32,12 @@ def connect(served, receive_buffer=None):
     return client
 
 
-def send_without_reading(client, data):
-    """Send `data` again and again until the server reads no more."""
-    client.settimeout(1)
-    with contextlib.suppress(TimeoutError):
+def send_without_reading(client):
+    """Send requests until the server reads no more."""
+    client.settimeout(0.5)
+    with contextlib.suppress(OSError):  # a timeout, or it has disconnected already
         while True:
-            client.sendall(data)
+            client.sendall(200 * GET)
 
 
 def ports_of_held_clients(served):
@@ -52,8 +53,28 @@ def ports_of_held_clients(served):
     }
 
 
-def test_clients_that_do_not_read_hold_no_connection(served):
+def test_clients_that_do_not_read_hold_no_connection(tmp_path, capfd):
     """Whatever the state in which they stop. They stay connected and never read or close."""
+    with impatient(tmp_path) as app:
+        clients = clients_that_do_not_read(app)
+        ports = {name: client.getsockname()[1] for name, client in clients.items()}
+
+        def held():
+            at_the_server = ports_of_held_clients(app)
+            return [name for name, port in ports.items() if port in at_the_server]
+
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: not held(), 60)
+        assert held() == []
+        assert httpx.get(f"{app.address}/static/app.js").status_code == 200
+    lines = "".join(capfd.readouterr()).splitlines()
+    assert len(lines) == 2  # where it is, and no line for each of them
+    for client in clients.values():
+        client.close()
+
+
+def clients_that_do_not_read(served):
+    """Connections, by the state in which they have stopped."""
     requests = {
         "nothing": b"",
         "part of a head": GET[:30],
@@ -77,22 +98,10 @@ def test_clients_that_do_not_read_hold_no_connection(served):
         clients[f"{name}, half-closed"] = connect(served)
         clients[f"{name}, half-closed"].sendall(request)
         clients[f"{name}, half-closed"].shutdown(socket.SHUT_WR)
-    for number in range(20):
-        clients[f"pipelined {number}"] = connect(served)
-        send_without_reading(clients[f"pipelined {number}"], 200 * GET)
-    ports = {name: client.getsockname()[1] for name, client in clients.items()}
-
-    def held():
-        at_the_server = ports_of_held_clients(served)
-        return [name for name, port in ports.items() if port in at_the_server]
-
-    with contextlib.suppress(AssertionError):
-        wait_for(lambda: not held(), 90)
-    assert held() == []
-    assert served.health()["status"] == "ok"
-    assert served.log().count("\n") == 2  # no line for each of them
-    for client in clients.values():
-        client.close()
+    pipelining = [connect(served) for _ in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(len(pipelining)) as pool:
+        list(pool.map(send_without_reading, pipelining))
+    return clients | {f"pipelined {number}": one for number, one in enumerate(pipelining)}
 
 
 def test_a_client_that_pipelines_requests_takes_no_memory(served):
@@ -108,7 +117,7 @@ def test_a_client_that_pipelines_requests_takes_no_memory(served):
     sender = threading.Thread(target=send)
     sender.start()
     received = 0
-    while received < 40 * MIB:
+    while received < 10 * MIB:
         received += len(client.recv(MIB))
     assert resident_bytes(served.process) - before < 60 * MIB
     client.shutdown(socket.SHUT_RDWR)
@@ -118,10 +127,10 @@ def test_a_client_that_pipelines_requests_takes_no_memory(served):
 
 def test_pipelined_requests_are_all_answered(served):
     client = connect(served)
-    client.sendall(2000 * GET)
+    client.sendall(1000 * GET)  # more than the server's buffer takes
     client.shutdown(socket.SHUT_WR)
     received = b"".join(iter(lambda: client.recv(MIB), b""))
-    assert received.count(b"HTTP/1.1 200 OK") == 2000
+    assert received.count(b"HTTP/1.1 200 OK") == 1000
 
 
 def exchange(served, head, body=b""):
@@ -224,6 +233,25 @@ def test_a_client_that_never_stops_sending_is_disconnected(served):
     with pytest.raises((ConnectionResetError, BrokenPipeError)):
         for _ in range(2000):
             client.sendall(chunk)
+
+
+def test_slow_clients_are_disconnected_and_delay_nobody(tmp_path):
+    """Some send nothing, some a part of the head, some a part of the body."""
+    with impatient(tmp_path) as app:
+        slow = []
+        for sent in (b"", POST, POST + b"Content-Length: 9000000\r\n\r\n\x89PNG"):
+            for _ in range(100):
+                slow.append(connect(app))
+                slow[-1].sendall(sent)
+        # Its body is read, and there is no champion.
+        answer = httpx.post(f"{app.address}/api/predict", json={"image": []}, timeout=30)
+        assert answer.status_code == 503
+        answers = []
+        for client in slow:
+            answers.append(client.recv(4000))
+            client.close()
+    assert answers[:200] == [b""] * 200  # disconnected
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers[200:])
 
 
 def test_a_half_closed_client_gets_its_answer(served):

@@ -1,15 +1,14 @@
 """Access by token: programs, the form, links, and what the command says about access."""
 
 import concurrent.futures
+import functools
 import re
 import socket
 
 import httpx
 import pytest
-from projects import here
-from serving_project import Project, free_port, in_thread
+from serving_project import Project, in_thread, started
 
-from mnist_cnn.serving import server
 from mnist_cnn.serving.app import create_app
 from mnist_cnn.serving.champion import Watcher
 
@@ -171,16 +170,9 @@ def test_the_token_is_in_no_output(project, guarded):
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start(tmp_path):
     """Starts the app up to the point where it would listen: what it printed, and the app."""
-    apps = [None]
-    monkeypatch.setattr(server._Server, "run", lambda self, sockets: apps.append(self.config.app))
-
-    def start(*options, **environment):
-        command = ("serve", "--port", str(free_port()), *options)
-        return here(*command, cwd=tmp_path, **environment), apps[-1]
-
-    return start
+    return functools.partial(started, tmp_path)
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "Gr\u00f6\u00dfe", "line\nbreak"])

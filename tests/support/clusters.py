@@ -12,7 +12,7 @@ import pytest
 # A node that does not answer is given up after about 20 seconds instead of a minute.
 QUICK = {
     "health_check_initial_delay_ms": 1000,
-    "health_check_period_ms": 1000,
+    "health_check_period_ms": 300,
     "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 4,
 }

@@ -15,15 +15,17 @@ from types import SimpleNamespace
 import httpx
 import keras
 import numpy as np
+import pytest
 import uvicorn
 from keras import layers
 from mlflow import MlflowClient
 from PIL import Image
-from projects import copy_database
+from projects import copy_database, here
 from scipy import ndimage
 from starlette.types import ASGIApp
 
 from mnist_cnn.datasets import mnist
+from mnist_cnn.serving import bodies, champion, connections, guard, server
 from mnist_cnn.tracking.client import connect, experiment_id
 from mnist_cnn.training.export import write_mlflow_model
 
@@ -145,15 +147,82 @@ class Served:
 def in_thread(app: ASGIApp):
     """Serve an app in a thread of this process; yields it once it answers."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
+    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=running.run)
     thread.start()
     try:
-        wait_for(lambda: server.started or not thread.is_alive(), 60)
+        wait_for(lambda: running.started or not thread.is_alive(), 60)
         yield SimpleNamespace(address=f"http://127.0.0.1:{port}", port=port)
     finally:
-        server.should_exit = True
+        running.should_exit = True
         thread.join()
+
+
+def started(root: Path, *options: str, **environment: str):
+    """Type `mnist-cnn serve` in a folder, up to the point where it would listen.
+
+    Returns:
+        How that ended, and the app; None if there is none.
+    """
+    apps = [None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server._Server, "run", lambda self, sockets: apps.append(self.config.app))
+        done = here("serve", "--port", str(free_port()), *options, cwd=root, **environment)
+    return done, apps[-1]
+
+
+@contextlib.contextmanager
+def served_here(root: Path, *options: str, **environment: str):
+    """Serve the app of that command in a thread: a new process would first import TensorFlow."""
+    done, app = started(root, *options, **environment)
+    assert app is not None, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)  # where it looks for champions
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(champion, "POLL_SECONDS", 0.1)
+        with in_thread(app) as one:
+            yield one
+
+
+# Each is a second where clients have ten.
+IMPATIENT = (
+    (connections, "HEAD_SECONDS", 1.0),
+    (connections, "STALL_SECONDS", 1.0),
+    (connections, "CLOSE_SECONDS", 1.0),
+    (connections, "ANSWER_SECONDS", 4.0),
+    (bodies, "SECONDS", 1.0),
+    (guard, "REQUEST_SECONDS", 3.0),
+    (server, "UNDELIVERED_SECONDS", 2.0),
+)
+
+
+@contextlib.contextmanager
+def impatient(root: Path):
+    """Run the real server in a thread, in a folder without a champion, with short time limits."""
+    running = []
+
+    class Noted(server._Server):
+        def __init__(self, config: uvicorn.Config) -> None:
+            super().__init__(config)
+            running.append(self)
+
+    port = free_port()
+    thread = threading.Thread(target=server.serve, args=("127.0.0.1", port))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setattr(server, "_Server", Noted)
+        for module, name, seconds in IMPATIENT:
+            patch.setattr(module, name, seconds)
+        thread.start()
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(address) or not thread.is_alive(), 60)
+            yield SimpleNamespace(address=address, port=port)
+        finally:
+            for one in running:
+                one.should_exit = True
+            thread.join()
 
 
 def resident_bytes(process: "subprocess.Popen[bytes]") -> int:

@@ -1,14 +1,12 @@
 """Keras on JAX: the same search leaves the same files, and they load in Keras on TensorFlow."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 
 import keras
 import optuna
 import pytest
 from faults import agrees, make_project
+from projects import here
 
 from mnist_cnn.datasets import mnist, split
 
@@ -17,7 +15,8 @@ from dataclasses import replace
 from experiments.smoke import experiment as smoke
 from mnist_cnn.experiment import Confirm
 
-experiment = replace(smoke, trials=1, confirm=Confirm(trials=0))
+small = {"blocks": 2, "filters_0": 8, "filters_1": 16, "dense": 64}
+experiment = replace(smoke, trials=1, batch_size=50, baseline=small, confirm=Confirm(trials=0))
 """
 
 
@@ -25,20 +24,12 @@ experiment = replace(smoke, trials=1, confirm=Confirm(trials=0))
     importlib.util.find_spec("jax") is None,
     reason="no JAX: type `.venv/bin/uv pip install --no-deps -r requirements-jax.lock`",
 )
-def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow left it in this process
+def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
     root = make_project(tmp_path)
     (root / "experiments/jaxed.py").write_text(EXPERIMENT)
-    done = subprocess.run(
-        [sys.executable, "-m", "mnist_cnn", "search", "jaxed"],
-        cwd=root,
-        # A GPU that JAX does not see, as where it lacks the libraries that it takes.
-        env=os.environ | {"KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": "99"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    # A GPU that JAX does not see, as where it lacks the libraries that it takes.
+    on_jax = {"KERAS_BACKEND": "jax", "CUDA_VISIBLE_DEVICES": "99"}
+    done = here("search", "jaxed", "--workers", "1", cwd=root, **on_jax)
     assert done.returncode == 0, done.stderr
     assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     study, _, _, runs = agrees(root, "jaxed-1")

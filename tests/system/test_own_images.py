@@ -7,7 +7,7 @@ import pytest
 from champions import share
 from made_pictures import CLASSES, make_folder
 from projects import copy_database, copy_project, here
-from serving_project import Project
+from serving_project import served_here
 
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import data_name, experiment_id
@@ -75,7 +75,7 @@ def test_predict_and_the_page_agree(root):
     done = here("predict", str(picture), "--json", cwd=root)
     (row,) = json.loads(done.stdout)
     assert row["label"] in CLASSES and row["predictions"][0]["box"] is None
-    with Project(root).served("--data", str(root / "my shapes")) as app:
+    with served_here(root, "--data", str(root / "my shapes")) as app:
         info = httpx.get(f"{app.address}/api/model").json()
         answer = httpx.post(
             f"{app.address}/api/predict", content=picture.read_bytes(), timeout=60

@@ -4,6 +4,7 @@ import guide_spaces
 import keras
 import keras_tuner
 import pytest
+from eager import eagerly
 from small import few
 
 # space: its objective. `val_accuracy` unless the guide has another.
@@ -50,7 +51,8 @@ def searched_by_kerastuner(space, folder):
     )
     images = few().train()
     train, held = images[slice(250)], images[slice(250, None)]
-    tuner.search(train.x, train.y, epochs=2, validation_data=(held.x, held.y), verbose=0)
+    with eagerly():
+        tuner.search(train.x, train.y, epochs=2, validation_data=(held.x, held.y), verbose=0)
     (trial,) = tuner.oracle.trials.values()
     assert trial.status == "COMPLETED" and trial.score is not None
     keras.backend.clear_session()

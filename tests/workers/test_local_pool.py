@@ -329,13 +329,14 @@ from functools import partial
 from pathlib import Path
 
 import worker_calls
-from mnist_cnn.workers.local_pool import Workers
+from mnist_cnn.workers import local_pool
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    with Workers([{}], folder / "log") as workers:
-        workers.submit("a", partial(worker_calls.sleep_and_say, folder / "begun", 2.0), 4.0)
-        while not (ended := workers.wait(0.2)):
+    local_pool.LONGEST_TICK_SECONDS = 0.5
+    with local_pool.Workers([{}], folder / "log") as workers:
+        workers.submit("a", partial(worker_calls.sleep_and_say, folder / "begun", 1.0), 2.5)
+        while not (ended := workers.wait(0.1)):
             pass
     print(ended[0].problem or "in time")
 """
@@ -354,7 +355,7 @@ def test_time_in_which_the_whole_search_is_suspended_counts_for_no_limit(tmp_pat
     while not (tmp_path / "begun").exists():
         time.sleep(0.05)
     os.killpg(parent.pid, signal.SIGSTOP)
-    time.sleep(6)
+    time.sleep(3)
     os.killpg(parent.pid, signal.SIGCONT)
     assert parent.communicate(timeout=60)[0] == "in time\n"
 
