@@ -136,6 +136,7 @@ def _promote(options: argparse.Namespace) -> None:
             experiment=_experiment(options),
             run=options.run,
             choice=Choice(options.max_parameters, options.min_accuracy),
+            ensemble=options.ensemble,
             reason=options.reason,
         )
         promote(request, worker)
@@ -289,6 +290,11 @@ def _add_models(verbs: "_Verbs") -> None:
         type=_share,
         metavar="X",
         help="the smallest point of the front with a validation accuracy of at least X",
+    )
+    verb.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="average the models of the winner's confirmed seeds in one file",
     )
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
