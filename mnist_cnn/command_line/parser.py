@@ -79,6 +79,11 @@ def _add_models(subparsers: "_Subparsers") -> None:
         metavar="X",
         help="the smallest point of the front with a validation accuracy of at least X",
     )
+    verb.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="average the models of the winner's confirmed seeds in one file",
+    )
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
 

@@ -99,6 +99,7 @@ def promote(options: argparse.Namespace) -> None:
             experiment=_experiment(options),
             run=options.run,
             choice=Choice(options.max_parameters, options.min_accuracy),
+            ensemble=options.ensemble,
             reason=options.reason,
         )
         promote(request, worker)

@@ -7,5 +7,6 @@ table is the verb `evaluate`. It and `promotion` call, from the top down:
     evaluate     what that process does: load a model (`training.saved_model`), predict, score
     data         which images a name means; the only module that opens a test set for a model
         plots        confusion matrix, reliability, the two grids of images
+    calibration  a temperature, chosen on validation images and kept in the file; for `promotion`
     scores       accuracy with its interval, loss and calibration, from plain arrays
 """

@@ -91,6 +91,12 @@ def correct(model_file: Path, data: str, class_names: Sequence[str] = ()) -> NDA
     return _predict(model_file, data, class_names).correct
 
 
+def latency_ms(model_file: Path) -> float:
+    """Return the median time in milliseconds in which a model predicts one image."""
+    model = saved_model.load(model_file)
+    return saved_model.latency_ms(model, saved_model.shape_of(model), 1)
+
+
 def _polarity(predicted: "_Predicted") -> tuple[str, ...]:
     """Warn if a model reads the negatives of its images better than the images."""
     few = predicted.images[slice(NEGATIVES)].scaled()

@@ -111,6 +111,35 @@ class Evaluation:
         return asdict(self.scores) | latency
 
 
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A temperature that was chosen on validation images, and what it changes there.
+
+    Attributes:
+        images: How many.
+        temperature: What the logits are divided by; above 1 it makes a model less confident.
+        error_before: The expected calibration error without it, in [0, 1].
+        error_after: The expected calibration error with it, in [0, 1].
+        changed: For how many images the answer is another one. None of a single model.
+    """
+
+    images: int
+    temperature: float
+    error_before: float
+    error_after: float
+    changed: int
+
+    @property
+    def summary(self) -> str:
+        """The temperature and the errors in one line."""
+        text = (
+            f"temperature {self.temperature:g}, chosen on {self.images:,} validation images; "
+            f"expected calibration error there {self.error_before:.2%} before, "
+            f"{self.error_after:.2%} after"
+        )
+        return f"{text}; {self.changed} answers changed" if self.changed else text
+
+
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> Scores:
     """Return the scores of predictions.
 

@@ -67,7 +67,8 @@ def show_evaluation(
     if pictures and run_id:
         with store.answering():
             client = store.connect()
-            training = models.training_run(client, client.get_run(run_id), weights)
+            run = client.get_run(run_id)
+            training = models.training_run(client, run, found.weights or weights)
             models.download_curves(client, training, pictures)
     result = _Result(found, info, opening, evaluation)
     if as_json:

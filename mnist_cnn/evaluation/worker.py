@@ -7,7 +7,7 @@ imports MLflow.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.evaluation.scores import Evaluation
+from mnist_cnn.evaluation.scores import Calibration, Evaluation
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.local_pool import Workers
 
@@ -66,6 +66,21 @@ class ModelWorker:
         call = partial(_correct, model_file, data, class_names)
         return cast(NDArray[np.bool_], self._workers.call(call))
 
+    def average(self, model_files: Sequence[Path], target: Path) -> None:
+        """See `training.ensemble.write_average`."""
+        self._workers.call(partial(_average, model_files, target))
+
+    def calibrate(
+        self, model_file: Path, data: str, fields: Mapping[str, str], target: Path
+    ) -> Calibration | str:
+        """See `evaluation.calibration.calibrate`."""
+        call = partial(_calibrate, model_file, data, fields, target)
+        return cast("Calibration | str", self._workers.call(call))
+
+    def latency_ms(self, model_file: Path) -> float:
+        """See `evaluation.evaluate.latency_ms`."""
+        return cast(float, self._workers.call(partial(_latency_ms, model_file)))
+
     def export(self, model_file: Path, folder: Path) -> None:
         """See `training.export.write_mlflow_model`."""
         self._workers.call(partial(_export, model_file, folder))
@@ -96,6 +111,26 @@ def _correct(model_file: Path, data: str, class_names: Sequence[str]) -> NDArray
     from mnist_cnn.evaluation.evaluate import correct
 
     return correct(model_file, data, class_names)
+
+
+def _average(model_files: Sequence[Path], target: Path) -> None:
+    from mnist_cnn.training.ensemble import write_average
+
+    write_average(model_files, target)
+
+
+def _calibrate(
+    model_file: Path, data: str, fields: Mapping[str, str], target: Path
+) -> Calibration | str:
+    from mnist_cnn.evaluation.calibration import calibrate
+
+    return calibrate(model_file, data, fields, target)
+
+
+def _latency_ms(model_file: Path) -> float:
+    from mnist_cnn.evaluation.evaluate import latency_ms
+
+    return latency_ms(model_file)
 
 
 def _export(model_file: Path, folder: Path) -> None:

@@ -2,7 +2,8 @@
 
 promote     the verb: test the model, compare it with the champion, register it, move the aliases
 front       which point of a study with several objectives
-candidate   the model to promote, and its test
+chosen      the model of a run, or those of its confirmed seeds, which are averaged
+candidate   the model to promote, averaged and calibrated, and its test
 gate        the rule by which a model passes
 card        the version's description in the registry, in Markdown
 rollback    the verb: the previous champion becomes the champion again

@@ -11,13 +11,17 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.evaluation.lockbox import Opening
-from mnist_cnn.evaluation.scores import Evaluation
+from mnist_cnn.evaluation.scores import Calibration, Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.keras_file import model_digest
 from mnist_cnn.project.loading import find_experiment
+from mnist_cnn.promotion.chosen import Chosen, study_and_trial
 from mnist_cnn.registry import models
-from mnist_cnn.registry.models import FoundModel
+from mnist_cnn.registry.models import MADE_FROM, FoundModel
 from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.client import user
+
+SPLIT_FIELDS = ("seed", "validation_fraction")  # of an experiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,59 +29,61 @@ class Candidate:
     """The model to promote, and the result of its test.
 
     Attributes:
-        run: The run that the user named.
-        training: The run that trained the model: `run`, or one nested in it if it is a study's.
-        model: The model's file.
+        chosen: What the user wants to promote.
+        weights: The digest of the single model's weights, as its training run records it.
+        training: The run that trained the single model: the user's, or one nested in it if that is
+            a study's.
+        model: The model that was tested: the chosen one, averaged and calibrated if that applies.
+        calibration: How it was calibrated, or why it was not.
+        single_ms: The median time in milliseconds in which the single model predicts one image;
+            None if that is the chosen one.
         data: The name of the experiment on whose test images it was tested.
         info: What is recorded about these images.
         evaluation: The result.
         opening: How the opening of the test set was recorded.
     """
 
-    run: Run
+    chosen: Chosen
+    weights: str
     training: Run
     model: FoundModel
+    calibration: Calibration | str
+    single_ms: float | None
     data: str
     info: DataInfo
     evaluation: Evaluation
     opening: Opening
 
+    @property
+    def calibration_summary(self) -> str:
+        """The calibration in one line."""
+        if isinstance(self.calibration, Calibration):
+            return self.calibration.summary
+        return f"not calibrated: {self.calibration}"
 
-def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
-    """Return the run of an experiment's newest finished study.
-
-    Raises:
-        UserError: There is none.
-    """
-    found = client.get_experiment_by_name(experiment.name)
-    runs = []
-    if found:
-        runs = client.search_runs(
-            [found.experiment_id],
-            f"tags.{tags.KIND} = 'study' and attributes.status = 'FINISHED'",
-            max_results=1,
-            order_by=["attributes.start_time DESC"],
-        )
-    if not runs:
-        raise UserError(
-            f"no finished search of {experiment.name!r} yet; "
-            f"type `make search {experiment.for_make}`"
-        )
-    return runs[0]
+    @property
+    def cost_summary(self) -> str:
+        """What the model costs in one line, of an ensemble beside the single model."""
+        text = f"{self.evaluation.single_image_ms:.2f} ms for one image, {_size(self.model)}"
+        if self.single_ms is None:
+            return text
+        single = f"{self.single_ms:.2f} ms, {_size(self.chosen.single)}"
+        return f"{len(self.chosen.members)} seeds averaged: {text}; one alone {single}"
 
 
-def run_test(
-    client: MlflowClient, worker: ModelWorker, run: Run, model: FoundModel, folder: Path
-) -> Candidate:
-    """Test a model on the test images of its experiment.
+def _size(model: FoundModel) -> str:
+    return f"{model.file.stat().st_size:,} bytes"
 
-    The run gets the scores and the pictures.
+
+def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: Path) -> Candidate:
+    """Average and calibrate the chosen model, as far as that applies, and test it.
+
+    Its run gets the scores and the pictures: the one that the user named, or that of the ensemble.
 
     Args:
         client: Of the tracking store.
-        worker: Loads and runs the model.
-        run: The run that has the model.
-        model: The model.
+        worker: Loads and runs the models.
+        chosen: What the user wants to promote.
         folder: A folder for temporary files.
 
     Raises:
@@ -85,25 +91,90 @@ def run_test(
         UserError: The model cannot be loaded, does not fit the images, or was trained on a data set
             that has changed since.
     """
+    run, single = chosen.run, chosen.single
     data = str(client.get_experiment(run.info.experiment_id).name)
     find_experiment(data)
-    info, weights = worker.examine(model.file, data)
+    info, weights = worker.examine(single.file, data)
     training = models.training_run(client, run, weights)
     _check_data_unchanged(training, info)
+    model, calibration = _finished(client, worker, chosen, data, folder)
+    single_ms = worker.latency_ms(single.file) if chosen.members else None
     opening = lockbox.record(client, model, weights, info, "promote")
     pictures = folder / "test"
     evaluation = worker.evaluate(model.file, data, pictures)
     models.download_curves(client, training, pictures)
-    _log_test(client, run.info.run_id, evaluation, pictures, opening.count)
-    return Candidate(
-        run=run,
+    candidate = Candidate(
+        chosen=chosen,
+        weights=weights,
         training=training,
         model=model,
+        calibration=calibration,
+        single_ms=single_ms,
         data=data,
         info=info,
         evaluation=evaluation,
         opening=opening,
     )
+    _log_test(client, candidate, pictures)
+    return candidate
+
+
+def _finished(
+    client: MlflowClient, worker: ModelWorker, chosen: Chosen, data: str, folder: Path
+) -> tuple[FoundModel, Calibration | str]:
+    """Return the chosen model, averaged and calibrated if that applies, and the calibration."""
+    run, file = chosen.run, chosen.single.file
+    if chosen.members:
+        file = folder / "ensemble.keras"
+        worker.average([member.file for member in chosen.members], file)
+    calibrated = folder / "calibrated.keras"
+    calibration = worker.calibrate(file, data, _split(client, chosen.run), calibrated)
+    if isinstance(calibration, Calibration):
+        file = calibrated
+    if file == chosen.single.file:
+        return chosen.single, calibration
+    if chosen.members:
+        run = _ensemble_run(client, chosen)
+    digest = model_digest(file)
+    found = FoundModel(
+        title=chosen.title,
+        file=file,
+        digest=digest,
+        run_id=run.info.run_id,
+        model_id=models.logged_id(client, run, digest, folder),
+    )
+    return found, calibration
+
+
+def _split(client: MlflowClient, run: Run) -> dict[str, str]:
+    """Return the fields that determined the validation images of a run, as far as is known."""
+    study, _ = study_and_trial(run)
+    params = client.get_run(study).data.params if study else {}
+    return {name: params[name] for name in SPLIT_FIELDS if name in params}
+
+
+def _ensemble_run(client: MlflowClient, chosen: Chosen) -> Run:
+    """Return the run of an ensemble, which is made if there is none.
+
+    Its scores are not those of the study's run, whose model is another one.
+    """
+    experiment = chosen.run.info.experiment_id
+    found = client.search_runs([experiment], f"tags.`{MADE_FROM}` = '{chosen.digest}'")
+    if found:
+        return found[0]
+    study, trial = study_and_trial(chosen.run)
+    own_tags = {
+        tags.KIND: "ensemble",
+        tags.PARENT: study,
+        tags.STUDY: chosen.run.data.tags.get(tags.STUDY, ""),
+        tags.TRIAL: trial,
+        tags.USER: user(),
+        MADE_FROM: chosen.digest,
+    }
+    name = f"ensemble of {len(chosen.members)} seeds of trial {trial}"
+    run_id = client.create_run(experiment, tags=own_tags, run_name=name).info.run_id
+    client.update_run(run_id, "FINISHED")  # `set_terminated` would print a link
+    return client.get_run(run_id)
 
 
 def _check_data_unchanged(training: Run, info: DataInfo) -> None:
@@ -116,10 +187,9 @@ def _check_data_unchanged(training: Run, info: DataInfo) -> None:
         )
 
 
-def _log_test(
-    client: MlflowClient, run_id: str, evaluation: Evaluation, pictures: Path, step: int
-) -> None:
-    now, scores = int(time.time() * 1000), evaluation.scores
+def _log_test(client: MlflowClient, candidate: Candidate, pictures: Path) -> None:
+    run_id, evaluation = candidate.model.run_id, candidate.evaluation
+    now, step, scores = int(time.time() * 1000), candidate.opening.count, evaluation.scores
     metrics = {
         "test_accuracy": scores.accuracy,
         "test_accuracy_low": scores.accuracy_low,
@@ -127,6 +197,12 @@ def _log_test(
         "test_loss": scores.loss,
         "test_calibration_error": scores.calibration_error,
     }
+    if isinstance(calibration := candidate.calibration, Calibration):
+        metrics |= {
+            "temperature": calibration.temperature,
+            "calibration_error_before": calibration.error_before,
+            "calibration_error_after": calibration.error_after,
+        }
     logged = [Metric(name, value, now, step) for name, value in metrics.items()]
     client.log_batch(run_id, metrics=logged)
     client.log_dict(run_id, evaluation.as_json(), "test/evaluation.json")

@@ -26,21 +26,26 @@ def write(candidate: Candidate, gate: str) -> str:
         gate: The gate's decision in words.
     """
     evaluation, scores = candidate.evaluation, candidate.evaluation.scores
+    run, members = candidate.chosen.run, candidate.chosen.members
+    title = f"{run.info.run_name}{f', {len(members)} seeds averaged' if members else ''}"
     lines = [
-        f"**{candidate.run.info.run_name}**, model SHA-256 `{candidate.model.digest}`",
+        f"**{title}**, model SHA-256 `{candidate.model.digest}`",
         "",
         "### Test",
         f"- {candidate.info.name}: {scores.summary}",
         f"- expected calibration error {scores.calibration_error:.2%}",
-        f"- {evaluation.single_image_ms:.2f} ms for one image, {evaluation.batch_ms:.1f} ms for "
-        f"{evaluation.batch_images}, on the machine that promoted it",
+        f"- {candidate.cost_summary}; {evaluation.batch_ms:.1f} ms for {evaluation.batch_images} "
+        "images; on the machine that promoted it",
         f"- {candidate.opening.summary}",
         "",
         "### Gate",
         f"- {gate}",
         "",
+        "### Calibration",
+        f"- {candidate.calibration_summary}",
+        "",
         "### Confirmation",
-        *_confirmation(candidate.run),
+        *_confirmation(run),
         "",
         "### Data",
         *_training_data(candidate.training),
@@ -48,16 +53,22 @@ def write(candidate: Candidate, gate: str) -> str:
         *_classes(candidate.info),
         "",
         "### Replay",
-        f"- `mnist-cnn replay {candidate.training.info.run_id}`",
+        *(f"- `mnist-cnn replay {run_id}`" for run_id in _training_runs(candidate)),
         f"- trained with {', '.join(f'{n} {v}' for n, v in _versions(candidate.training).items())}",
         f"- promoted with {_code_version()}",
         "",
         "### Parameters",
         f"- weights: {evaluation.parameters:,}",
-        *(f"- {name}: {value}" for name, value in _hyperparameters(candidate.run).items()),
+        *(f"- {name}: {value}" for name, value in _hyperparameters(run).items()),
     ]
     text = "\n".join(lines)
     return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 2] + "\n…"
+
+
+def _training_runs(candidate: Candidate) -> list[str]:
+    """Return the ids of the runs that trained the model, or the members of an ensemble."""
+    members = candidate.chosen.members
+    return [str(each.run_id) for each in members] or [candidate.training.info.run_id]
 
 
 def _confirmation(run: Run) -> list[str]:

@@ -1,7 +1,8 @@
 """The verb `promote`: a run's model is tested once, has to pass the gate, and becomes the champion.
 
-It writes in this order, so that the same command finishes what a kill interrupted: the opening of
-the test set, the scores, the version with its card, and last the aliases in one move.
+It writes in this order, so that the same command finishes what a kill interrupted: the run of an
+ensemble, the opening of the test set, the scores, the version with its card, and last the aliases
+in one move.
 """
 
 import shutil
@@ -11,23 +12,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.scores import Calibration
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.promotion import card
-from mnist_cnn.promotion.candidate import Candidate, newest_study, run_test
+from mnist_cnn.promotion.candidate import Candidate, run_test
+from mnist_cnn.promotion.chosen import Chosen, choose, newest_study
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 from mnist_cnn.registry.answers import Answers
-from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
+from mnist_cnn.registry.models import MADE_FROM, MODEL_DIGEST
+from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.client import flush_artifacts, user
 
 ATTEMPTS = 5  # if the champion changes while the new model is compared with it
@@ -36,6 +40,8 @@ ATTEMPTS = 5  # if the champion changes while the new model is compared with it
 GATE = "gate"
 PROMOTED_BY = "promoted.by"
 FORCED_REASON = "forced.reason"
+# Tags of the version: the time to predict one image, and the size of the file.
+MILLISECONDS, BYTES = "milliseconds", "bytes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +53,21 @@ class Request:
         run: The id of a study's, a trial's or a confirmation's run; None for the experiment's
             newest finished study.
         choice: Which point of the front of a study with several objectives.
+        ensemble: Whether to average the models of the confirmed seeds.
         reason: Why the gate is overridden; None if it is not.
     """
 
     experiment: ExperimentId
     run: str | None = None
     choice: Choice = field(default_factory=Choice)
+    ensemble: bool = False
     reason: str | None = None
 
 
 def promote(request: Request, worker: ModelWorker) -> None:
     """Test the run's model, and make it the champion if it passes the gate.
+
+    It is calibrated before that. Or an ensemble is made of the confirmed seeds.
 
     Args:
         request: What the user asked for.
@@ -79,13 +89,20 @@ def promote(request: Request, worker: ModelWorker) -> None:
         else:
             run = models.get_run(client, request.run)
         run = run_of_point(client, run, request.choice, Path(folder))
-        model = models.from_run(client, run, Path(folder))
-        if _is_champion(client, model):
-            print(f"{model.title} is the champion already")
+        if run.data.tags.get(tags.KIND) == "ensemble":
+            raise UserError(
+                f"run {run.info.run_id} is of an ensemble; name the run that it is nested in, with "
+                "--ensemble"
+            )
+        chosen = choose(client, run, request.ensemble, Path(folder))
+        if _is_champion(client, chosen):
+            print(f"{chosen.title} is the champion already")
             return  # the test set stays closed
-        candidate = run_test(client, worker, run, model, Path(folder))
+        candidate = run_test(client, worker, chosen, Path(folder))
+        print(candidate.calibration_summary)
         print(candidate.opening.summary)
         print(candidate.evaluation.scores.summary)
+        print(candidate.cost_summary)
         Promotion(client, worker, candidate, request.reason, Path(folder)).run()
 
 
@@ -115,9 +132,9 @@ class Promotion:
     def run(self) -> None:
         """Apply the gate and move the aliases; again if the champion changes in between."""
         for _ in range(ATTEMPTS):
-            if _is_champion(self.client, self.candidate.model):
+            if _is_champion(self.client, self.candidate.chosen):
                 # The same command was running at the same time, and was faster.
-                print(f"{self.candidate.model.title} is the champion already")
+                print(f"{self.candidate.chosen.title} is the champion already")
                 return
             now = aliases.current(self.client, self.name)
             decision = self._decide(now)
@@ -132,7 +149,7 @@ class Promotion:
         raise UserError("the champion keeps changing; type the same command again")
 
     def _decide(self, now: Aliases) -> str:
-        """Return the gate's decision in words, and record it on the candidate's run.
+        """Return the gate's decision in words, and record it on the tested model's run.
 
         Raises:
             UserError: The model is refused, and the gate is not overridden.
@@ -141,7 +158,7 @@ class Promotion:
         decision = f"{'passed' if passed else 'refused'}: {comparison}"
         if not passed and self.reason is not None:
             decision += f"; forced by {user()}: {self.reason}"
-        self.client.set_tag(self.candidate.run.info.run_id, GATE, decision)
+        self.client.set_tag(self.candidate.model.run_id, GATE, decision)
         if not passed and self.reason is None:
             raise UserError(f'{decision}. The champion stays; `--force --reason "…"` overrides')
         return decision
@@ -205,53 +222,66 @@ class Promotion:
         Raises:
             AliasesChangedError: The aliases are no longer `now`. Nothing is registered.
         """
-        run, model, info = self.candidate.run, self.candidate.model, self.candidate.info
+        candidate, model, info = self.candidate, self.candidate.model, self.candidate.info
         model_id = model.model_id or self._log_model()
-        text = card.write(self.candidate, decision)
-        tags = {
+        text = card.write(candidate, decision)
+        own_tags = {
             MODEL_DIGEST: model.digest,
+            MADE_FROM: candidate.chosen.digest,
+            tags.WEIGHTS: candidate.weights,
             GATE: decision,
             PROMOTED_BY: user(),
-            store.TEST_IMAGES: self.candidate.evaluation.images_sha256,
-            store.TEST_CORRECT: str(self.candidate.evaluation.correct.sum()),
+            store.TEST_IMAGES: candidate.evaluation.images_sha256,
+            store.TEST_CORRECT: str(candidate.evaluation.correct.sum()),
+            MILLISECONDS: f"{candidate.evaluation.single_image_ms:.3f}",
+            BYTES: str(model.file.stat().st_size),
             **Answers(info.class_names, info.like_mnist).tags(),
         }
         if self.reason is not None:
-            tags[FORCED_REASON] = self.reason
+            own_tags[FORCED_REASON] = self.reason
 
         def target() -> Aliases:
-            number = store.register(self.client, self.name, model_id, run.info.run_id, text, tags)
+            run_id = str(model.run_id)
+            number = store.register(self.client, self.name, model_id, run_id, text, own_tags)
             return Aliases(champion=number, previous=now.champion)
 
         return str(aliases.move(self.client, self.name, now, "promotion", target).champion)
 
     def _log_model(self) -> str:
-        """Log the model of a trial's or confirmation's run, as a search does for a study's.
+        """Log the model to its run, as a search does for a study's.
+
+        The study's own model stays: a calibrated one is an artifact beside it.
 
         Returns:
             The id of the logged model.
         """
-        run, client = self.candidate.run, self.client
+        candidate, client = self.candidate, self.client
+        run = client.get_run(candidate.model.run_id)
+        is_single = not candidate.chosen.members
+        calibrated = is_single and isinstance(candidate.calibration, Calibration)
         file, folder = self.folder / MODEL_FILE, self.folder / "model"
-        shutil.copyfile(self.candidate.model.file, file)
-        client.log_artifact(run.info.run_id, str(file))
+        shutil.copyfile(candidate.model.file, file)
+        client.log_artifact(run.info.run_id, str(file), "calibrated" if calibrated else None)
         flush_artifacts(run.info.artifact_uri)
         self.worker.export(file, folder)
         logged = client.create_logged_model(
             run.info.experiment_id,
             MODEL_FILE.removesuffix(".keras"),
             source_run_id=run.info.run_id,
+            tags={
+                MODEL_DIGEST: candidate.model.digest,
+                **({MADE_FROM: candidate.chosen.digest} if calibrated else {}),
+            },
             params=run.data.params,
             model_type="classifier",
         )
         client.log_model_artifacts(logged.model_id, str(folder))
         flush_artifacts(logged.artifact_location)
+        # MLflow's page of the run shows its outputs, and their versions in the registry.
+        client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         client.finalize_logged_model(logged.model_id, "READY")
         return str(logged.model_id)
 
 
-def _is_champion(client: MlflowClient, model: FoundModel) -> bool:
-    return any(
-        is_model(model.file, champion.tags.get(MODEL_DIGEST, ""))
-        for champion in store.champions(client)
-    )
+def _is_champion(client: MlflowClient, chosen: Chosen) -> bool:
+    return any(map(chosen.is_version, store.champions(client)))

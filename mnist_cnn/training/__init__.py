@@ -24,8 +24,9 @@ In reading order:
     repeat         trains a recorded run again, for `replay`; `replayed` is its outcome
     export         writes a model in MLflow's format
     saved_model    loads a .keras file safely and predicts with it
+    ensemble       several models averaged into one .keras file, for `promote --ensemble`
 
 `search_process`, `retrain` and `report.study_run` send functions of `tasks` to workers.
 `tasks.trial` calls `trial`, which calls `train`, which calls `build`, `fit` and `saving`.
-`evaluation` and `serving` use `saved_model`.
+`evaluation` and `serving` use `saved_model`; `evaluation.worker` also calls `ensemble` and `export`.
 """

@@ -1,0 +1,129 @@
+"""What the user wants to promote: the model of a run, or the average of its confirmed seeds."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.keras_file import is_model
+from mnist_cnn.mlruns import DROPPED_FILE, own_folder
+from mnist_cnn.registry import models
+from mnist_cnn.registry.models import MADE_FROM, MODEL_DIGEST, FoundModel
+from mnist_cnn.report import result_names
+from mnist_cnn.tracking import tags
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What the user wants to promote.
+
+    Attributes:
+        run: The run that the user named, or that of the point of a front.
+        single: Its model.
+        members: The models to average; empty if it is the single one that is promoted.
+    """
+
+    run: Run
+    single: FoundModel
+    members: tuple[FoundModel, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages."""
+        if not self.members:
+            return self.single.title
+        return f"the ensemble of {len(self.members)} seeds of {self.single.title}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of the model, or of all models to average."""
+        if not self.members:
+            return self.single.digest
+        digests = "".join(member.digest for member in self.members)
+        return hashlib.sha256(digests.encode()).hexdigest()
+
+    def is_version(self, version: ModelVersion) -> bool:
+        """Whether a version was made from it."""
+        made_from: str | None = version.tags.get(MADE_FROM)
+        if self.members or made_from:
+            return made_from == self.digest
+        return is_model(self.single.file, version.tags.get(MODEL_DIGEST, ""))
+
+
+def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
+    """Return the run of an experiment's newest finished study.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = client.get_experiment_by_name(experiment.name)
+    runs = []
+    if found:
+        runs = client.search_runs(
+            [found.experiment_id],
+            f"tags.{tags.KIND} = 'study' and attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+    if not runs:
+        raise UserError(
+            f"no finished search of {experiment.name!r} yet; "
+            f"type `make search {experiment.for_make}`"
+        )
+    return runs[0]
+
+
+def choose(client: MlflowClient, run: Run, ensemble: bool, folder: Path) -> Chosen:
+    """Return the model of a run, with those of its confirmed seeds if it shall be an ensemble.
+
+    Args:
+        client: Of the tracking store.
+        run: The run of a study, which means its winner, of a trial, or of a confirmation.
+        ensemble: Whether the confirmed seeds of the same configuration are to be averaged.
+        folder: Where to put downloads.
+
+    Raises:
+        UserError: A model is gone or damaged, or there are fewer than two confirmed seeds.
+    """
+    single = models.from_run(client, run, folder)
+    if not ensemble:
+        return Chosen(run=run, single=single)
+    confirmed = _confirmations(client, run)
+    if len(confirmed) < 2:
+        seeds = "one confirmed seed" if confirmed else "no confirmed seeds"
+        raise UserError(
+            f"{run.info.run_name} has {seeds}, and an ensemble takes two or more; leave out "
+            "--ensemble, or search with confirm=Confirm(seeds=2) in the experiment"
+        )
+    members = tuple(models.from_run(client, each, folder) for each in confirmed)
+    return Chosen(run=run, single=single, members=members)
+
+
+def _confirmations(client: MlflowClient, run: Run) -> list[Run]:
+    """Return the complete confirmations of a run's configuration, by their seeds."""
+    study, trial = study_and_trial(run)
+    found = client.search_runs(
+        [run.info.experiment_id],
+        f"tags.{tags.KIND} = 'confirmation' and tags.`{tags.STATE}` = 'COMPLETE' and "
+        f"tags.`{tags.PARENT}` = '{study}' and tags.`{tags.TRIAL}` = '{trial}'",
+    )
+    by_seed = sorted(found, key=lambda each: str(each.data.tags.get(tags.JOURNAL)))
+    return [each for each in by_seed if not _is_dropped(each)]
+
+
+def _is_dropped(run: Run) -> bool:
+    folder = own_folder(run.data.tags.get(tags.JOURNAL, ""))
+    return folder is not None and (folder / DROPPED_FILE).exists()
+
+
+def study_and_trial(run: Run) -> tuple[str, str]:
+    """Return the id of the study's run, and the number of the trial that has the configuration."""
+    own = run.data.tags
+    if own.get(tags.KIND) == "study":
+        return run.info.run_id, own.get(result_names.TRIAL, "")
+    return own.get(tags.PARENT, ""), own.get(tags.TRIAL, "")
