@@ -28,5 +28,6 @@ In reading order:
 
 `search_process`, `retrain` and `report.study_run` send functions of `tasks` to workers.
 `tasks.trial` calls `trial`, which calls `train`, which calls `build`, `fit` and `saving`.
-`evaluation` and `serving` use `saved_model`; `evaluation.worker` also calls `ensemble` and `export`.
+`evaluation` and `serving` use `saved_model`; `evaluation.worker` also calls `ensemble` and
+`export`.
 """

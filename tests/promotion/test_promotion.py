@@ -18,11 +18,8 @@ import keras
 import numpy as np
 import pytest
 from mlflow.entities import Dataset, DatasetInput
-<<<<<<< HEAD
 from projects import here
-=======
 from scipy.special import softmax
->>>>>>> wt-ensemble
 
 from mnist_cnn import cli
 from mnist_cnn.datasets import mnist
