@@ -1,11 +1,11 @@
-"""What augmentation costs: CPU milliseconds of a training step, and of the distortions in it.
+"""The cost of augmentation: CPU milliseconds of a training step, and of the augmentation in it.
 
     .venv/bin/python benchmarks/augmentation.py [--repeat 9]
 
-Prints a table: each kind of distortion at its strongest, and all kinds together, in milliseconds of
-one thread for a batch of experiments/mnist.py, and as a share of the step of the default network,
-the experiment's first baseline without augmentation. All are measured in turns, and the table has
-the medians. CPU time counts, so other work on the machine matters little.
+Prints a table: each kind of augmentation at its strongest, and all kinds together, in milliseconds
+of one thread for a batch of experiments/mnist.py, and as a share of the step of the default
+network, the experiment's first baseline without augmentation. All are measured alternately, and the
+table has the medians. CPU time counts, so other work on the machine matters little.
 """
 
 import argparse
@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.workers.machine import threads_environment  # noqa: E402
 
-CALLS = 16  # steps in one call, as in a training
+CALLS = 16  # steps in one call, as in training
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def step() -> Callable[[], object]:
 
 
 def distortion(*kinds: str) -> Callable[[], object]:
-    """A call that distorts as many batches, each kind at its strongest."""
+    """A call that augments as many batches, each kind at its strongest."""
     import keras
     import keras_tuner
     import tensorflow as tf

@@ -1,14 +1,13 @@
-"""This project beside what a user would pick instead: the same seconds, machine, data and space.
+"""This project compared with its alternatives: the same seconds, machine, data and space.
 
     make bench [SECONDS=300] [SEEDS=3]
 
 Every method runs alone for SECONDS, one after the other, once for each seed, which is also that of
 the validation split. A run's clock begins with its process, so imports are included. Written to
 benchmarks/results/ after every run, for SECONDS=300: `table_300s.md`, `incumbent_300s.png`, and
-`epochs_300s.csv` with every epoch. A run that is in the latter is not made again, so a benchmark of
-hours may be interrupted. Runs of other code, locked packages or processors stay in it, and count
-for nothing: they are made again. A peer's code is its module, search_spaces and what both use of
-mnist_cnn.
+`epochs_300s.csv` with every epoch. A run that is in the latter is not repeated, so a benchmark of
+hours may be interrupted. Runs of other code, locked packages or processors stay in it, but are
+ignored and repeated. A peer's code is its module, search_spaces and what both use of mnist_cnn.
 """
 
 import argparse
@@ -46,7 +45,7 @@ def main() -> None:
     methods = {name: METHODS[name] for name in options.only}
     ray = [name for name, (module, *_) in methods.items() if module == "ray_search"]
     if ray and not imports_ray_tune():
-        print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to have it")
+        print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to include it")
         for name in ray:
             del methods[name]
     RESULTS.mkdir(exist_ok=True)
@@ -128,12 +127,12 @@ def run(method: tuple[str, ...], seed: int, seconds: float) -> list[tuple[float,
 
 
 def epochs_file(seconds: float) -> Path:
-    """Where the epochs of runs of so many seconds are kept."""
+    """The file with the epochs of runs of this length."""
     return RESULTS / f"epochs_{seconds:g}s.csv"
 
 
 def subject(module: str) -> str:
-    """A digest of what a method's module runs."""
+    """A digest of the code that a method's module runs."""
     own = (f"{module}.py", "log.py", "recipe.py")
     places = [*(f"benchmarks/peers/{name}" for name in own), "search_spaces"]
     if module == "ours":
@@ -166,7 +165,7 @@ Row = tuple[str, int, float, str, float, str]
 
 
 def measured(seconds: float) -> list[Row]:
-    """What earlier benchmarks of so many seconds have left."""
+    """The rows of earlier benchmarks of this length."""
     if not epochs_file(seconds).exists():
         return []
     with epochs_file(seconds).open(newline="") as file:
@@ -192,7 +191,7 @@ def write(rows: list[Row], seconds: float, subjects: dict[str, str]) -> None:
         writer.writerows(
             (n, s, f"{t:.1f}", trial, f"{a:.4f}", of) for n, s, t, trial, a, of in rows
         )
-    partly.replace(epochs_file(seconds))  # an interruption leaves the hours before it whole
+    partly.replace(epochs_file(seconds))  # an interruption keeps the hours before it
     runs: dict[str, dict[int, list[tuple[float, str, float]]]] = defaultdict(dict)
     for name in METHODS:  # in their order, whatever the order in which they were run
         for row_name, seed, *row, what in rows:

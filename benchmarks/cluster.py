@@ -1,13 +1,13 @@
-"""How far one search process reaches: trials a minute as the actors on a Ray cluster go 1 to 64.
+"""The throughput of one search process: trials a minute with 1 to 64 actors on a Ray cluster.
 
     .venv/bin/python benchmarks/cluster.py [--actors 1 4 16 64] [--seconds 40] [--sleep 2]
 
-The training is a sleep, and the workers import no TensorFlow: what is measured is the search
-process, its storage proxy and Ray, not training. Each trial goes the way of a real one: it samples
-the parameters of a small space through the proxy, reports each of four epochs, asks whether to
-prune, and writes its journal and a checkpoint of 1 MB, which stream back. Optuna's storage is
-SQLite, MLflow's too. All nodes are on this machine, so the workers compete with the search for its
-cores, and the table says how busy all of them were.
+Training is a sleep, and the workers import no TensorFlow: this measures the search process, its
+storage proxy and Ray, not training. Each trial takes the steps of a real one: it samples the
+parameters of a small space through the proxy, reports each of four epochs, asks whether to prune,
+and writes its journal and a checkpoint of 1 MB, which stream back. Optuna's storage is SQLite,
+MLflow's too. All nodes are on this machine, so the workers compete with the search for its cores,
+and the table says how busy all of them were.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def first_ones_end(study, count) -> float:
 
 
 def measure(address: str, actors: int, seconds: float, sleep: float) -> dict[str, float]:
-    """Search for so many seconds once all actors are there; returns what that came to."""
+    """Search for `seconds` once all actors are ready; returns the measurements."""
     from mnist_cnn.workers.cluster.actors import RayWorkers
     from mnist_cnn.workers.cluster.wanted import RayWanted
 

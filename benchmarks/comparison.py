@@ -1,4 +1,4 @@
-"""What `make bench` has measured, as tables and as a picture.
+"""The measurements of `make bench`, as tables and as a picture.
 
 `runs` is, by the method's name and the seed, the epochs of a run: seconds since its start, trial,
 validation accuracy.
@@ -69,8 +69,8 @@ def typical_time(runs, threshold: float) -> str:
 def ratios(runs, seconds: float) -> Iterator[str]:
     """For each method of this project a table of how many times as long the others took.
 
-    Compared seed by seed. What never came is counted as if it had come at the end, and the ratio
-    marked as the bound that it is.
+    Compared seed by seed. An accuracy that was never reached counts as if reached at the end, and
+    the ratio is marked as a bound.
     """
     titles = [f"{100 * threshold:.1f} %" for threshold in THRESHOLDS]
     for ours in [name for name in runs if METHODS[name][0] == "ours"]:

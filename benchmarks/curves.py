@@ -1,4 +1,4 @@
-"""How early a training shows its worth: curves of random configurations of search_spaces/cnn.py.
+"""How early a run shows its quality: curves of random configurations of search_spaces/cnn.py.
 
     .venv/bin/python benchmarks/curves.py record [--first 0 --step 2] [--seconds 3600] FILE
     .venv/bin/python benchmarks/curves.py table FILE
@@ -6,13 +6,13 @@
 `record` trains random configurations exactly as experiments/mnist.py trains a trial. It appends one
 JSON object a line to FILE: `number` (the seed of the configuration), `params` (as Optuna stores
 them), `parameters`, `multiply_accumulates`, and of each validated epoch `epoch`, `val_accuracy`,
-`val_loss` and `cpu_seconds` since the training began. A training in one thread costs what its CPU
-seconds say, whatever else the machine is doing. It continues where FILE ends. Several may run side
-by side with the same --step and a --first of 0, 1, ...
+`val_loss` and `cpu_seconds` since training began. In one thread, CPU seconds measure the cost
+whatever else the machine is doing. It continues where FILE ends. Several may run side by side with
+the same --step and a --first of 0, 1, ...
 
 `table` prints, for each validated epoch, the rank correlation of the score after it with the best
-score of the whole training, which share of the best sixth is in the best third after that epoch,
-and what a training up to it costs.
+score of the complete run, which share of the best sixth is in the best third after that epoch, and
+the cost of training up to it.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def configuration(number: int) -> dict[str, object]:
 
 
 def table(file: Path) -> None:
-    """Print what the score after each epoch says about the whole training."""
+    """Print what the score after each epoch predicts about the complete run."""
     import numpy as np
     from scipy.stats import spearmanr
 

@@ -1,11 +1,11 @@
-"""What deterministic operations cost: epochs of one network, with and without, by turns.
+"""The cost of deterministic operations: epochs of one network, with and without, alternately.
 
     .venv/bin/python benchmarks/determinism.py [--threads 1] [--rounds 10]
 
 Four processes train the same network on the same images; two of them have called
-`tf.config.experimental.enable_op_determinism`. They take turns epoch by epoch, so that whatever
-else the machine does falls on all. Printed are the seconds of each, the ratio with its spread,
-and whether the two of a kind came to the same weights.
+`tf.config.experimental.enable_op_determinism`. They take turns epoch by epoch, so that other work
+on the machine affects all of them. Printed are the seconds of each, the ratio with its spread, and
+whether both of a kind reached the same weights.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def main() -> None:
     )
     for kind, found in digests.items():
         same = "the same" if len(found) == 1 else "different"
-        print(f"{kind}: two trainings of {options.rounds + 1} epochs came to {same} weights")
+        print(f"{kind}: two runs of {options.rounds + 1} epochs reached {same} weights")
 
 
 if __name__ == "__main__":

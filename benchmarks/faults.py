@@ -1,4 +1,4 @@
-"""What a search loses to faults, what memory it takes, and what a second worker gains.
+"""The losses of a search to faults, its memory, and the gain from a second worker.
 
     .venv/bin/python benchmarks/faults.py table      # runs the fault tests: eight minutes
     .venv/bin/python benchmarks/faults.py memory     # 200 trials: ten minutes; docs/memory.png

@@ -1,4 +1,4 @@
-"""What the images of a search cost: the memory of its workers, images/s, and more than fits.
+"""The cost of a search's images: the memory of its workers, images/s, and sets above the memory.
 
     .venv/bin/python benchmarks/images.py memory
     sudo .venv/bin/python benchmarks/images.py stream --gigabytes 8 --limit 4

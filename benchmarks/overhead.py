@@ -1,13 +1,13 @@
-"""What a search costs beside the training.
+"""The overhead of a search besides training.
 
     .venv/bin/python benchmarks/overhead.py trial [--trials 10 100 1000 10000] [--repeat 5]
     .venv/bin/python benchmarks/overhead.py search [--trials 12] [--epochs 16]
 
-`trial` tells what Optuna's and MLflow's bookkeeping of one trial takes. A study is filled with
-finished trials; then a few trials go their way through the same functions as in a search, without a
-model: a worker opens the study and samples all parameters of search_spaces/cnn.py, reports six
-epochs, asks whether to prune, writes the journal, tells Optuna; the search process screens, ranks,
-and delivers to MLflow. Milliseconds, medians.
+`trial` measures Optuna's and MLflow's bookkeeping of one trial. A study is filled with finished
+trials; then a few trials go through the same functions as in a search, without a model: a worker
+opens the study and samples all parameters of search_spaces/cnn.py, reports six epochs, asks whether
+to prune, writes the journal, tells Optuna; the search process screens, ranks, and delivers to
+MLflow. Milliseconds, medians.
 
 `search` runs the real command on experiments/mnist.py, without screening, pruning and
 confirmation, and adds up what its trials' journals say: how long the workers were busy from their
@@ -112,7 +112,7 @@ def search_share(trials: int, epochs: int) -> None:
     busy = sum(max(times) - min(times) for times in spans.values())
     print(f"{len(journals)} trials of {statistics.fmean(training):.1f} s on {len(spans)} workers")
     print(f"from the command to the first epoch {min(first_epochs) - started:.1f} s")
-    print(f"beside the training, of the workers' time {1 - sum(training) / busy:.1%}")
+    print(f"besides training, of the workers' time {1 - sum(training) / busy:.1%}")
     last = max(time for times in spans.values() for time in times)
     print(f"from the last trial's end to the command's, with the report {ended - last:.1f} s")
 

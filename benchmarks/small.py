@@ -1,4 +1,4 @@
-"""The smallest networks of search_spaces/tiny.py that read 99.0 and 99.5 % of MNIST.
+"""The smallest networks of search_spaces/tiny.py that classify 99.0 and 99.5 % of MNIST.
 
     .venv/bin/python benchmarks/small.py choose [--epochs 40]
     .venv/bin/python benchmarks/small.py train NETWORK [--epochs 40] [--seeds 5]
@@ -7,11 +7,10 @@
 `choose` trains each of `NETWORKS` once, on seed 0, and prints what it reaches on the 5,000
 validation images. `train` trains one of them on seeds that chose nothing, and keeps the models.
 `test` scores them on the 10,000 test images, which nothing else here reads, and prints the mean
-over the seeds. A training has one thread, float32 and 55,000 images; its last weights count,
-averaged as in a search. Several `train` may run side by side, with the same --step and a --first of
-0, 1, ...
+over the seeds. A run has one thread, float32 and 55,000 images; its last weights count, averaged as
+in a search. Several `train` may run side by side, with the same --step and a --first of 0, 1, ...
 
-Results are in benchmarks/results/small/. Each verb continues where it was interrupted.
+Results are in benchmarks/results/small/. Each subcommand continues where it was interrupted.
 """
 
 import argparse
@@ -81,7 +80,7 @@ def train_seeds(options: argparse.Namespace) -> None:
 
 
 def trained(name: str, seed: int, epochs: int) -> None:
-    """Train a network, and keep its model and what the validation images say, unless they exist."""
+    """Train a network, and keep its model and its validation scores, unless they exist."""
     file = FOLDER / f"{name.replace(',', '')}-{epochs}-{seed}.json"
     if file.exists():
         print(file.read_text())
@@ -105,7 +104,7 @@ def trained(name: str, seed: int, epochs: int) -> None:
     hp = keras_tuner.HyperParameters()
     hp.values.update(COMMON | NETWORKS[name])
     model = build(experiment, data, hp)
-    path = file.with_suffix(".npz")  # a training that was interrupted goes on from it
+    path = file.with_suffix(".npz")  # an interrupted run resumes from it
     checkpoint = Checkpoint(path, experiment.objectives[0], {"epochs": epochs}, keep="last")
     started = time.process_time()
     train(
@@ -153,7 +152,7 @@ def test(options: argparse.Namespace) -> None:
         by_network.setdefault((found["parameters"], found["epochs"]), []).append(found)
     print(
         "| parameters | passes | seeds | validation, % | test, % | standard deviation "
-        "| least to most | CPU minutes of a training |"
+        "| least to most | CPU minutes of a run |"
     )
     print("|--:|--:|--:|--:|--:|--:|--:|--:|")
     for (parameters, epochs), rows in sorted(by_network.items()):

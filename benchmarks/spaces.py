@@ -4,10 +4,10 @@
 
 The experiments are mnist, resnet and vgg by default. Each is searched alone, by this project's own
 command, once for each seed, which is also that of the validation images. After each search a JSON
-object is appended to FILE, on a line of its own. A search that is in FILE is not made again, so an
-interrupted comparison goes on with the same command. Searches of other code count for nothing: they
-are made again. Nine searches take 1 h 45 min. Then a table is printed: what the winners reach on
-fresh seeds, and by how much each space is ahead of the first one, seed by seed.
+object is appended to FILE, on a line of its own. A search that is in FILE is not repeated, so the
+same command resumes an interrupted comparison. Searches of other code are ignored and repeated.
+Nine searches take 1 h 45 min. Then a table is printed: what the winners reach on fresh seeds, and
+by how much each space is ahead of the first one, seed by seed.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def measured(file: Path, seconds: float, code: str) -> dict[tuple[str, int], dict]:
-    """The searches in `file` of so many seconds and of today's code, by experiment and seed."""
+    """The searches in `file` of this length and of the current code, by experiment and seed."""
     text = file.read_text() if file.exists() else ""
     text = text[: text.rfind("\n") + 1]  # a kill may have torn the last line
     if file.exists():

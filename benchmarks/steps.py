@@ -4,10 +4,10 @@
     .venv/bin/python benchmarks/steps.py accuracy [--seeds 8] [--epochs 16] FILE
 
 `speed` trains two networks of search_spaces/cnn.py with plain `fit` and Keras's defaults, and as
-this project does, in turns, and tells images per second of the whole machine: plain `fit` has it
-all, this project its usual number of workers. The rate counts two floating-point
-operations for each multiply-accumulate, three times over for forward and backward; beside it stands
-what a matrix product of the same precision reaches in one thread.
+this project does, alternately, and prints images per second of the whole machine: plain `fit` has
+it all, this project its usual number of workers. The rate counts two floating-point operations for
+each multiply-accumulate, three times over for forward and backward; beside it stands what a matrix
+product of the same precision reaches in one thread.
 
 `accuracy` trains one network in mixed_bfloat16 and in float32 on the same seeds and writes each
 pair's validation accuracy, then the mean difference and its 95 % interval (Student's t).
@@ -33,7 +33,7 @@ PRECISIONS = ("mixed_bfloat16", "float32")
 
 
 def networks() -> dict[str, dict[str, object]]:
-    """A plain network, and the one that tuning by hand came to."""
+    """A plain network, and the one that tuning by hand found."""
     from experiments.mnist import experiment
 
     plain = {"blocks": 2, "filters_0": 32, "filters_1": 64, "dense": 128, "optimizer": "adam"}
@@ -66,7 +66,7 @@ def speed(repeat: int) -> None:
     print("|---|---|---|---|---|")
     for name, values in networks().items():
         plain, ours = [], []
-        for _ in range(repeat):  # in turns, so that what disturbs the machine disturbs both
+        for _ in range(repeat):  # alternately, so that other work on the machine disturbs both
             plain.append(in_processes(1, keras_defaults, values, threads=cores))
             ours.append(in_processes(workers, as_here, values, threads=threads))
         ratios = [b / a for a, b in zip(plain, ours, strict=True)]

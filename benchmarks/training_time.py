@@ -1,9 +1,9 @@
-"""How long one network trains until it is 99 % right: as this project trains it, and plain Keras.
+"""The time to train one network to 99 % accuracy: as this project trains it, and plain Keras.
 
     .venv/bin/python benchmarks/training_time.py [--seeds 5] [--accuracy 0.99] [--passes 4]
 
 The network is the first baseline of experiments/mnist.py. Plain Keras is `compile` and `fit` with
-their defaults: Adam, batches of 32, float32. Each training has all cores for itself, and they take
+their defaults: Adam, batches of 32, float32. Each run has all cores for itself, and they take
 turns. Compilation comes before the clock starts. The clock stands still during validation, which
 comes after every 6,144 images. Printed are the seconds after which the mean over the seeds of the
 validation accuracy is high enough, and their ratio.
@@ -107,7 +107,7 @@ def _timed(model, arguments, average, validation, batch_size: int) -> Curve:
     import keras
 
     class Clock(keras.callbacks.Callback):
-        """Validates every so many images, and counts the seconds in between."""
+        """Validates every `VALIDATED_EVERY` images, and counts the seconds in between."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -11,7 +11,7 @@ which is also that of the validation images. `judge` trains each winner and each
 Several may judge side by side, with the same --step and a --first of 0, 1, ... `table` pairs each
 winner with the baseline whose mean is higher, seed by seed; the interval is over the seeds.
 
-Results are in benchmarks/results/winner/. Each verb continues where it was interrupted.
+Results are in benchmarks/results/winner/. Each subcommand continues where it was interrupted.
 """
 
 import argparse

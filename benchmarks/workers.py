@@ -1,4 +1,4 @@
-"""How many trials an hour so many workers train on this machine's processor or GPU.
+"""The trials an hour of several numbers of workers, on this machine's processor or GPU.
 
     .venv/bin/python benchmarks/workers.py [--workers 1 2 4] [--seconds 120] [--epochs 8]
 
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def search(text: str, workers: int) -> tuple[int, float, int]:
-    """Search with so many workers; the epochs trained, in how many seconds, and failed trials."""
+    """Search; return the trained epochs, their seconds, and the failed trials."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in ("experiments", "search_spaces"):
@@ -82,7 +82,7 @@ def search(text: str, workers: int) -> tuple[int, float, int]:
         folders = list(root.glob("mlruns/checkpoints/workers-1/trial-*"))
         events = [event for folder in folders for event in journal.read(folder)[0]]
     if not events:
-        sys.exit(f"no trial has begun with {workers} workers; see what the search said")
+        sys.exit(f"no trial has begun with {workers} workers; see the output of the search")
     times = [event["time"] / 1000 for event in events]
     epochs = sum(event["event"] == "metrics" for event in events)
     failed = sum(event["event"] == "end" and event["status"] == "FAILED" for event in events)

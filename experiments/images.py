@@ -22,9 +22,9 @@ FEWEST_EPOCHS = 8
 # 91.8 % of the validation images after 40 epochs, 92.5 % after 60, 92.6 % after 80 (two seeds).
 LONGER = 2
 RUNGS = (*mnist_experiment.screen.rungs, 36)  # only the best get that far
-MOST_PASSES = 100  # over all images: more teach a network nothing new
+MOST_PASSES = 100  # over all images: more do not improve a network
 OF_EACH_CLASS = 32  # images in an epoch
-FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: a model to about a point, or to 0.2
+FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: accuracy to about a point, or to 0.2 points
 
 
 def experiment(data: Callable[[], Dataset]) -> Experiment:
@@ -84,7 +84,7 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
 def _batch_size(images: int, affordable: int) -> int:
     """Return a power of two from 8 to 64.
 
-    It is halved until a pass over the images has about a dozen steps, and until a training on large
+    It is halved until a pass over the images has about a dozen steps, and until a run on large
     images can afford a dozen epochs.
     """
     size = mnist_experiment.batch_size

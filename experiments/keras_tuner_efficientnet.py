@@ -3,7 +3,7 @@
     make search EXPERIMENT=keras_tuner_efficientnet
 
 As released it asks for ImageNet's weights, which Keras downloads; here its networks begin with
-random weights. It scales every image up to 224 to 600 pixels a side, which costs what it costs.
+random weights. It scales every image up to 224 to 600 pixels a side, which is slow.
 
 Cost: 5 minutes on 2 cores shared with other work, for two trials of two epochs on 240 images.
 Result: 14.6 % of the 41 validation images, which is chance after 50 steps: it shows that the space

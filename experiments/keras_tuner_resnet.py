@@ -21,7 +21,7 @@ from mnist_cnn.experiment import Confirm
 
 
 def resnet50(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """HyperResNet without what takes two cores hours: ResNeXt, and more than 50 layers or so."""
+    """HyperResNet without the networks that take two cores hours: ResNeXt, and over 50 layers."""
     # A name that is declared already keeps its domain, so this narrows the HyperModel's own.
     hp.Choice("version", ["v2", "v1"])
     hp.Fixed("conv4_depth", 6)
@@ -31,7 +31,7 @@ def resnet50(hp: keras_tuner.HyperParameters) -> keras.Model:
 def short_memory(model: keras.Model) -> keras.Model:
     """Let batch normalisation forget its start within some 50 steps, not 500 as by default.
 
-    Until then a validation says nothing, and these trainings have a few hundred steps in all.
+    Until then validation means nothing, and these runs have a few hundred steps in all.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

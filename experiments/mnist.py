@@ -18,7 +18,7 @@ experiment = Experiment(
     space=cnn,
     dataset=mnist,
     objectives=(Maximize("val_accuracy"),),
-    trials=1000,  # more than two cores come to in the time that confirmation leaves
+    trials=1000,  # more than two cores try in the time that confirmation leaves
     timeout_seconds=690,
     # A short epoch, so that the first rung comes after a ninth of a pass over the images. The ranks
     # of configurations there and at the end have a correlation of 0.9. After half of it that is
@@ -34,7 +34,7 @@ experiment = Experiment(
     # A third of the time, which is two or three seeds each on two cores.
     confirm=Confirm(trials=3, seeds=3, max_seeds=5),
     baseline=(
-        # The good network that is there soonest: about 99.4 % of validation images in one trial.
+        # A network that learns quickly: about 99.4 % of the validation images in one trial.
         {
             "blocks": 3,
             "two_convolutions": True,
@@ -48,7 +48,7 @@ experiment = Experiment(
             "dropout": 0.0,
             "adam_learning_rate": 0.001,
         },
-        # What tuning by hand came to: narrow, deep, normalised, a little distorted.
+        # The result of tuning by hand: narrow, deep, normalised, with light augmentation.
         {
             "blocks": 3,
             "two_convolutions": True,

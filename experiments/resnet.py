@@ -14,7 +14,7 @@ from search_spaces.resnet import resnet
 experiment = replace(
     mnist_experiment,
     space=resnet,
-    # Narrow, and on a quarter of the pixels, so that it is good soon.
+    # Narrow, and on a quarter of the pixels, so that it learns quickly.
     baseline={
         "stages": 3,
         "width": 16,

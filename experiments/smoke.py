@@ -3,7 +3,7 @@
     make search EXPERIMENT=smoke
 
 Cost: about 30 seconds on 2 cores.
-Result: about 95 % of the validation images; it shows that everything works, not what can be had.
+Result: about 90 % of the validation images; it shows that everything works, not what is possible.
 """
 
 from dataclasses import replace

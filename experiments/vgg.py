@@ -14,7 +14,7 @@ from search_spaces.vgg import vgg
 experiment = replace(
     mnist_experiment,
     space=vgg,
-    # Narrow, so that it is good soon.
+    # Narrow, so that it learns quickly.
     baseline={
         "stages": 3,
         "width": 8,

@@ -1,27 +1,27 @@
 """Hyperparameter search for Keras: KerasTuner's spaces, Optuna's trials, MLflow's runs.
 
-The command line is `cli`. It calls a verb of command_line/, which calls replay, delete_study, ui,
-dashboard, or a function of a folder below. From Python it is `api`: `mnist_cnn.search` and
-`mnist_cnn.load_champion`. What a user writes against:
+The command line is `cli`. It calls a subcommand of command_line/, which calls replay, delete_study,
+ui, dashboard, or a function of a folder below. The Python API is `api`: `mnist_cnn.search` and
+`mnist_cnn.load_champion`. Experiments are written with:
 
     experiment       the fields of an experiment
     datasets/        labelled images from any source
-    hyperparameters  KerasTuner's `hp`, answered by an Optuna trial
+    hyperparameters  KerasTuner's `hp`, backed by an Optuna trial
 
-What a search consists of. Each imports only from those above it:
+The parts of a search. Each imports only from those above it:
 
     project/         how an experiment is found, and what makes its trials comparable
-    charts/          what all plots share
-    tracking/        a run's journal, and how MLflow learns of it
+    charts/          the style of all plots
+    tracking/        a run's journal, and its delivery to MLflow
     workers/         processes that take calls, and may die
-    study/           Optuna's state, and what is decided from it
+    study/           Optuna's state, and the decisions that depend on it
     training/        Keras: what a search runs in worker processes only
-    retrain          repeats a recorded training, for a search and for replay
-    report/          what people see of a study
+    retrain          repeats a recorded run, for a search and for replay
+    report/          a study's results for people: plots, tables, a page
     search_process/  one search, from the lock to the report; `progress` shows it
 
-What comes after a search: registry/, evaluation/, promotion/, serving/ and replay. At the bottom:
-errors, files, file_lock, keras_file, urls, mlruns, optuna_internals.
+After a search: registry/, evaluation/, promotion/, serving/ and replay. At the bottom: errors,
+files, file_lock, keras_file, urls, mlruns, optuna_internals.
 
 docs/architecture.md follows one trial through these modules. tests/test_imports.py has the order of
 all imports.
@@ -85,10 +85,10 @@ _MODULES = {
 }
 
 
-if not TYPE_CHECKING:  # type checkers would take every name for one that is offered
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import what is offered when it is first used: Keras and Optuna take seconds."""
+        """Import a public name when it is first used: Keras and Optuna take seconds."""
         for module, names in _MODULES.items():
             if name in names:
                 with uninterrupted(), warnings.catch_warnings():

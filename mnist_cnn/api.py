@@ -1,4 +1,4 @@
-"""What `import mnist_cnn` offers beside the classes that an experiment is written with."""
+"""The Python API: `search`, its result, and `load_champion`."""
 
 import json
 import math
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Result:
-    """What a search has found. `search` returns it."""
+    """The result of a search, returned by `search`."""
 
     def __init__(self, study: "Study") -> None:
         self._study = study
@@ -105,12 +105,12 @@ def search(
 ) -> Result:
     """Search an experiment of the project in the current folder, as `mnist-cnn search` does.
 
-    The experiment's newest study goes on if it is unfinished and nothing changed; otherwise a new
-    one is opened. Trials run in worker processes, which import the experiment's file anew with each
-    call, and inherit this process's environment, such as KERAS_BACKEND. Progress is printed.
+    The experiment's newest study is resumed if it is unfinished and nothing changed; otherwise a
+    new one is opened. Trials run in worker processes, which import the experiment's file again on
+    each call, and inherit this process's environment, such as KERAS_BACKEND. Progress is printed.
 
-    Ctrl-C, or interrupting the cell, saves everything and ends the workers; the same call goes on.
-    In a thread nothing can interrupt a search before its `timeout`.
+    Ctrl-C, or interrupting the cell, saves everything and ends the workers; the same call resumes
+    the search. In a thread, a search cannot be interrupted before its `timeout`.
 
     Args:
         experiment: The name of a file in experiments/; `mnist` by default, `images` with `data`.
@@ -119,8 +119,8 @@ def search(
         timeout: The time limit in seconds, above 0.
         study: The name of a study to continue, such as `mnist-1`.
         storage: The URL of Optuna's storage; by default it is in mlruns/.
-        workers: The number of trials to train in parallel, at least 1. "ray:16" trains so many on
-            the Ray cluster of this machine.
+        workers: The number of trials to train in parallel, at least 1. "ray:16" trains 16 on the
+            Ray cluster of this machine.
 
     Raises:
         UsageError: An argument is out of range, or names something that does not exist.
@@ -140,7 +140,7 @@ def search(
             found = start_search(request, _workers(workers))
         except KeyboardInterrupt:
             print("stopped; everything is saved; continue with the same call")
-            raise KeyboardInterrupt from None  # where it stopped is of no interest
+            raise KeyboardInterrupt from None  # the traceback is of no use
         return Result(found)
 
 

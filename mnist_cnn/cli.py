@@ -1,4 +1,4 @@
-"""The command line: parses the arguments, calls one verb, and exits.
+"""The command line: parses the arguments, calls one subcommand, and exits.
 
 Exit code 0: done. 1: the work failed or was refused. 2: wrong usage, including unknown names.
 130: stopped by Ctrl-C.

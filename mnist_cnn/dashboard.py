@@ -1,4 +1,4 @@
-"""The verb `dashboard`: serves optuna-dashboard for the studies, on this machine only."""
+"""The `dashboard` subcommand: serves optuna-dashboard, on this machine only."""
 
 from importlib import import_module
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""The verb `delete`: removes a study from MLflow, from the disk and from Optuna's storage."""
+"""The `delete` subcommand: removes a study from MLflow, the disk and Optuna's storage."""
 
 import json
 import shutil
@@ -97,7 +97,7 @@ def _delete_views(client: MlflowClient, experiment: str, study: str) -> None:
 
 
 def _champion_of(client: MlflowClient, runs: list[Run]) -> str | None:
-    """Return which champion comes from one of these runs; None if none does."""
+    """Return the champion that comes from one of these runs; None if none does."""
     own = {run.info.run_id for run in runs}
     found = [each for each in store.champions(client) if each.run_id in own]
     return f"{found[0].version} of {found[0].name}" if found else None
@@ -120,9 +120,9 @@ def _digest_of(study_folder: Path) -> str | None:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder: under another name first, so that a kill leaves no half of a study."""
+    """Rename a folder, then remove it, so that a kill leaves no partial study."""
     doomed = folder.with_name(f".{folder.name}.deleted")
-    shutil.rmtree(doomed, ignore_errors=True)  # what an interrupted deletion left
+    shutil.rmtree(doomed, ignore_errors=True)  # left by an interrupted deletion
     if folder.is_dir():
         folder.rename(doomed)
         shutil.rmtree(doomed)

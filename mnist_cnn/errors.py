@@ -4,10 +4,10 @@ import errno
 
 
 class UserError(Exception):
-    """The work failed or was refused: exit code 1. The message says what to do about it."""
+    """The command failed or was refused: exit code 1. The message says what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """Return what IPython and notebooks show of the error: its line, without a traceback."""
+        """Return what IPython and notebooks show: one line, without a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -16,7 +16,7 @@ class UsageError(UserError):
 
 
 class Unreachable(UserError):
-    """A server that the work needs does not answer. The same work succeeds once it does."""
+    """A required server does not answer. A retry succeeds once it does."""
 
 
 def full_disk(error: BaseException) -> UserError | None:

@@ -1,4 +1,4 @@
-"""An experiment: which models, on which data, searched how. It is a plain value in Python."""
+"""An experiment: which models to search, on which data, and how. It is a plain Python value."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound that a trial has to keep, such as a largest number of parameters.
+    """A constraint that a trial has to satisfy, such as a maximum number of parameters.
 
-    A trial that breaks a bound on `parameters` or `multiply_accumulates` is pruned before it is
-    trained, because these are known then. One that breaks another bound is complete, but it is
-    neither confirmed nor a winner. Optuna's samplers see by how much a bound was broken.
+    A trial that violates a constraint on `parameters` or `multiply_accumulates` is pruned before
+    training, because these are known then. A trial that violates another one is complete, but is
+    neither confirmed nor the winner. Optuna's samplers get the amount of each violation.
 
     Attributes:
         metric: The name of the metric.
-        kind: Whether the bound is the greatest or the least value.
+        kind: Whether the bound is a maximum or a minimum.
         bound: The bound.
 
     Raises:
@@ -90,12 +90,12 @@ class Constraint:
         return f"{self.metric} {self.kind} {_plain(self.bound)}"
 
     def violation(self, value: float) -> float:
-        """Return by which share of the bound `value` breaks it; 0 or less if it does not."""
+        """Return the violation as a share of the bound; 0 or less if `value` satisfies it."""
         excess = value - self.bound if self.kind == "at most" else self.bound - value
         return excess / abs(self.bound or 1.0)
 
     def broken(self, value: float) -> str:
-        """Return in words that `value` breaks the bound."""
+        """Return a message that `value` violates the constraint."""
         return f"{self.metric} {_plain(value)}, not {self.kind} {_plain(self.bound)}"
 
 
@@ -116,7 +116,7 @@ def AtLeast(metric: str, bound: float) -> Constraint:  # noqa: N802
 
 @dataclass(frozen=True, kw_only=True)
 class Confirm:
-    """How the best trials are trained again on fresh seeds before one is called the best.
+    """How the best trials are trained again on fresh seeds before the winner is chosen.
 
     Attributes:
         trials: The number of best complete trials to confirm. 0 turns confirmation off.
@@ -146,8 +146,8 @@ class Screen:
     """How configurations are screened, by successive halving.
 
     A trial trains up to a rung and ends as pruned. The best of the trials that have ended at a rung
-    are continued up to the next rung, and the best of the last rung up to the last epoch. What
-    continues is a new trial in Optuna, but not another configuration.
+    are continued up to the next rung, and the best of the last rung up to the last epoch. A
+    continuation is a new trial in Optuna, but not a new configuration.
 
     Attributes:
         rungs: The epochs of the rungs, rising.
@@ -181,18 +181,18 @@ def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What a search runs. `dataclasses.replace` makes a variant.
+    """The definition of a search. `dataclasses.replace` makes a variant.
 
     Attributes:
         space: A function of KerasTuner's `hp` that returns a compiled model, or a
             `keras_tuner.HyperModel`. A function with parameters `input_shape`, `classes` or
-            `class_names` gets those of the data set. With `training_steps` it gets the number of
-            batches of a training, None with rungs; with `training`, whether the model is built to
-            be trained or to be saved.
+            `class_names` gets those of the data set. With `training_steps` it gets the total number
+            of batches, None with rungs; with `training`, whether the model is built to be trained
+            or to be saved.
         dataset: A function that returns the data set.
         objectives: What to optimise. The first objective also decides which epoch is the best, and
             when a trial stops early.
-        constraints: The bounds that the winner has to keep.
+        constraints: The constraints that the winner has to satisfy.
         trials: The number of configurations of a study.
         timeout_seconds: The time limit of a study, including confirmations. None means no limit.
         trial_timeout_seconds: A trial that takes longer is stopped and failed. None means no limit.
@@ -217,8 +217,8 @@ class Experiment:
         jit_compile: Whether XLA compiles the training step. None does so only with JAX, which
             requires it. With TensorFlow on a CPU, XLA made an epoch of these models two to four
             times as long.
-        deterministic: Whether TensorFlow may use only deterministic operations. On a CPU, trainings
-            are repeatable without it. On a GPU they are not, and with it some operations fail.
+        deterministic: Whether TensorFlow may use only deterministic operations. On a CPU, training
+            is reproducible without it. On a GPU it is not, and with it some operations fail.
 
     Raises:
         UserError: A value is out of range.

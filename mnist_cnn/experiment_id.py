@@ -1,4 +1,4 @@
-"""What identifies an experiment: a file in experiments/, and the data that it is made for."""
+"""The identity of an experiment: a file in experiments/, and the path of its data, if any."""
 
 import hashlib
 import os
@@ -13,12 +13,12 @@ FOR_DATA = "images"  # the experiment that --data PATH runs
 
 @dataclass(frozen=True)
 class ExperimentId:
-    """What identifies an experiment, in every process.
+    """The identity of an experiment, the same in every process.
 
     Attributes:
         file: The name of its file in experiments/, without `.py`.
-        data: The data that it is made for, an absolute path with links followed. None if the file
-            itself says what to train on.
+        data: The path of its data, absolute and with links followed. None if the file itself names
+            its data set.
     """
 
     file: str
@@ -26,21 +26,21 @@ class ExperimentId:
 
     @property
     def name(self) -> str:
-        """What the experiment is called in MLflow and in the names of its studies."""
+        """The experiment's name in MLflow and in the names of its studies."""
         return self.file if self.data is None else f"{self.file}-{data_name(self.data)}"
 
     @property
     def for_make(self) -> str:
-        """What follows `make search`, such as `EXPERIMENT=mnist`."""
+        """The arguments of `make search`, such as `EXPERIMENT=mnist`."""
         if self.data is None:
             return f"EXPERIMENT={self.file}"
         file = "" if self.file == FOR_DATA else f"EXPERIMENT={self.file} "
-        # make replaces what follows a dollar sign, unless there are two.
+        # make expands variables after a single dollar sign.
         return f"{file}DATA={_quoted(self.data.replace('$', '$$'))}"
 
     @property
     def for_command(self) -> str:
-        """What follows `mnist-cnn search`, such as `mnist`."""
+        """The arguments of `mnist-cnn search`, such as `mnist`."""
         if self.data is None:
             return self.file
         file = "" if self.file == FOR_DATA else f"{self.file} "
@@ -48,7 +48,7 @@ class ExperimentId:
 
 
 def _quoted(path: str) -> str:
-    """Quote a path for the shell, in one line that can be read whatever the path consists of."""
+    """Quote a path for the shell, in one printable line whatever characters it has."""
     if path.isprintable():
         return shlex.quote(path)
     escaped = (
@@ -65,7 +65,7 @@ def experiment_id(file: str | None, data: str | Path | None = None) -> Experimen
 
     Args:
         file: The name of a file in experiments/. None means `images` with data, else `mnist`.
-        data: A path as the user wrote it, or None. Nothing needs to be there.
+        data: A path as the user wrote it, or None. It need not exist.
     """
     if data is None:
         return ExperimentId(file or DEFAULT)
@@ -73,7 +73,7 @@ def experiment_id(file: str | None, data: str | Path | None = None) -> Experimen
 
 
 def resolved(data: str | Path) -> str:
-    """The absolute path of data, with links and `~` followed as far as there is anything."""
+    """The absolute path of data, with `~` expanded and links followed as far as they exist."""
     given = Path(data)
     try:
         return str(given.expanduser().resolve())

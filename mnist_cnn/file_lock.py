@@ -1,4 +1,4 @@
-"""Locks on files. The system releases one when its holder dies, in whatever way it dies."""
+"""Locks on files. The system releases a lock when its holder dies, however it dies."""
 
 import fcntl
 import math
@@ -12,14 +12,14 @@ TICK_SECONDS = 0.05
 
 @contextmanager
 def file_lock(path: Path, wait_seconds: float = math.inf) -> Iterator[None]:
-    """Hold the lock on `path`, which is made if it is not there and stays afterwards.
+    """Hold the lock on `path`. The file is created if missing, and is not removed.
 
     Args:
         path: The file. Its folder must exist.
         wait_seconds: How long to wait for another holder.
 
     Raises:
-        BlockingIOError: Somebody else still holds it.
+        BlockingIOError: Another process still holds it.
         OSError: The file cannot be opened.
     """
     deadline = time.monotonic() + wait_seconds

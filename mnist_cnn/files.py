@@ -1,6 +1,6 @@
-"""Files that are replaced whole: a kill leaves the old one or the new one, never half of it.
+"""Atomic replacement of files: a kill leaves the old file or the new one, never a part.
 
-What these functions wrote is on the disk when they return, and so found after a power cut.
+When these functions return, the files are flushed to the disk and survive a power cut.
 """
 
 import os
@@ -31,7 +31,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it that are missing."""
+    """Make a folder and its missing parents."""
     if path.is_dir():
         return
     make_folder(path.parent)

@@ -1,4 +1,4 @@
-"""KerasTuner's hyperparameters, answered by an Optuna trial.
+"""KerasTuner's hyperparameters, backed by an Optuna trial.
 
 A search space written for `keras_tuner.HyperParameters` runs here unchanged. `TrialHyperParameters`
 keeps KerasTuner's names, scopes, conditions and values. It asks the trial for a value when the

@@ -1,4 +1,4 @@
-"""A .keras file as an archive: its digest and its configuration, read within bounds.
+"""A .keras file as an archive: its digest and its configuration, read within limits.
 
 Anybody may have made the file, and the main process reads it before a worker loads the model. So
 nothing here unpacks more than the file's size justifies, and weights are read in chunks.
@@ -30,10 +30,10 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def model_digest(path: Path) -> str:
-    """Return the SHA-256 over all that a .keras file holds, in hexadecimal.
+    """Return the SHA-256 of the content of a .keras file, in hexadecimal.
 
-    All but the date, and the addresses in memory by which Keras names what layers share: a model
-    that is made again has the same digest.
+    The date is left out, and so are the memory addresses by which Keras names shared objects. So a
+    model that is trained again has the same digest.
 
     Raises:
         UsageError: There is no such file.
@@ -43,7 +43,7 @@ def model_digest(path: Path) -> str:
     with _open(path) as archive:
         archive.getinfo(WEIGHTS)  # an archive without weights is no model
         for member in sorted(archive.infolist(), key=lambda member: member.filename):
-            content = hashlib.sha256()  # of its own, so that it cannot look like another's name
+            content = hashlib.sha256()  # separate, so that it cannot be confused with a name
             for chunk in _content(archive, member.filename):
                 content.update(chunk)
             digest.update(f"{member.filename}\0".encode() + content.digest())
@@ -109,7 +109,7 @@ def check_weights(path: Path) -> None:
 
 
 def _content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """Yield what a member holds, without what differs each time that a model is saved."""
+    """Yield the content of a member, without the parts that differ each time a model is saved."""
     with archive.open(name) as file:
         if name == METADATA:
             facts = json.loads(file.read(MAX_CONFIG_BYTES))
@@ -123,7 +123,7 @@ def _content(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
 
 
 def _renumbered(config: bytes) -> bytes:
-    """Return a configuration in which shared objects are numbered in the order that they come."""
+    """Return a configuration in which shared objects are numbered in order of appearance."""
     numbers: dict[bytes, int] = {}
 
     def number(found: re.Match[bytes]) -> bytes:
@@ -134,7 +134,7 @@ def _renumbered(config: bytes) -> bytes:
 
 @contextmanager
 def _open(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open the archive; errors inside of the block are a UserError."""
+    """Open the archive; errors inside the block become a UserError."""
     try:
         with zipfile.ZipFile(path) as archive:
             _refuse_bomb(path, archive)

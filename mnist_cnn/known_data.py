@@ -1,7 +1,7 @@
-"""The data set at a path that a user gave. What is known of it is kept until its files change.
+"""The data set at a user's path, and a cache of its facts until its files change.
 
 mlruns/data/<name>.json holds the facts of one path: its digest, shape, classes and warnings, and a
-stamp of its files. While the stamp is the same, no process opens the files again to learn them.
+stamp of its files. While the stamp is the same, no process opens the files again.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from mnist_cnn.experiment_id import data_name
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import NODE, kept_data
 
-_FORMAT = 1  # of the facts; another one is not read
+_FORMAT = 1  # of the facts; other formats are ignored
 
 
 def dataset_at(path: str) -> Dataset:
@@ -39,10 +39,10 @@ def dataset_at(path: str) -> Dataset:
 def stamp(path: str) -> str:
     """A digest of the path, size, time and inode of each file that the data consist of.
 
-    A node of a cluster need not have the files: the search has sent it their images and this.
+    A node of a cluster need not have the files: the search sends it the images and this digest.
 
     Raises:
-        UsageError: There is nothing, or a folder cannot be read.
+        UsageError: The path does not exist, or a folder cannot be read.
     """
     if sent := sent_facts(path):
         return str(sent["stamp"])
@@ -58,24 +58,24 @@ def stamp(path: str) -> str:
 
 
 def warnings_at(path: str) -> tuple[str, ...]:
-    """Return what is odd about the data at a path, see `datasets.survey`."""
+    """Return the warnings about the data at a path, see `datasets.survey`."""
     _as_stamped(path, now := stamp(path))
     return tuple(_facts(path, now)["warnings"])
 
 
 def facts_file(path: str) -> Path:
-    """Return the file that keeps what is known of the data at a path."""
+    """Return the file with the cached facts of the data at a path."""
     return kept_data() / f"{data_name(path)}.json"
 
 
 def sent_facts(path: str) -> dict[str, Any] | None:
-    """Return what a search has sent this node of the data at a path; None if this is no node."""
+    """Return the facts of data that a search sent to this node; None if this is not a node."""
     kept = _read(facts_file(path)) if NODE in os.environ else None
     return kept if kept and kept["path"] == path else None
 
 
 def known_paths() -> list[str]:
-    """The paths of which facts are kept."""
+    """The paths with cached facts."""
     found = [_read(file) for file in sorted(kept_data().glob("*.json"))]
     return [str(facts["path"]) for facts in found if facts]
 
@@ -112,7 +112,7 @@ def _open(path: str, stamped: str) -> Dataset:
 
 
 def _facts(path: str, stamped: str) -> dict[str, Any]:
-    """Return the facts of the files with this stamp: those that are kept, or new ones."""
+    """Return the facts of the files with this stamp: the cached ones, or new ones."""
     file = facts_file(path)
     kept = _read(file)
     if kept and kept["path"] == path and kept["stamp"] == stamped:

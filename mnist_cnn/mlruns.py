@@ -4,7 +4,7 @@ mlflow.db      MLflow's runs and registry, unless MLFLOW_TRACKING_URI names anot
 optuna.db      Optuna's studies, unless --storage names another one
 artifacts/     MLflow's files
 checkpoints/   a folder per study, in it a folder per run: journal, checkpoint, model, plots
-data/          images as searches read them, and facts of data at paths; made again if removed
+data/          images as searches read them, and cached facts of data; made again if removed
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ MODEL_FILE = "digit_recog_mnist_cnn.keras"
 CHECKPOINT_FILE = "checkpoint.npz"
 RUN_LOCK_FILE = "lock"  # locked by the worker that trains the run
 STUDY_ID_FILE = "study.id"  # in a study's folder: the study's id, as in Optuna's storage
-DELIVERED_FILE = "delivered.json"  # what of a run is in MLflow; written by whoever delivers
+DELIVERED_FILE = "delivered.json"  # how much of a run is in MLflow; written by deliveries
 DROPPED_FILE = "dropped.txt"  # why a run is no longer a candidate
 SOURCES_FILE = "sources.json"  # the modules that a run depended on: their texts by name
 
@@ -28,7 +28,7 @@ def checkpoints() -> Path:
 
 
 def kept_data() -> Path:
-    """Return the folder that holds what is kept of data sets."""
+    """Return the folder with the images and the cached facts of data sets."""
     return MLRUNS.absolute() / "data"
 
 

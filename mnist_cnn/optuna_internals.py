@@ -74,7 +74,7 @@ class StudyAs(Study):
 def report_value(trial: Trial, value: float, step: int) -> None:
     """Report an intermediate value, and replace an earlier one for the same step.
 
-    `Trial.report` ignores a second value, but a training that starts over has other values.
+    `Trial.report` ignores a second value, but a run that starts over has other values.
     """
     if step in trial._cached_frozen_trial.intermediate_values:
         trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
@@ -95,7 +95,7 @@ def requeue_trial(storage: BaseStorage, study_name: str, number: int) -> None:
 def trial_of(study: Study, number: int) -> FrozenTrial:
     """Return one trial as it is now. Do not modify it.
 
-    `Study.get_trials` reads every unfinished trial anew, which takes most of the time of a search
+    `Study.get_trials` reads every unfinished trial again, which takes most of the time of a search
     process with many workers.
     """
     storage = study._storage
@@ -112,7 +112,8 @@ def trial_id(storage: BaseStorage, study_name: str, number: int) -> int:
 def serve_storage(storage: RDBStorage, host: str, port: int, threads: int) -> Any:
     """Start a gRPC server of a storage, and return it.
 
-    Optuna's `run_grpc_proxy_server` returns only when it ends, so nobody knows when it is ready.
+    Optuna's `run_grpc_proxy_server` returns only when it ends, so its caller cannot know when it is
+    ready.
 
     Args:
         storage: The storage. Trials that have finished are read from it once.
@@ -126,7 +127,7 @@ def serve_storage(storage: RDBStorage, host: str, port: int, threads: int) -> An
 
 
 def storage_at(host: str, port: int) -> GrpcStorageProxy:
-    """Return the storage that a gRPC server serves. Nothing is asked of it yet."""
+    """Return the storage that a gRPC server serves, without contacting it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return GrpcStorageProxy(host=host, port=port)
@@ -174,7 +175,7 @@ def hypervolume(losses: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 
 
 def innermost(sampler: BaseSampler) -> BaseSampler:
-    """Return the sampler inside of any `PartialFixedSampler`, which only fixes some parameters."""
+    """Return the sampler inside any `PartialFixedSampler`, which only fixes some parameters."""
     while isinstance(sampler, PartialFixedSampler):
         sampler = sampler._base_sampler
     return sampler

@@ -1,9 +1,9 @@
-"""A sampler that varies what is good so far, beginning with the experiment's baselines.
+"""A sampler that varies the best configurations so far, beginning with the baselines.
 
 The idea is PriorBand's (N. Mallik et al., "PriorBand: Practical Hyperparameter Optimization in the
 Age of Deep Learning", NeurIPS 2023): sample at random, around the configuration that an expert
-believes in, and around the best so far; and believe the expert as long as the evidence does. Here
-a baseline is among the parents until it has been compared and is no longer among the best.
+believes in, and around the best so far; and trust the expert as long as the evidence allows. Here a
+baseline is among the parents until it has been compared and is no longer among the best.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The verb `replay`: repeats the training of a run and compares the results bit by bit."""
+"""The `replay` subcommand: trains a run again and compares the results bit by bit."""
 
 import re
 import tempfile
@@ -23,16 +23,16 @@ TIMES = {"epoch_seconds"}  # metrics that differ each time
 
 
 def replay(run_id: str) -> Iterator[str]:
-    """Repeat the training of a run.
+    """Train a run again and compare the results.
 
-    The journal in the run's folder is replayed, not what MLflow has, so nobody can change the code
-    that runs here by changing the run in MLflow.
+    The journal in the run's folder is replayed, not the record in MLflow. So editing the run in
+    MLflow cannot change the code that runs here.
 
     Args:
         run_id: The id of the MLflow run of a trial or a confirmation.
 
     Yields:
-        Messages that say what is the same and what differs.
+        Messages about what is the same and what differs.
 
     Raises:
         UserError: The run has no journal here, or another version of this package trained it. After

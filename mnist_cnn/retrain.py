@@ -1,4 +1,4 @@
-"""Reads from a run's journal what its training depended on, and repeats that training."""
+"""Reads from a journal everything that a run depended on, and repeats the run."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from mnist_cnn.workers.local_pool import Workers
 
 @dataclass(frozen=True)
 class Recorded:
-    """A training, as recorded in the journal of its run.
+    """A run, as recorded in its journal.
 
     Attributes:
         folder: The folder of the run.
@@ -36,7 +36,7 @@ class Recorded:
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The modules that the training depended on, as the run stored them.
+        """The modules that the run depended on, as it stored them.
 
         They will run as code, so each must have the digest that the journal records. Otherwise the
         result is empty.
@@ -53,7 +53,7 @@ class Recorded:
 
 
 def recorded(folder: Path) -> Recorded | None:
-    """Return the training recorded in a run's folder; None if no training ended there."""
+    """Return the run recorded in a folder; None if no run has ended there."""
     events = since_anew(read(folder)[0])
     tagged = [event["tags"] for event in events if "tags" in event]
     recipes = [found[tags.RECIPE] for found in tagged if tags.RECIPE in found]
@@ -65,17 +65,17 @@ def recorded(folder: Path) -> Recorded | None:
 
 
 def retrain(experiment: ExperimentId, run: Recorded, epochs: int | None, folder: Path) -> Replayed:
-    """Repeat a recorded training, in a new process with the same threads and backend.
+    """Repeat a recorded run, in a new process with the same threads and backend.
 
     Args:
-        experiment: What identifies the experiment.
-        run: The recorded training.
+        experiment: The identity of the experiment.
+        run: The recorded run.
         epochs: The number of epochs after which it was stopped. None trains to the end and saves
             the model.
         folder: The folder for the files. The run's own are in its sub-folder `run`.
 
     Raises:
-        UserError: The training cannot be repeated.
+        UserError: The run cannot be repeated.
     """
     (environment,) = machine.worker_environments(1)
     threads = run.recipe["threads"]

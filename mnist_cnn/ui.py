@@ -1,4 +1,4 @@
-"""The verb `ui`: serves MLflow's pages for mlruns/, on this machine only."""
+"""The `ui` subcommand: serves the MLflow UI for mlruns/, on this machine only."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def serve_ui(port: int) -> None:
-    """Serve MLflow's pages on 127.0.0.1 until Ctrl-C, and open the newest study in a browser.
+    """Serve the MLflow UI on 127.0.0.1 until Ctrl-C, and open the newest study in a browser.
 
     Args:
         port: The port, from 1 to 65535.
@@ -44,7 +44,7 @@ def serve_ui(port: int) -> None:
     check_port(port, "make ui")
     address = f"http://127.0.0.1:{port}"
     print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
-    # It may have a password, and everybody on this machine sees a command.
+    # The URI may have a password, and everybody on this machine can see a command's arguments.
     store = {"MLFLOW_BACKEND_STORE_URI": uri or sqlite_url(database)}
     with subprocess.Popen(_command(port), env=os.environ | SETTINGS | store) as server:
         try:
@@ -63,7 +63,7 @@ def check_port(port: int, command: str) -> None:
 
     Args:
         port: The port.
-        command: What is typed for another one, without the port.
+        command: The command to type for another port, without the port.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,7 +94,7 @@ def _answers(server: "subprocess.Popen[bytes]", address: str) -> bool:
 
 def _show_newest_study(server: str) -> None:
     """Print the addresses of its views, and open the first where there is a browser."""
-    from mlflow import MlflowClient  # it takes seconds to import
+    from mlflow import MlflowClient  # takes seconds to import
 
     from mnist_cnn.tracking import tags, views
 

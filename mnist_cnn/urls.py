@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-# To the last @, since a password may have one; with blanks in it, if no port can be meant. A slash
-# may have been forgotten. MLflow's `models:/NAME@ALIAS` has an @ and no user.
+# Up to the last @, because a password may contain one, and blanks too unless a port follows the
+# colon. One slash may be missing. MLflow's `models:/NAME@ALIAS` has an @ and no user.
 _USER = re.compile(
     r"(\b(?!models:)[a-z][a-z0-9+.-]*:/{1,2})(?!/)(?:\S*@|[^\s/:@]*:(?!\d+(?:[/\s?#]|$))[^@\n]*@)",
     re.IGNORECASE,
@@ -23,8 +23,8 @@ def sqlite_url(file: Path) -> str:
     text = sqlalchemy.URL.create("sqlite", database=path).render_as_string()
     if text.endswith(path):
         return text
-    # MLflow makes the folder that a `sqlite:///` URL names, with the characters that are quoted in
-    # it still quoted. Of a URL that names the driver, too, it makes none.
+    # MLflow creates the folder of a `sqlite:///` URL without unquoting its characters. If the URL
+    # names the driver, it creates none.
     return text.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 

@@ -1,8 +1,8 @@
-"""Distorted images for training: hyperparameters that a search space takes in one line.
+"""Image augmentation: hyperparameters that a search space takes in one line.
 
     images = augmented(hp, inputs, training=training)
 
-They are layers of the model, which do nothing at prediction. At a setting of 0 there is none.
+The augmentations are layers of the model, which do nothing at prediction. A setting of 0 adds none.
 """
 
 from collections.abc import Collection
@@ -12,8 +12,8 @@ import keras
 import keras_tuner
 from keras import layers, ops
 
-# What pays off within a few passes over the images. The others slow a training down at first, and
-# screening would judge them by that.
+# These pay off within a few passes over the images. With the others, accuracy rises more slowly at
+# first, and screening would judge them by that.
 LIGHT = ("shift", "rotation")
 ALL = (*LIGHT, "zoom", "shear", "elastic", "erasing")
 
@@ -24,16 +24,16 @@ def augmented(
     kinds: Collection[str] = LIGHT,
     training: bool = True,
 ) -> keras.KerasTensor:
-    """Distort images at random, each anew in each step.
+    """Augment images at random, each differently in each step.
 
     Args:
         hp: Gets a hyperparameter for the strength of each kind.
         images: Images in [0, 1] of shape (n, height, width, channels).
-        kinds: The kinds of distortion, of `ALL`. The others get no hyperparameter.
+        kinds: The kinds of augmentation, from `ALL`. The others get no hyperparameter.
         training: Whether the model is built to be trained. If not, the images stay as they are.
 
     Raises:
-        ValueError: There is no such kind.
+        ValueError: A kind is unknown.
     """
     if unknown := sorted({*kinds} - {*ALL}):
         raise ValueError(f"there is no distortion {unknown[0]!r}; valid: {', '.join(ALL)}")
@@ -46,7 +46,7 @@ def augmented(
         )
     if "rotation" in kinds and (degrees := hp.Int("rotation_degrees", 0, 15, step=5, default=0)):
         found.append(layers.RandomRotation(degrees / 360, fill_mode="constant"))
-    # float32, because bfloat16 tells positions to an eighth of a pixel only.
+    # float32, because bfloat16 represents positions to an eighth of a pixel only.
     exact: dict[str, Any] = {"dtype": "float32"}
     if "zoom" in kinds and (percent := hp.Int("zoom_percent", 0, 20, step=10, default=0)):
         share = (percent / 100, percent / 100)  # of the height and of the width, each on its own
@@ -61,7 +61,8 @@ def augmented(
         found.append(layers.RandomErasing(share, patch, 0.0, value_range=(0, 1), **exact))
     if training:
         for layer in found:
-            # Keras says no for the sake of TensorFlow. JAX would not compile the model at all.
+            # Keras says no because of TensorFlow. With JAX, the model would then not compile at
+            # all.
             layer.supports_jit = layer.supports_jit or keras.config.backend() == "jax"
             images = layer(images)
     return images
@@ -77,7 +78,7 @@ class ElasticDistortion(layers.Layer):  # type: ignore[misc]
 
     Args:
         share: The standard deviation of the shifts on the grid, as a share of the sides.
-        cells: The grid has so many points a side.
+        cells: The number of grid points a side.
     """
 
     def __init__(self, share: float, cells: int = 5) -> None:

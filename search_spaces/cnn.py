@@ -1,7 +1,7 @@
 """Plain convolutional networks: blocks of convolution, pooling and activation, then a dense head.
 
-Batch size is not searched: the learning rate is, and one makes up for the other. It is the
-experiment's, and the same for all trials.
+The batch size is not searched, because the learning rate is, and can compensate for it. The
+experiment sets it for all trials.
 """
 
 from collections.abc import Collection
@@ -34,7 +34,7 @@ def cnn(
         training_steps: See `compiled`.
 
     Returns:
-        A model whose output are float32 probabilities of shape (n, classes).
+        A model whose outputs are float32 probabilities of shape (n, classes).
     """
     fewest, most = possible_blocks(input_shape)
     blocks = hp.Int("blocks", fewest, most, default=fewest)

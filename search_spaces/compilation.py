@@ -24,10 +24,10 @@ def compiled(
 
     Args:
         hp: Gets the hyperparameters.
-        model: Its output are probabilities of shape (n, classes).
+        model: Its outputs are probabilities of shape (n, classes).
         classes: The number of classes.
-        training_steps: The number of batches of the training. None if it may end at any time: then
-            the learning rate is constant.
+        training_steps: The total number of batches. None if training may stop at any time: then the
+            learning rate is constant.
     """
     model.compile(
         optimizer=_optimizer(hp, training_steps),
@@ -66,7 +66,7 @@ def _learning_rate(
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Return the learning rate: constant, or falling to zero at the last step.
 
-    The constant one leaves it to the averaging of weights to settle the training.
+    With a constant rate, the averaging of the weights takes the place of decay.
     """
     if training_steps is None:
         return peak

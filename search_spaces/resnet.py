@@ -1,10 +1,10 @@
 """Residual networks for small images: two or three stages, not the giants made for ImageNet.
 
-What is searched is what the papers differ in: the number of stages and of blocks in each, the
-width, the block (basic or bottleneck: K. He et al., "Deep Residual Learning for Image Recognition",
-2015), whether normalisation and activation come before the convolution (He et al., "Identity
-Mappings in Deep Residual Networks", 2016), squeeze-and-excitation (J. Hu et al., 2017), and what
-normalises. Each stage halves the sides and doubles the width.
+The space covers the choices in which the papers differ: the number of stages and of blocks in each,
+the width, the block (basic or bottleneck: K. He et al., "Deep Residual Learning for Image
+Recognition", 2015), whether normalisation and activation come before the convolution (He et al.,
+"Identity Mappings in Deep Residual Networks", 2016), squeeze-and-excitation (J. Hu et al., 2017),
+and the kind of normalisation. Each stage halves the sides and doubles the width.
 """
 
 from collections.abc import Collection
@@ -17,9 +17,9 @@ from search_spaces.augmentation import LIGHT, augmented
 from search_spaces.compilation import compiled
 from search_spaces.parts import halved_to_small, normalised, possible_stages, probabilities
 
-EXPANSION = 4  # a bottleneck's output has so many times the filters of its 3x3 convolution
+EXPANSION = 4  # a bottleneck's output has this many times the filters of its 3x3 convolution
 BOTTLENECK = 2  # and that has the width of a basic block's divided by this
-SQUEEZE = 4  # squeeze-and-excitation describes so many channels by one number
+SQUEEZE = 4  # squeeze-and-excitation describes this many channels by one number
 
 
 def resnet(

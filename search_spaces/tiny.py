@@ -1,7 +1,7 @@
-"""Tiny networks: 500 to 18,000 parameters for ten classes, for what has little memory or power.
+"""Tiny networks: 500 to 18,000 parameters for ten classes, for devices with little memory or power.
 
-What saves parameters is in here: separable convolutions (A. Howard et al., "MobileNets", 2017), 1x1
-convolutions that narrow what goes into the next block (F. Iandola et al., "SqueezeNet", 2016), and
+They save parameters by separable convolutions (A. Howard et al., "MobileNets", 2017), 1x1
+convolutions that narrow the input of the next block (F. Iandola et al., "SqueezeNet", 2016), and
 global average pooling instead of dense layers (M. Lin et al., "Network in Network", 2013).
 """
 
@@ -39,12 +39,12 @@ def tiny(
         for place in range(depth := hp.Int(f"depth_{stage}", 1, 2)):
             if narrowed and x.shape[-1] > 8:
                 x = layers.Conv2D(x.shape[-1] // 2, 1, use_bias=False)(x)
-            if separable and x.shape[-1] > 1:  # of one channel there is nothing to separate
+            if separable and x.shape[-1] > 1:  # one channel cannot be separated
                 # Twice the filters are still less than half the parameters of the other kind.
                 x = layers.SeparableConv2D(2 * filters, 3, padding="same")(x)
             else:
                 x = layers.Conv2D(filters, 3, padding="same")(x)
-            if place == depth - 1:  # before what costs a quarter then
+            if place == depth - 1:  # first, because the layers after it then cost a quarter
                 x = layers.MaxPooling2D(2, padding="same")(x)
             x = layers.Activation(activation)(normalised(x, normalisation))
     x = layers.GlobalAveragePooling2D()(x)

@@ -3,12 +3,14 @@
 import re
 import socket
 import subprocess
+from importlib.metadata import version
 
 import pytest
 from projects import command, here
 
 from mnist_cnn.cli import main
 from mnist_cnn.errors import UserError
+from mnist_cnn.evaluation.data import _datasets
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.training.preflight import check
 
@@ -43,6 +45,17 @@ def test_help_names_what_there_is(project):
     assert "--timeout" in here("search", "--help", cwd=project).stdout
 
 
+def test_version_is_printed(project):
+    done = here("--version", cwd=project)
+    assert done.returncode == 0
+    assert done.stdout == f"mnist-cnn {version('mnist-cnn')}\n"
+
+
+def test_help_of_evaluate_names_the_data_sets(project):
+    text = here("evaluate", "--help", cwd=project).stdout
+    assert f"({' or '.join(sorted(_datasets()))})" in " ".join(text.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -67,6 +80,7 @@ def test_help_names_what_there_is(project):
         (["serve", "--model-name", "x"], ["no registered model 'x'", "make promote"]),
         (["predict", "gone.png"], ["there is no file or folder", "gone.png"]),
         (["fly"], ["'fly'", "search"]),
+        ([], ["COMMAND", "mnist-cnn --help"]),
     ],
 )
 def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words):

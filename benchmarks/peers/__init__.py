@@ -2,11 +2,11 @@
 
 All of them search search_spaces/cnn.py on the same training and validation images. `guide` runs a
 tool as its own guide shows it; `settings` gives it the precision, compiler setting and batch size
-of this project. What then differs is the search, and what belongs to this project's trials:
-averaged weights, short epochs, the input pipeline, a worker per core.
+of this project. Then only the search differs, and the parts of this project's trials: averaged
+weights, short epochs, the input pipeline, a worker per core.
 """
 
-# What is shown as -> module in this folder, its words.
+# The shown name -> the module in this folder, its arguments.
 METHODS = {
     "mnist-cnn": ("ours", "whole"),
     "mnist-cnn, trials only": ("ours", "trials"),

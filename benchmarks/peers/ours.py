@@ -1,9 +1,9 @@
 """This project, by its own command.
 
 `whole` is the default experiment with the benchmark's seconds as its timeout: short trials, then
-the best ones trained for longer on fresh seeds. `trials` leaves the latter out and tries on to the
-end; `bare` also leaves out the configurations known to be good, with which it begins: its first
-trials are random, as those of the peers.
+the best ones trained for longer on fresh seeds. `trials` leaves the latter out and keeps trying
+until the end; `bare` also leaves out the configurations known to be good, with which it begins: its
+first trials are random, as those of the peers.
 """
 
 import json
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def follow(root: Path, log: Path, offsets: dict[Path, int], seen: set[str]) -> None:
-    """Copy what is new in the journals of trials and confirmations to the log.
+    """Copy new events from the journals of trials and confirmations to the log.
 
     Only validated epochs count. `seen` has their metrics, to the last digit, since a trial that
     continues another one repeats its epochs.

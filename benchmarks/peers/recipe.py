@@ -1,4 +1,4 @@
-"""What the peers share: images, the two recipes (`guide` and `settings`), a callback."""
+"""The common parts of the peers: images, the recipes `guide` and `settings`, a callback."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from mnist_cnn.training.batches import STEPS_PER_EXECUTION
 
 
 def images(seed: int) -> tuple[Images, Images]:
-    """What a search of this project with that seed trains on, and what it validates on."""
+    """The images that a search of this project with that seed trains on and validates on."""
     return split(experiment.dataset().train(), experiment.validation_fraction, seed)
 
 
@@ -39,7 +39,7 @@ def batch(recipe: str, guide: int) -> int:
 
 
 class Log(keras.callbacks.Callback):
-    """Notes the time and the validation accuracy of every epoch of a training, which is a trial."""
+    """Notes the time and the validation accuracy of every epoch of a run, which is a trial."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

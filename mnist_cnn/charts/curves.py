@@ -1,4 +1,4 @@
-"""The plot of one training: accuracy and loss by epoch."""
+"""The plot of one run: accuracy and loss by epoch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from mnist_cnn.experiment import Maximize, Minimize, Objective
 
 History = Sequence[Mapping[str, float]]
 
-LONG_TRAINING = 16  # epochs; a longer training gets smaller markers
+LONG_TRAINING = 16  # epochs; a longer run gets smaller markers
 
 
 def curves(history: History, title: str) -> Figure:
-    """Plot the accuracy and the loss of a training, on training and validation images.
+    """Plot the accuracy and the loss of a run, on training and validation images.
 
     Args:
-        history: The metrics of each epoch. What an epoch does not have is left out. In a long
-            training the worst epochs are cut off: beside them, all others would look alike.
+        history: The metrics of each epoch. Missing values are left out. In a long run the worst
+            epochs are cut off, because all others would look alike beside them.
         title: The title of the figure.
 
     Returns:

@@ -1,7 +1,7 @@
-"""What all plots share: size, colours, labels, units, and the range of values that is shown.
+"""The style of all plots: size, colours, labels, units, and the range of values that is shown.
 
-The colours are close to those of Okabe and Ito, which colour-blind people can tell apart. Whatever
-a colour says, a marker, a hatch or a line width says too.
+The colours are close to those of Okabe and Ito, which colour-blind people can distinguish. A
+marker, a hatch or a line width repeats what a colour means.
 """
 
 import math
@@ -93,7 +93,7 @@ def complete(trials: Iterable[FrozenTrial], objective: Objective) -> list[Frozen
 def range_of_best(values: Iterable[float], objective: Objective) -> tuple[float, float]:
     """Return the lowest and the highest of the best three quarters of the values.
 
-    A few hopeless values would squeeze all that matters into one line.
+    A few very bad values would squeeze all others into one line.
 
     Args:
         values: Values of the objective. Those that are not finite are ignored.

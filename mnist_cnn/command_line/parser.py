@@ -1,11 +1,11 @@
-"""The arguments of each verb."""
+"""The arguments of each subcommand."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mnist_cnn.command_line import verbs
 from mnist_cnn.errors import UsageError
@@ -24,12 +24,29 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only then, so that `--help` stays fast."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> NoReturn:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('mnist-cnn')}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command. Its result has the function of the verb as `verb`."""
+    """Return the parser of the command. Its result has the subcommand's function as `verb`."""
     parser = _Parser(
         prog="mnist-cnn", description="Hyperparameter search for Keras, with Optuna and MLflow."
     )
-    subparsers = parser.add_subparsers(required=True, metavar="VERB")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_studies(subparsers)
     _add_models(subparsers)
     _add_data_and_runs(subparsers)
@@ -38,13 +55,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_studies(subparsers: "_Subparsers") -> None:
-    verb = _verb(subparsers, verbs.search, "search, or continue an unfinished search")
+    verb = _verb(subparsers, verbs.search, "start a search, or resume an unfinished one")
     _study_options(verb)
-    verb.add_argument("--trials", type=_count, help="total number of trials of the study")
-    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="time limit")
+    verb.add_argument("--trials", type=_count, help="total number of configurations of the study")
+    verb.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="seconds for this command; default: what remains of the experiment's limit",
+    )
     verb.add_argument(
         "--workers",
-        help="number of trials to train in parallel; ray:16 trains on a Ray cluster",
+        help="processes that train; default: one per GPU, else one per core, at most four; "
+        "ray:16 uses a Ray cluster",
     )
     verb.add_argument(
         "--ray-address", metavar="HOST:PORT", help="the Ray cluster; default: the one of this node"
@@ -98,19 +121,24 @@ def _add_models(subparsers: "_Subparsers") -> None:
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
     _model_name_option(verb)
 
-    verb = _verb(subparsers, verbs.evaluate, "evaluate a model on labelled images")
+    verb = _verb(subparsers, verbs.evaluate, "score a model on labelled images")
     verb.add_argument(
         "--model", required=True, help="a run's id, an alias, models:/…, or a .keras file"
     )
-    verb.add_argument("--data", required=True, help="a data set, or the path of labelled images")
+    verb.add_argument(
+        "--data",
+        required=True,
+        help="an experiment's name, a data set's name (digits or mnist), or the path of your own "
+        "labelled images",
+    )
     _model_name_option(verb)
     verb.add_argument("--json", action="store_true", help="print JSON")
-    verb.add_argument("--pictures", type=Path, metavar="DIR", help="write the pictures there")
+    verb.add_argument("--pictures", type=Path, metavar="DIR", help="write plots and pictures there")
 
-    verb = _verb(subparsers, verbs.predict, "what the champion sees in pictures")
+    verb = _verb(subparsers, verbs.predict, "classify pictures with the champion")
     verb.add_argument("files", nargs="+", metavar="FILE", help="a picture, or a folder of them")
     _model_options(verb)
-    _form_options(verb, "the answers")
+    _form_options(verb, "the predictions")
 
 
 def _add_data_and_runs(subparsers: "_Subparsers") -> None:
@@ -129,14 +157,16 @@ def _add_data_and_runs(subparsers: "_Subparsers") -> None:
 
 
 def _add_servers(subparsers: "_Subparsers") -> None:
-    verb = _verb(subparsers, verbs.ui, "show the runs in MLflow's pages")
+    verb = _verb(subparsers, verbs.ui, "open the MLflow UI")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
-    verb = _verb(subparsers, verbs.dashboard, "show the trials in optuna-dashboard")
+    verb = _verb(subparsers, verbs.dashboard, "open optuna-dashboard")
     _storage_option(verb)
     verb.add_argument("--port", type=_port, default=8080, help="(default: %(default)s)")
 
-    verb = _verb(subparsers, verbs.serve, "draw digits in a browser; the champion reads them")
+    verb = _verb(
+        subparsers, verbs.serve, "draw digits in a browser, and the champion classifies them"
+    )
     _model_options(verb)
     verb.add_argument("--port", type=_port, default=8000, help="(default: %(default)s)")
     verb.add_argument(
@@ -150,7 +180,7 @@ def _add_servers(subparsers: "_Subparsers") -> None:
 
 
 def _verb(subparsers: "_Subparsers", verb: Verb, text: str) -> argparse.ArgumentParser:
-    """Add a verb, which is called as its function is."""
+    """Add a subcommand, which is named like its function."""
     parser = subparsers.add_parser(verb.__name__, help=text, description=text)
     parser.set_defaults(verb=verb)
     return parser

@@ -1,4 +1,4 @@
-"""What each verb calls, given the parsed arguments. Each imports what it needs when it runs."""
+"""A function for each subcommand, called with the parsed arguments. It imports what it needs."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -182,7 +182,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _model_name(options: argparse.Namespace) -> str | None:
-    """The registered model that is named, or that belongs to the data that are named."""
+    """The registered model that is named, or that of the named data."""
     if options.data is None:
         return str(options.model_name) if options.model_name else None
     if options.model_name is not None:

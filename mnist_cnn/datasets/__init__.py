@@ -9,17 +9,17 @@ In reading order:
     dataset         a data set: training images, and test images behind a separate call
     splitting       training and validation by a seed; a test part by the content of the images
     check           what a search or an evaluation requires of a data set
-    parts           what sources end with: parts whose pixels are read on demand
+    parts           the training and the test part, whose pixels are read on demand
     sources/        the sources
     source          finds the source for a path
     arrays/         arrays of pixels and labels, as files store them
     pictures/       picture files
-    paths/          what the names of files and folders say
-    overview        the verb `data`, with `survey` (what is odd) and `example_images`
+    paths/          the meaning of file and folder names
+    overview        the `data` subcommand, with `survey` (warnings) and `example_images`
     naming          words for messages
 
 An experiment calls a source. `training.data` reads and checks the training part in a worker. Only
-`evaluation` and the verb `data` read the test part.
+`evaluation` and the `data` subcommand read the test part.
 """
 
 from mnist_cnn.datasets.check import check

@@ -40,7 +40,7 @@ def check(
 def checked_split(
     dataset: Dataset, fraction: float, seed: int, batch_size: int
 ) -> tuple[Images, Images]:
-    """Read and check what a search sees of a data set. The test images are not read.
+    """Read, check and split the images that a search uses. The test images are not read.
 
     Args:
         dataset: The data set.

@@ -20,7 +20,7 @@ def _no_test() -> Images:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a search needs to know about a data set.
+    """The facts about a data set, and functions that read its images.
 
     Attributes:
         name: The name shown in MLflow.
@@ -28,15 +28,16 @@ class Dataset:
         shape: (height, width, channels) of one image.
         classes: The number of classes.
         class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
-        train_images: The number of images that `train` reads. None if only reading them tells.
-        model_name: What MLflow's registry calls the models of this data set. Variants share it.
-            Default: the name of the data set.
+        train_images: The number of images that `train` reads. None if it is unknown until they are
+            read.
+        model_name: The registered model of this data set in MLflow. Variants share it. Default: the
+            name of the data set.
         like_mnist: Whether the images are single handwritten digits, prepared as MNIST's are. A
             drawing or a photo is prepared in the same way for models of such a data set.
         train: Reads the images to train and validate on.
         test: Reads the test images. Only evaluation, promotion and the check may call it. If it is
             omitted, about a fifth of what `train` reads is set aside by content, keeping groups
-            whole, and `train` returns the rest.
+            together, and `train` returns the rest.
         whole: Reads all images, if the test part was set aside from them by content; else None.
             Only evaluation may call it, for a model that has not seen them.
         remarks: One line for each decision that the source made, such as a file it skipped.
@@ -67,7 +68,7 @@ class Dataset:
             object.__setattr__(self, "test", lambda: _part(whole(), test=True))
 
     def first(self, images: int) -> "Dataset":
-        """The same data set with only the first `images` training images; its test set whole."""
+        """The same data set with only the first `images` training images, and its full test set."""
         return replace(
             self._named(f"first-{images}"),
             train_images=None,

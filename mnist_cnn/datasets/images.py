@@ -64,8 +64,8 @@ class Images:
             (n, classes). Indices of shape (n, 1) are flattened to (n,).
         groups: One value per image, of shape (n,), or None. Images with the same value, such as
             those by one writer, always stay on the same side of a split.
-        names: What messages call each image, such as its file name, of shape (n,). None if its
-            index is enough.
+        names: How messages refer to each image, such as by its file name, of shape (n,). None if
+            its index is enough.
     """
 
     x: NDArray[Any]
@@ -92,7 +92,7 @@ class Images:
         return self if self.x.dtype != np.uint8 else replace(self, x=scaled(self.x[:]))
 
     def name(self, index: int) -> str:
-        """What messages call the image at `index`."""
+        """How messages refer to the image at `index`."""
         return f"image {index}" if self.names is None else str(self.names[index])
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""The verb `data`: shows a data set before a search."""
+"""The `data` subcommand: shows a data set before a search."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from mnist_cnn.errors import UsageError, UserError
 
 
 def show_data(path: Path, picture: Path | None = None) -> None:
-    """Print the number of images of each class at a path, and what is odd about them.
+    """Print the number of images of each class at a path, and warnings about them.
 
     Args:
         path: A folder or a file.

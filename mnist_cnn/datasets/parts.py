@@ -1,4 +1,4 @@
-"""Turns what a source found into a `Dataset`; pixels are bytes and are read on demand."""
+"""Turns a source's images into a `Dataset`; pixels are bytes and are read on demand."""
 
 import hashlib
 import json
@@ -94,7 +94,7 @@ def assemble(
         class_names: The names of the classes, in the order of their indices.
         train: The images to train and validate on.
         test: The test images. None sets aside about a fifth of `train`.
-        remarks: What the source decided, one line each.
+        remarks: The source's decisions, one line each.
     """
     facts = [shape, list(class_names), _facts(train), test and _facts(test)]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Finds the source for a path by looking at what is there."""
+"""Finds the source for a path by looking at its files."""
 
 import gzip
 import zipfile
@@ -59,7 +59,7 @@ def open_dataset(
         path: A folder or a file.
         unreadable: A list that receives one line for each picture that cannot be read. None raises
             an error for the first one instead.
-        shape: (height, width, channels) to fit pictures into. None finds it out, see `folder`.
+        shape: (height, width, channels) to fit pictures into. None determines it, see `folder`.
             Arrays of pixels keep their shape.
 
     Returns:
@@ -81,11 +81,12 @@ def open_dataset(
 def files_of(path: str | Path) -> Iterator[Path]:
     """List the files that the data at a path may consist of, sorted by name.
 
-    They are all files of a folder. Beside a table that names pictures it is the same, as these may
-    be anywhere in its folder; and beside one IDX file, the others of its folder.
+    They are all files of a folder. For a table that names pictures they are all files of its
+    folder, where the pictures may be anywhere; for an IDX file, also the others of its folder.
 
     Raises:
-        UsageError: If nothing is there, or for a link that leads out of the folder or in a circle.
+        UsageError: If the path does not exist, or for a link that leads out of the folder or in a
+            circle.
     """
     root = root_of(path)
     if root.is_dir():

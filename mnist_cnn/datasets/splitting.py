@@ -15,7 +15,7 @@ TEST_FRACTION = 0.2
 def split(images: Images, fraction: float, seed: int) -> tuple[Images, Images]:
     """Split `images` into (train, validation), with the same share of each class.
 
-    Groups stay whole, so with groups the shares are only approximate.
+    Groups stay together, so with groups the shares are only approximate.
 
     Args:
         images: The images to split.
@@ -97,7 +97,7 @@ def set_aside(
     Args:
         keys: One key per image, equal for equal content.
         labels: int32 of shape (n,).
-        groups: One value per image, of shape (n,), or None. Groups stay whole.
+        groups: One value per image, of shape (n,), or None. Groups stay together.
         fraction: The share to choose, in (0, 1).
         seed: A different seed chooses different images.
 

@@ -1,4 +1,4 @@
-"""Finds what is odd about a data set although a search can run on it."""
+"""Warnings about a data set that a search can run on."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -18,12 +18,12 @@ _DIM = 0.25  # if all pixels are darker than this, their range is probably wrong
 
 
 def warnings(dataset: Dataset) -> list[str]:
-    """What is odd about a data set, one line each.
+    """The warnings about a data set, one line each.
 
     Reports the remarks of the source, identical images, in particular with different labels or in
     both parts, groups in both parts, light images among dark ones, images of a single colour, and
-    pixels that use only a fraction of their range. Reads both parts, without a model. Of a large
-    part some images are looked at, which one of the lines says.
+    pixels that use only a fraction of their range. Reads both parts, without a model. In a large
+    part only some images are checked, and one of the lines says so.
 
     Raises:
         UsageError: If a search would refuse the data set.
@@ -56,7 +56,7 @@ def _sample(images: Images) -> Images:
     """The images themselves, or some of a part that may not fit in memory.
 
     They are neighbours in a few places that are evenly spread. From many places, a disk that reads
-    ahead would read the whole part.
+    ahead would read everything.
     """
     if not isinstance(images.x, OnDemand):
         return images

@@ -1,6 +1,6 @@
-"""How good a saved model is on images that it has not seen.
+"""The evaluation of a saved model on images that it has not seen.
 
-table is the verb `evaluate`. It and `promotion` call, from the top down:
+table is the `evaluate` subcommand. It and `promotion` call, from the top down:
 
     lockbox      records each opening of a test set on the model's run
     worker       the process that loads and runs models

@@ -26,7 +26,7 @@ Shape = tuple[int, int, int]  # (height, width, channels)
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What is recorded about images.
+    """The recorded facts about images.
 
     Attributes:
         name: For titles and messages.
@@ -50,9 +50,10 @@ class Source:
     """Labelled images that have not been read yet.
 
     Attributes:
-        info: What is recorded about them.
+        info: The recorded facts about them.
         shape: Of one image: (height, width, channels).
-        classes: How many a model must have; None if any that has theirs will do.
+        classes: The number of classes that a model must have; None if it only has to include
+            theirs.
         read: Returns the images, with float32 pixels in [0, 1]. Of a large set they are bytes that
             are read on demand.
     """
@@ -81,8 +82,8 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
     """Return the images that `data` names, for a model.
 
     They are the test images of an experiment, of one of this package's data sets, or of data that
-    were searched here. Of other data they are the test part, if they have one of their own, or else
-    all images. Pictures of another size are fitted into the model's.
+    were searched here. For other data they are the test part, if there is one, or else all images.
+    Pictures of another size are fitted into the model's.
 
     Args:
         data: The name of an experiment or of a data set, or the path of labelled images.
@@ -108,7 +109,7 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
 
 def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     names, numbers = dataset.class_names, None
-    # With another number of classes, it is said later that the model does not fit.
+    # With another number of classes, a later check refuses the model.
     comparable = len(classes) == dataset.classes and not _are_numbers(classes)
     if comparable and tuple(classes) != names:
         names, numbers = tuple(classes), _numbers(dataset, classes)

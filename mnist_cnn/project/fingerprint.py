@@ -1,4 +1,4 @@
-"""What makes two trials comparable: fields, code, data and version, as text and as a digest."""
+"""The fingerprint of an experiment: equal for experiments whose trials are comparable."""
 
 import hashlib
 import inspect
@@ -19,14 +19,14 @@ def describe(experiment: Experiment) -> dict[str, str]:
     return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
 
 
-# A study may continue with another budget, so these fields do not affect whether trials compare.
+# A study may continue with another budget, so these fields do not affect comparability.
 _BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
 
 
 def comparable(experiment: Experiment) -> dict[str, str]:
-    """The fields, as text, that two trials have to have in common to be compared."""
+    """The fields, as text, that must be equal for two trials to be comparable."""
     facts = {name: text for name, text in describe(experiment).items() if name not in _BUDGET}
-    # How long a confirmation is: those of two lengths have scores of two kinds.
+    # The length of a confirmation: scores after different lengths are not comparable.
     return facts | {"confirm.epochs": _text(experiment.confirm.epochs)}
 
 
@@ -71,7 +71,7 @@ def _text(value: Any) -> str:
 
 
 def _closure(function: Any) -> str:
-    """Return what a function has kept of the function that made it, as text."""
+    """Return the closure of a function, as text."""
     cells = getattr(function, "__closure__", None) or ()
     kept = [cell.cell_contents for cell in cells if _is_filled(cell)]
     texts = [_text(value) for value in kept if value is not function]

@@ -35,7 +35,7 @@ def experiment_names(root: Path | None = None) -> list[str]:
 
 
 def check_experiment(experiment: ExperimentId) -> None:
-    """Check that the current folder has the experiment's file, and that its data are there.
+    """Check that the current folder has the experiment's file, and that its data exist.
 
     Raises:
         UsageError: One of them is missing.
@@ -51,7 +51,7 @@ def find_experiment(name: str) -> ExperimentId:
     """Return the experiment of this name: a file's, or one with data that were searched here.
 
     Raises:
-        UsageError: There is none.
+        UsageError: It does not exist.
     """
     known = known_experiments()
     if name not in known:
@@ -74,7 +74,7 @@ def known_experiments() -> dict[str, ExperimentId]:
 def find_project() -> None:
     """Let Python import experiments/ and search_spaces/ from the current folder."""
     root = str(Path.cwd())
-    if sys.path[:1] != [root]:  # further back, another project's experiments may stand before it
+    if sys.path[:1] != [root]:  # otherwise another project may come first
         sys.path.insert(0, root)
 
 
@@ -98,7 +98,7 @@ def load_experiment(experiment: ExperimentId) -> Experiment:
         raise UserError(f"{file}: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
         raise UserError(f"{file} must define `experiment = Experiment(...)`")
-    # Now, as it was imported: a file may be edited while a search goes on.
+    # Read now, as it was imported: a file may be edited during a search.
     sources.sources_of(found.space, found.dataset, found.sampler, found.pruner)
     return found
 

@@ -12,12 +12,12 @@ from mnist_cnn.project.fingerprint import describe, fingerprint
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the search process knows about an experiment. It holds plain values only.
+    """The facts about an experiment that the search process needs, as plain values.
 
     The fields that an `Experiment` has too mean the same here.
 
     Attributes:
-        id: What identifies the experiment.
+        id: The identity of the experiment.
         objectives: As in `Experiment`.
         trials: As in `Experiment`.
         timeout_seconds: As in `Experiment`.
@@ -31,9 +31,9 @@ class Plan:
         dataset: The name and the digest of its data set.
         parts: The parts of the data that trials use, each with its number of images.
         unserved: Why the experiment's models cannot be served; "" if they can be.
-        warnings: What is odd about its data.
-        precision: The Keras dtype policy of its trainings on this machine.
-        files: What is kept of its data in mlruns/, which every worker reads.
+        warnings: The warnings about its data.
+        precision: The Keras dtype policy of its runs on this machine.
+        files: The files of its data in mlruns/, which every worker reads.
     """
 
     id: ExperimentId
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """What the experiment is called in MLflow and in the names of its studies."""
+        """The experiment's name in MLflow and in the names of its studies."""
         return self.id.name
 
 
@@ -64,7 +64,7 @@ def plan(identity: ExperimentId, experiment: Experiment) -> Plan:
     """Return the plan of an experiment.
 
     Args:
-        identity: What identifies the experiment.
+        identity: The identity of the experiment.
         experiment: The experiment.
     """
     return Plan(

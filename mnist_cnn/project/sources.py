@@ -1,4 +1,4 @@
-"""The project's code that a training depends on: stored with each run, and restored for a replay.
+"""The project's code that a run depends on: stored with it, and restored for a replay.
 
 It consists of the files that define the search space and the data set, and of every file of the
 project that these import. In experiments/ only the functions and classes that are used count,
@@ -43,7 +43,7 @@ def sources_of(*definitions: Any) -> dict[str, Source]:
 
 
 def normalized(*definitions: Any) -> dict[str, str]:
-    """Return the code of the same modules that counts, by name, without comments and docstrings."""
+    """Return the code that counts of the same modules, by name, without comments and docstrings."""
     return {name: code for name, (_, code) in _reached(definitions).items()}
 
 
@@ -64,7 +64,7 @@ def current(name: str) -> Source | None:
 def bring_back(modules: Mapping[str, Source], folder: Path) -> None:
     """Make this process import modules from these texts instead of their files.
 
-    Nothing in the process may have imported one of them yet.
+    None of them may have been imported yet.
 
     Args:
         modules: The modules by name.

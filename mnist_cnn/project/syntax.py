@@ -1,4 +1,4 @@
-"""What the statements of a module depend on, read from its syntax tree."""
+"""The dependencies of a module's statements, read from its syntax tree."""
 
 import ast
 from collections.abc import Iterator, Sequence

@@ -2,8 +2,8 @@
 
 A move changes both aliases, but MLflow cannot change two at once. So the move is first written to a
 tag of the registered model, then carried out, and then the tag is removed. A kill before the tag is
-written has changed nothing; after a later kill, the next process finishes the move. There is a
-champion at all times, and an alias or the tag always names the old one.
+written changes nothing; after a later kill, the next process finishes the move. There is a champion
+at all times, and an alias or the tag always names the old one.
 
 A file lock admits one process of this machine at a time. A move also names the aliases on which it
 was decided: if they have changed since, it is refused, and the caller decides again.
@@ -39,7 +39,7 @@ class Aliases:
 
 
 class AliasesChangedError(Exception):
-    """Another process has moved the aliases since this one looked."""
+    """Another process has moved the aliases since they were read."""
 
 
 def current(client: MlflowClient, name: str) -> Aliases:
@@ -67,7 +67,7 @@ def move(
         client: Of the registry.
         name: The name of the registered model.
         expected: The aliases on which the move was decided.
-        verb: Who moves them, for `finish`.
+        verb: The subcommand that moves them, for `finish`.
         target: Called while no other process can move the aliases.
 
     Returns:
@@ -86,7 +86,7 @@ def move(
         client.set_registered_model_tag(name, MOVE, json.dumps(unfinished))
         _finish(client, name)
         now = current(client, name)
-    if now != to:  # the lock holds off the processes of this machine only
+    if now != to:  # the lock only excludes processes of this machine
         raise UserError(
             f"another {verb} at the same moment made version {now.champion} the champion"
         )
@@ -97,7 +97,8 @@ def finish(client: MlflowClient, name: str) -> str | None:
     """Finish a move that was killed half-way.
 
     Returns:
-        The verb that began it; None if there was none, or somebody changed the aliases since.
+        The subcommand that began it; None if no move was unfinished, or the aliases have changed
+        since.
     """
     with _registry_lock():
         return _finish(client, name)
@@ -111,7 +112,7 @@ def _finish(client: MlflowClient, name: str) -> str | None:
     try:
         start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
         verb = str(unfinished["by"])
-    except (KeyError, TypeError):  # somebody else has set the tag
+    except (KeyError, TypeError):  # another program has set the tag
         client.delete_registered_model_tag(name, MOVE)
         return None
     # Another champion may have been set by hand, or the version deleted: that has precedence.

@@ -1,4 +1,4 @@
-"""What the answers of a registered model mean: recorded with each version at its promotion."""
+"""The meaning of a registered model's predictions, recorded with each version at its promotion."""
 
 import json
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ MAX_TAG = 5000  # characters of a tag's text in MLflow
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model answers: one class for an image.
+    """The meaning of a model's predictions: one class for an image.
 
     Attributes:
         class_names: The names of the classes, in the order of their indices. Empty if unknown.
-        like_mnist: Whether it reads digits that are prepared as MNIST's are.
+        like_mnist: Whether it classifies digits that are prepared as MNIST's are.
     """
 
     class_names: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Answers:
 
 
 def answers_of(version: ModelVersion) -> Answers:
-    """Return what the answers of a version mean. Versions of MNIST before 0.4.0 do not say it."""
+    """Return the meaning of a version's predictions. MNIST's before 0.4.0 do not record it."""
     tags = version.tags
     like_mnist = tags.get(LIKE_MNIST, str(version.name == MNIST_MODEL).lower()) == "true"
     try:

@@ -26,7 +26,7 @@ TEST_IMAGES, TEST_CORRECT = "test.images.sha256", "test.right"
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn what MLflow raises, if it cannot be reached or refuses a request, into a UserError."""
+    """Turn MLflow's errors, if it cannot be reached or refuses a request, into a UserError."""
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
@@ -37,8 +37,7 @@ def connect(experiment: ExperimentId | None = None) -> MlflowClient:
     """Return a client of the tracking store and the registry.
 
     Args:
-        experiment: If given, there must be runs already. Otherwise the error message tells the
-            user to search this experiment.
+        experiment: If given, runs must exist. The error message says how to search this experiment.
 
     Raises:
         UserError: There are no runs yet.
@@ -70,11 +69,11 @@ def choose(there: Sequence[str], wanted: str | None) -> str:
     """Return the name of the registered model to use.
 
     Args:
-        there: The names that there are.
+        there: The existing names.
         wanted: The name that the user gave. None means MNIST's, or else the only one there is.
 
     Raises:
-        UsageError: The wanted one is not there, or none was named and there are several.
+        UsageError: The wanted one does not exist, or none was named and there are several.
     """
     if wanted is not None:
         if wanted not in there:
@@ -130,7 +129,7 @@ def register(
 
     Args:
         client: Of the registry.
-        name: The name of the registered model, which is made if it is missing.
+        name: The name of the registered model, which is created if it is missing.
         model_id: The id of the logged model.
         run_id: The id of its run.
         card: The version's description.

@@ -1,4 +1,4 @@
-"""The confirmations as a table, and what it says in words: in MLflow, on the page, in the terminal.
+"""The confirmations as a table and in words, for MLflow, the page and the terminal.
 
 Trials are selected by their first score, so that is partly luck. The scores on fresh seeds are not,
 and the difference is the optimism of the first score.
@@ -43,7 +43,7 @@ def optimism(study: Study, candidate: Candidate) -> float:
 
 
 def summary(study: Study, ranked: Sequence[Candidate]) -> str:
-    """Return what the table says in a few sentences, or "" if there was nothing to confirm."""
+    """Return a summary of the table in a few sentences, or "" if there was nothing to confirm."""
     confirmed = [candidate for candidate in ranked if candidate.scores]
     if not confirmed:
         return _nothing_confirmed(study)

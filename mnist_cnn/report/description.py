@@ -14,7 +14,7 @@ from mnist_cnn.tracking import journal
 from mnist_cnn.tracking.journal import Journal
 
 SHOWN_CONFIGURATIONS = 5
-NO_MODEL = "the models of its space cannot be saved, or its fit trained none that is kept"
+NO_MODEL = "the models of its space cannot be saved, or its own fit trained another model"
 
 
 def configuration(study: Study, candidate: Candidate) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def configuration(study: Study, candidate: Candidate) -> dict[str, Any]:
 
 
 def has_no_model(candidate: Candidate) -> bool:
-    """Return whether the run that a candidate's model would be of ended without one."""
+    """Return whether a candidate's run ended without a model."""
     end = Journal(candidate.model.parent).end
     return end is not None and "model" in end and end["model"] is None
 

@@ -50,9 +50,9 @@ def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
     """Return the front as `promote` reads it.
 
     It has the `metrics` of the objectives, and of each of the `points`: its `trial`; its `values`
-    by metric, also what a model costs and how accurate it is if that is no objective; `confirmed`,
-    the mean accuracy over fresh seeds if that is the first objective, or null; and `run`, the
-    folder of the run that has its model, relative to mlruns/checkpoints/.
+    by metric, including costs and accuracy that are not objectives; `confirmed`, the mean accuracy
+    over fresh seeds if that is the first objective, or null; and `run`, the folder of the run that
+    has its model, relative to mlruns/checkpoints/.
     """
     points: list[dict[str, Any]] = []
     of_accuracy = study.objective.metric == ACCURACY
@@ -76,7 +76,7 @@ def _metrics(study: Study) -> list[str]:
 
 
 def _costs(study: Study, trial: FrozenTrial) -> dict[str, float]:
-    """Return what a model costs and how accurate it is, also where that is no objective."""
+    """Return a model's costs and accuracy, including those that are not objectives."""
     end: dict[str, Any] = Journal(study.trials.folder_of(trial)).end or {}
     summary = end.get("metrics", {})
     names = (ACCURACY, "parameters", "multiply_accumulates")
@@ -85,7 +85,7 @@ def _costs(study: Study, trial: FrozenTrial) -> dict[str, float]:
 
 
 def how_to_promote(study: Study) -> str:
-    """Return what to type to promote a point of the front; "" if there is none to promote."""
+    """Return how to promote a point of the front; "" if there is no point to promote."""
     if len(study.plan.objectives) == 1 or study.plan.unserved:
         return ""
     return (
@@ -95,7 +95,7 @@ def how_to_promote(study: Study) -> str:
 
 
 def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the complete trials with finite values that keep the constraints."""
+    """Return the complete trials with finite values that satisfy the constraints."""
     return [
         trial
         for trial in trials

@@ -1,4 +1,4 @@
-"""What a study's runs did and when, from their journals."""
+"""The history of a study's runs, from their journals."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ _STATES = {"FINISHED": "COMPLETE", "FAILED": "FAIL", "KILLED": "PRUNED"}
 
 
 class Interval(NamedTuple):
-    """A time in which a run was trained, from its start to its end or interruption.
+    """A time span in which a run was trained, from its start to its end or interruption.
 
     Attributes:
         start: In seconds since 1970.
@@ -29,7 +29,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunHistory:
-    """One run, as its journal tells it.
+    """One run, as recorded in its journal.
 
     Attributes:
         folder: The folder of the run's files.
@@ -99,7 +99,7 @@ def _history(folder: Path, events: list[Event]) -> RunHistory:
 def _intervals(events: list[Event]) -> tuple[Interval, ...]:
     """Return when the run was trained.
 
-    A run that was killed has no event of its end: its interval ends with the last event before.
+    A killed run has no `end` event: its interval ends with its last event.
     """
     found, begin, before, worker = [], None, 0.0, ""
     for event in events:

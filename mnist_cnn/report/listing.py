@@ -1,4 +1,4 @@
-"""The verb `trials`: a study's trials as a table in the terminal, as CSV or as JSON."""
+"""The `trials` subcommand: a study's trials as a table in the terminal, as CSV or as JSON."""
 
 import csv
 import io
@@ -49,14 +49,14 @@ Format = Literal["table", "csv", "json"]
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial, as CSV and JSON have it.
+    """A trial, as in CSV and JSON.
 
     Attributes:
         number: Optuna's.
         state: Optuna's, such as COMPLETE.
         values: Of each objective; None if there is none or it is not finite.
-        epochs: For how many it was trained.
-        duration_seconds: For how long it was trained, without interruptions; None if it was not.
+        epochs: The number of trained epochs.
+        duration_seconds: The training time without interruptions; None if it was not trained.
         params: The hyperparameters as the search space saw them.
         reason: Why it ended early; "" if it did not.
     """
@@ -76,7 +76,7 @@ def show_trials(
     """Print the trials of a study.
 
     Args:
-        experiment: What identifies the experiment.
+        experiment: The identity of the experiment.
         name: The study's name; None for the experiment's newest.
         storage: Optuna's storage URL; None for the default.
         output: The best trials as a table, or all trials by number as CSV or JSON.

@@ -104,7 +104,7 @@ def _header(study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHi
 def _tiles(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
 ) -> list[tuple[str, str]]:
-    """Return the numbers at the top of the page, each with what it means."""
+    """Return the numbers at the top of the page, each with its meaning."""
     tiles = []
     if ranked:
         winner = ranked[0]
@@ -168,7 +168,7 @@ def _winner(
 
 
 def _reason(study: Study, ranked: Sequence[Candidate]) -> str:
-    """Say why this trial won, where that is not obvious."""
+    """Return why this trial won, where that is not obvious."""
     sentences = []
     if len(study.plan.objectives) > 1:
         count = len(study.plan.objectives)

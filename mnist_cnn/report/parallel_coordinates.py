@@ -128,7 +128,7 @@ def _draw_complete(
     opacity = min(0.85, max(0.15, 60 / (len(complete) + 1)))
     shades = colors.to_rgba(np.array(values), alpha=opacity)
     axes.add_collection(LineCollection(lines, colors=shades, linewidths=1.3, zorder=2))
-    # A piece of one point is no line.
+    # A piece of one point is not a line.
     single = [index for index, line in enumerate(lines) if len(line) == 1]
     if single:
         points = np.concatenate([lines[index] for index in single])

@@ -23,7 +23,7 @@ class ParameterAxis:
 
     Attributes:
         name: The hyperparameter's name in the study.
-        positions: Where each trial that has the hyperparameter lies, by the trial's number.
+        positions: The position of each trial that has the hyperparameter, by the trial's number.
         ticks: The position and the label of each.
         discrete: Whether trials often share a position.
     """

@@ -1,4 +1,4 @@
-"""Which plots the report of a study has, and their captions."""
+"""The plots in a study's report, and their captions."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
 
-STEADY_TRIALS = 5  # PED-ANOVA's answer is steady with this many among the best
+STEADY_TRIALS = 5  # PED-ANOVA's result is stable with this many among the best
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Plot:
     Attributes:
         title: Its heading.
         path: Its file.
-        caption: What it shows, and what to conclude from it.
+        caption: Its content, and what to conclude from it.
         problem: Why it could not be drawn; "" if it was.
     """
 
@@ -46,7 +46,7 @@ class Plot:
     problem: str = ""
 
 
-# What is drawn: title, caption, and the function that draws it.
+# A plot to draw: its title, its caption, and the function that draws it.
 _Draft = tuple[str, str, Callable[[], Figure]]
 
 
@@ -69,7 +69,7 @@ def draw_plots(
         try:
             replace_file(path, partial(style.save, draw()))
         except Exception as error:
-            # No plot is worth the loss of the search: the winner is published without it.
+            # A failed plot must not cost the search: the winner is published without it.
             problem = f"{type(error).__name__}: {error}"
         drawn.append(Plot(title, path, caption, problem))
     return drawn
@@ -191,7 +191,7 @@ def _with_curve(
 ) -> FrozenTrial:
     """Return the trial with the values of its epochs.
 
-    Optuna accepts no reports of a trial with several objectives; then they are in the journal.
+    Optuna accepts no reports from a trial with several objectives; its journal has them.
     """
     if trial.intermediate_values or trial.number not in histories:
         return trial

@@ -53,7 +53,7 @@ def slices(
 
 
 def _positions(drawn: Sequence[FrozenTrial], parameter: ParameterAxis) -> dict[int, float]:
-    """Return where each trial that has the hyperparameter lies, by the trial's number."""
+    """Return the position of each trial that has the hyperparameter, by the trial's number."""
     if not parameter.discrete:
         return dict(parameter.positions)
     # The same seed each time, so that the same plot is drawn again.

@@ -1,4 +1,4 @@
-"""The verb `studies`: all studies of a storage, with their state, best value and size on disk."""
+"""The `studies` subcommand: all studies of a storage, with state, best value and size on disk."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

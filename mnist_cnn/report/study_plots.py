@@ -27,7 +27,7 @@ def pareto_front(
 ) -> Figure:
     """Plot the complete trials by their first two objectives. Dominated trials are grey.
 
-    Trials that break a constraint are left out.
+    Trials that violate a constraint are left out.
 
     Args:
         trials: The trials of the study.

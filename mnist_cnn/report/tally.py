@@ -1,4 +1,4 @@
-"""What became of a study's configurations, in words."""
+"""The outcome of a study's configurations, in words."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ from mnist_cnn.study.study import BASELINE, Study, keeps_constraints
 
 
 def tally(study: Study) -> str:
-    """Return how many configurations were tried, and how far each kind came."""
+    """Return how many configurations were tried, and where they stopped."""
     trials = study.trials.finished()
     past = screening.superseded(trials)
     rungs = study.plan.screen.rungs if study.plan.screen else ()

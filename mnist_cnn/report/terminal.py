@@ -1,4 +1,4 @@
-"""What the terminal says when a search ends."""
+"""The summary that a search prints at its end."""
 
 import textwrap
 from collections.abc import Sequence
@@ -51,8 +51,8 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
     lines.append(f"report {from_here(study.folder / REPORT_FILE)}")
     if deliverer.problem:
         lines.append(
-            f"MLflow could not take everything ({deliverer.problem}); the runs are kept in "
-            f"{from_here(study.folder)}, `mnist-cnn sync` delivers them"
+            f"MLflow did not get everything ({deliverer.problem}); the runs are kept in "
+            f"{from_here(study.folder)}; `mnist-cnn sync` delivers them"
         )
     else:
         lines.append("look   make ui, which opens the first of")
@@ -64,7 +64,7 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> list[str]:
-    """Return the confirmations as a table for the terminal, and what it says in words."""
+    """Return the confirmations as a table for the terminal, and in words."""
     sentences = textwrap.wrap(confirmation_table.summary(study, ranked), min(width, LINE_WIDTH))
     rows = confirmation_table.rows(study, ranked)
     if not rows:
@@ -98,7 +98,7 @@ def nothing_completed(study: Study) -> str:
 
 
 def _nearest_to_constraints(study: Study) -> str:
-    """Return a message if trials have broken the constraints and none has kept them, or ""."""
+    """Return a message if trials violate the constraints and none satisfies them, or ""."""
     checked = [trial for trial in study.trials.finished() if not keeps_constraints(trial)]
     if not checked:
         return ""
@@ -108,7 +108,7 @@ def _nearest_to_constraints(study: Study) -> str:
 
     nearest = min(checked, key=excess)
     return (
-        f"{study.name}: no trial is complete and keeps the constraints; the nearest, trial "
+        f"{study.name}: no complete trial satisfies the constraints; the nearest, trial "
         f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; relax the constraint, or "
         "widen the ranges of the search space"
     )

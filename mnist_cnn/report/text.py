@@ -48,7 +48,7 @@ def in_one_line(values: Mapping[str, Any]) -> str:
 
 
 def in_columns(rows: Sequence[Sequence[str]], width: float = math.inf) -> list[str]:
-    """Return the lines of a table, aligned to the right, at most so many characters wide."""
+    """Return the lines of a table, aligned to the right, at most `width` characters wide."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     while sum(widths) + 2 * (len(widths) - 1) > width:
         widths.pop()  # the last columns are the least important
@@ -76,7 +76,7 @@ def from_here(path: Path) -> Path:
 
 
 def print_text(text: str) -> None:
-    """Print a text. It is no error if the reader stops early, as `| head` does."""
+    """Print a text. It is not an error if the reader stops early, as `| head` does."""
     try:
         print(text, flush=True)
     except BrokenPipeError:  # Python would fail again when it flushes the output at exit

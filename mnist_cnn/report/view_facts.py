@@ -1,4 +1,4 @@
-"""What MLflow's views of a study need to know of it, see `tracking.views`."""
+"""The facts of a study that its views in the MLflow UI need, see `tracking.views`."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

@@ -2,15 +2,15 @@
 
 From the top down:
 
-    request    what a user asks of a search
-    start      locks the experiment, starts the workers, and imports what is slow meanwhile
-    run        checks the experiment, opens its study, mends what a kill left behind
+    request    the user's options
+    start      locks the experiment, starts the workers, and imports slow modules meanwhile
+    run        checks the experiment, opens its study, recovers from a kill
     phases     exploring, confirming, the report; from the start again after an outage
     dispatch   keeps the workers busy, and tells Optuna how each trial ended
     timetable  when each phase must end, and how long it is expected to take
-    repair     makes models again that a power cut has damaged
-    progress   what a terminal shows of all that
+    repair     retrains models that a power cut has damaged
+    progress   shows all that in the terminal
 
-`cli` and `api` call `start`. What is decided about trials is decided in `study`; what a worker does
-is in `training`.
+`cli` and `api` call `start`. `study` makes the decisions about trials; `training` is what a worker
+does.
 """

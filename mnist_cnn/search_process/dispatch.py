@@ -1,7 +1,7 @@
 """Keeps the workers busy: gives them trials, and tells Optuna how each trial ended.
 
-To stop a trial, its process is killed and the trial is put back into Optuna's queue. So a kill by
-anybody else, at any time, makes no difference.
+To stop a trial, its process is killed and the trial is put back into Optuna's queue. So any other
+kill, at any time, has the same effect.
 """
 
 import math
@@ -36,9 +36,9 @@ class Work:
     Attributes:
         trials: The trials that it belongs to: the study's own, or its confirmations.
         number: Its number among them.
-        call: What the worker executes, given the folder of the run.
+        call: The function that the worker calls with the folder of the run.
         folder: The folder of the run.
-        inputs: The checkpoints that it may go on from, besides its own.
+        inputs: The checkpoints that it may resume from, besides its own.
         epochs: The number of epochs.
         limit_seconds: The worker is killed after this time. None means no limit.
         begins: How often a worker has begun the trial before.
@@ -55,7 +55,7 @@ class Work:
 
 
 class Dispatch:
-    """The trials of one study that are with workers.
+    """The trials of one study that workers are running.
 
     Args:
         opened: The study, and its lock.
@@ -125,7 +125,7 @@ class Dispatch:
         self.progress.say("PostgreSQL answers again")
 
     def say_news(self) -> None:
-        """Print what the deliveries to MLflow have to say."""
+        """Print the messages of the deliveries to MLflow."""
         while not self.deliverer.news.empty():
             self.progress.say(self.deliverer.news.get())
 
@@ -135,7 +135,7 @@ class Dispatch:
         self.workers.submit_run(work.folder, work.call, work.limit_seconds, work.inputs)
 
     def _say_wait(self, started: bool) -> None:
-        """Say once that no worker of a cluster has started for long."""
+        """Print once that no worker of a cluster has started yet."""
         if started:
             self._say_wait_at = math.inf
         elif time.monotonic() >= self._say_wait_at:

@@ -38,7 +38,7 @@ class Search:
     """One search of one study, whose lock it holds.
 
     Raises:
-        UsageError: The study is finished and has tried what the request asks for.
+        UsageError: The study is finished and has as many configurations as requested.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Search:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _search_to_the_end(self, journal: Journal) -> Candidate | None:
-        """Go through the phases, from the first again whenever the storage was away.
+        """Run the phases, and start again at the first whenever the storage was unavailable.
 
         Returns:
             The winner, or None if no trial was completed.
@@ -115,7 +115,7 @@ class Search:
             except StorageError as error:
                 if not isinstance(storage_failed(error), Unreachable):
                     raise
-            self._mend_once_storage_is_back()
+            self._recover_once_storage_is_back()
 
     def _run_phases(self, journal: Journal) -> Candidate | None:
         """Run the trials and the confirmations, and publish the winner, which is returned."""
@@ -133,15 +133,15 @@ class Search:
         status = "FINISHED" if winner else "FAILED"
         journal.write("end", status=status, tags={}, step=0, metrics={})
         self.dispatch.wait_for_lock()
-        # If the time was too short for a single trial, the same command continues with what was
-        # begun, with its full time.
+        # If the time was too short for a single trial, the same command continues the study with
+        # its full time.
         finished = winner is not None or not self._something_left()
         study.set_attributes(finished=finished, seconds=0.0)
         return winner
 
-    def _mend_once_storage_is_back(self) -> None:
-        """Wait for the storage, and mend what its absence left behind, as after a kill."""
-        self.proxy.close()  # workers that could not be reached write nothing more
+    def _recover_once_storage_is_back(self) -> None:
+        """Wait for the storage, then recover as after a kill."""
+        self.proxy.close()  # unreachable workers can write nothing more
         outage = self.dispatch.outage
         while True:
             try:
@@ -169,7 +169,7 @@ class Search:
         self.dispatch.run(take, deadline, self._count)
 
     def _count(self, work: Work, sampler_is_exhausted: bool) -> None:
-        """Count a trial that has ended, and plan the rest of the time anew."""
+        """Count a trial that has ended, and plan the remaining time again."""
         study = self.study
         if sampler_is_exhausted and work.trials is study.trials and not self.exhausted:
             self.exhausted = True

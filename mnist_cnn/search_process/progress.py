@@ -1,4 +1,4 @@
-"""What a user sees of a running search: a live view on a terminal, plain lines otherwise."""
+"""Shows the progress of a running search: a live view in a terminal, plain lines otherwise."""
 
 import math
 import time
@@ -65,13 +65,13 @@ class Progress:
         """Show how many seconds the current phase and the later ones are expected to take.
 
         Args:
-            phases: The seconds from now by phase, the current one first. What is infinite or NaN is
-                not known.
+            phases: The seconds from now by phase, the current one first. Infinite or NaN means
+                unknown.
         """
         self._phases, self._expected = phases, time.monotonic()
 
     def begin(self, phases: Mapping[str, float]) -> None:
-        """Say that a later phase begins, and how long it will take, see `expect`."""
+        """Print that a later phase begins, and how long it will take, see `expect`."""
         self.expect(phases)
         phase, seconds = next(iter(phases.items()))
         about = f", about {_minutes(seconds)}" if 1 <= seconds < math.inf else ""
@@ -97,7 +97,7 @@ class Progress:
         self._running.pop(folder, None)
 
     def update(self) -> None:
-        """Read what is new in the journals and show it."""
+        """Read new events from the journals and show them."""
         for folder, running in list(self._running.items()):
             events, self._offsets[folder] = journal.read(folder, self._offsets[folder])
             for event in events:
@@ -134,7 +134,7 @@ class Progress:
             how = "" if event.get("stop") == "rung" else f"{state} "
             return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"
         text = f"{self.objective.metric} {value:.4f}"
-        if event.get("reason"):  # it breaks a constraint
+        if event.get("reason"):  # it violates a constraint
             text += f", but {event['reason']}"
         elif running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
             self.best = (value, running.name)
@@ -155,7 +155,7 @@ class Progress:
         return lines
 
     def _time_left(self) -> str:
-        """Say what each phase takes, such as `exploring about 4:10, then confirming 0:40`."""
+        """Return the time of each phase, such as `exploring about 4:10, then confirming 0:40`."""
         gone, about, texts = time.monotonic() - self._expected, " about", []
         for phase, seconds in self._phases.items():
             known = math.isfinite(seconds)
@@ -182,7 +182,7 @@ class _Running:
         return f" on {self.node}" if self.node else ""
 
     def line(self, metric: str) -> str:
-        """The trial, how far it is and its metrics: what matters most first, as the end may go."""
+        """The trial, its epoch and its metrics, the most important first: the end may be cut."""
         trial, _, words = self.name.partition(" · ")
         names = dict.fromkeys((metric, "val_loss", "accuracy", "loss"))
         shown = [f"{name} {self.metrics[name]:.4f}" for name in names if name in self.metrics]

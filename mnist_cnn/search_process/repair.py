@@ -1,4 +1,4 @@
-"""Repeats the trainings of a study whose model a power cut has damaged."""
+"""Repeats the runs of a study whose model a power cut has damaged."""
 
 import tempfile
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from mnist_cnn.study.study import Study
 
 
 def restore_models(study: Study, say: Callable[[str], None]) -> None:
-    """Make the damaged models of a study again.
+    """Retrain the damaged models of a study.
 
-    A run whose training does not give the same model again is no longer a candidate.
+    A run that does not give the same model again is no longer a candidate.
 
     Args:
         study: The study.

@@ -1,4 +1,4 @@
-"""What a user asks of a search."""
+"""The user's options for a search."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ from mnist_cnn.experiment_id import ExperimentId
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked for. None means the default of the study, experiment or machine.
+    """The user's options. None means the default of the study, experiment or machine.
 
     Attributes:
-        experiment: What identifies the experiment.
+        experiment: The identity of the experiment.
         trials: The total number of configurations of the study.
         timeout_seconds: The time limit, from `started` on.
         study: The name of the study.

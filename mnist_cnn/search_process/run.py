@@ -29,7 +29,7 @@ def search(request: Request, workers: Pool, console: Console) -> Study:
     """Run a search to its end.
 
     Args:
-        request: What the user asked for.
+        request: The user's options.
         workers: The workers, all idle.
         console: Where to print.
 
@@ -53,17 +53,14 @@ def search(request: Request, workers: Pool, console: Console) -> Study:
             open_study(plan, storage, request.study) as opened,
             storage_proxy(storage, workers.host) as proxy,
         ):
-            _mend_and_say(opened, console)
+            _recover_and_print(opened, console)
             opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
             Search(opened, request, workers, proxy, console).run()
             return opened.study
 
 
 def _checked_plan(request: Request, workers: Pool) -> Plan:
-    """Return the plan of an experiment in which trials can succeed.
-
-    It is checked before anything is written.
-    """
+    """Check an experiment before anything is written, and return its plan."""
     try:
         plan: Plan = workers.call(partial(tasks.plan, request.experiment), request.timeout_seconds)
     except CallLost as error:
@@ -71,8 +68,8 @@ def _checked_plan(request: Request, workers: Pool) -> Plan:
     return replace(plan, precision=workers.precision or plan.precision)
 
 
-def _mend_and_say(opened: Opened, console: Console) -> None:
-    """Mend what a killed search left behind, and say what there is to know of the study."""
+def _recover_and_print(opened: Opened, console: Console) -> None:
+    """Recover from a killed search, and print the notes about the study."""
     study, plan = opened.study, opened.study.plan
     for line in (*opened.lines, *recover(study), *close_others(study)):
         console.print(line, highlight=False)

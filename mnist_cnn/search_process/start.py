@@ -1,6 +1,6 @@
-"""Starts a search, for the command line and for Python alike.
+"""Starts a search, for the command line and for Python.
 
-This module is quick to import. What takes seconds is imported while the first worker starts.
+This module is quick to import. Slow modules are imported while the first worker starts.
 """
 
 import os
@@ -28,9 +28,9 @@ def start_search(request: Request, workers: int | RayWanted | None) -> "Study":
     """Search an experiment of the project in the current folder.
 
     Args:
-        request: What the user asked for.
-        workers: The number of trials to train in parallel on this machine, or what is wanted of a
-            Ray cluster. None means the machine's default.
+        request: The user's options.
+        workers: The number of trials to train in parallel on this machine, or the workers wanted on
+            a Ray cluster. None means the machine's default.
 
     Returns:
         The study, which has a winner.
@@ -55,7 +55,7 @@ def start_search(request: Request, workers: int | RayWanted | None) -> "Study":
             from mnist_cnn.search_process.run import search
 
         # Plain lines in a notebook and in a pipe, even where FORCE_COLOR is set, as Jupyter does: a
-        # live view would print itself anew four times a second.
+        # live view would be printed again four times a second.
         terminal = None if sys.stdout.isatty() else False
         console = Console(force_jupyter=False, force_terminal=terminal)
         for line in pool.remarks:
@@ -68,7 +68,7 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
 
     Raises:
         UsageError: Ray is asked for and not installed.
-        UserError: The Ray cluster does not answer, or its nodes cannot do the work.
+        UserError: The Ray cluster does not answer, or its nodes cannot run the search.
     """
     log = worker_log(experiment.name)
     if isinstance(workers, RayWanted):

@@ -29,7 +29,7 @@ class Timetable:
         self._tried_before, self._began = tried, time.monotonic()
 
     def update(self) -> None:
-        """Estimate the time of the confirmations anew, from the trials so far."""
+        """Update the estimated time of the confirmations, from the trials so far."""
         self._confirming = confirmation.expected_seconds(self._study, self._workers.count)
         self.trials_deadline = self._budget.trials_deadline(self._confirming)
 
@@ -42,7 +42,7 @@ class Timetable:
     ) -> dict[str, float]:
         """Return the expected seconds of a phase and of the later ones.
 
-        What is not known is infinite or NaN, such as how many of the last trials are continued.
+        Unknown times are infinite or NaN: some of the last trials may still be continued.
 
         Args:
             phase: The current phase.

@@ -13,9 +13,9 @@ The modules in the order in which a request passes through them:
     segmentation  ink to single digits
     drawing       the ink of a digit to an MNIST image
     inference     the images of many requests to few calls of the model
-    champion      the model itself, kept in step with the registry
-    reading       probabilities to the answer, digit by digit
-    predict       the verb `predict`: the same answers in a terminal
+    champion      the model itself, kept up to date with the registry
+    reading       probabilities to the response, digit by digit
+    predict       the `predict` subcommand: the same predictions in a terminal
 
 A request that cannot be answered raises `refusal.Refusal`. `server` starts the app. static/ holds
 the page: HTML, a style sheet and scripts.

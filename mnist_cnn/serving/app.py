@@ -52,7 +52,7 @@ _WITHOUT_CHAMPION: dict[int | str, dict[str, Any]] = {
 
 
 class Service:
-    """What the routes share: the champion, its queue, and the limits on what may wait."""
+    """The state that the routes share: the champion, its queue, and the limits on what may wait."""
 
     def __init__(self, watcher: Watcher) -> None:
         self.watcher = watcher
@@ -148,10 +148,10 @@ def _add_api(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         """Classify a picture, the digits in it, or arrays of pixels.
 
-        The body is a PNG or JPEG file, or JSON. If the model reads digits like MNIST's, a picture
-        may show several in a line, dark on light or light on dark; each is preprocessed as MNIST's
-        were. For other models the whole picture is fitted into the model's input. Arrays are taken
-        to be preprocessed already.
+        The body is a PNG or JPEG file, or JSON. If the model classifies digits like MNIST's, a
+        picture may show several in a line, dark on light or light on dark; each is preprocessed as
+        MNIST's were. For other models the whole picture is fitted into the model's input. Arrays
+        must already be preprocessed.
         """
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "compressed bodies are not read; send the content as it is")
@@ -179,7 +179,7 @@ def _add_api(app: FastAPI, service: Service) -> None:
         responses=_WITHOUT_TOKEN | {503: {"model": Health, "description": "no champion"}},
     )
     async def health(response: Response) -> Health:
-        """Tell whether the app can predict, and whether with the registry's current champion."""
+        """Return whether the app can predict, and whether with the registry's current champion."""
         champion, problem = service.watcher.champion, service.watcher.problem
         if champion is None:
             response.status_code = 503

@@ -83,7 +83,7 @@ def _pixels(images: Any, maximum: int, shape: Sequence[int]) -> NDArray[np.float
 def _is_image(image: Any, sides: tuple[int, ...]) -> bool:
     """Whether `image` is nested lists of numbers with these lengths.
 
-    Of one long string, NumPy would make an array of such.
+    NumPy would also accept one long string.
     """
     if not isinstance(image, list) or len(image) != sides[0]:
         return False

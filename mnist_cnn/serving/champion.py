@@ -40,7 +40,7 @@ class Champion:
     """A version of the model and what is known about it. Immutable: a new champion is a new one.
 
     Attributes:
-        info: What the API says about it.
+        info: Its description in the API.
         predictor: The model, compiled and warm.
     """
 
@@ -49,7 +49,7 @@ class Champion:
 
 
 class Watcher(threading.Thread):
-    """A thread that keeps `champion` in step with the registry, from `start` to `close`.
+    """A thread that keeps `champion` up to date with the registry, from `start` to `close`.
 
     Attributes:
         champion: The last good champion; None if there was none so far.
@@ -105,7 +105,7 @@ class Watcher(threading.Thread):
         if version is None:
             self._without_champion("the registry has no champion any more")
             return
-        # The number alone is not enough: a registry that was made anew counts from 1 again.
+        # The number alone is not enough: a new registry counts from 1 again.
         identity = (version.version, version.creation_timestamp, version.source)
         if identity == self._served:
             self.problem = None
@@ -118,7 +118,7 @@ class Watcher(threading.Thread):
             self._served, self._failed, self.problem = identity, None, None
 
     def _without_champion(self, problem: str) -> None:
-        """Keep the last champion and say why. Before the first one there is nothing to say."""
+        """Keep the last champion and record why. Before the first one there is no problem."""
         self.problem = problem if self.champion else None
 
 

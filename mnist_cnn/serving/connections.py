@@ -1,6 +1,6 @@
 """HTTP connections within limits, whatever the client does or fails to do.
 
-uvicorn waits for ever for the head of a request, and for a client that does not read its responses.
+uvicorn waits forever for the head of a request, and for a client that does not read its responses.
 It also closes a connection while the client is still sending, so that the client sees "connection
 reset" instead of the response. Here a connection has a time limit in each of its states. If the
 client may still be sending, closing takes two steps: the server sends the response and the end of
@@ -106,7 +106,7 @@ class Connection(H11Protocol):
         """Disconnect now, without waiting until the client has read everything."""
         self.closing = True
         if self._socket.get_write_buffer_size():
-            # Otherwise the kernel would keep what it has not sent yet, and go on trying.
+            # Otherwise the kernel would keep what it has not sent yet, and keep trying.
             kernel = self._socket.get_extra_info("socket")
             kernel.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._socket.abort()
@@ -138,7 +138,7 @@ class Connection(H11Protocol):
 
 
 class _Transport(asyncio.Transport):
-    """What uvicorn takes for the transport. It differs in `close` only."""
+    """The transport that uvicorn gets. It differs in `close` only."""
 
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         super().__init__()

@@ -37,7 +37,7 @@ class Stripped:
 
 
 def strip(content: bytes) -> Stripped:
-    """Drop all parts of a picture's file that hold no pixels. What is damaged stays damaged.
+    """Drop all parts of a picture's file that hold no pixels. Damage is not repaired.
 
     Args:
         content: A file that starts like a PNG or JPEG file.
@@ -103,7 +103,7 @@ def _strip_jpeg(content: bytes) -> Stripped:
 
 
 def _is_needed(marker: int, seen: set[int]) -> bool:
-    """Whether a JPEG segment matters for the pixels. JFIF (APP0) and Adobe (APP14) tell colours."""
+    """Whether a JPEG segment matters for the pixels. JFIF (APP0) and Adobe (APP14) hold colours."""
     if marker in (_APP0, _APP14):
         first = marker not in seen
         seen.add(marker)

@@ -1,7 +1,7 @@
 """Turns the ink of one digit into a 28x28 image, the way MNIST's images were made.
 
-A network reads only what looks like its training data. All MNIST digits went through the same
-preprocessing, so a drawing must too:
+A network classifies well only what looks like its training data. All MNIST digits went through the
+same preprocessing, so a drawing must too:
 
     "The original black and white (bilevel) images from NIST were size normalized to fit in a 20x20
     pixel box while preserving their aspect ratio. The resulting images contain grey levels as a
@@ -14,7 +14,7 @@ The text leaves two things open. Both were measured on the 60,000 training image
 is 20 pixels in 59,987 of them, and the centre of mass is uniformly spread between 13.5 and 14.5 in
 all of them. So the translation is by whole pixels, and the centre is the pixel with index 14.
 
-MNIST's pens were also much alike. At 20 pixels, four fifths of the digits have strokes 1.7 to 3.2
+MNIST's pens were also similar. At 20 pixels, four fifths of the digits have strokes 1.7 to 3.2
 pixels wide, and the median is 2.5. A fine pen on a large sheet would leave only a shadow of a digit
 at that size, and a broad pen a blot. So strokes outside this range are brought to its nearest end;
 strokes within it stay as they are.
@@ -31,8 +31,9 @@ CENTRE = 14
 # Fainter ink is the blurred rim of a stroke; the bounding box leaves it out.
 RIM = 0.2
 # Stroke widths in pixels, in a digit whose longer side is 20. Chosen on training digits, redrawn
-# with pens of many widths and read by a network that had not seen them. With the broadest pen, its
-# error was 0.2 points lower than with a range up to 4.0, and 0.1 points lower than with 2.0 to 2.8.
+# with pens of many widths and classified by a network that had not seen them. With the broadest
+# pen, its error was 0.2 points lower than with a range up to 4.0, and 0.1 points lower than with
+# 2.0 to 2.8.
 THINNEST, BROADEST = 1.7, 3.2
 
 

@@ -9,7 +9,7 @@ from mnist_cnn.serving import containers
 from mnist_cnn.serving.refusal import Refusal
 
 MAX_PIXELS = 16_000_000
-# Larger pictures are shrunk to this; more pixels do not help to read a line of digits.
+# Larger pictures are shrunk to this; more pixels do not help to classify a line of digits.
 WORKING_SIDE = 1024
 
 

@@ -54,7 +54,7 @@ def _scaled(contrast: NDArray[np.float32], even: bool) -> NDArray[np.float32]:
 
 
 def _clearest_channel(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The colour channel with the most contrast: blue ink, for one, is darkest in red."""
+    """The colour channel with the most contrast: blue ink, for example, is darkest in red."""
     spread = rgb[::2, ::2].reshape(-1, 3).std(axis=0)
     return np.asarray(rgb[..., int(spread.argmax())], dtype=np.float32)
 

@@ -41,8 +41,8 @@ class Login:
         """
         self._app = app
         self._token = token
-        # Unlike the token it cannot be guessed, and nothing follows from it. Other servers on this
-        # host may get to know it, since cookies are sent to all ports.
+        # Unlike the token it cannot be guessed, and it reveals nothing. Other servers on this host
+        # may see it, since cookies are sent to all ports.
         self._cookie = secrets.token_hex(32)
         self._form = _FORM.read_text()
         self._wrong_now = 0

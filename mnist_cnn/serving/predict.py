@@ -1,4 +1,4 @@
-"""The verb `predict`: the champion's answers to picture files. They are those of the page."""
+"""The `predict` subcommand: the champion's predictions for picture files, as on the page."""
 
 import csv
 import io
@@ -25,7 +25,7 @@ Format = Literal["table", "csv", "json"]
 
 @dataclass(frozen=True)
 class Row:
-    """The answer to one file.
+    """The prediction for one file.
 
     Attributes:
         file: Its path, as the user wrote it.
@@ -46,16 +46,16 @@ class Row:
 def show_predictions(
     files: Sequence[str], output: Format = "table", model_name: str | None = None
 ) -> None:
-    """Print the champion's answers to pictures.
+    """Print the champion's predictions for pictures.
 
     Args:
         files: Pictures, and folders of pictures.
-        output: A table, or all answers as CSV or JSON.
+        output: A table, or all predictions as CSV or JSON.
         model_name: The registered model, see `registry.store.choose`.
 
     Raises:
         UsageError: There is no such file or model. Nothing is printed.
-        UserError: Some pictures cannot be read. The answers to the others are printed first.
+        UserError: Some pictures cannot be read. The predictions for the others are printed first.
     """
     paths = [path for file in files for path in _pictures(file)]
     with store.answering():
@@ -74,7 +74,7 @@ def show_predictions(
 
 
 def predict(champion: Champion, path: Path) -> Row:
-    """Return the champion's answer to a picture file.
+    """Return the champion's prediction for a picture file.
 
     Raises:
         UnreadablePicture: It is not a picture, or damaged.
@@ -117,7 +117,7 @@ def _table(rows: Sequence[Row]) -> str:
     lines += [
         (
             printable(row.file),
-            printable(row.label) or "nothing to read",
+            printable(row.label) or "nothing to classify",
             f"{row.confidence:.2%}" if row.predictions else "",
             "doubtful" if row.doubtful else "",
         )

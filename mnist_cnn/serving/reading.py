@@ -1,7 +1,7 @@
-"""From a picture or arrays to the answer, step by step.
+"""From a picture or arrays to the response, step by step.
 
-A model that reads digits like MNIST's gets each digit of a picture, prepared as MNIST's were. Any
-other model gets the whole picture, fitted into its input as the pictures of a search are.
+A model that classifies digits like MNIST's gets each digit of a picture, prepared as MNIST's were.
+Any other model gets the whole picture, fitted into its input as the pictures of a search are.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ from mnist_cnn.serving.ink import find_ink
 from mnist_cnn.serving.schemas import ModelInfo
 from mnist_cnn.serving.segmentation import Digit, find_digits
 
-# A lower confidence is doubtful. It is rare among MNIST's test digits that are read correctly.
+# A lower confidence is doubtful. It is rare among MNIST's test digits that are classified
+# correctly.
 CERTAIN = 0.7
 
 
 class Parsed(Protocol):
-    """What a model reads in a picture.
+    """The input of a model from a picture.
 
     Attributes:
         images: The model's input, from left to right: float32 of shape (n, height, width, channels)
@@ -46,7 +47,7 @@ def working_side(info: ModelInfo) -> int:
 
 
 def parse(picture: Picture, info: ModelInfo) -> Parsed:
-    """Find what a model is to read in a picture.
+    """Find the input of a model in a picture.
 
     Args:
         picture: The picture, decoded at `working_side`.
@@ -81,7 +82,7 @@ class DigitsPicture:
 
 
 class WholePicture:
-    """A picture as the input of a model that reads whole pictures. See `Parsed`."""
+    """A picture as the input of a model that classifies whole pictures. See `Parsed`."""
 
     def __init__(self, picture: Picture, shape: Sequence[int]) -> None:
         pixels = fit(picture, *shape)

@@ -58,7 +58,7 @@ class ModelInfo(BaseModel):
     classes: int
     class_names: list[str]
     like_mnist: bool = Field(
-        description="true if it reads digits like MNIST's; then a picture may show several"
+        description="true if it classifies digits like MNIST's; then a picture may show several"
     )
     test_accuracy: float | None = Field(description="the accuracy on the test images")
     test_accuracy_low: float | None = Field(description="the low end of its 95 % interval")

@@ -37,7 +37,7 @@ class Digit:
             shape (height + rim, width + rim) in [0, 1].
         left: Of the box, in pixels; so are `top`, `width` and `height`.
         doubtful: Whether this is probably more than one digit: too wide for one, so that two must
-            touch, or two whole pieces above each other.
+            touch, or two complete pieces above each other.
     """
 
     ink: NDArray[np.float32]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # it imports TensorFlow, which waits until the port is taken
 TOKEN_VARIABLE = "MNIST_CNN_TOKEN"
 MAX_CONNECTIONS = 2048
 BACKLOG = 2048  # connections that wait in the kernel
-# asyncio accepts so many connections before it runs anything else. A connection over the limit is
+# asyncio accepts this many connections before it runs anything else. A connection over the limit is
 # closed four rounds later.
 ACCEPTED_AT_ONCE = 16
 OTHER_FILES = 96 + 5 * ACCEPTED_AT_ONCE  # the registry, static files, connections over the limit
@@ -115,7 +115,7 @@ def _checked_token(option: str | None) -> str | None:
 
 
 def _access(listening: socket.socket, token: str | None) -> list[str]:
-    """What the user should know about who can reach the app."""
+    """Messages about who can reach the app."""
     is_local = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
     lines = []
     if token is not None:
@@ -162,7 +162,7 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     try:
         listening.bind((host, port))
-    except (OSError, UnicodeError) as error:  # UnicodeError: for what can be no host name
+    except (OSError, UnicodeError) as error:  # UnicodeError: not a host name
         listening.close()
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
         raise UserError(
@@ -172,7 +172,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _advice(error: Exception, port: int) -> str:
-    """What to type instead of an address on which the app cannot listen."""
+    """What to type if the app cannot listen on an address."""
     if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES):
         other = port + 1 if 1024 <= port < 65535 else 8000
         return f"choose another port, as `make serve PORT={other}`"

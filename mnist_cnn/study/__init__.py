@@ -6,13 +6,13 @@ In reading order:
     proxy         serves the storage to workers on other machines
     outage        how long a search waits while workers cannot reach the storage
     lock          lets one search at a time hold a study
-    opening       chooses the study to continue, locks it, and checks that its files are its own
+    opening       chooses the study to continue, locks it, and checks that its files belong to it
     study         a study: its ranking, its confirmations, the files that it keeps
     trials        the trials of one Optuna study: how each is interrupted, ended and told
     scheduling    what an idle worker does next: a new configuration, or one that is continued
     screening     which stopped trial is continued next: successive halving
     confirmation  trains the best trials again on fresh seeds, and ranks them
-    recovery      mends what a killed search left behind
+    recovery      recovers from a killed search
     models        finds damaged models and replaces them
     budget        divides a search's time between trials, confirmations and the end
     outcome       how a trial's end is written to its journal

@@ -1,4 +1,4 @@
-"""Confirmation: the best trials are trained again on fresh seeds before one is called the best.
+"""Confirmation: the best trials are trained again on fresh seeds before the winner is chosen.
 
 The best of many noisy scores is partly luck. Scores on fresh seeds were not selected, so their mean
 is not biased upwards. Seed i is the same for all candidates, and two candidates are compared on the
@@ -33,7 +33,7 @@ CLEARLY_BEHIND = 2
 
 @dataclass(frozen=True)
 class Confirmation:
-    """One training of a trial's configuration on a fresh seed.
+    """One run of a trial's configuration on a fresh seed.
 
     Attributes:
         trial: The trial that is confirmed.
@@ -89,9 +89,9 @@ def outstanding(study: Study) -> list[Confirmation]:
     """Return the confirmations that have not ended, of the trials that may still win.
 
     Each gets the planned number of seeds. Then those that may still win get one more, as long as
-    there are at least two, up to `Confirm.max_seeds`. With several objectives it is the points of
-    the front that are confirmed, each on the planned number of seeds: all of them, or as many as
-    planned from one end to the other.
+    there are at least two, up to `Confirm.max_seeds`. With several objectives, the points of the
+    front are confirmed, each on the planned number of seeds: all of them, or as many as planned,
+    spread from one end to the other.
     """
     plan = study.plan.confirm
     finished = study.confirmations.finished()
@@ -102,7 +102,7 @@ def outstanding(study: Study) -> list[Confirmation]:
     else:
         field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in beaten]
         most = plan.max_seeds
-    # A seed on which a training failed has ended too, and is not tried again.
+    # A seed whose run failed has ended too, and is not tried again.
     for seeds in range(plan.seeds, most + 1):
         planned = [Confirmation(trial, seed) for seed in range(seeds) for trial in field]
         left = [item for item in planned if item.key not in ended]
@@ -166,7 +166,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
 
 
 def _values(study: Study, trial: FrozenTrial) -> dict[str, Any] | None:
-    """Return a trial's values as the search space saw them; None if nothing tells them here."""
+    """Return a trial's values as the search space saw them; None if they are unknown here."""
     found = trial.user_attrs.get(VALUES) or values_of(read(study.trials.folder_of(trial))[0])
     return None if trial.params and not found else dict(found)
 
@@ -229,7 +229,7 @@ def candidates(study: Study) -> list[Candidate]:
             continue
         found.append(Candidate(trial, scores, model))
     confirmed = [candidate for candidate in found if candidate.scores]
-    # One with a single seed, the others having failed, must not reduce all comparisons to that one.
+    # A candidate whose other seeds failed must not reduce all comparisons to its only seed.
     counts = sorted(len(candidate.scores) for candidate in confirmed)
     enough = counts[-2] if len(counts) > 1 else 0
     ranked = _by_common_seeds(study, [c for c in confirmed if len(c.scores) >= enough])

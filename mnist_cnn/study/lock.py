@@ -28,7 +28,7 @@ class StudyLocked(UserError):
 
 
 class _StillOurs(Exception):
-    """The lock is held by a connection of this search's own, which is broken."""
+    """A broken connection of this search itself still holds the lock."""
 
 
 class StudyLock:

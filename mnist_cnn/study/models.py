@@ -38,11 +38,11 @@ def _is_whole(folder: Path, model: Path) -> bool:
 
 
 def restore(folder: Path, model: Path) -> bool:
-    """Replace a damaged model by the one that a repeated training saved, if both are the same.
+    """Replace a damaged model by that of a repeated run, if both are the same.
 
     Args:
         folder: The folder of the run.
-        model: The model file of the repeated training.
+        model: The model file of the repeated run.
 
     Returns:
         Whether it is the same model. If not, nothing is changed.

@@ -31,7 +31,7 @@ class Opened:
     Attributes:
         study: The study.
         lock: Its lock.
-        lines: Messages that say which study it is and why.
+        lines: Messages about which study it is and why.
     """
 
     study: Study
@@ -86,7 +86,7 @@ def load_study(plan: Plan, storage: str, name: str) -> Study:
 
 
 def set_fingerprint(study: Study) -> None:
-    """Give a study without trials and fingerprint the fingerprint of its plan.
+    """Set the fingerprint of a study without trials and without a fingerprint.
 
     Such a study is new, or its creation was interrupted.
     """
@@ -97,7 +97,7 @@ def set_fingerprint(study: Study) -> None:
 
 
 def _pin_precision(study: Study) -> None:
-    """Give a study without trials the precision of all its trainings: other machines may differ."""
+    """Set the precision of all runs of a study without trials: other machines may differ."""
     if PRECISION not in study.attributes and not study.trials.all():
         study.set_attributes(**{PRECISION: study.plan.precision})
 

@@ -9,7 +9,7 @@ TRIES = 20  # in a row that fail although the search itself reaches the storage,
 
 
 class Outage:
-    """Says when workers may try again.
+    """Decides when workers may try again.
 
     Attributes:
         seconds: How long the current wait is.

@@ -1,8 +1,8 @@
 """Serves Optuna's storage to workers on other machines, over whatever storage the study has.
 
 It is Optuna's own gRPC proxy, in a process of its own beside the search. It has no password and no
-encryption, as Ray has none: it is for a network that is trusted. Each proxy has a new port and dies
-with its search, so a worker of an earlier search never reaches a later one.
+encryption, as Ray has none: it is for a trusted network. Each proxy has a new port and dies with
+its search, so a worker of an earlier search never reaches a later one.
 """
 
 import socket
@@ -64,7 +64,7 @@ class StorageProxy:
 
 @contextmanager
 def storage_proxy(storage: str, host: str | None) -> Iterator[StorageProxy]:
-    """Serve a storage inside of the block, see `StorageProxy`."""
+    """Serve a storage inside the block, see `StorageProxy`."""
     proxy = StorageProxy(storage, host)
     try:
         yield proxy
@@ -73,7 +73,7 @@ def storage_proxy(storage: str, host: str | None) -> Iterator[StorageProxy]:
 
 
 def _serve(pipe: Connection, storage: str, host: str) -> None:
-    with socket.socket() as probe:  # a port that nobody has; the server takes it a moment later
+    with socket.socket() as probe:  # a free port; the server takes it a moment later
         probe.bind((host, 0))
         port = probe.getsockname()[1]
     server = serve_storage(open_storage(storage), host, port, THREADS)

@@ -1,6 +1,6 @@
-"""Mends what a killed search left behind, at the next start: Optuna, journals, files.
+"""Recovers from a killed search at the next start: Optuna, journals, files.
 
-Trials without a worker are put back into the queue, ends that Optuna was not told are told, and
+Trials without a worker are put back into the queue, Optuna is told the ends that it missed, and
 files that are no longer needed are removed. MLflow is updated from the journals. A second recovery
 finds nothing to do. The caller holds the study's lock.
 """
@@ -30,7 +30,7 @@ def recover(study: Study) -> list[str]:
     """Make Optuna, the journals and the files of a study agree.
 
     Returns:
-        One message for each thing that was mended.
+        One message for each repair.
 
     Raises:
         UserError: A worker of an earlier search is still alive.
@@ -38,7 +38,7 @@ def recover(study: Study) -> list[str]:
     lines: list[str] = []
     for trials in (study.trials, study.confirmations):
         for trial in trials.all():
-            lines += _mend(trials, trial)
+            lines += _repair(trials, trial)
     lines += study.continue_lost()
     for number in study.remove_obsolete_files(trial.number for trial in study.trials.finished()):
         lines.append(f"trial {number} is finished; removed files that it no longer needs")
@@ -69,7 +69,7 @@ def close_others(study: Study) -> list[str]:
                     lines.append(f"{name} was interrupted; closed its runs")
         except StudyLocked:
             continue
-        except UserError as error:  # such as a worker of it that is stopped
+        except UserError as error:  # such as a suspended worker of it
             lines.append(f"{name} stays as it is: {error}")
     return lines
 
@@ -91,7 +91,7 @@ def _close(study: Study) -> bool:
     return found
 
 
-def _mend(trials: Trials, trial: FrozenTrial) -> Iterator[str]:
+def _repair(trials: Trials, trial: FrozenTrial) -> Iterator[str]:
     number = trial.number
     folder = trials.folder_of(trial)
     name = folder.name

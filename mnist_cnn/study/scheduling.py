@@ -13,11 +13,11 @@ from mnist_cnn.study.study import Study
 def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Trial | None:
     """Ask Optuna for the next trial.
 
-    Trials in the queue come first: baselines, and what was interrupted. With screening, the best
+    Trials in the queue come first: baselines and interrupted trials. With screening, the best
     stopped trial is continued if it is good enough, see `screening`. Otherwise a new configuration
     begins, if the study wants more and there is time to train one in full. If there is not, the
     best stopped trials are continued anyway. If all configurations were tried and none is complete,
-    the best one is.
+    the best one is continued too.
 
     Args:
         study: The study.

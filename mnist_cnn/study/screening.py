@@ -1,17 +1,17 @@
-"""Screening: successive halving over the epochs of a training.
+"""Screening: successive halving over epochs.
 
 This is asynchronous successive halving (L. Li et al., "A System for Massively Parallel
 Hyperparameter Tuning", MLSys 2020). A new configuration is trained up to the first rung and stops
 there. When a worker is idle, the best stopped trial that may be continued is continued up to the
 next rung, the highest rung first. It may be continued if it is among the best `1 / one_of` of all
 trials that have reached its rung. Otherwise the worker begins another configuration. Above the
-first rung the share is rounded up, so the best so far soon comes to its end, and others follow it.
+first rung the share is rounded up, so the best trial so far completes early, and others follow it.
 
 Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
 trial with the few before it.
 
 A trial is continued as a new trial with the same seed, which takes over the checkpoint. So no trial
-is finished and waiting at once, and a kill leaves nothing to mend. No epoch is trained twice unless
+is both finished and waiting, and a kill leaves nothing to repair. No epoch is trained twice unless
 the checkpoint is gone, comes from a different kind of machine, or the space has its own `fit`.
 """
 
@@ -53,7 +53,7 @@ def epochs_before(screen: Screen | None, trial: optuna.Trial | FrozenTrial) -> i
 
 
 def first_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number of the trial that began the training: another one's, or its own."""
+    """Return the number of the configuration's first trial: another one's, or its own."""
     return int(trial.user_attrs.get(FIRST, trial.number))
 
 
@@ -74,7 +74,7 @@ def is_lost(trial: FrozenTrial) -> bool:
 
 
 def before(trials: Sequence[FrozenTrial], trial: optuna.Trial | FrozenTrial) -> list[FrozenTrial]:
-    """Return the trials whose checkpoint a trial may go on from, the nearest first.
+    """Return the trials whose checkpoint a trial may resume from, the nearest first.
 
     These are the one that it continues and, if that was lost, also what that continued: the last
     checkpoint of a lost trial may not have arrived.
@@ -109,7 +109,7 @@ def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
 def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return one trial for each configuration: its first, with the outcome of its last so far.
 
-    The first has what its sampler stored with it, which samplers look for in trials that ended.
+    The first has the attributes that its sampler stored, which samplers look for in ended trials.
     """
     last = {
         first_of(trial): trial
@@ -140,7 +140,7 @@ def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -
         study: The study.
         screen: The screening of its experiment.
         anyway: Whether the best trial of the highest rung is continued even if it is not among the
-            best `1 / one_of`, since no other configuration is to come.
+            best `1 / one_of`, since no other configuration will follow.
     """
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):

@@ -19,9 +19,9 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 SQLITE_TIMEOUT_SECONDS = 60  # how long a writer waits for SQLite's lock; a write takes milliseconds
 BACKENDS = ("sqlite", "postgresql")
-GRPC = "grpc://"  # begins the URL of a storage that a search serves to its workers
+GRPC = "grpc://"  # prefix of the URL of a storage that a search serves to its workers
 
-# What a storage raises that cannot be reached, or that fails.
+# Errors of a storage that cannot be reached, or that fails.
 StorageError = (StorageInternalError, grpc.RpcError)
 
 # PostgreSQL's errors while it starts, stops or has no connection left. Without a code there was no
@@ -104,7 +104,7 @@ def storage_failed(error: Exception) -> UserError:
         return Unreachable(f"Optuna's storage does not answer: {_details(error)}")
     cause = error.__cause__ or error.__context__ or error  # Keras raises the first `from None`
     reason = hide_passwords(str(getattr(cause, "orig", cause)).splitlines()[0])
-    if _is_away(cause):
+    if _is_unavailable(cause):
         return Unreachable(f"Optuna's storage does not answer: {reason}")
     return UserError(
         f"Optuna's storage failed: {reason}; everything finished is saved: fix the problem (is the "
@@ -113,12 +113,12 @@ def storage_failed(error: Exception) -> UserError:
 
 
 def _details(error: grpc.RpcError) -> str:
-    """Return what a call of the served storage failed of, in one line."""
+    """Return why a call to the served storage failed, in one line."""
     details = error.details() if isinstance(error, grpc.Call) else None
     return hide_passwords(" ".join(str(details or error).split())[:300])
 
 
-def _is_away(cause: BaseException) -> bool:
+def _is_unavailable(cause: BaseException) -> bool:
     """Return whether an error of SQLAlchemy means that the server was not reached."""
     kinds = sqlalchemy.exc.OperationalError | sqlalchemy.exc.InterfaceError
     if not isinstance(cause, kinds) or not hasattr(cause.orig, "sqlstate"):

@@ -32,7 +32,7 @@ CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued 
 BASELINE = "baseline"
 # Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
-# Attribute of a study and of its confirmations: the precision of all trainings. Machines differ.
+# Attribute of a study and of its confirmations: the precision of all runs. Machines differ.
 PRECISION = "precision"
 CONFIRMS = "confirms"  # attribute of a study of confirmations: the name of the confirmed study
 
@@ -93,7 +93,7 @@ class Study:
     def objectives(self) -> tuple[Objective, ...]:
         """The objectives, as stored with the study.
 
-        An older study may have been searched for other ones than the experiment's current ones.
+        An older study may have other objectives than the current experiment.
         """
         return objectives_of(self.trials.optuna_study)
 
@@ -103,7 +103,7 @@ class Study:
         return self.objectives[0]
 
     def ranking(self) -> list[FrozenTrial]:
-        """Return the complete trials that keep all constraints, best first.
+        """Return the complete trials that satisfy all constraints, best first.
 
         With several objectives those on the front come first. Trials are in the order of the first
         objective.
@@ -116,7 +116,7 @@ class Study:
     def front(self) -> list[FrozenTrial]:
         """Return the Pareto front: the trials that no other one dominates, best first.
 
-        They keep all constraints, and are in the order of the first objective. With a single
+        They satisfy all constraints, and are in the order of the first objective. With a single
         objective there is no front.
         """
         if len(self.objectives) == 1:
@@ -193,7 +193,7 @@ class Study:
         return lines
 
     def inputs(self, trials: Trials, trial: optuna.Trial | FrozenTrial) -> list[Path]:
-        """Return the checkpoints that a trial may go on from, besides its own."""
+        """Return the checkpoints that a trial may resume from, besides its own."""
         if screening.continued(trial) is None:
             return []
         earlier = screening.before(trials.all(), trial)
@@ -254,7 +254,7 @@ class Study:
 
 
 def keeps_constraints(trial: FrozenTrial) -> bool:
-    """Return whether a trial keeps all constraints, as far as they were checked."""
+    """Return whether a trial satisfies all constraints, as far as they were checked."""
     return all(violation <= 0 for violation in trial.constraints.values())
 
 

@@ -2,7 +2,7 @@
 
 Only the search process asks and tells, and only while it holds the study's lock. A worker samples,
 reports and writes the journal. The end of a trial is written to its journal first and told to
-Optuna second, so a kill in between is mended by telling again.
+Optuna second, so after a kill in between, Optuna is told again.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from mnist_cnn.tracking.journal import Journal, read, values_of
 VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
 PROBLEM = "problem"  # the attribute of a lost trial: what happened to its worker
-LOSSES_ALLOWED = 4  # a node may be lost for many reasons; a fifth says that the trial is one
+LOSSES_ALLOWED = 4  # nodes are lost for many reasons; after a fifth loss the trial is a likely one
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Trials:
         losses, trial = 1, self.get(number)
         losses += sum(is_lost(earlier) for earlier in before(self.all(), trial))
         if losses > LOSSES_ALLOWED:
-            self.fail(number, f"lost for the {losses}th time: it may be what breaks its nodes")
+            self.fail(number, f"lost for the {losses}th time: the trial itself may be the cause")
         else:
             self.fail(number, LOST)
 

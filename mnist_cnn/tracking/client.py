@@ -79,7 +79,7 @@ def _make_database(path: Path) -> None:
 
 
 def explain(error: Exception, mlruns: Path) -> str:
-    """Return in one line, without passwords, what MLflow or its database answered."""
+    """Return the error of MLflow or its database in one line, without passwords."""
     place = f"MLflow at {hide_passwords(tracking_uri(mlruns))}"
     text = hide_passwords(str(error)).strip().split("\n")[0]
     if "Max retries exceeded" in text or "Connection" in text:
@@ -99,7 +99,7 @@ def experiment_id(client: MlflowClient, name: str, mlruns: Path) -> str:
     Raises:
         UserError: The experiment is deleted in MLflow.
     """
-    # MLflow's pages differ for language models, and would ask which of the two this is.
+    # The MLflow UI differs for language models, and would ask which of the two this is.
     kind = "custom_model_development"
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "active":

@@ -48,7 +48,7 @@ class Delivery:
         self.study_folder = study_folder
         self._store = hide_passwords(client.tracking_uri)  # the notes are readable by everybody
         self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
-        self._looked = False  # whether `_open` has the runs that were there at the start
+        self._looked = False  # whether `_open` has the runs that existed at the start
         self.news: list[str] = []
         self.views: dict[str, str] = {}
 
@@ -87,12 +87,12 @@ class Delivery:
         self._open.add(folder)
 
     def reconcile(self) -> list[str]:
-        """Mend what others did to the runs in MLflow or to the journals.
+        """Repair what others changed in MLflow's runs or in the journals.
 
         Runs that MLflow has lost will be delivered again. Runs whose journal is gone are ended.
 
         Returns:
-            One message for each run that was mended.
+            One message for each run that was repaired.
         """
         lines = []
         runs = self._runs_in_mlflow()
@@ -142,11 +142,11 @@ class Delivery:
         return {"store": self._store, "run": None, "offset": 0, "ended": False}
 
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
-        """Deliver what is new in one journal. Return the id of the run, None before its start."""
+        """Deliver a journal's new events. Return the id of the run, None before its start."""
         state = self._note(folder)
         events, offset = journal.read(folder, state["offset"])
         if any(event["event"] == "anew" for event in events):
-            # MLflow cannot delete metrics, so a training that starts over gets another run.
+            # MLflow cannot delete metrics, so a run that starts over gets another one there.
             if state["run"]:
                 self._delete(state["run"])
             state["run"] = None

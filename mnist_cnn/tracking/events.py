@@ -1,4 +1,4 @@
-"""What the events of a journal become in MLflow, by their kind. Each can be written again."""
+"""Writes the events of a journal to MLflow, by their kind. Each can be written again."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -107,7 +107,7 @@ def _model(client: MlflowClient, run_id: str, folder: Path, events: list[Event])
     client.log_model_artifacts(model.model_id, str(folder / event["path"]))
     flush_artifacts(model.artifact_location)
     if model.model_id not in [output.model_id for output in run.outputs.model_outputs]:
-        # MLflow's page of the run shows its outputs, and their versions in the registry.
+        # The MLflow UI shows the outputs of a run, and their versions in the registry.
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, "READY")
 

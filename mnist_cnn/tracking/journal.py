@@ -1,21 +1,21 @@
 """The journal of a run: an append-only file of events, from which the run in MLflow is made.
 
-A training writes to its journal and to nothing else. `delivery` brings it to MLflow, now or later,
-so an unreachable server never delays a training. An event is on the disk when the call that wrote
-it returns. A kill leaves at most a torn last line.
+A run writes its events to its journal only. `delivery` brings them to MLflow, now or later, so an
+unreachable server never delays training. An event is on the disk when the call that wrote it
+returns. A kill leaves at most a torn last line.
 
 Each line is one JSON object. `event` is its kind, and `time` is in milliseconds since 1970:
 
     begin     name, tags, worker      a worker took the run
     start     name, tags, params, …   the model is built; written again after an interruption
     params    params, values          hyperparameters that were not known at the start
-    metrics   step, metrics, stop     one epoch; why the training stops after it, or null
+    metrics   step, metrics, stop     one epoch; why training stops after it, or null
     tags      tags
     dataset   name, digest, images, context
     artifact  path                    a file in the journal's folder
     model     path, tags, params, …   a folder in MLflow's model format
-    views     note, winner, …         what a study shows on MLflow's pages, see `report.view_facts`
-    anew      reason                  the training starts over: earlier metrics are void
+    views     note, winner, …         a study's views in the MLflow UI, see `report.view_facts`
+    anew      reason                  training starts over: earlier metrics are void
     pause     tags                    the run was interrupted and can be resumed
     end       status, tags, metrics, … MLflow's FINISHED, FAILED or KILLED; the metrics of the run
 """
@@ -46,8 +46,8 @@ class Journal:
         begins: The number of `begin` events.
         started: Whether the model was ever built.
         end: The `end` event; None if the run has not ended.
-        stops: The epochs, from 1, since the training last started over. The value says why the
-            training stops after the epoch; None if it goes on.
+        stops: The epochs, from 1, since training last started over. The value says why training
+            stops after the epoch; None if it continues.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,13 +119,13 @@ class Journal:
         Args:
             step: The epoch, from 1.
             metrics: The values by name.
-            stop: Why the training stops after this epoch; None if it goes on.
+            stop: Why training stops after this epoch; None if it continues.
         """
         if step > self.last_step:
             self.write("metrics", step=step, metrics=metrics, stop=stop)
 
     def anew(self, reason: str) -> None:
-        """Void the metrics so far, because the training starts over."""
+        """Void the metrics so far, because training starts over."""
         self.write("anew", reason=reason)
 
     def pause(self, **own_tags: str) -> None:

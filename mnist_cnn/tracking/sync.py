@@ -1,4 +1,4 @@
-"""When journals are delivered to MLflow: in the background of a search, or by the verb `sync`."""
+"""Delivers journals to MLflow: in the background of a search, or by `mnist-cnn sync`."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from mnist_cnn.tracking.experiment_lock import AlreadyRunning, lock_experiment
 class Deliverer(threading.Thread):
     """A thread that delivers a study's journals until it is closed.
 
-    After that it delivers once what MLflow does not have of the experiment's older studies.
+    After the first delivery it also delivers, once, what MLflow lacks of the older studies.
 
     Args:
         experiment: The experiment's name.
@@ -28,7 +28,7 @@ class Deliverer(threading.Thread):
 
     Attributes:
         problem: The error of the last attempt; None if it succeeded.
-        news: Messages for the user: what was mended in MLflow, when deliveries begin to fail, and
+        news: Messages for the user: what was repaired in MLflow, when deliveries begin to fail, and
             when they succeed again.
     """
 
@@ -87,7 +87,7 @@ class Deliverer(threading.Thread):
             if not self.problem:
                 self.news.put(
                     f"MLflow cannot be updated ({shorten(reason, 150, placeholder='…')}); training "
-                    "goes on, and what is missing is delivered later"
+                    "continues, and what is missing is delivered later"
                 )
             self.problem = reason
 
@@ -126,7 +126,7 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
         mlruns: The folder mlruns/.
 
     Yields:
-        A message for each study, and for each thing that was mended.
+        A message for each study, and for each repair.
 
     Raises:
         UserError: MLflow cannot be reached, or a delivery failed. Or MLflow refused a run; then

@@ -25,7 +25,7 @@ EXPERIMENT_KIND = "mlflow.experimentKind"  # of an experiment
 def json_object(text: str) -> dict[str, Any]:
     """Return the JSON object in a tag that was read from MLflow.
 
-    It is empty if there is none: MLflow cuts off long tags, and anybody can set one.
+    It is empty if the text is invalid: MLflow cuts off long tags, and anybody can set one.
     """
     try:
         found = json.loads(text)

@@ -1,8 +1,8 @@
-"""Views of a study on MLflow's pages: which runs, which columns, which charts.
+"""Views of a study in the MLflow UI: which runs, which columns, which charts.
 
 MLflow keeps a view as a tag of the experiment, and opens it by the name of the tag in the address.
-The format of the tag is that of MLflow's own pages, which do not document it. The test of this
-module opens each view in a browser, so that it fails if a newer MLflow has another format.
+The format of the tag is the MLflow UI's own, and is not documented. The test of this module opens
+each view in a browser, so that it fails if a newer MLflow has another format.
 """
 
 import json
@@ -57,7 +57,7 @@ def addresses(experiment_id: str, study: str, known: Mapping[str, str]) -> dict[
 
 
 def listed(views: Mapping[str, str], server: str) -> list[str]:
-    """Return a line for people for each address of a view."""
+    """Return a line to print for each address of a view."""
     return [f"  {title:{len(PAIR)}}  {server}{address}" for title, address in views.items()]
 
 

@@ -2,25 +2,25 @@
 
 In reading order:
 
-    tasks          what other processes ask of a worker; each task imports its module when it runs
+    tasks          what other processes send to a worker; each task imports its module when it runs
     preflight      checks an experiment before its first trial
     trial          one trial or confirmation, from its parameters to the end in its journal
     sampling       the sampler and the pruner of a trial
     train          builds the model of a run, trains it, scores it and saves it
-    run            what a run is, and what its journal says of it
+    run            one run, and its events in the journal
     data           the training and validation images; `kept_images` has their files
     build          from a search space and hyperparameters to a compiled model
     architecture   a built model in a few words and numbers
     fit            trains a model, or resumes it
-    batches        the images in the order in which a training sees them
+    batches        the images in the order of training
     averaging      the average of the weights, which is validated and saved
-    checkpoint     the state of a training in one file, saved after every epoch
+    checkpoint     the state of a run in one file, saved after every epoch
     callbacks      at the end of an epoch: a NaN guard, a relay of metrics, early stopping
     own_fit        a HyperModel's own `fit`: the call, and the score that it returns
     saving         writes the weights to a .keras file and scores it
-    recipe         everything that the outcome of a training depends on
+    recipe         everything that the outcome of a run depends on
     backend        GPU or CPU, precision, XLA
-    failure        how a training fails
+    failure        how a run fails
     repeat         trains a recorded run again, for `replay`; `replayed` is its outcome
     export         writes a model in MLflow's format
     saved_model    loads a .keras file safely and predicts with it

@@ -1,4 +1,4 @@
-"""The average of the weights over a training. It is what is validated and saved.
+"""The average of the weights during training, which is validated and saved.
 
 At a constant learning rate the weights jump around a point that is better than any of them. A model
 with averaged weights is therefore as good as one whose learning rate has fallen (B. T. Polyak and
@@ -59,7 +59,7 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
         return self._average or [as_float32(weight) for weight in self.model.get_weights()]
 
     def restore(self, count: int, average: list[Any]) -> None:
-        """Continue the average of an interrupted training.
+        """Continue the average of an interrupted run.
 
         Args:
             count: The number of updates in it.

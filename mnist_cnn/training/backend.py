@@ -1,4 +1,4 @@
-"""What Keras computes with in this process: GPU or CPU, the precision, XLA or not."""
+"""How Keras computes in this process: GPU or CPU, the precision, XLA or not."""
 
 import keras
 

@@ -24,7 +24,7 @@ STEPS_PER_EXECUTION = 16
 Take = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # Data in memory need no autotuning, but Keras waits for the autotuner's thread at the end of every
-# iteration: 0.3 s after a validation, up to 18 s after a training of 30 s.
+# iteration: 0.3 s after a validation, up to 18 s after 30 s of training.
 _UNTUNED = tf.data.Options()
 _UNTUNED.autotune.enabled = False
 
@@ -61,7 +61,7 @@ def training_batches(
         images: At least `batch_size` images.
         batch_size: The number of images in a batch.
         seed: The seed of the order.
-        first_batch: The number of the first batch, from 0. It is larger when a training resumes.
+        first_batch: The number of the first batch, from 0. It is larger when training resumes.
     """
     take = _taker(images)
     steps = len(images) // batch_size
@@ -123,8 +123,8 @@ def _taker(images: Images) -> Take:
 def _reader(x: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """Return a function that reads the images at some places.
 
-    Of a mapped file, the system is told what will be read. Else it reads ahead as of a file that is
-    read in order: on some disks 8 MiB for an image of a few kilobytes.
+    If the file is mapped, the system is told what will be read. Otherwise it would read ahead, as
+    if the file were read in order: on some disks 8 MiB for an image of a few kilobytes.
     """
     mapped = x.base
     if not isinstance(x, np.memmap) or not isinstance(mapped, mmap.mmap):
@@ -133,7 +133,7 @@ def _reader(x: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
     size, first = x.strides[0], x.offset % mmap.ALLOCATIONGRANULARITY
 
     def read(places: NDArray[Any]) -> NDArray[Any]:
-        for place in places.tolist():  # the system reads all of them at once, while this goes on
+        for place in places.tolist():  # the system reads all of them in parallel, in the background
             start = first + place * size
             page = start - start % mmap.PAGESIZE
             mapped.madvise(mmap.MADV_WILLNEED, page, start + size - page)
@@ -143,7 +143,7 @@ def _reader(x: NDArray[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
 
 
 def _scaled(pixels: tf.Tensor) -> tf.Tensor:
-    """The same values as `Images.scaled`, to the bit."""
+    """The same values as `Images.scaled`, bit for bit."""
     if pixels.dtype != tf.uint8:
         return pixels
     return tf.cast(pixels, tf.float32) / tf.constant(255, tf.float32)

@@ -34,7 +34,7 @@ def build(
             `_offers`.
         data: Its images.
         hp: The hyperparameters.
-        epochs: The number of epochs of the training. None uses the experiment's.
+        epochs: The number of epochs of the run. None uses the experiment's.
         training: Whether the model is built to be trained, not to be saved.
 
     Raises:
@@ -69,8 +69,8 @@ def _offers(experiment: Experiment, data: Data, epochs: int, training: bool) -> 
     - `input_shape`, `classes`, `class_names`: those of the data set.
     - `training`: False if the model is built to be saved. A space may then leave out what only
       acts in training, such as a layer of its own, which plain Keras would not load.
-    - `training_steps`: The number of batches of the whole training, for a learning rate that has to
-      know its end. None if the experiment screens, because a training may then end at any rung.
+    - `training_steps`: The total number of batches, for a learning rate schedule that needs it.
+      None if the experiment has rungs, because training may then stop at any of them.
     """
     space, dataset = experiment.space, data.dataset
     steps = prod(calls_of_epoch(experiment, data.train))
@@ -96,7 +96,7 @@ def _give_float32(model: keras.Model) -> None:
     """Have the layers that give the outputs compute in float32, even in mixed precision.
 
     This is Keras's advice: some metrics do not take half precision, and a loss is coarse in it. A
-    subclass does not tell which layers these are.
+    subclass does not reveal which layers these are.
     """
     if isinstance(model, keras.Sequential):
         last = model.layers[-1:]
@@ -111,9 +111,9 @@ def _give_float32(model: keras.Model) -> None:
 
 
 def build_for_images(model: keras.Model, dataset: Dataset) -> None:
-    """Have a model that has no weights yet make them, for images of the data set's shape.
+    """Create the weights of a model that has none yet, for images of the data set's shape.
 
-    It is a Sequential that does not begin with an Input, or a subclass.
+    Such a model is a Sequential that does not begin with an Input, or a subclass.
     """
     if model.built:
         return

@@ -14,12 +14,11 @@ from mnist_cnn.training.failure import TrainingFailed
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a training ended before its last epoch.
+    """Why training ended before the last epoch.
 
     Attributes:
         kind: `rung`: it stopped at a rung, and may be continued. `pruned`: the trial is behind
-            others. `replayed`: the recorded training ended here. `stale`: the objective did not
-            improve.
+            others. `replayed`: the recorded run ended here. `stale`: the objective did not improve.
         reason: The reason in words, with the epoch.
     """
 
@@ -28,7 +27,7 @@ class Stop:
 
     @property
     def scored(self) -> bool:
-        """Whether the training is scored as one that came to its end."""
+        """Whether the run is scored like one that trained all its epochs."""
         return self.kind == "stale"
 
 
@@ -40,7 +39,7 @@ OnEpoch = Callable[[int, EpochMetrics], Stop | None]
 
 
 class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Fails a training whose loss is not finite.
+    """Fails a run whose loss is not finite.
 
     Raises:
         TrainingFailed: At the end of an epoch whose loss is not finite.
@@ -53,7 +52,7 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Refuses a training whose validated epochs do not have the objective.
+    """Refuses a run whose validated epochs do not have the objective.
 
     Args:
         checkpoint: Precedes this callback in the list.
@@ -79,15 +78,15 @@ def unknown_metric(name: str, valid: Iterable[str]) -> str:
 
 
 class Relay(keras.callbacks.Callback):  # type: ignore[misc]
-    """Passes on the metrics of each epoch once they are in the checkpoint, and stops if told to.
+    """Passes on the metrics of each epoch once they are in the checkpoint, and stops if asked to.
 
-    The training stops by `stop_training`, so that other callbacks get their `on_train_end`. A loop
+    It stops training by `stop_training`, so that other callbacks get their `on_train_end`. A loop
     that ignores it is ended at its next epoch.
 
     Args:
         checkpoint: The checkpoint, which precedes this callback in the list.
-        on_epoch: Called with the epoch, from 1, and its metrics. Returns why the training should
-            stop, or None.
+        on_epoch: Called with the epoch, from 1, and its metrics. Returns why training should stop,
+            or None.
 
     Attributes:
         stop: The last return value of `on_epoch`.
@@ -115,7 +114,7 @@ class Relay(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops a training whose objective has not improved for `patience` epochs.
+    """Stops training if the objective has not improved for `patience` epochs.
 
     Epochs without the objective are not counted. Keras's own callback counts from the start of
     `fit`, so it would count again after a resumption.
@@ -131,7 +130,7 @@ class EarlyStopping(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def stop(self) -> Stop | None:
-        """Why the training should stop, or None."""
+        """Why training should stop, or None."""
         best = self._checkpoint.best_epoch
         later = [epoch for epoch in self._checkpoint.epochs_with_objective if epoch > best]
         if len(later) < self._patience:

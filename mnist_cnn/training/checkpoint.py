@@ -1,4 +1,4 @@
-"""The state of a training in a file, saved after every epoch. A killed training resumes from it."""
+"""The state of a run in a file, saved after every epoch. A killed run resumes from it."""
 
 import json
 import math
@@ -26,14 +26,15 @@ class BeganAgain(Exception):
 
 
 class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves the state of a training after every epoch, and keeps the weights to save at its end.
+    """Saves the state of a run after every epoch, and keeps the weights to save at its end.
 
     Args:
         path: The file.
         objective: Decides which epoch is the best.
-        recipe: What the training depends on. A file with another recipe is not resumed from.
+        recipe: Everything that the run depends on. It does not resume from a file with another
+            recipe.
         keep: Which epoch's weights to keep. Epochs without the objective, which a HyperModel's own
-            `fit` may have, only count while there are no others: then it is the last one.
+            `fit` may have, count only while there are no others: then the last one is kept.
 
     Attributes:
         average: The average of the weights, which is validated and kept.
@@ -77,7 +78,7 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def epochs_with_objective(self) -> list[int]:
-        """The epochs, from 1, whose metrics have the objective, be it NaN."""
+        """The epochs, from 1, whose metrics have the objective, even if it is NaN."""
         epochs = enumerate(self.history, start=1)
         return [epoch for epoch, metrics in epochs if self.objective.metric in metrics]
 
@@ -97,8 +98,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         """Load the file into `model`, if there is one.
 
         Returns:
-            Why the training cannot resume from the file, which is then removed. "" if it can, or
-            if there is no file.
+            Why the run cannot resume from the file, which is then removed. "" if it can, or if
+            there is no file.
         """
         if not self.path.exists():
             return ""
@@ -186,7 +187,7 @@ def _how_built(model: keras.Model) -> str:
 
 
 def _build_as_before(model: keras.Model, config: Any) -> None:
-    """Have a model make its weights as its own `fit` did, and its optimizer their state."""
+    """Create the weights of a model and the state of its optimizer, as its own `fit` did."""
     with suppress(Exception):  # a model may be built in any way
         model.build_from_config(config)
         if model.optimizer is not None:

@@ -30,7 +30,7 @@ class Data:
 
     @cached_property
     def in_memory(self) -> tuple[Images, Images]:
-        """Both parts as float32 in [0, 1], for whoever wants arrays, such as a space's own `fit`.
+        """Both parts as float32 in [0, 1], for code that needs arrays, such as a space's own `fit`.
 
         That takes the memory for all of them.
         """
@@ -56,7 +56,7 @@ def load_data(experiment_id: ExperimentId) -> Data:
 
 
 def kept_files(experiment_id: ExperimentId) -> tuple[Path, ...]:
-    """Return the files of which `load_data` is made, once it has been called."""
+    """Return the files that `load_data` uses, once it has been called."""
     experiment = load_experiment(experiment_id)
     folder = folder_of(experiment.opened_dataset, experiment.validation_fraction, experiment.seed)
     files = sorted(folder.iterdir())

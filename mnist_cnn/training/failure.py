@@ -1,10 +1,10 @@
-"""How a training fails, and how to describe a failure in one line."""
+"""How a run fails, and how to describe a failure in one line."""
 
 import re
 
 
 class TrainingFailed(Exception):
-    """The training cannot go on. The message becomes the reason of the trial."""
+    """The run cannot continue. The message becomes the reason of the trial."""
 
 
 def one_line(error: BaseException) -> str:

@@ -1,12 +1,12 @@
 """Trains one model, or resumes its training.
 
-A training is a function of the model, the images and the seed. It does not depend on how long it
-will last: the learning rate is the compiled one, and the weights are averaged. So it can be judged
-after any epoch, and continued for as long as it deserves. Only a space that uses `training_steps`,
-which it gets without rungs, makes it depend on its end. The order of the images depends on the seed
+The result of training is a function of the model, the images and the seed. It does not depend on
+the planned number of epochs: the learning rate is the compiled one, and the weights are averaged.
+So a model can be judged after any epoch, and its training continued. The exception is a space that
+uses `training_steps`, which it gets only without rungs. The order of the images depends on the seed
 and the epoch. The checkpoint of an epoch holds every variable, including the state of dropout's
-random generators. So a training that is killed and resumed gives the same result as one that is
-not.
+random generators. So a run that is killed and resumed gives the same result as an uninterrupted
+one.
 """
 
 from collections.abc import Callable
@@ -33,13 +33,13 @@ from mnist_cnn.training.checkpoint import Checkpoint
 from mnist_cnn.training.data import Data
 from mnist_cnn.training.own_fit import call_own_fit, metrics_of, refuse_to_resume
 
-# The number of batches after which averaging begins. The first weights are no use to any average.
+# The number of batches after which averaging begins. The first weights are useless in an average.
 AVERAGED_FROM = 24
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """A training, to be begun or resumed.
+    """The training of one run, to be started or resumed.
 
     Attributes:
         experiment: Has the space, the batch size and the patience.
@@ -48,8 +48,8 @@ class Training:
         seed: The seed of the order of the images.
         checkpoint: Has the history and the weights to keep afterwards.
         on_epoch: Called with each epoch, from 1, and its metrics once they are in the checkpoint.
-            Called again for restored epochs. The training stops if it returns a `Stop`.
-        on_anew: Called with the reason if the training cannot resume from an existing checkpoint.
+            Called again for restored epochs. Training stops if it returns a `Stop`.
+        on_anew: Called with the reason if training cannot resume from an existing checkpoint.
     """
 
     experiment: Experiment
@@ -70,11 +70,11 @@ class Training:
             hp: The hyperparameters that built it. A HyperModel's own `fit` may declare more.
 
         Returns:
-            Why the training stopped early, or None; and the metrics that a HyperModel's own `fit`
+            Why training stopped early, or None; and the metrics that a HyperModel's own `fit`
             returned.
 
         Raises:
-            TrainingFailed: The training cannot go on.
+            TrainingFailed: The run cannot continue.
             UserError: The objective's metric does not exist, or `fit` returned something else.
             BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
             Exception: Whatever the model, the space or `on_epoch` raises.
@@ -129,7 +129,7 @@ class Training:
         Args:
             model: The model.
             steps: The number of steps in an epoch.
-            last: The callbacks that come after those of every training.
+            last: The callbacks that come after those of every run.
         """
         experiment, done = self.experiment, len(self.checkpoint.history)
         validated = validated_epochs(experiment.screen, self.epochs)
@@ -174,7 +174,7 @@ class Training:
 
 
 def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
-    """Return the epochs, from 1, after which a training is validated.
+    """Return the epochs, from 1, after which a model is validated.
 
     Without screening, these are all epochs. With screening, epochs are short, and to validate after
     each would take a third of the time. So it is done at each rung, then after twice as many
@@ -182,7 +182,7 @@ def validated_epochs(screen: Screen | None, epochs: int) -> list[int]:
 
     Args:
         screen: The screening of the experiment.
-        epochs: The number of epochs of the training.
+        epochs: The number of epochs of the run.
     """
     if screen is None:
         return list(range(1, epochs + 1))

@@ -36,13 +36,14 @@ Facts = dict[str, str]
 def kept_split(
     dataset: Dataset, fraction: float, seed: int, batch_size: int
 ) -> tuple[Images, Images]:
-    """Return what a search sees of a data set, see `checked_split`.
+    """Return the images that a search uses, see `checked_split`.
 
-    What is kept of an earlier version of the data set is removed.
+    Files of an earlier version of the data set are removed.
 
     Returns:
         The images to train on and those to validate on. Pixels are memory-mapped: uint8, or float32
-        in [0, 1] if the data set has others than multiples of 1/255. Names and groups are left out.
+        in [0, 1] if the data set has values other than multiples of 1/255. Names and groups are
+        left out.
 
     Raises:
         UsageError: As `checked_split` does.
@@ -62,7 +63,7 @@ def kept_split(
 
 
 def remove_kept(unwanted: Callable[[Facts], bool]) -> None:
-    """Remove kept images, and what a kill has left of some.
+    """Remove kept images, and partial ones that a kill has left.
 
     Args:
         unwanted: Whether to remove those of a data set, by its `name`, `model_name` and `digest`.
@@ -71,16 +72,16 @@ def remove_kept(unwanted: Callable[[Facts], bool]) -> None:
         doomed = folder.with_suffix(_PARTLY)
         if folder != doomed and not unwanted(_facts_of(folder)):
             continue
-        # What cannot be removed, or is in use now, stays.
+        # A folder that cannot be removed, or is in use now, stays.
         with suppress(OSError), file_lock(folder.with_suffix(".lock"), wait_seconds=0):
-            if folder != doomed:  # so that a kill leaves no half of it
+            if folder != doomed:  # so that a kill leaves no partial one
                 shutil.rmtree(doomed, ignore_errors=True)
                 folder.rename(doomed)
             shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _remove_earlier(dataset: Dataset) -> None:
-    """Remove what is kept of a data set as it was before its files changed."""
+    """Remove the images of a data set that were kept before its files changed."""
     now = _facts(dataset)
 
     def is_earlier(facts: Facts) -> bool:

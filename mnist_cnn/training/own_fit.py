@@ -18,14 +18,14 @@ from mnist_cnn.training.data import Data
 
 
 def refuse_to_resume(model: keras.Model, finished: bool) -> None:
-    """Refuse a training that its own `fit` cannot resume from its checkpoint.
+    """Refuse a run that its own `fit` cannot resume from its checkpoint.
 
     Args:
         model: The restored model.
         finished: Whether the checkpoint leaves no epoch to train.
 
     Raises:
-        BeganAgain: The training has to start over.
+        BeganAgain: The run has to start over.
     """
     if finished:
         raise BeganAgain("its own fit has not returned yet")

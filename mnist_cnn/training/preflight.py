@@ -78,7 +78,7 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
 
 
 def _check_keras() -> None:
-    """Refuse settings of the user's keras.json with which no model is trained."""
+    """Refuse settings of the user's keras.json with which no model can be trained."""
     for name, found, valid in (
         ("image_data_format", keras.config.image_data_format(), "channels_last"),
         ("floatx", keras.config.floatx(), "float32"),
@@ -90,7 +90,7 @@ def _check_keras() -> None:
 def _check_objectives(
     experiment: Experiment, scores: Mapping[str, float], costs: Sequence[str]
 ) -> None:
-    """Refuse metrics that trials do not have, and directions that cannot be meant."""
+    """Refuse metrics that trials do not have, and directions that are obviously wrong."""
     epoch_metrics = [f"val_{name}" for name in scores]
     all_metrics = [*epoch_metrics, *costs]
     for index, objective in enumerate(experiment.objectives):
@@ -113,7 +113,7 @@ def _check_objectives(
 
 
 def _better(metric: str) -> str:
-    """Return the direction in which a metric gets better; "" if its name does not tell."""
+    """Return the direction in which a metric gets better; "" if it is unknown."""
     if metric in COST_METRICS or metric.endswith("loss"):
         return "minimize"
     return "maximize" if metric.endswith("accuracy") else ""
@@ -125,8 +125,8 @@ def _try(
     """Build and save the model of one baseline.
 
     Returns:
-        Its metrics on a few images, or None if it is not evaluated; the metrics of what it costs;
-        and why it cannot be served, "" if it can be.
+        Its metrics on a few images, or None if it is not evaluated; the metrics of its costs; and
+        why it cannot be served, "" if it can be.
     """
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
@@ -136,7 +136,7 @@ def _try(
     keras.config.set_dtype_policy(precision(experiment))
     try:
         model = build(experiment, data, hp)
-        # Not each model tells its size, see there. What is evaluated can also be timed.
+        # Some models do not reveal their size. A model that is evaluated can also be timed.
         costs = [*size_of(model), "train_seconds", LATENCY]
         if not has_own_fit(experiment.space):
             model.jit_compile = False

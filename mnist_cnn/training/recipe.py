@@ -1,4 +1,4 @@
-"""Everything that the outcome of a training depends on, so that it can be repeated to the bit."""
+"""Everything that the outcome of a run depends on, so that it can be repeated bit for bit."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ def recipe(
     keep: str,
     precision: str,
 ) -> dict[str, Any]:
-    """Return everything that a training on this machine depends on, as JSON values.
+    """Return everything that a run on this machine depends on, as JSON values.
 
     Args:
         experiment: The experiment.
@@ -68,6 +68,6 @@ def derived_seed(*parts: int) -> int:
     NumPy's SeedSequence mixes them so that neighbouring values give independent seeds.
 
     Args:
-        parts: What the seed is for, such as the experiment's seed and the number of the trial.
+        parts: The purpose of the seed, such as the experiment's seed and the number of the trial.
     """
     return int(np.random.SeedSequence(parts).generate_state(1)[0]) >> 1

@@ -1,4 +1,4 @@
-"""Repeats a recorded training from its beginning."""
+"""Repeats a recorded run from its beginning."""
 
 import json
 from pathlib import Path
@@ -27,11 +27,11 @@ def run_again(
     modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
-    """Repeat a recorded training, in a worker process.
+    """Repeat a recorded run, in a worker process.
 
     Args:
-        experiment_id: What identifies the experiment.
-        recipe: What the recorded training depended on.
+        experiment_id: The identity of the experiment.
+        recipe: Everything that the recorded run depended on.
         epochs: The number of epochs after which it was stopped. None trains to the end and saves
             the model.
         modules: The modules that it depended on, as they were then. Other modules are imported as

@@ -1,4 +1,4 @@
-"""The outcome of a repeated training, and the differences between two recipes.
+"""The outcome of a repeated run, and the differences between two recipes.
 
 This module does not import Keras, so that the search process can use it.
 """
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Replayed:
-    """The outcome of a repeated training.
+    """The outcome of a repeated run.
 
     Attributes:
-        recipe: What it depended on, to compare with the recorded one.
+        recipe: Everything that it depended on, to compare with the recorded one.
         history: The metrics of each epoch.
         weights: The SHA-256 of the saved weights.
     """
@@ -30,7 +30,7 @@ def differences(
 
     Args:
         before: The recorded recipe.
-        now: The recipe of the repetition. What only it has is ignored.
+        now: The recipe of the repetition. Values that only it has are ignored.
         of: A prefix for the names.
 
     Yields:

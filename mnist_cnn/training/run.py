@@ -1,4 +1,4 @@
-"""One run: what is trained, and what its journal says of it.
+"""One run: what is trained, and its events in the journal.
 
 A trial, a confirmation and a replay are each a run. A run happens in a worker process.
 """
@@ -28,7 +28,7 @@ from mnist_cnn.workers import machine
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training, which becomes one run in MLflow.
+    """One training run, which becomes one run in MLflow.
 
     Attributes:
         experiment: The experiment.
@@ -102,7 +102,7 @@ class Run:
         self.journal.write("artifact", path=name)
 
     def write_sources(self) -> None:
-        """Write the project's code that the training depends on."""
+        """Write the project's code that the run depends on."""
         found = sources.sources_of(self.experiment.space, self.experiment.dataset)
         text = json.dumps({name: asdict(source) for name, source in found.items()}, indent=1)
         self.write_file(SOURCES_FILE, lambda path: path.write_text(text, "utf-8"))
@@ -113,7 +113,7 @@ class Run:
         return self.precision or precision(self.experiment)
 
     def recipe(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return everything that the outcome of this training with `values` depends on."""
+        """Return everything that the outcome of this run with `values` depends on."""
         return recipe(
             self.experiment,
             self.data.dataset,

@@ -26,14 +26,14 @@ def save_scored(
     """Save a model in float32, and score it on the validation images.
 
     Plain Keras loads the file on any machine. Its model is compiled for evaluation only, with plain
-    cross-entropy and accuracy, whatever the loss of the training was. A model that Keras cannot
-    save is scored but leaves no file.
+    cross-entropy and accuracy, whatever the training loss was. A model that Keras cannot save is
+    scored but leaves no file.
 
     Args:
         run: The run of the model, whose folder takes the file.
         hp: The hyperparameters.
         weights: The weights of the model, in Keras's order.
-        names: The names of the model's metrics in the training. Keras renames those of a second
+        names: The names of the model's metrics during training. Keras renames those of a second
             model in the same session, such as to `auc_1`.
 
     Returns:
@@ -65,12 +65,12 @@ def save_scored(
         raise
     except Exception:  # such as a subclass without `get_config`; its score still counts
         path.unlink(missing_ok=True)
-    # In memory, because a file with a Lambda layer, for one, is not loaded.
+    # In memory, because a file with a Lambda layer, for example, is not loaded.
     return scores, latency_ms(model, data.dataset.shape, images=1) if _is_timed(run) else None
 
 
 def _is_timed(run: Run) -> bool:
-    """Whether an objective or a constraint of the trial asks how fast its model predicts."""
+    """Whether an objective or a constraint of the trial needs the latency of its model."""
     if run.keep == "last":  # a confirmation, which only has the first objective
         return False
     objectives, constraints = run.experiment.objectives, run.experiment.constraints
@@ -96,7 +96,7 @@ def compile_for_evaluation(model: keras.Model, *, one_hot: bool) -> None:
 
 def compute_in_float32(model: keras.Model) -> None:
     """Make the model and every layer compute in float32, even if the space chose otherwise."""
-    for layer in model._flatten_layers():  # unlike `layers`, it includes layers inside of layers
+    for layer in model._flatten_layers():  # unlike `layers`, it includes layers inside layers
         if layer.dtype_policy.name != "float32":
             layer.dtype_policy = "float32"
 

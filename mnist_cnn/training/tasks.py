@@ -65,7 +65,7 @@ def again(
     modules: dict[str, Source],
     folder: Path,
 ) -> Replayed:
-    """Repeat a recorded training; the arguments are those of `repeat.run_again`."""
+    """Repeat a recorded run; the arguments are those of `repeat.run_again`."""
     from mnist_cnn.training.repeat import run_again
 
     return run_again(experiment_id, recipe, epochs, modules, folder)

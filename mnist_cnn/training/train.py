@@ -26,16 +26,16 @@ from mnist_cnn.workers import machine
 
 @dataclass(frozen=True)
 class Trained:
-    """The outcome of a training.
+    """The outcome of a run.
 
     Attributes:
         summary: `best_epoch`; `train_seconds` of all epochs, including those before an interruption
             and those of the trial that it continues; `parameters` and `multiply_accumulates` if
-            they are known. Unless the training was stopped, also its scores as `best_<name>`: the
+            they are known. Unless training was stopped, also its scores as `best_<name>`: the
             metrics of the saved model on the validation images, or those of a HyperModel's own
             `fit`; and `milliseconds_per_image` if it is asked for: the median time in which this
             worker predicts one image.
-        stop: Why the training ended early; None if it did not.
+        stop: Why training ended early; None if it did not.
     """
 
     summary: EpochMetrics
@@ -56,19 +56,19 @@ class _Fitted:
 def train(run: Run, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch) -> Trained:
     """Build the model of a run, train it, score it and save it.
 
-    The training resumes from a checkpoint in the journal's folder. If `on_epoch` stops it, no model
-    is saved.
+    Training resumes from a checkpoint in the journal's folder. If `on_epoch` stops it, no model is
+    saved.
 
     Args:
         run: The run.
         hp: The hyperparameters.
         on_epoch: Called with each epoch, from 1, and its metrics once they are in the checkpoint.
-            The training stops if it returns a `Stop`. It is not called for epochs that are in the
+            Training stops if it returns a `Stop`. It is not called for epochs that are in the
             journal from before an interruption.
 
     Raises:
-        TrainingFailed: The training cannot go on.
-        UserError: No training of the experiment could succeed.
+        TrainingFailed: The run cannot continue.
+        UserError: No trial of the experiment could succeed.
         Exception: Whatever the space raises.
     """
     try:
@@ -95,10 +95,10 @@ def _build_and_fit(run: Run, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch)
 
 
 def _prepare_session(run: Run) -> None:
-    """Make everything that Keras does from here on a function of the seed."""
+    """Seed everything that Keras does from here on."""
     keras.backend.clear_session()
-    # This has collected garbage. What is left will stay, such as what TensorFlow keeps of every
-    # training. Freezing it saves 0.27 s in a worker's fiftieth training.
+    # This has collected garbage. The remaining objects will stay, such as those that TensorFlow
+    # keeps after every run. Freezing them saves 0.27 s in a worker's fiftieth run.
     gc.freeze()
     keras.utils.set_random_seed(run.seed)
     if run.experiment.deterministic:
@@ -120,11 +120,11 @@ def _build(run: Run, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict
 def _fit(
     run: Run, model: keras.Model, hp: keras_tuner.HyperParameters, on_epoch: OnEpoch
 ) -> tuple[Checkpoint, Stop | None, EpochMetrics]:
-    """Train the model. Each answer of `on_epoch` is in the journal before it takes effect."""
+    """Train the model. What `on_epoch` returns is in the journal before it takes effect."""
     journal = run.journal
 
     def on_each_epoch(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if epoch in journal.stops:  # a pruner that is asked again may answer differently
+        if epoch in journal.stops:  # a pruner that is asked again may decide differently
             found = journal.stops[epoch]
             return Stop(**found) if found else None
         stop = on_epoch(epoch, metrics)
@@ -159,9 +159,9 @@ def _fit(
 
 
 def _finish(run: Run, hp: keras_tuner.HyperParameters, fitted: _Fitted) -> Trained:
-    """Summarise the training, and save the model unless `on_epoch` stopped it."""
+    """Summarise the run, and save the model unless `on_epoch` stopped it."""
     checkpoint, stop = fitted.checkpoint, fitted.stop
-    # One point is no curve, and a picture takes 0.1 s of a few.
+    # One point is not a curve, and the plot would take 0.1 s of a run of a few seconds.
     brief = len(checkpoint.history) == 1 and stop is not None and stop.kind == "rung"
     summary = _summarise(run, checkpoint, fitted.size, brief)
     if stop and not stop.scored:

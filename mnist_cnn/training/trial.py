@@ -57,7 +57,7 @@ def run_trial(
     """Run a trial, or resume it, to its end. This runs in a worker process.
 
     Args:
-        experiment_id: What identifies the experiment.
+        experiment_id: The identity of the experiment.
         study_name: The name of the Optuna study.
         storage: The URL of Optuna's storage.
         number: The number of the trial in the study.
@@ -143,7 +143,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     place = {"worker": os.environ.get(machine.WORKER, "")}
     if NODE in os.environ:
         place["node"] = os.environ[NODE]
-    # From here on the trial is blamed if the worker dies.
+    # From here on, a death of the worker counts against the trial.
     run.journal.write("begin", name=run.title, tags=run.tags, **place)
     if repeats_a_trial(trial):
         write_end(run.journal, "FAIL", reason="the sampler repeated an earlier trial")
@@ -164,7 +164,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     except Exception as error:
         if full := full_disk(error):
             raise full from error
-        # A space or a training may fail in any way. It fails its trial, and the search goes on.
+        # The space or the training may fail in any way. The trial fails, and the search continues.
         if not run.journal.started:
             run.start(hp.values, "not built", {})
         details = traceback.format_exc()
@@ -186,12 +186,12 @@ def _size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochM
 
 
 def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: EpochMetrics) -> str:
-    """Tell Optuna how a trial keeps the constraints, as far as the metrics are known.
+    """Report the violations of the constraints to Optuna, as far as the metrics are known.
 
-    Confirmations are of trials that keep them.
+    Confirmations are of trials that satisfy them.
 
     Returns:
-        Which are broken, in words; "" if none is.
+        The violated constraints, in words; "" if there are none.
     """
     broken = []
     for constraint in experiment.constraints if OF not in trial.user_attrs else ():
@@ -199,7 +199,7 @@ def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: Ep
         if math.isnan(value):
             continue
         violation = constraint.violation(value)
-        if str(constraint) not in trial.constraints:  # it is after an interruption
+        if str(constraint) not in trial.constraints:  # otherwise the trial was resumed
             trial.set_constraint(str(constraint), violation)
         if violation > 0:
             broken.append(constraint.broken(value))
@@ -210,7 +210,7 @@ def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
     """Move the checkpoint of the trial that this one continues, unless this one has its own.
 
     A space with its own `fit` starts over: resumed, it may order the images differently. A trial
-    that was lost in between is resumed all the same, as after a kill.
+    that was lost in between is resumed nevertheless, as after a kill.
     """
     own = run.journal.folder / CHECKPOINT_FILE
     for earlier in screening.before(all_trials(trial), trial):
@@ -223,17 +223,17 @@ def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
 
 
 def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
-    """Return a function that reports each epoch to Optuna, and says why the trial should stop."""
+    """Return a function that reports each epoch to Optuna, and returns why to stop, if so."""
     metric = run.experiment.objectives[0].metric
     before = screening.epochs_before(run.experiment.screen, trial)
     last = screening.last_epoch(run.experiment.screen, trial, run.epochs)
 
     def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if metric not in metrics:  # the epoch was not validated, or an own `fit` tells it later
+        if metric not in metrics:  # the epoch was not validated, or its own `fit` returns it later
             return None
         report_value(trial, metrics[metric], epoch)
         if epoch <= before or epoch >= run.epochs:
-            return None  # up to its rung it was decided already that the configuration goes on
+            return None  # it was already decided to continue up to this rung
         if epoch >= last:
             return Stop("rung", f"stopped at the rung of epoch {last}")
         if trial.should_prune():

@@ -2,10 +2,10 @@
 
 In reading order:
 
-    machine      what this machine has: cores, GPUs, memory, the precision that it computes fast
-    pool         what a search asks of its workers, wherever they run
+    machine      this machine's cores, GPUs, memory, and the precision that it computes fast
+    pool         the interface of workers to a search, wherever they run
     local_pool   processes on this machine that take calls; a lost process is replaced
-    worker       what runs in such a process
+    worker       the main loop of such a process
     process      starts processes that die when this one does
     cluster/     a pool on the nodes of a Ray cluster
     signals      Ctrl-C, SIGTERM and a closed terminal: how a command ends, what Ctrl-C waits for

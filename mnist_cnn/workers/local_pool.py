@@ -26,7 +26,7 @@ from mnist_cnn.workers.process import how_it_ended, start_process
 from mnist_cnn.workers.worker import Answer, work
 
 LONGEST_TICK_SECONDS = 2.0  # the most that one tick adds to a call's time, however long it took
-CALLS = 50  # TensorFlow leaks 4 MB with every training; a new process takes a few seconds
+CALLS = 50  # TensorFlow leaks 4 MB with every run; a new process takes a few seconds
 
 
 @dataclass
@@ -44,7 +44,7 @@ class _Worker:
 class Workers:
     """A pool of processes. The first starts at once, the others with the first call.
 
-    That way the first process is ready sooner while the caller is still importing modules itself.
+    So the first process is ready sooner, while the caller is still importing modules itself.
 
     Args:
         environments: The environment variables of each process, one mapping per process. They are

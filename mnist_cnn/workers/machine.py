@@ -1,4 +1,4 @@
-"""What this machine has: cores, GPUs, memory, and the precision that it computes fast."""
+"""This machine's cores, GPUs and memory, and the precision that it computes fast."""
 
 import math
 import os
@@ -42,7 +42,7 @@ def precision() -> str:
 
 
 def processor() -> str:
-    """Return the name of the processor. The last bits of a training's results depend on it."""
+    """Return the name of the processor. The last bits of a run's results depend on it."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

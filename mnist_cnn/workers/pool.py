@@ -1,4 +1,4 @@
-"""What a search asks of its workers, be they processes on this machine or on a cluster's nodes."""
+"""The interface of workers to a search: processes on this machine or on a cluster's nodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Ended:
 
     Attributes:
         key: The key that the call was submitted with.
-        value: What the call returned.
+        value: The return value of the call.
         problem: Why the call did not return, in a few words; "" if it did.
         refused: The type of error if the same call would fail in any process, or `Unreachable` if
             it would fail now; None otherwise.
@@ -35,11 +35,11 @@ class Ended:
 
 
 class Pool(Protocol):
-    """What a search asks of its workers, `local_pool.Workers` or `cluster.actors.RayWorkers`.
+    """The interface of `local_pool.Workers` and `cluster.actors.RayWorkers`.
 
     Attributes:
         host: The address of this machine for the workers. None if they run on it.
-        precision: What all of them compute fast; None if they run on this machine.
+        precision: The precision that all of them compute fast; None if they run on this machine.
         remarks: Lines for the user.
     """
 

@@ -49,7 +49,7 @@ def uninterrupted() -> Iterator[None]:
     """Hold back the first Ctrl-C until the block has ended. The second has its effect at once.
 
     An import that is interrupted may leave modules behind that are broken until the process ends,
-    so whoever interrupts a notebook's cell could not go on.
+    so the user of a notebook could not continue after interrupting a cell.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

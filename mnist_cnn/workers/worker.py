@@ -1,4 +1,4 @@
-"""What runs in a worker process of this machine: it receives calls, makes them, and answers."""
+"""The main loop of a worker process of this machine: it receives calls, makes them, and answers."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ class Answer:
     """A worker's message after each call.
 
     Attributes:
-        value: What the call returned.
+        value: The return value of the call.
         problem: Why the call did not return, in a few words; "" if it did.
         refused: The type of error if the same call would fail in any process: it raised UserError,
             or the disk is full. `Unreachable` means that it would fail now. None otherwise.

@@ -1,4 +1,4 @@
-"""The verb `data` as a user types it: what it prints and writes, and its exit codes."""
+"""The `data` subcommand as a user types it: what it prints and writes, and its exit codes."""
 
 import numpy as np
 import pytest

@@ -135,6 +135,6 @@ def test_constraints_that_no_trial_meets_are_told_with_the_nearest_trial(tmp_pat
         trial.set_constraint("parameters at most 20,000", excess)
         study.trials.optuna_study.add_trial(trial)
     message = terminal.nothing_completed(study)
-    assert "keeps the constraints; the nearest, trial 1, has parameters 21,000, not" in message
+    assert "satisfies the constraints; the nearest, trial 1, has parameters 21,000, not" in message
     assert "\n" not in message
     assert tally(study) == "configurations tried: 2, of which 2 outside the constraints"

@@ -109,7 +109,7 @@ def test_a_trial_that_loses_node_after_node_is_given_up(study):
         study.lose(study.trials, number, GONE)
     last = study.trials.all()[-1]
     assert last.number == LOSSES_ALLOWED and not is_lost(last)
-    assert "may be what breaks its nodes" in last.user_attrs["reason"]
+    assert "the trial itself may be the cause" in last.user_attrs["reason"]
     assert recover(study) == []
 
 

@@ -109,7 +109,7 @@ def log_study(client: MlflowClient, name, model, folder, kind="study"):
 
 
 def share(worker, patch):
-    """Give the verbs a running process instead of a new one, which would import TensorFlow."""
+    """Give the commands a running process instead of a new one, which would import TensorFlow."""
     patch.setattr("mnist_cnn.evaluation.worker.ModelWorker", lambda: nullcontext(worker))
     patch.setattr(
         "mnist_cnn.search_process.start.pool_of", lambda *wanted: nullcontext(worker._workers)

@@ -136,7 +136,7 @@ def test_the_commands_are_found():
 def test_a_command_is_one_that_there_is(command):
     program, *arguments = shlex.split(command)
     if program == "mnist-cnn":
-        # A verb alone is named, not typed: it may need arguments.
+        # A subcommand alone is named, not typed: it may need arguments.
         parse(arguments if len(arguments) > 1 else [*arguments, "--help"])
         return
     targets = [argument for argument in arguments if "=" not in argument]

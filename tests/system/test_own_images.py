@@ -1,4 +1,4 @@
-"""Somebody's own images, from the search to the page, by the verbs that a user types."""
+"""Somebody's own images, from the search to the page, by the commands that a user types."""
 
 import json
 

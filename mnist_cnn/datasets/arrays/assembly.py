@@ -50,11 +50,11 @@ def of_arrays(
         train: The images to train and validate on.
         test: The test images. None sets aside about a fifth of `train`.
         class_names: The names of labels that are not called by their own text.
-        remarks: What the source decided, one line each.
+        remarks: The source's decisions, one line each.
 
     Raises:
-        UsageError: For pixels, labels or lengths that make no sense. It names the array and, where
-            it can, the image.
+        UsageError: For invalid pixels, labels or lengths. It names the array and, where it can, the
+            image.
     """
     parts = [train] if test is None else [train, test]
     images = [as_images(part.x_where, part.x) for part in parts]

@@ -1,4 +1,4 @@
-"""What the names of files and folders say.
+"""The meaning of file and folder names.
 
 tree   lists folders: skips hidden files, refuses links that lead out
 roles  recognises the training, validation and test part by name

@@ -1,4 +1,4 @@
-"""Which part of a data set a name stands for, and what happens to a validation part."""
+"""The part of a data set that a name stands for, and the use of a validation part."""
 
 import re
 from collections.abc import Collection

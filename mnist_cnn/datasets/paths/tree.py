@@ -7,7 +7,7 @@ from pathlib import Path
 from mnist_cnn.datasets.naming import printable
 from mnist_cnn.errors import UsageError
 
-# What operating systems and file managers leave behind, besides names that begin with a dot.
+# Files of operating systems and file managers, besides names that begin with a dot.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"}
@@ -27,7 +27,7 @@ def root_of(path: str | Path) -> Path:
         The absolute path, with links followed.
 
     Raises:
-        UsageError: If nothing is there.
+        UsageError: If it does not exist.
     """
     given = Path(path).expanduser()
     try:

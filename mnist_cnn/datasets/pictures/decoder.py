@@ -1,4 +1,4 @@
-"""The one reader of picture files: from bytes to upright 8-bit pixels, within bounds.
+"""The one reader of picture files: from bytes to upright 8-bit pixels, within limits.
 
 The header is checked before anything is decoded, because a PNG of a few kilobytes can hold
 gigapixels. This module imports Pillow, so other modules import it only where they need it.
@@ -71,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a picture says.
+    """The header of a picture.
 
     Attributes:
         height: The height of the upright picture in pixels.
@@ -110,7 +110,7 @@ def decode(
     """Decode a picture, fill transparent parts with the colour of the paper, and turn it upright.
 
     Args:
-        content: The whole file.
+        content: The complete file.
         side: Shrink larger pictures to at most this many pixels a side, which also makes decoding
             faster. None keeps the size.
         formats: The accepted formats, by Pillow's names.
@@ -241,7 +241,7 @@ def _on_paper(image: Image.Image) -> Image.Image:
     solid = rgba[rgba[..., 3] > 127]
     if 2 * len(solid) > rgba.shape[0] * rgba.shape[1]:
         paper = np.median(solid[:, :3], axis=0)  # a page with a hole or rounded corners
-    else:  # ink without paper: choose what it stands out from
+    else:  # ink without paper: choose a colour that it stands out from
         paper = np.full(3, 255.0 if not len(solid) or solid[:, :3].mean() < 128 else 0.0)
     canvas = Image.new("RGBA", image.size, (*(int(level) for level in paper), 255))
     return Image.alpha_composite(canvas, image).convert("RGB")

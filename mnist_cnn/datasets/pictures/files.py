@@ -111,7 +111,7 @@ def of_files(
         size: (height, width) to fit the pictures into, or (height, width, channels). Default: the
             most frequent size, or the middle one of several that are equally frequent, at most 256
             pixels a side.
-        remarks: What the source decided, one line each.
+        remarks: The source's decisions, one line each.
     """
     files = train.files + (test.files if test else [])
     shape = _common_shape(files, size)

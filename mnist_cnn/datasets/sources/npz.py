@@ -39,7 +39,7 @@ def npz(path: str | Path) -> Dataset:
         path: The file, or the folder with the files.
 
     Raises:
-        UsageError: If such arrays are missing or make no sense.
+        UsageError: If such arrays are missing or invalid.
     """
     root = root_of(path)
     arrays, source = (_files(root) if root.is_dir() else _members(root)), printable(root.name)

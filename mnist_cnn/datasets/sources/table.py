@@ -45,8 +45,8 @@ def csv(
         shape: As in `folder`, for pictures.
 
     Raises:
-        UsageError: For a table that makes no sense. It names the row or the column. For pictures,
-            also as `folder` does.
+        UsageError: For an invalid table. It names the row or the column. For pictures, also as
+            `folder` does.
     """
     root = root_of(path)
     tables, notes = _tables(root)

@@ -2,15 +2,15 @@
 
 In the search process:
 
-    wanted     what `--workers ray:16` asks for
+    wanted     parses `--workers ray:16`
     joining    joins a cluster, and ships it the project
-    nodes      what its nodes have, and whether they can do the work
+    nodes      checks whether the nodes can run the search
     actors     a pool of actors, with the interface of `workers.pool`
-    questions  what the actors were asked, and have not answered yet
+    questions  the requests that actors have not answered yet
 
 On a node:
 
     node       an actor, with a worker process
-    news       what is new in the folder of its run, which `actors` copies back
+    news       new content of the folder of its run, which `actors` copies back
     copies     the actor's copy of the project, and data that actors share
 """

@@ -1,8 +1,8 @@
 """A pool of workers on the nodes of a Ray cluster, with the interface of the local pool.
 
-Ray places the actors, each with a worker process (`node`). They are not detached: they end with
-the process that started them, which is the search. What an actor's run writes comes back with
-`news` and is written to the run's folder here, by this process alone.
+Ray places the actors, each with a worker process (`node`). They end with the process that started
+them, which is the search. `news` brings back the files of an actor's run, and this process alone
+writes them to the run's folder here.
 """
 
 import math
@@ -36,7 +36,7 @@ from mnist_cnn.workers.pool import Ended
 
 STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
 REASON_CHARACTERS = 500  # of Ray's message on an actor that could not start; its end says most
-FALSE_STARTS = 3  # actors that die in a row before they are ready, while none is: broken
+FALSE_STARTS = 3  # actors in a row that die before they are ready, while no other is ready
 
 
 class RayWorkers:
@@ -50,7 +50,7 @@ class RayWorkers:
 
     Attributes:
         host: The address of this machine for the nodes.
-        precision: What all nodes compute fast.
+        precision: The precision that all nodes compute fast.
         remarks: Lines for the user.
 
     Raises:
@@ -64,7 +64,7 @@ class RayWorkers:
         prepare: Callable[[], None] | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
-        # What it computes is checked and exported, not trained, so it leaves GPUs to the actors.
+        # It checks and exports, but does not train, so it leaves GPUs to the actors.
         environment = machine.worker_environment(1, machine.cores())
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self._local = Workers([environment], log, prepare=prepare)
@@ -109,7 +109,7 @@ class RayWorkers:
 
     def __exit__(self, *exception: object) -> None:
         try:
-            # Those that do not answer in time leave their folders to whoever removes Ray's.
+            # Those that do not answer in time leave their folders behind in Ray's.
             leaving = [actor.handle.leave.remote() for actor in self._actors if actor.node]
             if leaving:
                 ray.wait(leaving, num_returns=len(leaving), timeout=STOP_SECONDS)
@@ -153,7 +153,7 @@ class RayWorkers:
         limit_seconds: float | None = None,
         inputs: Sequence[Path] = (),
     ) -> None:
-        """Give a call that works in the folder of a run to an idle actor, with what it needs.
+        """Give a call that works in the folder of a run to an idle actor, with its files.
 
         Args:
             folder: The folder, which is the key of the call.
@@ -205,7 +205,7 @@ class RayWorkers:
         return lost
 
     def _kill_processes(self, actors: Sequence[Actor]) -> list[Actor]:
-        """Kill the processes of actors. Return the actors that say so in time."""
+        """Kill the processes of actors. Return the actors that confirm it in time."""
         answers = {actor.handle.stop.remote(): actor for actor in actors}
         if not answers:
             return []
@@ -227,10 +227,10 @@ class RayWorkers:
         return actor
 
     def _hear(self, answer: "ray.ObjectRef[Any]", actor: Actor, method: str) -> Ended | None:
-        """Take an answer. Return how the actor's call ended, if it has."""
+        """Process an answer. Return how the actor's call ended, if it has."""
         try:
             value = ray.get(answer)
-        except ActorUnavailableError:  # it may be there again; what it has is sent then
+        except ActorUnavailableError:  # it may come back, and sends its news then
             self._questions.ask_later(actor, method)
             return None
         except RayTaskError as error:  # an answer, so the actor lives and can stop its process
@@ -253,7 +253,7 @@ class RayWorkers:
         return None
 
     def _take(self, actor: Actor, news: News) -> Ended | None:
-        """Write what is new to the run's folder: first the files, then the lines that name them."""
+        """Write news to the run's folder: first the files, then the lines that name them."""
         folder = actor.key
         assert folder is not None
         for name, content in news.files.items():
@@ -274,8 +274,8 @@ class RayWorkers:
         Args:
             actor: The actor.
             problem: What happened.
-            known: Whether Ray or the actor knows that its process is dead. It may live all the
-                same, if the whole node cannot be reached.
+            known: Whether Ray or the actor knows that its process is dead. It may still be alive if
+                the node cannot be reached.
         """
         key, node = actor.key, actor.node
         alive = {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}

@@ -1,7 +1,7 @@
 """The copy of the project that an actor works in, and the data that all actors of a machine share.
 
 All nodes of a machine share the folder into which Ray unpacks the project, and Ray removes and
-unpacks it anew whenever another node joins there. So each actor has a copy of its own.
+unpacks it again whenever another node joins there. So each actor has its own copy.
 """
 
 import os
@@ -15,7 +15,7 @@ import ray
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
 
-SETTLED_SECONDS = 0.5  # a project that has not changed for so long is whole
+SETTLED_SECONDS = 0.5  # a project that has not changed for so long is complete
 COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
 AGAIN_SECONDS = 0.1  # until another try
 
@@ -29,7 +29,7 @@ def current_folder() -> Path:
 
 
 def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
-    """Copy a folder that Ray may remove and unpack anew meanwhile.
+    """Copy a folder that Ray may remove and unpack again meanwhile.
 
     Args:
         source: The folder.
@@ -37,7 +37,7 @@ def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> N
         seconds: How long to try.
 
     Raises:
-        OSError: There was no whole copy in time.
+        OSError: There was no complete copy in time.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -57,7 +57,7 @@ def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> N
 
 
 def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what tells whether any file in a folder was replaced; nothing if some have gone."""
+    """Return stamps that change if any file in a folder is replaced; none if files are missing."""
     try:
         return {str(path): stamp(path) for path in folder.rglob("*")}
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Return what tells whether a file was replaced."""
+    """Return a stamp that changes if a file is replaced."""
     found = path.stat()
     return found.st_mtime_ns, found.st_ino
 

@@ -1,4 +1,4 @@
-"""Joins a Ray cluster, and ships it the project, if its nodes can do the work."""
+"""Joins a Ray cluster, and ships it the project, if its nodes can run it."""
 
 import logging
 import signal
@@ -20,7 +20,7 @@ from mnist_cnn.workers.cluster.nodes import LOCK, check, common_precision, facts
 from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address
 
 ANSWER_SECONDS = 5.0  # for a cluster's port to answer
-# What no node needs of a project. Ray itself leaves out what git ignores.
+# Parts of a project that no node needs. Ray itself leaves out what git ignores.
 NOT_SENT = ("/mlruns", "/.git", "/.venv*", "__pycache__", "*.egg-info")
 
 
@@ -31,9 +31,9 @@ class Cluster:
     Attributes:
         host: The address of this machine for the nodes.
         gpus: The GPUs for each worker.
-        precision: What all nodes compute fast.
+        precision: The precision that all nodes compute fast.
         fitting: The number of wanted workers that fit on the nodes if nobody else uses them.
-        names: Whether several nodes share an address, so that names need more than it.
+        names: Whether several nodes share an address, so that their names need more than that.
         nodes: The number of nodes now.
         installing: How many of them lack packages of this machine, which Ray will install.
     """
@@ -55,7 +55,7 @@ class Cluster:
         return {"uv": {"packages": [lock], "uv_pip_install_options": ["--require-hashes"]}}
 
     def remark(self, count: int) -> str:
-        """Return a line on the cluster for who asked for `count` workers."""
+        """Return a line about the cluster, for a user who asked for `count` workers."""
         nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''} of a Ray cluster"
         if self.installing:
             nodes += f", {self.installing} of which first install the packages of {LOCK}"
@@ -68,8 +68,8 @@ def join(wanted: RayWanted) -> Cluster:
     """Join a cluster, and ship it the project in the current folder.
 
     Raises:
-        UsageError: The address is one that a search cannot use.
-        UserError: The cluster does not answer, or its nodes cannot do the work.
+        UsageError: A search cannot use the address.
+        UserError: The cluster does not answer, or its nodes cannot run the search.
     """
     checked_address(wanted.address)
     if ray.is_initialized():
@@ -134,7 +134,7 @@ def _connect(address: str) -> None:
 
 
 def _metadata(folder: Path) -> str:
-    """Write what tells a node the version of this package, which it need not have installed."""
+    """Write the metadata that give a node this package's version, even if it is not installed."""
     own = distribution("mnist-cnn")
     written = folder / f"mnist_cnn-{own.version}.dist-info"
     written.mkdir()

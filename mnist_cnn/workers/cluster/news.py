@@ -1,4 +1,4 @@
-"""What is new in the folder of a run on a node, and which of it the search has."""
+"""The new content of a run's folder on a node, and how much of it the search has."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _NOT_SENT = {RUN_LOCK_FILE, DELIVERED_FILE, journal.FILE_NAME}
 
 @dataclass(frozen=True)
 class News:
-    """What is new in the folder of a run since the search asked last.
+    """The new content of a run's folder since the search last asked.
 
     Attributes:
         lines: Complete lines that were appended to the journal.

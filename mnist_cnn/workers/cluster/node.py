@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: an actor with one worker process, and a copy of its run.
+"""An actor on a node of a Ray cluster, with one worker process and a copy of its run.
 
 The actor imports no Keras. Its worker process is that of a local pool, so time limits, memory and
 the death of a process are handled as on one machine, and the process dies with the actor. The call
@@ -118,7 +118,7 @@ class Node:
         self._wanted = attempt
         async with self._beginning:
             if attempt == self._attempt:
-                return  # the search asks again, since it did not hear the answer
+                return  # the search asks again, since it did not get the answer
             await self._fetch(shared)
             if attempt != self._wanted:
                 return  # it was stopped meanwhile
@@ -153,7 +153,7 @@ class Node:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def stop(self) -> None:
-        """Kill the worker process, which is replaced at once. What is about to begin does not."""
+        """Kill the worker process, which is replaced at once, and cancel a call about to begin."""
         self._wanted = 0
         self._pool.stop(self._pool.running)
         self._pool.wait(0)
@@ -166,7 +166,7 @@ class Node:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _fetch(self, shared: Mapping[str, "ray.ObjectRef[Any]"]) -> None:
-        """Put the shared files into the project, as links to what all actors here share."""
+        """Put the shared files into the project, as links to the copy of all actors here."""
         for path, content in shared.items():
             await write_once(self._data / path, content)
             make_folder((self._home / path).parent)

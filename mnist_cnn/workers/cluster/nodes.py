@@ -1,4 +1,4 @@
-"""What the nodes of a Ray cluster have, and whether they can do the work of this machine."""
+"""Checks whether the nodes of a Ray cluster can run the same search as this machine."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -20,13 +20,13 @@ LOCK = "requirements.lock"
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What decides whether a node can do the work of this machine.
+    """The facts that decide whether a node can run the same search as this machine.
 
     Attributes:
         python: Its version, such as 3.11.
         processor: The architecture, such as x86_64.
         packages: The installed versions; None for a missing package.
-        precision: What its CPU computes fast, see `machine.precision`.
+        precision: The precision that its CPU computes fast, see `machine.precision`.
     """
 
     python: str
@@ -36,7 +36,7 @@ class NodeFacts:
 
 
 def facts_of(nodes: list[dict[str, Any]]) -> dict[str, NodeFacts]:
-    """Ask each node what it has. Return the facts by the name of the node."""
+    """Ask each node for its facts. Return them by the name of the node."""
     look = ray.remote(num_cpus=0, max_retries=0)(_looker(PACKAGES))
     asked = {
         node["NodeManagerAddress"] + "/" + node["NodeID"][:6]: look.options(
@@ -90,7 +90,7 @@ def has_lock() -> bool:
 
 
 def check(name: str, found: NodeFacts, can_install: bool = False) -> bool:
-    """Refuse a node that cannot do the work of this machine.
+    """Refuse a node that cannot run the same search as this machine.
 
     Args:
         name: What to call the node.

@@ -1,4 +1,4 @@
-"""Questions to actors. Ray answers them later, in any order, or says that the actor is gone."""
+"""Questions to actors. Ray answers them later, in any order, or reports that the actor died."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -65,7 +65,7 @@ class Questions:
     def answered(self, seconds: float) -> "Iterator[tuple[ray.ObjectRef[Any], Actor, str]]":
         """Wait up to `seconds` for an answer, and yield each with its question.
 
-        What is forgotten meanwhile is left out.
+        Questions that are forgotten meanwhile are left out.
         """
         now = time.monotonic()
         due = [one for one in self._due if one[0] <= now]

@@ -1,4 +1,4 @@
-"""What a user asks for with `--workers ray:16,gpus=0.5`: workers on a Ray cluster."""
+"""Parses `--workers ray:16,gpus=0.5`: workers on a Ray cluster."""
 
 import math
 import os
@@ -15,7 +15,8 @@ class RayWanted:
 
     Attributes:
         count: The number of workers.
-        cpus: The CPUs that Ray reserves for each; whole ones are its threads, at least one.
+        cpus: The CPUs that Ray reserves for each. It has as many threads, rounded down, at least
+            one.
         gpus: The GPUs that Ray reserves for each; a fraction shares one. None means one if the
             cluster has any, else none.
         address: The cluster, `auto` or HOST:PORT.
@@ -28,7 +29,7 @@ class RayWanted:
 
 
 def parse_workers(text: str) -> int | RayWanted:
-    """Return the number of local workers, or what is wanted of a Ray cluster.
+    """Return the number of local workers, or the workers wanted on a Ray cluster.
 
     Raises:
         UsageError: The text is neither.
@@ -48,7 +49,8 @@ def parse_workers(text: str) -> int | RayWanted:
         if name in given:
             raise UsageError(f"--workers {text!r} has {name} twice; valid: {VALID}")
         if value > 1 and value != int(value):  # Ray shares one GPU or core, but never several
-            raise UsageError(f"--workers {text!r}: {name} above 1 must be whole; valid: {VALID}")
+            problem = f"{name} above 1 must be a whole number"
+            raise UsageError(f"--workers {text!r}: {problem}; valid: {VALID}")
         given[name] = value
     wanted = RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
     if not wanted.cpus and not wanted.gpus:
@@ -60,7 +62,7 @@ def checked_address(address: str) -> str:
     """Return the address of a cluster.
 
     Raises:
-        UsageError: It is one that a search cannot use.
+        UsageError: A search cannot use it.
     """
     meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
     if meant.startswith("ray://"):
