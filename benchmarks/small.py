@@ -95,7 +95,7 @@ def trained(name: str, seed: int, epochs: int) -> None:
     from mnist_cnn.training.build import build
     from mnist_cnn.training.checkpoint import Checkpoint
     from mnist_cnn.training.data import load_data
-    from mnist_cnn.training.fit import train
+    from mnist_cnn.training.fit import Training
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     experiment = replace(tiny_experiment, epochs=epochs, patience=epochs, epoch_images=None)
@@ -107,17 +107,15 @@ def trained(name: str, seed: int, epochs: int) -> None:
     path = file.with_suffix(".npz")  # an interrupted run resumes from it
     checkpoint = Checkpoint(path, experiment.objectives[0], {"epochs": epochs}, keep="last")
     started = time.process_time()
-    train(
-        model,
-        hp,
-        data,
+    Training(
         experiment=experiment,
+        data=data,
         epochs=epochs,
         seed=seed,
         checkpoint=checkpoint,
         on_epoch=lambda epoch, metrics: print(f"{name} seed {seed} {epoch}: {metrics}", flush=True),
         on_anew=print,
-    )
+    ).train(model, hp)
     plain = build(experiment, data, hp, training=False)
     plain.set_weights(checkpoint.kept_weights)
     plain.save(file.with_suffix(".keras"))
