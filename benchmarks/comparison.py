@@ -107,11 +107,16 @@ def ratio(ours, theirs, threshold: float, seconds: float) -> str:
 def plot(runs, seconds: float, path: Path) -> None:
     """The incumbent's validation error against time: median and range over the seeds."""
     grid = np.linspace(0, seconds, 400)
-    figure = Figure(figsize=(13, 5.5), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    titles = {
+        "guide": "the others as their guides show them",
+        "settings": "the others with this project's settings",
+    }
+    measured = {METHODS[name][-1] for name in runs}
+    shown = [words for words in titles if words in measured] or ["guide"]
+    figure = Figure(figsize=(1.5 + 5.75 * len(shown), 5.5), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     figure.suptitle("Best model so far: median and range over the seeds")
-    titles = "the others as their guides show them", "the others with this project's settings"
-    for axes, words, title in zip(panels, ("guide", "settings"), titles, strict=True):
+    for axes, words in zip(panels, shown, strict=True):
         for name, seeds in runs.items():
             place, ours = list(METHODS).index(name), METHODS[name][0] == "ours"
             if not ours and METHODS[name][-1] != words:
@@ -127,7 +132,7 @@ def plot(runs, seconds: float, path: Path) -> None:
             )
             low, high = curves.min(axis=0), curves.max(axis=0)
             axes.fill_between(grid, low, high, color=line.get_color(), alpha=0.15, linewidth=0)
-        axes.set(title=title, xlabel="seconds since the start of the process")
+        axes.set(title=titles[words], xlabel="seconds since the start of the process")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     panels[0].set(yscale="log", ylabel="validation error of the incumbent, %")
