@@ -30,6 +30,7 @@ WRITTEN_BY_THE_READER = {
     "search_spaces/pooled.py",
     "experiments/mlp.py",
     "experiments/guide.py",
+    "experiments/mine.py",
     "experiments/perceptron.py",
 }
 LINK = re.compile(r"\]\((?!https?:)([^)\s]+)\)")
@@ -128,7 +129,7 @@ def printed_commands():
 
 def test_the_commands_are_found():
     commands = printed_commands()
-    for one in ("make search", "make search STUDY=mnist-1 TRIALS=400", "mnist-cnn delete mnist-1"):
+    for one in ("make search", "make search STUDY=mnist-1 TIMEOUT=3600", "mnist-cnn delete mnist-1"):
         assert one in commands
 
 
