@@ -459,7 +459,7 @@ def shared_worker(worker, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def bad(client, place, tmp_path_factory):
+def bad(client, place, searched, tmp_path_factory):
     """Files and runs that cannot be used, named by what is wrong with them."""
     folder = tmp_path_factory.mktemp("bad")
     inputs = keras.Input((28, 28, 1))
@@ -488,6 +488,7 @@ def bad(client, place, tmp_path_factory):
         run = client.create_run(experiment, tags=tags, run_name="tiny-9")
         client.update_run(run.info.run_id, status)
         (folder / name).write_text(run.info.run_id)
+    (folder / "searched").write_text(searched.info.run_id)
     other = champions.log_study(client, "eleven", folder / "eleven.keras", folder)
     (folder / "eleven").write_text(other)
     moved = champions.log_study(client, "moved", folder / "good.keras", folder)
@@ -513,7 +514,11 @@ CASES = [
     (["promote", "smoke"], 1, "make search EXPERIMENT=smoke"),
     (["promote", "nope"], 2, "no experiment 'nope'; valid: "),
     (["promote", "tiny", "--force"], 2, "--reason"),
-    (["promote", "tiny", "--ensemble"], 1, "has one confirmed seed, and an ensemble takes two"),
+    (
+        ["promote", "--run", "{searched}", "--ensemble"],
+        1,
+        "has one confirmed seed, and an ensemble",
+    ),
     (["promote", "--run", "{eleven}", "--ensemble"], 1, "has no confirmed seeds"),
     (["promote", "tiny", "--ensemble", "--min-accuracy", "0.5"], 2, "has no front"),
     (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
