@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import absl.logging
 import httpx
 import keras
 import numpy as np
@@ -30,6 +31,9 @@ from mnist_cnn.tracking.client import connect, experiment_id
 from mnist_cnn.training.export import write_mlflow_model
 
 NAME = "digit_recog_mnist_cnn"
+
+# uvicorn closes all of logging's handlers, and Keras's would close the stderr that pytest captures.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 def train(path, filters=(12, 24, 32), epochs=2, distorted=False):
