@@ -15,9 +15,11 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
 
     Trials in the queue come first: baselines and interrupted trials. With screening, the best
     stopped trial is continued if it is good enough, see `screening`. Otherwise a new configuration
-    begins, if the study wants more and there is time to train one in full. If there is not, the
-    best stopped trials are continued anyway. If all configurations were tried and none is complete,
-    the best one is continued too.
+    begins, if the study wants more and there is time to train one in full. The first `one_of`
+    configurations begin in any case: before that many were tried, none may be continued, and the
+    estimate of the time is too long. If there is no time for a new one, the best stopped trials are
+    continued anyway. If all configurations were tried and none is complete, the best one is
+    continued too.
 
     Args:
         study: The study.
@@ -35,7 +37,9 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     more = screening.tried(begun) < wanted
     begin = more
     if screen:
-        begin = more and _seconds_in_full(study, screen) < seconds_left
+        few = screening.tried(begun) < screen.one_of
+        needed = 0.0 if few else _seconds_in_full(study, screen)
+        begin = more and needed < seconds_left
         out_of_time = more and not begin
         none_complete = not more and not running and not study.ranking()
         screening.enqueue_next(optuna_study, screen, anyway=out_of_time or none_complete)
@@ -48,13 +52,15 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
 def _seconds_in_full(study: Study, screen: Screen) -> float:
     """Return how many seconds it will take to train a configuration to its last epoch.
 
-    The estimate is the median over the trials that continued others: these are the better
-    configurations, and it took little of their time to build them. Without any it is the median
-    over all trials, and 0 if none has stopped.
+    The estimate is the median over the trials that continued others up to the highest rung so far:
+    these are the better configurations, and building them took the smallest share of their time.
+    Without any it is the median over all trials, and 0 if none has stopped.
     """
     stopped = [trial for trial in study.trials.finished() if screening.STOPPED in trial.user_attrs]
-    later = [trial for trial in stopped if screening.continued(trial) is not None]
-    seconds = [_seconds_of_epoch(trial, screen) for trial in later or stopped]
+    highest = max(map(screening.rung_of, stopped), default=0)
+    seconds = [
+        _seconds_of_epoch(trial, screen) for trial in stopped if screening.rung_of(trial) == highest
+    ]
     return study.plan.epochs * median(seconds) if seconds else 0.0
 
 

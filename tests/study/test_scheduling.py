@@ -137,6 +137,24 @@ def test_an_epoch_takes_as_long_as_in_the_trials_that_continued_others(study):
     assert take(study, seconds_left=20) == 1
 
 
+def test_an_epoch_takes_as_long_as_in_the_trials_of_the_highest_rung(storage):
+    plan = replace(PLAN, screen=Screen(rungs=(1, 4, 8), one_of=3), epochs=EPOCHS)
+    with open_study(plan, storage) as opened:
+        for score in (0.1, 0.2, 0.3):
+            add(opened.study, score, seconds=40)
+        add(opened.study, 0.3, rung=1, before=2, seconds=30)  # epochs 2 to 4
+        add(opened.study, 0.3, rung=2, before=3, seconds=8)  # epochs 5 to 8
+        assert [take(opened.study, seconds_left=21) for _ in range(2)] == [4, "new"]
+        assert take(opened.study, seconds_left=20) != "new"
+
+
+def test_as_many_begin_as_it_takes_to_continue_one_however_long_their_first_epoch_took(study):
+    add(study, 0.1, seconds=90)
+    assert [take(study, seconds_left=5) for _ in range(2)] == ["new", "new"]
+    assert take(study, seconds_left=5) == 0
+    assert take(study, seconds_left=0) is None
+
+
 def test_out_of_time_all_stopped_trials_are_continued_the_highest_rung_first(study):
     for score in (0.1, 0.2, 0.3):
         add(study, score, seconds=1)

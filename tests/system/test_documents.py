@@ -129,7 +129,11 @@ def printed_commands():
 
 def test_the_commands_are_found():
     commands = printed_commands()
-    for one in ("make search", "make search STUDY=mnist-1 TIMEOUT=3600", "mnist-cnn delete mnist-1"):
+    for one in (
+        "make search",
+        "make search STUDY=mnist-1 TIMEOUT=3600",
+        "mnist-cnn delete mnist-1",
+    ):
         assert one in commands
 
 
