@@ -141,16 +141,18 @@ class Node:
                 are confirmed by it.
             seconds: The longest time to wait.
         """
-        assert self._run is not None
+        run = self._run
+        assert run is not None
         deadline = time.monotonic() + seconds
-        self._run.confirm(serial)
-        while True:
+        run.confirm(serial)
+        while run is self._run:
             for ended in self._pool.wait(0):
                 self._ended = ended
-            found = self._run.news(offset, self._ended)
+            found = run.news(offset, self._ended)
             if found.lines or found.files or found.ended or time.monotonic() >= deadline:
                 return found
             await asyncio.sleep(LOOK_SECONDS)
+        return News()  # nobody waits for it: its call was stopped, and another one has begun
 
     async def stop(self) -> None:
         """Kill the worker process, which is replaced at once, and cancel a call about to begin."""

@@ -9,7 +9,10 @@ import pytest
 
 pytest.importorskip("ray")
 
+from mnist_cnn.mlruns import CHECKPOINT_FILE
+from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.workers.cluster.copies import copy_project, current_folder
+from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import Node
 
 
@@ -96,6 +99,25 @@ def test_a_call_that_is_asked_for_twice_begins_once(node):
     asyncio.run(ask_twice())
     assert node._pool.running == ["run"]
     assert (node._home / "images.npy").read_bytes() == b"many images"
+
+
+def test_a_question_about_a_call_that_was_stopped_takes_no_news_of_the_next(node):
+    """The search has forgotten it, so a checkpoint that it took would be sent again much later."""
+
+    async def stop_and_begin():
+        await node.begin(1, "run", print, None, {}, {})
+        stale = asyncio.ensure_future(node.news(0, 0, 60.0))
+        await asyncio.sleep(0)
+        await node.stop()
+        await node.begin(2, "run", print, None, {}, {})
+        folder = node._place / "runs/run"
+        Journal(folder).write("begin", name="a run", tags={}, worker="1")
+        (folder / CHECKPOINT_FILE).write_bytes(b"epoch 1")
+        return await stale, await node.news(0, 0, 60.0)
+
+    stale, news = asyncio.run(stop_and_begin())
+    assert stale == News()
+    assert news.files[CHECKPOINT_FILE] == b"epoch 1"
 
 
 def test_a_folder_that_ray_has_replaced_is_found_again(tmp_path, monkeypatch):
