@@ -36,10 +36,11 @@ dashboard: $(VENV)/.done ## open optuna-dashboard: PORT=
 serve: $(VENV)/.done ## draw digits in a browser, and the champion classifies them: DATA=path PORT=
 	@$(MNIST_CNN) serve $(if $(DATA),--data "$$DATA") $(if $(PORT),--port '$(PORT)')
 
-promote: $(VENV)/.done ## test the best model once, and register it: EXPERIMENT= DATA=path RUN= MAX_PARAMETERS= MIN_ACCURACY= ENSEMBLE=1
+promote: $(VENV)/.done ## test the best model once, and register it: EXPERIMENT= DATA=path RUN= MAX_PARAMETERS= MIN_ACCURACY= ENSEMBLE=1 CALIBRATE=1
 	@$(MNIST_CNN) promote $(WHAT) $(if $(RUN),--run '$(RUN)') \
 		$(if $(MAX_PARAMETERS),--max-parameters '$(MAX_PARAMETERS)') \
-		$(if $(MIN_ACCURACY),--min-accuracy '$(MIN_ACCURACY)') $(if $(ENSEMBLE),--ensemble)
+		$(if $(MIN_ACCURACY),--min-accuracy '$(MIN_ACCURACY)') $(if $(ENSEMBLE),--ensemble) \
+		$(if $(CALIBRATE),--calibrate)
 
 test: $(VENV)/.done ## run the tests
 	@$(VENV)/bin/pytest -n 2 --dist loadfile

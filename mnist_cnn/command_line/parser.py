@@ -107,6 +107,11 @@ def _add_models(subparsers: "_Subparsers") -> None:
         action="store_true",
         help="average the models of the winner's confirmed seeds in one file",
     )
+    verb.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="divide the logits by a temperature that is chosen on the validation images",
+    )
     verb.add_argument("--force", action="store_true", help="override the gate; needs --reason")
     verb.add_argument("--reason", metavar="TEXT", help="why; recorded with the new version")
 

@@ -100,6 +100,7 @@ def promote(options: argparse.Namespace) -> None:
             run=options.run,
             choice=Choice(options.max_parameters, options.min_accuracy),
             ensemble=options.ensemble,
+            calibrate=options.calibrate,
             reason=options.reason,
         )
         promote(request, worker)

@@ -121,7 +121,7 @@ def _parts(model: keras.Model) -> list[Any]:
     return list(last.input) if isinstance(last, keras.layers.Average) else [output]
 
 
-def _logits_layer(output: Any) -> keras.layers.Dense | None:
+def _logits_layer(output: Any) -> Any:
     """Return the dense layer of which the output is the softmax; None if there is none."""
     last = output._keras_history.operation
     if isinstance(last, keras.Model):

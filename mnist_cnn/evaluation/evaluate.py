@@ -66,14 +66,13 @@ def evaluate(
     if pictures is not None:
         names = predicted.class_names
         plots.draw(images.x, images.labels, probabilities, predicted.info.name, pictures, names)
-    shape = saved_model.shape_of(model)
-    batch = min(saved_model.BATCH, evaluation_batch_size(shape))
+    single_image_ms, batch_ms = _latencies_ms(model)
     return Evaluation(
         scores=score(probabilities, images.labels),
         parameters=int(model.count_params()),
-        single_image_ms=saved_model.latency_ms(model, shape, 1),
-        batch_ms=saved_model.latency_ms(model, shape, batch),
-        batch_images=batch,
+        single_image_ms=single_image_ms,
+        batch_ms=batch_ms,
+        batch_images=_batch_images(model),
         correct=predicted.correct,
         images_sha256=_sha256(images),
         warnings=_polarity(predicted),
@@ -91,10 +90,19 @@ def correct(model_file: Path, data: str, class_names: Sequence[str] = ()) -> NDA
     return _predict(model_file, data, class_names).correct
 
 
-def latency_ms(model_file: Path) -> float:
-    """Return the median time in milliseconds in which a model predicts one image."""
-    model = saved_model.load(model_file)
-    return saved_model.latency_ms(model, saved_model.shape_of(model), 1)
+def latencies_ms(model_file: Path) -> tuple[float, float]:
+    """Return `single_image_ms` and `batch_ms` of a model, see `Evaluation`."""
+    return _latencies_ms(saved_model.load(model_file))
+
+
+def _latencies_ms(model: keras.Model) -> tuple[float, float]:
+    shape = saved_model.shape_of(model)
+    single = saved_model.latency_ms(model, shape, 1)
+    return single, saved_model.latency_ms(model, shape, _batch_images(model))
+
+
+def _batch_images(model: keras.Model) -> int:
+    return min(saved_model.BATCH, evaluation_batch_size(saved_model.shape_of(model)))
 
 
 def _polarity(predicted: "_Predicted") -> tuple[str, ...]:

@@ -73,7 +73,8 @@ def record(
         data: The data set whose test set is opened.
         verb: For which command.
     """
-    run_id = model.run_id or _run_of_file(client, model, weights)
+    tested = _runs_with_tag(client, MODEL_DIGEST, model.digest)
+    run_id = model.run_id or _run_of_file(client, model, weights, tested)
     opening = {
         "who": user(),
         "verb": verb,
@@ -87,18 +88,16 @@ def record(
     # The number follows; the tag is there at once, since openings are found by it.
     new_tags |= {OPENINGS: client.get_run(run_id).data.tags.get(OPENINGS, "0")}
     client.log_batch(run_id, tags=[RunTag(name, text) for name, text in new_tags.items()])
-    openings = [opening for _, opening in _openings(client)]
+    openings = _openings(client)
     count = sum(known.get("model") == model.digest for known in openings)
     total = sum(known.get("digest") == data.digest for known in openings)
     client.set_tag(run_id, OPENINGS, str(count))
     return Opening(data.name, user(), count, total, run_id)
 
 
-def _run_of_file(client: MlflowClient, model: FoundModel, weights: str) -> str:
-    tested = [
-        run_id for run_id, opening in _openings(client) if opening.get("model") == model.digest
-    ]
-    if known := tested or _runs_with_weights(client, weights):
+def _run_of_file(client: MlflowClient, model: FoundModel, weights: str, tested: list[str]) -> str:
+    known = tested or _runs_with_tag(client, tags.WEIGHTS, weights)
+    if known:
         return known[0]
     experiment = experiment_id(client, EVALUATIONS, MLRUNS)
     run = client.create_run(experiment, tags={tags.KIND: "evaluation"}, run_name=model.title)
@@ -106,21 +105,21 @@ def _run_of_file(client: MlflowClient, model: FoundModel, weights: str) -> str:
     return str(run.info.run_id)
 
 
-def _runs_with_weights(client: MlflowClient, weights: str) -> list[str]:
-    """Return the ids of the runs that have trained weights of this digest."""
+def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
+    """Return the ids of the runs that have this digest in this tag, of all experiments."""
     experiments = [found.experiment_id for found in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`{tags.WEIGHTS}` = '{weights}'")
+    runs = client.search_runs(experiments, f"tags.`{tag}` = '{digest}'")
     return [run.info.run_id for run in runs]
 
 
-def _openings(client: MlflowClient) -> list[tuple[str, dict[str, str]]]:
-    """Return all openings that are recorded in MLflow, of any model and data set, with their runs.
+def _openings(client: MlflowClient) -> list[dict[str, str]]:
+    """Return all openings that are recorded in MLflow, of any model and data set.
 
     A tag of such a name that somebody else has set may have anything in it.
     """
     experiments = [found.experiment_id for found in client.search_experiments()]
     return [
-        (str(run.info.run_id), tags.json_object(text))
+        tags.json_object(text)
         for run in client.search_runs(experiments, f"tags.`{OPENINGS}` LIKE '%'")
         for name, text in run.data.tags.items()
         if name.startswith(OPENED)

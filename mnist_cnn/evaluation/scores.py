@@ -137,7 +137,7 @@ class Calibration:
             f"expected calibration error there {self.error_before:.2%} before, "
             f"{self.error_after:.2%} after"
         )
-        return f"{text}; {self.changed} answers changed" if self.changed else text
+        return f"{text}; other answers for {self.changed} of them" if self.changed else text
 
 
 def score(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> Scores:

@@ -67,8 +67,7 @@ def show_evaluation(
     if pictures and run_id:
         with store.answering():
             client = store.connect()
-            run = client.get_run(run_id)
-            training = models.training_run(client, run, found.weights or weights)
+            training = models.training_run(client, client.get_run(run_id), weights)
             models.download_curves(client, training, pictures)
     result = _Result(found, info, opening, evaluation)
     if as_json:

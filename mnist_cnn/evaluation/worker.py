@@ -77,9 +77,10 @@ class ModelWorker:
         call = partial(_calibrate, model_file, data, fields, target)
         return cast("Calibration | str", self._workers.call(call))
 
-    def latency_ms(self, model_file: Path) -> float:
-        """See `evaluation.evaluate.latency_ms`."""
-        return cast(float, self._workers.call(partial(_latency_ms, model_file)))
+    def latencies_ms(self, model_file: Path) -> tuple[float, float]:
+        """See `evaluation.evaluate.latencies_ms`."""
+        call = partial(_latencies_ms, model_file)
+        return cast("tuple[float, float]", self._workers.call(call))
 
     def export(self, model_file: Path, folder: Path) -> None:
         """See `training.export.write_mlflow_model`."""
@@ -127,10 +128,10 @@ def _calibrate(
     return calibrate(model_file, data, fields, target)
 
 
-def _latency_ms(model_file: Path) -> float:
-    from mnist_cnn.evaluation.evaluate import latency_ms
+def _latencies_ms(model_file: Path) -> tuple[float, float]:
+    from mnist_cnn.evaluation.evaluate import latencies_ms
 
-    return latency_ms(model_file)
+    return latencies_ms(model_file)
 
 
 def _export(model_file: Path, folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 promote     the verb: test the model, compare it with the champion, register it, move the aliases
 front       which point of a study with several objectives
-chosen      the model of a run, or those of its confirmed seeds, which are averaged
-candidate   the model to promote, averaged and calibrated, and its test
+chosen      the model of a run, or what is to be derived from it: an average, a calibrated model
+candidate   the model to promote, derived if need be, and its test
 gate        the rule by which a model passes
 card        the version's description in the registry, in Markdown
 rollback    the verb: the previous champion becomes the champion again

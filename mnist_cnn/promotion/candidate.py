@@ -15,9 +15,9 @@ from mnist_cnn.evaluation.scores import Calibration, Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.project.loading import find_experiment
-from mnist_cnn.promotion.chosen import Chosen, study_and_trial
+from mnist_cnn.promotion.chosen import MADE_FROM, Chosen, study_and_trial
 from mnist_cnn.registry import models
-from mnist_cnn.registry.models import MADE_FROM, FoundModel
+from mnist_cnn.registry.models import FoundModel
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.client import user
 
@@ -30,13 +30,12 @@ class Candidate:
 
     Attributes:
         chosen: What the user wants to promote.
-        weights: The digest of the single model's weights, as its training run records it.
         training: The run that trained the single model: the user's, or one nested in it if that is
             a study's.
-        model: The model that was tested: the chosen one, averaged and calibrated if that applies.
-        calibration: How it was calibrated, or why it was not.
-        single_ms: The median time in milliseconds in which the single model predicts one image;
-            None if that is the chosen one.
+        model: The model that was tested.
+        calibration: How it was calibrated, or why it could not be; None if it was not to be.
+        single_ms: The median times in milliseconds in which the single model predicts one image,
+            and a batch; None if it is no ensemble that was tested.
         data: The name of the experiment on whose test images it was tested.
         info: What is recorded about these images.
         evaluation: The result.
@@ -44,11 +43,10 @@ class Candidate:
     """
 
     chosen: Chosen
-    weights: str
     training: Run
     model: FoundModel
-    calibration: Calibration | str
-    single_ms: float | None
+    calibration: Calibration | str | None
+    single_ms: tuple[float, float] | None
     data: str
     info: DataInfo
     evaluation: Evaluation
@@ -56,19 +54,24 @@ class Candidate:
 
     @property
     def calibration_summary(self) -> str:
-        """The calibration in one line."""
+        """The calibration in one line; "" if there was to be none."""
         if isinstance(self.calibration, Calibration):
             return self.calibration.summary
-        return f"not calibrated: {self.calibration}"
+        return f"not calibrated: {self.calibration}" if self.calibration else ""
 
     @property
     def cost_summary(self) -> str:
         """What the model costs in one line, of an ensemble beside the single model."""
-        text = f"{self.evaluation.single_image_ms:.2f} ms for one image, {_size(self.model)}"
+        measured = self.evaluation
+        text = (
+            f"{measured.single_image_ms:.2f} ms for one image, {measured.batch_ms:.1f} ms for "
+            f"{measured.batch_images}, {_size(self.model)}"
+        )
         if self.single_ms is None:
             return text
-        single = f"{self.single_ms:.2f} ms, {_size(self.chosen.single)}"
-        return f"{len(self.chosen.members)} seeds averaged: {text}; one alone {single}"
+        one, batch = self.single_ms
+        single = f"{one:.2f} ms, {batch:.1f} ms, {_size(self.chosen.single)}"
+        return f"{len(self.chosen.members)} seeds averaged: {text}; one alone: {single}"
 
 
 def _size(model: FoundModel) -> str:
@@ -76,9 +79,10 @@ def _size(model: FoundModel) -> str:
 
 
 def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: Path) -> Candidate:
-    """Average and calibrate the chosen model, as far as that applies, and test it.
+    """Average and calibrate the chosen model, if that was asked for, and test it.
 
-    Its run gets the scores and the pictures: the one that the user named, or that of the ensemble.
+    Its run gets the scores and the pictures: the one that the user named, or that of the derived
+    model.
 
     Args:
         client: Of the tracking store.
@@ -97,15 +101,14 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
     info, weights = worker.examine(single.file, data)
     training = models.training_run(client, run, weights)
     _check_data_unchanged(training, info)
-    model, calibration = _finished(client, worker, chosen, data, folder)
-    single_ms = worker.latency_ms(single.file) if chosen.members else None
+    model, calibration = _derived(client, worker, chosen, data, folder)
+    single_ms = worker.latencies_ms(single.file) if chosen.members else None
     opening = lockbox.record(client, model, weights, info, "promote")
     pictures = folder / "test"
     evaluation = worker.evaluate(model.file, data, pictures)
     models.download_curves(client, training, pictures)
     candidate = Candidate(
         chosen=chosen,
-        weights=weights,
         training=training,
         model=model,
         calibration=calibration,
@@ -119,23 +122,22 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
     return candidate
 
 
-def _finished(
+def _derived(
     client: MlflowClient, worker: ModelWorker, chosen: Chosen, data: str, folder: Path
-) -> tuple[FoundModel, Calibration | str]:
-    """Return the chosen model, averaged and calibrated if that applies, and the calibration."""
-    run, file = chosen.run, chosen.single.file
+) -> tuple[FoundModel, Calibration | str | None]:
+    """Return the chosen model, averaged and calibrated if asked for, and the calibration."""
+    file, calibration = chosen.single.file, None
     if chosen.members:
         file = folder / "ensemble.keras"
         worker.average([member.file for member in chosen.members], file)
-    calibrated = folder / "calibrated.keras"
-    calibration = worker.calibrate(file, data, _split(client, chosen.run), calibrated)
-    if isinstance(calibration, Calibration):
-        file = calibrated
+    if chosen.calibrate:
+        calibrated = folder / "calibrated.keras"
+        calibration = worker.calibrate(file, data, _split(client, chosen.run), calibrated)
+        if isinstance(calibration, Calibration):
+            file = calibrated
     if file == chosen.single.file:
         return chosen.single, calibration
-    if chosen.members:
-        run = _ensemble_run(client, chosen)
-    digest = model_digest(file)
+    run, digest = _derived_run(client, chosen), model_digest(file)
     found = FoundModel(
         title=chosen.title,
         file=file,
@@ -153,10 +155,10 @@ def _split(client: MlflowClient, run: Run) -> dict[str, str]:
     return {name: params[name] for name in SPLIT_FIELDS if name in params}
 
 
-def _ensemble_run(client: MlflowClient, chosen: Chosen) -> Run:
-    """Return the run of an ensemble, which is made if there is none.
+def _derived_run(client: MlflowClient, chosen: Chosen) -> Run:
+    """Return the run of a derived model, which is made if there is none.
 
-    Its scores are not those of the study's run, whose model is another one.
+    So the scores on each run are those of one model.
     """
     experiment = chosen.run.info.experiment_id
     found = client.search_runs([experiment], f"tags.`{MADE_FROM}` = '{chosen.digest}'")
@@ -164,15 +166,14 @@ def _ensemble_run(client: MlflowClient, chosen: Chosen) -> Run:
         return found[0]
     study, trial = study_and_trial(chosen.run)
     own_tags = {
-        tags.KIND: "ensemble",
-        tags.PARENT: study,
+        tags.KIND: "derived",
+        tags.PARENT: study or chosen.run.info.run_id,
         tags.STUDY: chosen.run.data.tags.get(tags.STUDY, ""),
         tags.TRIAL: trial,
         tags.USER: user(),
         MADE_FROM: chosen.digest,
     }
-    name = f"ensemble of {len(chosen.members)} seeds of trial {trial}"
-    run_id = client.create_run(experiment, tags=own_tags, run_name=name).info.run_id
+    run_id = client.create_run(experiment, tags=own_tags, run_name=chosen.name).info.run_id
     client.update_run(run_id, "FINISHED")  # `set_terminated` would print a link
     return client.get_run(run_id)
 

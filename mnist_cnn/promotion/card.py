@@ -26,23 +26,19 @@ def write(candidate: Candidate, gate: str) -> str:
         gate: The gate's decision in words.
     """
     evaluation, scores = candidate.evaluation, candidate.evaluation.scores
-    run, members = candidate.chosen.run, candidate.chosen.members
-    title = f"{run.info.run_name}{f', {len(members)} seeds averaged' if members else ''}"
+    run = candidate.chosen.run
     lines = [
-        f"**{title}**, model SHA-256 `{candidate.model.digest}`",
+        f"**{candidate.chosen.name}**, model SHA-256 `{candidate.model.digest}`",
         "",
         "### Test",
         f"- {candidate.info.name}: {scores.summary}",
         f"- expected calibration error {scores.calibration_error:.2%}",
-        f"- {candidate.cost_summary}; {evaluation.batch_ms:.1f} ms for {evaluation.batch_images} "
-        "images; on the machine that promoted it",
+        *(f"- {line}" for line in [candidate.calibration_summary] if line),
+        f"- {candidate.cost_summary}; on the machine that promoted it",
         f"- {candidate.opening.summary}",
         "",
         "### Gate",
         f"- {gate}",
-        "",
-        "### Calibration",
-        f"- {candidate.calibration_summary}",
         "",
         "### Confirmation",
         *_confirmation(run),

@@ -1,4 +1,4 @@
-"""What the user wants to promote: the model of a run, or the average of its confirmed seeds."""
+"""What the user wants to promote: the model of a run, or one that is derived from it."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,45 +13,58 @@ from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import DROPPED_FILE, own_folder
 from mnist_cnn.registry import models
-from mnist_cnn.registry.models import MADE_FROM, MODEL_DIGEST, FoundModel
+from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
 from mnist_cnn.report import result_names
 from mnist_cnn.tracking import tags
+
+# The tag of a version, and of the run of a derived model: the `digest` of what was chosen.
+MADE_FROM = "made.from.sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """What the user wants to promote.
+    """What the user wants to promote: the model of a run, or one that is derived from it.
 
     Attributes:
         run: The run that the user named, or that of the point of a front.
         single: Its model.
         members: The models to average; empty if it is the single one that is promoted.
+        calibrate: Whether to choose a temperature.
     """
 
     run: Run
     single: FoundModel
     members: tuple[FoundModel, ...] = ()
+    calibrate: bool = False
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether it is another model than that of the run."""
+        return bool(self.members) or self.calibrate
+
+    @property
+    def name(self) -> str:
+        """The name of the run, and what was done to its model."""
+        averaged = f", {len(self.members)} seeds averaged" if self.members else ""
+        return f"{self.run.info.run_name}{averaged}{', calibrated' if self.calibrate else ''}"
 
     @property
     def title(self) -> str:
         """What it is called in messages."""
-        if not self.members:
-            return self.single.title
-        return f"the ensemble of {len(self.members)} seeds of {self.single.title}"
+        return f"{self.name} (run {self.run.info.run_id})"
 
     @property
     def digest(self) -> str:
-        """The digest of the model, or of all models to average."""
-        if not self.members:
+        """The digest of the model, or of all that it is derived from."""
+        if not self.is_derived:
             return self.single.digest
-        digests = "".join(member.digest for member in self.members)
-        return hashlib.sha256(digests.encode()).hexdigest()
+        parts = [member.digest for member in self.members] or [self.single.digest]
+        return hashlib.sha256(repr((parts, self.calibrate)).encode()).hexdigest()
 
     def is_version(self, version: ModelVersion) -> bool:
-        """Whether a version was made from it."""
-        made_from: str | None = version.tags.get(MADE_FROM)
-        if self.members or made_from:
-            return made_from == self.digest
+        """Whether it is the model of a version."""
+        if self.is_derived:
+            return bool(version.tags.get(MADE_FROM) == self.digest)
         return is_model(self.single.file, version.tags.get(MODEL_DIGEST, ""))
 
 
@@ -78,30 +91,37 @@ def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
     return runs[0]
 
 
-def choose(client: MlflowClient, run: Run, ensemble: bool, folder: Path) -> Chosen:
-    """Return the model of a run, with those of its confirmed seeds if it shall be an ensemble.
+def choose(
+    client: MlflowClient, run: Run, folder: Path, *, ensemble: bool, calibrate: bool
+) -> Chosen:
+    """Return the model of a run, and what to make of it.
 
     Args:
         client: Of the tracking store.
         run: The run of a study, which means its winner, of a trial, or of a confirmation.
-        ensemble: Whether the confirmed seeds of the same configuration are to be averaged.
         folder: Where to put downloads.
+        ensemble: Whether to average the confirmed seeds of the run's configuration.
+        calibrate: Whether to choose a temperature.
 
     Raises:
-        UserError: A model is gone or damaged, or there are fewer than two confirmed seeds.
+        UserError: A model is gone or damaged, or there are fewer than two confirmed seeds. Or the
+            run is that of a derived model.
     """
+    if run.data.tags.get(tags.KIND) == "derived":
+        raise UserError(
+            f"run {run.info.run_id} ({run.info.run_name}) is of a model that was made from others; "
+            "name the run that it is nested in, with --ensemble or --calibrate"
+        )
     single = models.from_run(client, run, folder)
-    if not ensemble:
-        return Chosen(run=run, single=single)
-    confirmed = _confirmations(client, run)
-    if len(confirmed) < 2:
+    confirmed = _confirmations(client, run) if ensemble else []
+    if ensemble and len(confirmed) < 2:
         seeds = "one confirmed seed" if confirmed else "no confirmed seeds"
         raise UserError(
             f"{run.info.run_name} has {seeds}, and an ensemble takes two or more; leave out "
             "--ensemble, or search with confirm=Confirm(seeds=2) in the experiment"
         )
     members = tuple(models.from_run(client, each, folder) for each in confirmed)
-    return Chosen(run=run, single=single, members=members)
+    return Chosen(run=run, single=single, members=members, calibrate=calibrate)
 
 
 def _confirmations(client: MlflowClient, run: Run) -> list[Run]:

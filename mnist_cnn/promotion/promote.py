@@ -1,8 +1,8 @@
 """The verb `promote`: a run's model is tested once, has to pass the gate, and becomes the champion.
 
-It writes in this order, so that the same command finishes what a kill interrupted: the run of an
-ensemble, the opening of the test set, the scores, the version with its card, and last the aliases
-in one move.
+It writes in this order, so that the same command finishes what a kill interrupted: the run of a
+derived model, the opening of the test set, the scores, the version with its card, and last the
+aliases in one move.
 """
 
 import shutil
@@ -17,21 +17,20 @@ from mlflow.entities.model_registry import ModelVersion
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
-from mnist_cnn.evaluation.scores import Calibration
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, run_test
-from mnist_cnn.promotion.chosen import Chosen, choose, newest_study
+from mnist_cnn.promotion.chosen import MADE_FROM, choose, newest_study
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 from mnist_cnn.registry.answers import Answers
-from mnist_cnn.registry.models import MADE_FROM, MODEL_DIGEST
-from mnist_cnn.tracking import tags
+from mnist_cnn.registry.models import MODEL_DIGEST
 from mnist_cnn.tracking.client import flush_artifacts, user
 
 ATTEMPTS = 5  # if the champion changes while the new model is compared with it
@@ -54,6 +53,7 @@ class Request:
             newest finished study.
         choice: Which point of the front of a study with several objectives.
         ensemble: Whether to average the models of the confirmed seeds.
+        calibrate: Whether to choose a temperature on the validation images.
         reason: Why the gate is overridden; None if it is not.
     """
 
@@ -61,13 +61,12 @@ class Request:
     run: str | None = None
     choice: Choice = field(default_factory=Choice)
     ensemble: bool = False
+    calibrate: bool = False
     reason: str | None = None
 
 
 def promote(request: Request, worker: ModelWorker) -> None:
     """Test the run's model, and make it the champion if it passes the gate.
-
-    It is calibrated before that. Or an ensemble is made of the confirmed seeds.
 
     Args:
         request: What the user asked for.
@@ -89,17 +88,14 @@ def promote(request: Request, worker: ModelWorker) -> None:
         else:
             run = models.get_run(client, request.run)
         run = run_of_point(client, run, request.choice, Path(folder))
-        if run.data.tags.get(tags.KIND) == "ensemble":
-            raise UserError(
-                f"run {run.info.run_id} is of an ensemble; name the run that it is nested in, with "
-                "--ensemble"
-            )
-        chosen = choose(client, run, request.ensemble, Path(folder))
-        if _is_champion(client, chosen):
+        options = {"ensemble": request.ensemble, "calibrate": request.calibrate}
+        chosen = choose(client, run, Path(folder), **options)
+        if any(map(chosen.is_version, store.champions(client))):
             print(f"{chosen.title} is the champion already")
             return  # the test set stays closed
         candidate = run_test(client, worker, chosen, Path(folder))
-        print(candidate.calibration_summary)
+        if candidate.calibration_summary:
+            print(candidate.calibration_summary)
         print(candidate.opening.summary)
         print(candidate.evaluation.scores.summary)
         print(candidate.cost_summary)
@@ -132,7 +128,7 @@ class Promotion:
     def run(self) -> None:
         """Apply the gate and move the aliases; again if the champion changes in between."""
         for _ in range(ATTEMPTS):
-            if _is_champion(self.client, self.candidate.chosen):
+            if self._is_champion():
                 # The same command was running at the same time, and was faster.
                 print(f"{self.candidate.chosen.title} is the champion already")
                 return
@@ -147,6 +143,13 @@ class Promotion:
             print(f"champion is now version {version} of {self.name}")
             return
         raise UserError("the champion keeps changing; type the same command again")
+
+    def _is_champion(self) -> bool:
+        file = self.candidate.model.file
+        return any(
+            is_model(file, champion.tags.get(MODEL_DIGEST, ""))
+            for champion in store.champions(self.client)
+        )
 
     def _decide(self, now: Aliases) -> str:
         """Return the gate's decision in words, and record it on the tested model's run.
@@ -228,7 +231,6 @@ class Promotion:
         own_tags = {
             MODEL_DIGEST: model.digest,
             MADE_FROM: candidate.chosen.digest,
-            tags.WEIGHTS: candidate.weights,
             GATE: decision,
             PROMOTED_BY: user(),
             store.TEST_IMAGES: candidate.evaluation.images_sha256,
@@ -250,28 +252,20 @@ class Promotion:
     def _log_model(self) -> str:
         """Log the model to its run, as a search does for a study's.
 
-        The study's own model stays: a calibrated one is an artifact beside it.
-
         Returns:
             The id of the logged model.
         """
-        candidate, client = self.candidate, self.client
-        run = client.get_run(candidate.model.run_id)
-        is_single = not candidate.chosen.members
-        calibrated = is_single and isinstance(candidate.calibration, Calibration)
+        client, model = self.client, self.candidate.model
+        run = client.get_run(model.run_id)
         file, folder = self.folder / MODEL_FILE, self.folder / "model"
-        shutil.copyfile(candidate.model.file, file)
-        client.log_artifact(run.info.run_id, str(file), "calibrated" if calibrated else None)
+        shutil.copyfile(model.file, file)
+        client.log_artifact(run.info.run_id, str(file))
         flush_artifacts(run.info.artifact_uri)
         self.worker.export(file, folder)
         logged = client.create_logged_model(
             run.info.experiment_id,
             MODEL_FILE.removesuffix(".keras"),
             source_run_id=run.info.run_id,
-            tags={
-                MODEL_DIGEST: candidate.model.digest,
-                **({MADE_FROM: candidate.chosen.digest} if calibrated else {}),
-            },
             params=run.data.params,
             model_type="classifier",
         )
@@ -281,7 +275,3 @@ class Promotion:
         client.log_outputs(run.info.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         client.finalize_logged_model(logged.model_id, "READY")
         return str(logged.model_id)
-
-
-def _is_champion(client: MlflowClient, chosen: Chosen) -> bool:
-    return any(map(chosen.is_version, store.champions(client)))

@@ -10,7 +10,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, Run
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -23,11 +23,8 @@ from mnist_cnn.registry.answers import Answers, answers_of
 from mnist_cnn.report import result_names
 from mnist_cnn.tracking import tags
 
-KINDS = ("study", "trial", "confirmation", "ensemble")  # of the runs that have a model
+KINDS = ("study", "trial", "confirmation", "derived")  # of the runs that have a model
 MODEL_DIGEST = "model.sha256"  # the tag of a tested run or of a version: `model_digest`
-# The tag of a version, of the run of an ensemble, and of a calibrated model that was logged: the
-# digest of the model, or of the models, that `promote` has made it from.
-MADE_FROM = "made.from.sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +37,6 @@ class FoundModel:
         digest: Its `model_digest`.
         run_id: Its run in MLflow; None if that is not known.
         model_id: Its logged model in MLflow; None if it was not logged.
-        weights: The digest of the weights before they were calibrated; "" if that is not known.
         answers: What its answers mean, as far as the registry knows.
     """
 
@@ -49,7 +45,6 @@ class FoundModel:
     digest: str
     run_id: str | None = None
     model_id: str | None = None
-    weights: str = ""
     answers: Answers = field(default_factory=Answers)
 
 
@@ -135,8 +130,8 @@ def get_run(client: MlflowClient, run_id: str) -> Run:
 def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
     """Return the model of a study's, a trial's or a confirmation's run.
 
-    It is the newest that was logged, as it was trained. If none was, as of most trials, it is the
-    file that the search left in mlruns/checkpoints/.
+    It is the newest that was logged. If none was, as of most trials, it is the file that the search
+    left in mlruns/checkpoints/.
 
     Args:
         client: Of the tracking store.
@@ -171,12 +166,14 @@ def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
 def _logged_file(
     client: MlflowClient, run: Run, folder: Path
 ) -> tuple[Path, str] | tuple[None, None]:
-    """Return the file and the id of the newest model that was logged to the run.
-
-    Models that `promote` has calibrated are left out.
-    """
-    for model in _logged(client, run):
-        if MADE_FROM not in model.tags:
+    """Return the file and the id of the newest model that was logged to the run."""
+    logged = client.search_logged_models(
+        [run.info.experiment_id],
+        f"source_run_id = '{run.info.run_id}'",
+        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+    )
+    for model in logged:
+        if model.status == "READY":
             file = _download(f"models:/{model.model_id}", folder)
             if file is not None:
                 return file, model.model_id
@@ -184,28 +181,16 @@ def _logged_file(
 
 
 def logged_id(client: MlflowClient, run: Run, digest: str, folder: Path) -> str | None:
-    """Return the id of the model of this digest that `promote` has logged to a run, if any.
+    """Return the id of the newest model that was logged to the run, if it has this digest.
 
     Args:
         client: Of the tracking store.
         run: The run.
-        digest: The `model_digest`.
-        folder: Where to put a download, which shows that the model's file is there.
+        digest: A `model_digest`.
+        folder: Where to put the download.
     """
-    for model in _logged(client, run):
-        if model.tags.get(MODEL_DIGEST) == digest and _download(model.model_uri, folder):
-            return str(model.model_id)
-    return None
-
-
-def _logged(client: MlflowClient, run: Run) -> list[LoggedModel]:
-    """Return the models that were logged to a run completely, the newest first."""
-    found = client.search_logged_models(
-        [run.info.experiment_id],
-        f"source_run_id = '{run.info.run_id}'",
-        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
-    )
-    return [model for model in found if model.status == "READY"]
+    file, model_id = _logged_file(client, run, folder)
+    return model_id if file and model_digest(file) == digest else None
 
 
 def _local_file(run: Run) -> Path | None:
@@ -242,7 +227,6 @@ def from_version(
         digest=model_digest(file),
         run_id=version.run_id or None,
         model_id=version.source.removeprefix("models:/"),
-        weights=version.tags.get(tags.WEIGHTS, ""),
         answers=answers_of(version),
     )
 

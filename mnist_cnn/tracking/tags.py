@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-KIND = "kind"  # study, trial, confirmation, ensemble or evaluation
+KIND = "kind"  # study, trial, confirmation, derived or evaluation
 STUDY = "optuna.study"
 TRIAL = "optuna.trial"  # the trial's number; on a confirmation, that of the confirmed trial
 STATE = "optuna.state"

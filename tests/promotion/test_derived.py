@@ -1,4 +1,4 @@
-"""`promote --ensemble` after a real search: one file of the winner's confirmed seeds."""
+"""`promote --ensemble` and `--calibrate` after a real search: models derived from others."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from projects import command, here
+from scipy.special import softmax
 
 from mnist_cnn.datasets import mnist
 from mnist_cnn.evaluation.worker import ModelWorker
@@ -60,8 +61,13 @@ def study(client):
     return newest_study(client, ExperimentId("tiny"))
 
 
-def runs(client, study, kind):
-    return client.search_runs([study.info.experiment_id], f"tags.kind = '{kind}'")
+def runs(client, study, kind, more=""):
+    return client.search_runs([study.info.experiment_id], f"tags.kind = '{kind}'{more}")
+
+
+def derived(client, study, name="tiny-1, 3 seeds averaged, calibrated"):
+    """The runs of a derived model."""
+    return runs(client, study, "derived", f" and attributes.run_name = '{name}'")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +76,10 @@ def members(client, study, root):
     found = sorted(run.data.tags["journal"] for run in runs(client, study, "confirmation"))
     files = [root / "mlruns" / "checkpoints" / journal / MODEL_FILE for journal in found]
     return {file: model_digest(file) for file in files}
+
+
+BOTH = {"ensemble": True, "calibrate": True}
+OPTIONS = ("--ensemble", "--calibrate")
 
 
 class Killed(BaseException):
@@ -86,18 +96,18 @@ def promoted(root, client, study, members, worker):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(client), "log_batch", kill)
         with pytest.raises(Killed):
-            promote(Request(experiment=ExperimentId("tiny"), ensemble=True), worker)
+            promote(Request(experiment=ExperimentId("tiny"), **BOTH), worker)
     with pytest.MonkeyPatch.context() as patch:
         champions.share(worker, patch)
-        return here("promote", "tiny", "--ensemble", cwd=root)
+        return here("promote", "tiny", *OPTIONS, cwd=root)
 
 
 def test_it_is_tested_registered_and_its_cost_is_told(promoted, client, study):
     assert promoted.returncode == 0, promoted.stderr
-    assert "3 seeds averaged: " in promoted.stdout and "; one alone " in promoted.stdout
+    assert "3 seeds averaged: " in promoted.stdout and "; one alone: " in promoted.stdout
     assert "temperature " in promoted.stdout and " before, " in promoted.stdout
     assert "the first time for this model and the first in all" in promoted.stdout
-    (run,) = runs(client, study, "ensemble")  # one, although a command was killed
+    (run,) = derived(client, study)  # one, although a command was killed
     version = store.version(client, MNIST_MODEL, "champion")
     assert version.run_id == run.info.run_id
     assert run.data.tags["mlflow.parentRunId"] == study.info.run_id
@@ -106,7 +116,8 @@ def test_it_is_tested_registered_and_its_cost_is_told(promoted, client, study):
     for run in runs(client, study, "confirmation"):
         assert f"mnist-cnn replay {run.info.run_id}" in version.description
     assert int(version.tags["bytes"]) > 0 and float(version.tags["milliseconds"]) > 0
-    assert "3 seeds averaged" in version.description
+    assert "tiny-1, 3 seeds averaged, calibrated" in version.description
+    assert "temperature " in version.description
 
 
 def test_the_studys_run_keeps_its_own_model_and_gets_no_scores(promoted, client, study, tmp_path):
@@ -118,15 +129,13 @@ def test_the_studys_run_keeps_its_own_model_and_gets_no_scores(promoted, client,
     assert models.from_run(client, run, tmp_path).model_id == logged.model_id
 
 
-def test_the_champion_is_the_average_of_the_members(promoted, root, client, members):
+def test_the_champion_is_the_average_of_the_members(promoted, root, client, study, members):
     assert {file: model_digest(file) for file in members} == members  # they are as they were
     assert here("pull", "--to", "pulled", cwd=root).returncode == 0
     x = mnist().test().x[:500]
     champion = saved_model.load(root / "pulled" / MODEL_FILE)
-    (run,) = client.search_runs(
-        [client.get_experiment_by_name("tiny").experiment_id], "tags.kind = 'ensemble'"
-    )
     each = [np.log(saved_model.predict(saved_model.load(file), x)) for file in members]
+    (run,) = derived(client, study)
     powers = [np.exp(logits / run.data.metrics["temperature"]) for logits in each]
     expected = np.mean([power / power.sum(axis=1, keepdims=True) for power in powers], axis=0)
     assert np.allclose(saved_model.predict(champion, x), expected, atol=1e-4)
@@ -148,7 +157,7 @@ print(float(np.sum(model.predict(np.zeros((1, 28, 28, 1)), verbose=0))))
 
 
 def test_it_is_evaluated_by_each_name_and_recorded_on_its_run(promoted, root, client, study):
-    (run,) = runs(client, study, "ensemble")
+    (run,) = derived(client, study)
     here("pull", "--to", "pulled", cwd=root)
     for model in ("champion", run.info.run_id, f"pulled/{MODEL_FILE}"):
         before = int(client.get_run(run.info.run_id).data.tags["test.openings"])
@@ -162,22 +171,46 @@ def test_the_same_again_is_the_champion_already_whatever_run_of_it_is_named(
 ):
     confirmation = runs(client, study, "confirmation")[0].info.run_id
     for named in (["tiny"], ["--run", study.info.run_id], ["--run", confirmation]):
-        done = here("promote", *named, "--ensemble", cwd=root)
-        assert "the ensemble of 3 seeds of " in done.stdout, done.stderr
+        done = here("promote", *named, *OPTIONS, cwd=root)
+        assert ", 3 seeds averaged, calibrated (run " in done.stdout, done.stderr
         assert done.stdout.rstrip().endswith("is the champion already")
 
 
-def test_the_single_model_and_the_ensemble_pass_the_same_gate_and_keep_their_versions(
-    promoted, root, client, study
-):
+def test_each_derived_model_is_another_one_and_keeps_its_version(promoted, root, client, study):
     first = current(client, MNIST_MODEL).champion
     forced = ["--force", "--reason", "for the test"]
-    assert here("promote", "tiny", *forced, cwd=root).returncode == 0
-    now = current(client, MNIST_MODEL)
-    assert now.previous == first
-    assert store.version(client, MNIST_MODEL, "champion").run_id == study.info.run_id
-    assert here("promote", "tiny", "--ensemble", *forced, cwd=root).returncode == 0
+    for options in ([], ["--calibrate"], ["--ensemble"]):
+        assert here("promote", "tiny", *options, *forced, cwd=root).returncode == 0
+    names = {run.info.run_id: run.info.run_name for run in runs(client, study, "derived")}
+    names[study.info.run_id] = "tiny-1"
+    versions = client.search_model_versions(f"name = '{MNIST_MODEL}'")
+    by_number = sorted(versions, key=lambda version: int(version.version))
+    assert [names[version.run_id] for version in by_number] == [
+        "tiny-1, 3 seeds averaged, calibrated",
+        "tiny-1",
+        "tiny-1, calibrated",
+        "tiny-1, 3 seeds averaged",
+    ]
+    assert here("promote", "tiny", *OPTIONS, *forced, cwd=root).returncode == 0
     assert current(client, MNIST_MODEL).champion == first  # the same file, so the same version
+
+
+def test_a_calibrated_model_is_the_runs_with_a_temperature(promoted, root, client, study, tmp_path):
+    here("promote", "tiny", "--calibrate", "--force", "--reason", "for the test", cwd=root)
+    own = models.from_run(client, client.get_run(study.info.run_id), tmp_path)
+    version = store.version(client, MNIST_MODEL, "champion")
+    champion = models.from_version(client, version, tmp_path)
+    x = mnist().test().x[:500]
+    before, after = (
+        saved_model.predict(saved_model.load(each.file), x) for each in (own, champion)
+    )
+    assert np.array_equal(before.argmax(axis=1), after.argmax(axis=1))
+    (run,) = derived(client, study, "tiny-1, calibrated")
+    metrics = run.data.metrics
+    assert np.allclose(after, softmax(np.log(before) / metrics["temperature"], axis=1), atol=1e-4)
+    line = f"temperature {metrics['temperature']:g}, chosen on 100 validation images"
+    assert line in version.description
+    assert 0 < metrics["calibration_error_after"] < 1 and metrics["calibration_error_before"] > 0
 
 
 # Bad input
@@ -202,8 +235,8 @@ def test_a_trial_that_was_not_confirmed_has_no_ensemble(promoted, root, client, 
     assert "has no confirmed seeds, and an ensemble takes two or more" in line
 
 
-def test_the_run_of_an_ensemble_is_not_promoted_itself(promoted, root, client, study):
-    (run,) = runs(client, study, "ensemble")
+def test_the_run_of_a_derived_model_is_not_promoted_itself(promoted, root, client, study):
+    (run,) = derived(client, study)
     assert "name the run that it is nested in" in refused(root, "--run", run.info.run_id)
 
 
