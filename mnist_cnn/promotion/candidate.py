@@ -102,10 +102,11 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
     training = models.training_run(client, run, weights)
     _check_data_unchanged(training, info)
     model, calibration = _derived(client, worker, chosen, data, folder)
-    single_ms = worker.latencies_ms(single.file) if chosen.members else None
     opening = lockbox.record(client, model, weights, info, "promote")
     pictures = folder / "test"
     evaluation = worker.evaluate(model.file, data, pictures)
+    # Now, as a machine that is busy is slower for both then.
+    single_ms = worker.latencies_ms(single.file) if chosen.members else None
     models.download_curves(client, training, pictures)
     candidate = Candidate(
         chosen=chosen,
