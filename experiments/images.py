@@ -4,7 +4,7 @@
 
 Cost: 10 to 12 minutes on two cores, as the search on MNIST; small data sets need less.
 Result: 98.8 % of 346 test images of scikit-learn's digits, in a minute without confirmations;
-92.50 % of Fashion-MNIST's test images, on two busy cores.
+92.38 % of Fashion-MNIST's test images, by 14 configurations.
 """
 
 from collections.abc import Callable
