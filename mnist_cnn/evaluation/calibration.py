@@ -22,6 +22,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 from mnist_cnn.datasets import Images
+from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.scores import Calibration, calibration, calibration_error
 from mnist_cnn.files import replace_file
 from mnist_cnn.project.fingerprint import describe
@@ -34,9 +35,7 @@ LOWEST, HIGHEST = 0.1, 10.0  # temperatures
 MAX_DIFFERENCE = 1e-3  # of a probability from what the temperature should make of it
 
 
-def calibrate(
-    model_file: Path, data: str, fields: Mapping[str, str], target: Path
-) -> Calibration | str:
+def calibrate(model_file: Path, data: str, fields: Mapping[str, str], target: Path) -> Calibration:
     """Choose a temperature on an experiment's validation images, and write the calibrated model.
 
     Args:
@@ -47,34 +46,39 @@ def calibrate(
         target: The .keras file to write.
 
     Returns:
-        The temperature and what it changes, or why there is none. Then no file is written.
+        The temperature and what it changes.
 
     Raises:
-        UserError: The model cannot be loaded or does not answer probabilities, or the images cannot
-            be read.
+        UserError: There is no such temperature, or no layer to keep it in; the model cannot be
+            loaded or does not answer probabilities; or the images cannot be read. No file is
+            written.
     """
     keras.backend.clear_session()  # the names that Keras counts are then the same each time
     model = saved_model.load(model_file)
     parts = _parts(model)
     layers = [_logits_layer(part) for part in parts]
     if not all(layers):
-        return "the last layer is not a dense one with a softmax"
+        raise _refusal("its last layer is not a dense one with a softmax")
     experiment = find_experiment(data)
     now = describe(load_experiment(experiment))
     for name, text in fields.items():
         if now[name] != text:
-            return f"{name} was {text} in the search and is {now[name]} now: other images"
+            problem = f"{name} was {text} in the search and is {now[name]} now"
+            raise _refusal(f"{problem}, so it may have been trained on today's validation images")
     images = load_data(experiment).validation
     before = _predict(model, parts, images)
     logits = np.log(np.maximum(before, np.finfo(np.float32).tiny))
     temperature = best_temperature(logits, images.labels)
     if temperature is None:
-        return f"no temperature from {LOWEST:g} to {HIGHEST:g} is best on the validation images"
+        between = f"no temperature from {LOWEST:g} to {HIGHEST:g}"
+        raise _refusal(f"{between} is best on the validation images")
+    if temperature == 1:
+        raise _refusal("the best temperature is 1, so nothing would change")
     for layer in layers:
         layer.set_weights([weight / temperature for weight in layer.get_weights()])
     after = _predict(model, parts, images).mean(axis=0)
     if not np.allclose(after, np.exp(_tempered(logits, temperature)), atol=MAX_DIFFERENCE):
-        return "the weights of the last layer are used elsewhere too"
+        raise _refusal("the weights of its last layer are used elsewhere too")
     replace_file(target, model.save)
     answers = before.mean(axis=0)
     return Calibration(
@@ -84,6 +88,10 @@ def calibrate(
         error_after=calibration_error(calibration(after, images.labels)),
         changed=int(np.sum(answers.argmax(axis=1) != after.argmax(axis=1))),
     )
+
+
+def _refusal(reason: str) -> UserError:
+    return UserError(f"the model cannot be calibrated: {reason}; leave out --calibrate")
 
 
 def best_temperature(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> float | None:

@@ -72,10 +72,10 @@ class ModelWorker:
 
     def calibrate(
         self, model_file: Path, data: str, fields: Mapping[str, str], target: Path
-    ) -> Calibration | str:
+    ) -> Calibration:
         """See `evaluation.calibration.calibrate`."""
         call = partial(_calibrate, model_file, data, fields, target)
-        return cast("Calibration | str", self._workers.call(call))
+        return cast(Calibration, self._workers.call(call))
 
     def latencies_ms(self, model_file: Path) -> tuple[float, float]:
         """See `evaluation.evaluate.latencies_ms`."""
@@ -120,9 +120,7 @@ def _average(model_files: Sequence[Path], target: Path) -> None:
     write_average(model_files, target)
 
 
-def _calibrate(
-    model_file: Path, data: str, fields: Mapping[str, str], target: Path
-) -> Calibration | str:
+def _calibrate(model_file: Path, data: str, fields: Mapping[str, str], target: Path) -> Calibration:
     from mnist_cnn.evaluation.calibration import calibrate
 
     return calibrate(model_file, data, fields, target)

@@ -33,7 +33,7 @@ class Candidate:
         training: The run that trained the single model: the user's, or one nested in it if that is
             a study's.
         model: The model that was tested.
-        calibration: How it was calibrated, or why it could not be; None if it was not to be.
+        calibration: How it was calibrated; None if it was not.
         single_ms: The median times in milliseconds in which the single model predicts one image,
             and a batch; None if it is no ensemble that was tested.
         data: The name of the experiment on whose test images it was tested.
@@ -45,7 +45,7 @@ class Candidate:
     chosen: Chosen
     training: Run
     model: FoundModel
-    calibration: Calibration | str | None
+    calibration: Calibration | None
     single_ms: tuple[float, float] | None
     data: str
     info: DataInfo
@@ -54,10 +54,8 @@ class Candidate:
 
     @property
     def calibration_summary(self) -> str:
-        """The calibration in one line; "" if there was to be none."""
-        if isinstance(self.calibration, Calibration):
-            return self.calibration.summary
-        return f"not calibrated: {self.calibration}" if self.calibration else ""
+        """The calibration in one line; "" if there is none."""
+        return self.calibration.summary if self.calibration else ""
 
     @property
     def cost_summary(self) -> str:
@@ -92,8 +90,8 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
 
     Raises:
         UsageError: The experiment no longer exists.
-        UserError: The model cannot be loaded, does not fit the images, or was trained on a data set
-            that has changed since.
+        UserError: The model cannot be loaded, does not fit the images, cannot be calibrated, or was
+            trained on a data set that has changed since.
     """
     run, single = chosen.run, chosen.single
     data = str(client.get_experiment(run.info.experiment_id).name)
@@ -125,7 +123,7 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
 
 def _derived(
     client: MlflowClient, worker: ModelWorker, chosen: Chosen, data: str, folder: Path
-) -> tuple[FoundModel, Calibration | str | None]:
+) -> tuple[FoundModel, Calibration | None]:
     """Return the chosen model, averaged and calibrated if asked for, and the calibration."""
     file, calibration = chosen.single.file, None
     if chosen.members:
@@ -134,10 +132,9 @@ def _derived(
     if chosen.calibrate:
         calibrated = folder / "calibrated.keras"
         calibration = worker.calibrate(file, data, _split(client, chosen.run), calibrated)
-        if isinstance(calibration, Calibration):
-            file = calibrated
-    if file == chosen.single.file:
-        return chosen.single, calibration
+        file = calibrated
+    if not chosen.is_derived:
+        return chosen.single, None
     run, digest = _derived_run(client, chosen), model_digest(file)
     found = FoundModel(
         title=chosen.title,
@@ -199,7 +196,7 @@ def _log_test(client: MlflowClient, candidate: Candidate, pictures: Path) -> Non
         "test_loss": scores.loss,
         "test_calibration_error": scores.calibration_error,
     }
-    if isinstance(calibration := candidate.calibration, Calibration):
+    if calibration := candidate.calibration:
         metrics |= {
             "temperature": calibration.temperature,
             "calibration_error_before": calibration.error_before,

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 from scipy.special import log_softmax, softmax
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.calibration import best_temperature, calibrate
 from mnist_cnn.evaluation.scores import calibration, calibration_error
 from mnist_cnn.experiment_id import ExperimentId
@@ -127,21 +128,29 @@ def reshaped(images):
 
 
 LEFT = {
-    "the last layer is not a dense one with a softmax": reshaped,
-    "the weights of the last layer are used elsewhere too": shared,
+    "its last layer is not a dense one with a softmax": reshaped,
+    "the weights of its last layer are used elsewhere too": shared,
 }
 
 
 @pytest.mark.parametrize("reason", LEFT)
-def test_what_has_no_such_last_layer_is_left_as_it_is(experiment, images, tmp_path, reason):
+def test_what_has_no_such_last_layer_is_refused(experiment, images, tmp_path, reason):
     LEFT[reason](images).save(tmp_path / "before.keras")
-    found = calibrate(tmp_path / "before.keras", "small", {}, tmp_path / "after.keras")
-    assert found == reason
+    with pytest.raises(UserError, match=f"calibrated: {reason}; leave out --calibrate"):
+        calibrate(tmp_path / "before.keras", "small", {}, tmp_path / "after.keras")
     assert not (tmp_path / "after.keras").exists()
 
 
 def test_images_that_the_model_may_have_been_trained_on_are_not_used(experiment, images, tmp_path):
     trained(images, layers.Dense(10, "softmax")).save(tmp_path / "before.keras")
     fields = {"seed": "7", "validation_fraction": "0.25"}
-    found = calibrate(tmp_path / "before.keras", "small", fields, tmp_path / "after.keras")
-    assert found == "seed was 7 in the search and is 0 now: other images"
+    with pytest.raises(UserError, match="seed was 7 in the search and is 0 now"):
+        calibrate(tmp_path / "before.keras", "small", fields, tmp_path / "after.keras")
+
+
+def test_a_calibrated_model_is_not_calibrated_again(experiment, images, tmp_path):
+    trained(images, layers.Dense(10, "softmax")).save(tmp_path / "before.keras")
+    calibrate(tmp_path / "before.keras", "small", {}, tmp_path / "once.keras")
+    with pytest.raises(UserError, match="the best temperature is 1, so nothing would change"):
+        calibrate(tmp_path / "once.keras", "small", {}, tmp_path / "twice.keras")
+    assert not (tmp_path / "twice.keras").exists()
