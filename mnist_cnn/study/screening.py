@@ -7,6 +7,9 @@ next rung, the highest rung first. It may be continued if it is among the best `
 trials that have reached its rung. Otherwise the worker begins another configuration. Above the
 first rung the share is rounded up, so the best trial so far completes early, and others follow it.
 
+A large network often has the better value after as many epochs, but a small one could have trained
+for longer in the same time. So trials are compared at equal cost, see `_worth`.
+
 Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
 trial with the few before it.
 
@@ -18,6 +21,7 @@ the checkpoint is gone, comes from a different kind of machine, or the space has
 import copy
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 import optuna
 from optuna.study import StudyDirection
@@ -28,8 +32,10 @@ from mnist_cnn.experiment import Screen
 # Attributes of a trial that continues another one: the number of that one, the number of the first
 # in the chain, whose seed all share, and the index of the rung at which this one stops.
 CONTINUES, FIRST, RUNG = "continues", "first", "rung"
-# Attribute of a trial that stopped at a rung: its values, as the search space saw them.
-STOPPED = "stopped"
+# Attributes of a trial that stopped at a rung: its values, as the search space saw them, and the
+# multiply-accumulates of its model for an image, if they are known. Unlike its seconds, they do not
+# depend on the machine, so a search with one worker can be repeated.
+STOPPED, COST = "stopped", "cost"
 # The reason of a failed trial whose worker could not be reached, so it may still have been running.
 # The trial that continues it has its values, seed and checkpoint.
 LOST = "lost"
@@ -146,7 +152,7 @@ def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -
     if any(trial.state == TrialState.WAITING for trial in trials):
         return
     taken = {continued(trial) for trial in trials}
-    reached = [_best_at(study, trials, rung) for rung in range(len(screen.rungs))]
+    reached = [_best_at(study, screen, trials, rung) for rung in range(len(screen.rungs))]
     good = [best[: _quota(screen, rung, len(best))] for rung, best in enumerate(reached)]
     for choice in [good, reached] if anyway else [good]:
         for rung, best in reversed(list(enumerate(choice))):
@@ -181,13 +187,15 @@ def unused(study: optuna.Study, screen: Screen) -> list[list[int]]:
     trials = study.get_trials(deepcopy=False)
     past = superseded(trials)
     return [
-        [trial.number for trial in _best_at(study, trials, rung) if trial.number not in past]
+        [each.number for each in _best_at(study, screen, trials, rung) if each.number not in past]
         for rung in range(len(screen.rungs))
     ]
 
 
-def _best_at(study: optuna.Study, trials: Sequence[FrozenTrial], rung: int) -> list[FrozenTrial]:
-    """Return the trials that stopped at a rung with a finite value, best first."""
+def _best_at(
+    study: optuna.Study, screen: Screen, trials: Sequence[FrozenTrial], rung: int
+) -> list[FrozenTrial]:
+    """Return the trials that stopped at a rung with a finite value, best at equal cost first."""
     stopped = [
         trial
         for trial in trials
@@ -197,7 +205,47 @@ def _best_at(study: optuna.Study, trials: Sequence[FrozenTrial], rung: int) -> l
         and math.isfinite(last_value(trial))
     ]
     maximize = study.directions[0] == StudyDirection.MAXIMIZE
-    return sorted(stopped, key=last_value, reverse=maximize)
+    gain = _gain_of_doubling(screen, trials, rung)
+    gain = max(gain, 0.0) if maximize else min(gain, 0.0)
+    costs = [trial.user_attrs[COST] for trial in stopped if trial.user_attrs.get(COST)]
+    usual = median(costs) if costs else 0.0
+    return sorted(stopped, key=lambda trial: _worth(trial, gain, usual), reverse=maximize)
+
+
+def _worth(trial: FrozenTrial, gain: float, usual: float) -> float:
+    """Return the last value of a trial, as if it had cost no more than usual.
+
+    If an epoch costs twice as much as usual, others could have trained for twice as many. So the
+    trial loses what a doubling of the epochs gains. One that costs less than usual wins nothing,
+    since the smallest networks learn little from more epochs.
+
+    Args:
+        trial: A trial that stopped at a rung.
+        gain: The change of the value when the epochs double.
+        usual: The usual cost at this rung, or 0 if it is unknown.
+    """
+    cost = trial.user_attrs.get(COST)
+    if not cost or not usual:
+        return last_value(trial)
+    return last_value(trial) - gain * max(0.0, math.log2(cost / usual))
+
+
+def _gain_of_doubling(screen: Screen, trials: Sequence[FrozenTrial], rung: int) -> float:
+    """Return how the value changes when epochs double beyond a rung; 0 if no trial shows it yet.
+
+    This is the median over the trials that were continued from the rung.
+    """
+    known = {trial.number: trial for trial in trials}
+    gains = []
+    for trial in trials:
+        number = continued(trial)
+        if number is None or rung_of(trial) != rung + 1 or not trial.intermediate_values:
+            continue
+        doublings = math.log2(max(trial.intermediate_values) / screen.rungs[rung])
+        change = last_value(trial) - last_value(known[number])
+        if doublings > 0 and math.isfinite(change):
+            gains.append(change / doublings)
+    return median(gains) if gains else 0.0
 
 
 def last_value(trial: FrozenTrial) -> float:

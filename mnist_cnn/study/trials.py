@@ -19,7 +19,7 @@ from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of, values_in_queue
 from mnist_cnn.study.outcome import write_end
-from mnist_cnn.study.screening import LOST, STOPPED, before, is_lost
+from mnist_cnn.study.screening import COST, LOST, STOPPED, before, is_lost
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
@@ -87,6 +87,7 @@ class Trials:
         if end["reason"]:
             self.set_attribute(number, "reason", end["reason"])
         if end.get("stop") == "rung":
+            self.set_attribute(number, COST, end["metrics"].get("multiply_accumulates"))
             self.set_attribute(number, STOPPED, values_of(read(journal.folder)[0]))
         state = TrialState[end["tags"][tags.STATE]]
         if state == TrialState.COMPLETE:

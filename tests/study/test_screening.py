@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 from mnist_cnn.experiment import Screen
 from mnist_cnn.study.screening import (
     CONTINUES,
+    COST,
     FIRST,
     RUNG,
     STOPPED,
@@ -121,6 +122,52 @@ def test_a_score_that_is_no_number_is_never_continued(study):
     assert next_of(study, SCREEN, anyway=True) is None
 
 
+# Cost
+
+
+def with_a_gain(direction, scores, later, costs):
+    """A study at whose first rung trials stopped; the best one then had a score three epochs later.
+
+    It has two epochs more than doubled, so a doubling gained half of the difference.
+    """
+    study = optuna.create_study(direction=direction)
+    for score, cost in zip(scores, costs, strict=True):
+        study.add_trial(stopped(score, 0, cost))
+    assert next_of(study, LADDER) == 0
+    running = optuna.trial.Trial(study, study.trials[-1]._trial_id)
+    running.report(later, 4)  # it still runs, but shows what epochs gain
+    return study
+
+
+@pytest.mark.parametrize(
+    ("sign", "direction"), [(1, "maximize"), (-1, "minimize")], ids=["maximize", "minimize"]
+)
+@pytest.mark.parametrize(("worth", "following"), [(0.80, 2), (0.84, 1)])
+def test_a_trial_loses_what_a_doubling_gains_for_each_doubling_of_its_cost(
+    sign, direction, worth, following
+):
+    scores = [0.9, worth, 0.75, 0.5]  # the usual cost is 4, and a doubling gains 0.03
+    study = with_a_gain(direction, [sign * score for score in scores], sign * 0.96, [4, 16, 4, 1])
+    assert next_of(study, LADDER) == following
+    assert next_of(study, LADDER) is None
+
+
+def test_a_trial_that_costs_less_than_usual_wins_nothing(study):
+    study = with_a_gain("maximize", [0.9, 0.8, 0.79, 0.5], 0.96, [4, 4, 1, 4])
+    assert next_of(study, LADDER) == 1
+
+
+def test_more_epochs_that_only_do_harm_do_not_reward_a_cost(study):
+    study = with_a_gain("maximize", [0.9, 0.8, 0.81, 0.5], 0.7, [4, 64, 4, 4])
+    assert next_of(study, LADDER) == 2
+
+
+@pytest.mark.parametrize("cost", [None, 0])
+def test_a_trial_of_unknown_cost_is_compared_by_its_value(study, cost):
+    study = with_a_gain("maximize", [0.9, 0.8, 0.79, 0.5], 0.96, [4, cost, 4, 4])
+    assert next_of(study, LADDER) == 1
+
+
 # Several rungs
 
 
@@ -202,12 +249,12 @@ def test_a_trial_ends_with_the_epoch_of_its_rung(study, screen, rung, epoch):
     assert last_epoch(screen, study.ask(), 32) == epoch
 
 
-def stopped(score, rung):
+def stopped(score, rung, cost=None):
     """A trial that stopped at a rung, of a chain of which nothing else is in the study."""
     return optuna.trial.create_trial(
         state=TrialState.PRUNED,
         intermediate_values={rung + 1: score},
-        user_attrs={STOPPED: {}} | ({RUNG: rung} if rung else {}),
+        user_attrs={STOPPED: {}, COST: cost} | ({RUNG: rung} if rung else {}),
     )
 
 
