@@ -235,14 +235,18 @@ def _gain_of_doubling(screen: Screen, trials: Sequence[FrozenTrial], rung: int) 
 
     This is the median over the trials that were continued from the rung.
     """
-    known = {trial.number: trial for trial in trials}
+    stopped = {
+        first_of(trial): trial
+        for trial in trials
+        if STOPPED in trial.user_attrs and rung_of(trial) == rung
+    }
     gains = []
     for trial in trials:
-        number = continued(trial)
-        if number is None or rung_of(trial) != rung + 1 or not trial.intermediate_values:
+        earlier = stopped.get(first_of(trial))
+        if earlier is None or rung_of(trial) != rung + 1 or not trial.intermediate_values:
             continue
         doublings = math.log2(max(trial.intermediate_values) / screen.rungs[rung])
-        change = last_value(trial) - last_value(known[number])
+        change = last_value(trial) - last_value(earlier)
         if doublings > 0 and math.isfinite(change):
             gains.append(change / doublings)
     return median(gains) if gains else 0.0
