@@ -212,6 +212,8 @@ class Experiment:
         confirm: How the best trials are confirmed.
         baseline: The configuration of the first trial, or a sequence of those of the first trials.
             Hyperparameters that it does not name get KerasTuner's default.
+        warm_start: Whether a new study also begins with the best configurations of the one before
+            it: at most three, and at most a quarter of `trials`.
         precision: A Keras dtype policy. None uses the fastest that the machine supports natively.
             In mixed precision, the layers that give the outputs still compute in float32.
         jit_compile: Whether XLA compiles the training step. None does so only with JAX, which
@@ -242,6 +244,7 @@ class Experiment:
     screen: Screen | None = None
     confirm: Confirm = field(default_factory=Confirm)
     baseline: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    warm_start: bool = True
     precision: str | None = None
     jit_compile: bool | None = None
     deterministic: bool = False

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.screening import last_value, rung_of
-from mnist_cnn.study.study import BASELINE, keeps_constraints
+from mnist_cnn.study.study import BASELINE, EARLIER, keeps_constraints
 
 
 class PriorSampler(BaseSampler):
@@ -97,12 +97,17 @@ class PriorSampler(BaseSampler):
 
 
 def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
-    """Return the best share of the configurations, and the baselines that were not compared yet."""
+    """Return the best share of the configurations, and the believed ones that still run.
+
+    These are the baselines, and the best configurations of an earlier study.
+    """
     trials = study.get_trials(deepcopy=False)
     unknown = [
         trial
         for trial in trials
-        if BASELINE in trial.user_attrs and trial.params and not trial.state.is_finished()
+        if {BASELINE, EARLIER} & trial.user_attrs.keys()
+        and trial.params
+        and not trial.state.is_finished()
     ]
     if len(study.directions) > 1:
         return unknown + study.best_trials

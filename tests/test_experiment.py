@@ -254,6 +254,7 @@ def test_what_trials_have_in_common_changes_the_fingerprint(experiment, name):
         ("timeout_seconds", 1.0),
         ("trial_timeout_seconds", 1.0),
         ("confirm", Confirm(trials=0)),
+        ("warm_start", False),
     ],
 )
 def test_another_budget_keeps_the_fingerprint(experiment, name, value):

@@ -95,6 +95,7 @@ ORDER = (
     "study.models",
     "study.budget",
     "study.confirmation",
+    "study.warm_start",
     "prior_sampler",
     "training.failure",
     "training.replayed",

@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.prior_sampler import PriorSampler
 from mnist_cnn.study.screening import RUNG
-from mnist_cnn.study.study import BASELINE
+from mnist_cnn.study.study import BASELINE, EARLIER
 
 X = FloatDistribution(0.0, 1.0)
 SELDOM = 1e-12  # as the probability of a change: parents are copied
@@ -45,8 +45,8 @@ def sampled(study, times=50):
     return Counter(study.ask({"x": X}).params["x"] for _ in range(times))
 
 
-def running_baseline(study, x):
-    study.enqueue_trial({"x": x}, user_attrs={BASELINE: True})
+def running_baseline(study, x, attribute=BASELINE):
+    study.enqueue_trial({"x": x}, user_attrs={attribute: True})
     return study.ask({"x": X})
 
 
@@ -204,6 +204,12 @@ def test_baselines_are_varied_before_anything_was_compared():
         running_baseline(study, x)
     found = sampled(study)
     assert set(found) == {0.25, 0.75} and min(found.values()) > 10
+
+
+def test_what_was_best_in_an_earlier_study_is_varied_like_a_baseline():
+    study = study_of(trial_of(0.5, 0.5), changed=SELDOM)
+    running_baseline(study, 0.75, EARLIER)
+    assert set(sampled(study)) == {0.5, 0.75}
 
 
 def test_a_baseline_that_no_worker_took_yet_has_no_values_to_vary():

@@ -19,8 +19,9 @@ def describe(experiment: Experiment) -> dict[str, str]:
     return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
 
 
-# A study may continue with another budget, so these fields do not affect comparability.
-_BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm"}
+# A study may continue with another budget, and however it began, so these fields do not affect
+# comparability.
+_BUDGET = {"trials", "timeout_seconds", "trial_timeout_seconds", "confirm", "warm_start"}
 
 
 def comparable(experiment: Experiment) -> dict[str, str]:

@@ -26,6 +26,7 @@ class Plan:
         screen: As in `Experiment`.
         confirm: As in `Experiment`.
         baselines: The configurations of the first trials.
+        warm_start: As in `Experiment`.
         description: Each field of the experiment as text.
         fingerprint: Equal for experiments whose trials are comparable.
         dataset: The name and the digest of its data set.
@@ -47,6 +48,7 @@ class Plan:
     baselines: tuple[Mapping[str, Any], ...]
     description: Mapping[str, str]
     fingerprint: str
+    warm_start: bool = True
     dataset: tuple[str, str] = ("", "")
     parts: tuple[tuple[str, int], ...] = ()
     unserved: str = ""
@@ -77,6 +79,7 @@ def plan(identity: ExperimentId, experiment: Experiment) -> Plan:
         screen=experiment.screen,
         confirm=experiment.confirm,
         baselines=baselines(experiment),
+        warm_start=experiment.warm_start,
         description=describe(experiment),
         fingerprint=fingerprint(experiment),
         dataset=(experiment.opened_dataset.name, experiment.opened_dataset.digest),

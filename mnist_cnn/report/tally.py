@@ -5,7 +5,7 @@ from collections import Counter
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.study import screening
-from mnist_cnn.study.study import BASELINE, Study, keeps_constraints
+from mnist_cnn.study.study import BASELINE, EARLIER, Study, keeps_constraints
 
 
 def tally(study: Study) -> str:
@@ -31,6 +31,14 @@ def tally(study: Study) -> str:
     order += ["outside the constraints", "failed", "complete"]
     found = ", ".join(f"{ends[end]} {end}" for end in order if ends[end])
     return f"configurations tried: {study.tried()}, of which {found}"
+
+
+def origin(study: Study, trial: FrozenTrial) -> str:
+    """Return where a trial's configuration is from, in words."""
+    first = study.trials.get(screening.first_of(trial)).user_attrs
+    if BASELINE in first:
+        return "a baseline"
+    return f"found by {first[EARLIER]}" if EARLIER in first else "found by the search"
 
 
 def is_baseline(study: Study, trial: FrozenTrial) -> bool:

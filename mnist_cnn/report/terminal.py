@@ -15,7 +15,7 @@ from mnist_cnn.report.description import (
     problem_of_promotion,
 )
 from mnist_cnn.report.study_run import REPORT_FILE
-from mnist_cnn.report.tally import is_baseline, tally
+from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.study import Study, keeps_constraints
@@ -42,8 +42,8 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
     lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
     if points := front.rows(study, ranked):
         lines += ["the front", *in_columns((front.columns(study), *points), width), ""]
-    where = "a baseline" if is_baseline(study, winner.trial) else "found by the search"
-    best = f"best of {study.name}: trial {winner.trial.number}, {where}, {score}"
+    where = f"trial {winner.trial.number}, {origin(study, winner.trial)}"
+    best = f"best of {study.name}: {where}, {score}"
     lines += textwrap.wrap(best, width)
     lines += _aligned(configuration(study, winner))
     model = f"none: {NO_MODEL}" if has_no_model(winner) else from_here(study.folder / MODEL_FILE)

@@ -20,6 +20,7 @@ from mnist_cnn.study.proxy import storage_proxy
 from mnist_cnn.study.recovery import close_others, recover
 from mnist_cnn.study.storage import StorageError, default_storage, open_storage, storage_failed
 from mnist_cnn.study.study import Study
+from mnist_cnn.study.warm_start import best_of_earlier, enqueue
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import CallLost, Pool
@@ -54,7 +55,7 @@ def search(request: Request, workers: Pool, console: Console) -> Study:
             storage_proxy(storage, workers.host) as proxy,
         ):
             _recover_and_print(opened, console)
-            opened.study.enqueue_baselines(opened.study.wanted_trials(request.trials))
+            _enqueue_first_trials(opened.study, request, workers, console)
             Search(opened, request, workers, proxy, console).run()
             return opened.study
 
@@ -77,6 +78,23 @@ def _recover_and_print(opened: Opened, console: Console) -> None:
         console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
     if plan.unserved:
         line = f"search only: promote and serve will refuse its models: {plan.unserved}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console: Console) -> None:
+    """Enqueue the baselines, and what was best in the study before this one."""
+    wanted = study.wanted_trials(request.trials)
+    study.enqueue_baselines(wanted)
+    name, best = best_of_earlier(study, wanted)
+    if not best:
+        return
+    try:
+        call = partial(tasks.accepted, request.experiment, best)
+        configurations = workers.call(call, request.timeout_seconds)
+    except CallLost:  # it is only a guess, and the search can do without
+        return
+    if configurations:
+        line = enqueue(study, name, configurations)
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

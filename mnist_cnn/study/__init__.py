@@ -12,6 +12,7 @@ In reading order:
     scheduling    what an idle worker does next: a new configuration, or one that is continued
     screening     which stopped trial is continued next: successive halving
     confirmation  trains the best trials again on fresh seeds, and ranks them
+    warm_start    begins a new study with the best configurations of the one before it
     recovery      recovers from a killed search
     models        finds damaged models and replaces them
     budget        divides a search's time between trials, confirmations and the end

@@ -30,6 +30,8 @@ CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued 
 
 # Attribute of a trial whose configuration is one of the experiment's baselines.
 BASELINE = "baseline"
+# Attribute of a trial with one of the best configurations of an earlier study: that study's name.
+EARLIER = "earlier"
 # Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
 # Attribute of a study and of its confirmations: the precision of all runs. Machines differ.

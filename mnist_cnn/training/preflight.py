@@ -10,6 +10,7 @@ import keras
 import keras_tuner
 import numpy as np
 import optuna
+from optuna.samplers import BruteForceSampler, GridSampler
 
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UsageError, UserError
@@ -17,6 +18,7 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.known_data import warnings_at
+from mnist_cnn.optuna_internals import innermost
 from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.project.plan import Plan, baselines, plan
 from mnist_cnn.study.outcome import COST_METRICS, LATENCY
@@ -54,6 +56,45 @@ def check(experiment_id: ExperimentId) -> Plan:
         raise
     except UserError as error:
         raise UserError(f"experiment {experiment_id.name!r}: {error}") from error
+
+
+def accepted(
+    experiment_id: ExperimentId, configurations: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the configurations of an earlier study that the space accepts now.
+
+    A configuration with a value outside its range is left out. Hyperparameters that are new get
+    their default, and those that are gone are dropped. With a sampler that tries everything, there
+    is nothing to begin with.
+
+    Args:
+        experiment_id: What identifies the experiment.
+        configurations: The values as an earlier space saw them.
+
+    Returns:
+        The values as the space sees them now, without repetitions.
+    """
+    experiment = load_experiment(experiment_id)
+    if isinstance(innermost(experiment.sampler(seed=0)), GridSampler | BruteForceSampler):
+        return []
+    data = load_data(experiment_id)
+    found: list[dict[str, Any]] = []
+    for configuration in configurations:
+        study = optuna.create_study()
+        study.enqueue_trial(dict(configuration))
+        hp = TrialHyperParameters(study.ask())
+        try:
+            build(experiment, data, hp)
+        except Exception:  # outside a range, or the space refuses it in its own way
+            continue
+        finally:
+            keras.backend.clear_session()
+        values = dict(hp.values)
+        if has_own_fit(experiment.space):  # its `fit` may declare more
+            values = {**configuration, **values}
+        if values not in found:
+            found.append(values)
+    return found
 
 
 def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:

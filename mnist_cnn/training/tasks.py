@@ -31,6 +31,13 @@ def plan(experiment_id: ExperimentId) -> Plan:
     return check(experiment_id)
 
 
+def accepted(experiment_id: ExperimentId, configurations: list[dict[str, Any]]) -> list[Any]:
+    """Return the configurations that the experiment's space accepts, see `preflight.accepted`."""
+    from mnist_cnn.training.preflight import accepted
+
+    return accepted(experiment_id, configurations)
+
+
 def computes_on_gpu() -> bool:
     """Return whether Keras's backend can use a GPU in this process."""
     from mnist_cnn.training.backend import on_gpu

@@ -17,6 +17,7 @@ from projects import command, copy_database, copy_project, here
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.study.screening import RUNG, continued, superseded
+from mnist_cnn.study.study import EARLIER
 
 # Small networks on few images, and time enough on any machine.
 EXPERIMENT = """
@@ -330,3 +331,24 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     assert here("studies", cwd=root).stderr == "mnist-cnn: no study yet; type `make search`\n"
     champion = client.get_model_version_by_alias("digit_recog_mnist_cnn", "champion")
     assert int(champion.version) == 1
+
+
+@pytest.mark.slow
+def test_after_an_edit_the_best_configuration_is_tried_first(tmp_path):
+    root = copy_project(tmp_path)
+    copy_database(root / "mlruns")
+    file = root / "experiments/screened.py"
+    (root / "search_spaces/few.py").write_text(DATASET)
+    for epochs in (3, 4):
+        file.write_text(EXPERIMENT.replace("epochs=3", f"epochs={epochs}"))
+        done = here("search", "screened", "--workers", "1", cwd=root)
+        assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == "new study screened-2"
+    assert lines[2].startswith("the best configuration of screened-1 will be tried first")
+    url = f"sqlite:///{root}/mlruns/optuna.db"
+    first, second = (optuna.load_study(study_name=f"screened-{n}", storage=url) for n in (1, 2))
+    tried = second.trials[1]
+    assert tried.user_attrs[EARLIER] == "screened-1"
+    assert tried.params in [trial.params for trial in first.trials]
+    agrees(root, "screened-2")
