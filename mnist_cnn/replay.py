@@ -17,7 +17,7 @@ from mnist_cnn.project.sources import Source, current
 from mnist_cnn.registry import models, store
 from mnist_cnn.retrain import Recorded, recorded, retrain
 from mnist_cnn.tracking import tags
-from mnist_cnn.training.replayed import Replayed, differences
+from mnist_cnn.training.retrained import Retrained, differences
 
 TIMES = {"epoch_seconds"}  # metrics that differ each time
 
@@ -88,7 +88,7 @@ def _short(value: Any) -> str:
     return f"{text[:12]}…" if re.fullmatch("[0-9a-f]{64}", text) else text
 
 
-def _outcome(was: Recorded, now: Replayed) -> Iterator[str]:
+def _outcome(was: Recorded, now: Retrained) -> Iterator[str]:
     """Yield a message for each difference between two outcomes."""
     for epoch, (old, new) in enumerate(zip(was.history, now.history, strict=False), start=1):
         for name in sorted(new.keys() & old.keys() - TIMES):

@@ -13,7 +13,7 @@ from mnist_cnn.project.sources import Source
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import read, since_anew
 from mnist_cnn.training import tasks
-from mnist_cnn.training.replayed import Replayed
+from mnist_cnn.training.retrained import Retrained
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.local_pool import Workers
 
@@ -64,7 +64,7 @@ def recorded(folder: Path) -> Recorded | None:
     return Recorded(folder, json.loads(recipes[-1]), history, weights[-1])
 
 
-def retrain(experiment: ExperimentId, run: Recorded, epochs: int | None, folder: Path) -> Replayed:
+def retrain(experiment: ExperimentId, run: Recorded, epochs: int | None, folder: Path) -> Retrained:
     """Repeat a recorded run, in a new process with the same threads and backend.
 
     Args:
@@ -84,6 +84,6 @@ def retrain(experiment: ExperimentId, run: Recorded, epochs: int | None, folder:
     if "backend" in run.recipe:
         environment["KERAS_BACKEND"] = run.recipe["backend"]
     with Workers([environment], folder / "log") as workers:
-        call = partial(tasks.again, experiment, run.recipe, epochs, run.sources, folder / "run")
-        replayed: Replayed = workers.call(call)
-        return replayed
+        call = partial(tasks.retrain, experiment, run.recipe, epochs, run.sources, folder / "run")
+        retrained: Retrained = workers.call(call)
+        return retrained

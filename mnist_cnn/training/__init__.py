@@ -21,7 +21,7 @@ In reading order:
     recipe         everything that the outcome of a run depends on
     backend        GPU or CPU, precision, XLA
     failure        how a run fails
-    repeat         trains a recorded run again, for `replay`; `replayed` is its outcome
+    retrain        trains a recorded run again; `retrained` is its outcome
     export         writes a model in MLflow's format
     saved_model    loads a .keras file safely and predicts with it
     ensemble       several models averaged into one .keras file, for `promote --ensemble`

@@ -16,7 +16,7 @@ import numpy as np
 from mnist_cnn.experiment import Objective
 from mnist_cnn.files import replace_file
 from mnist_cnn.training.averaging import WeightAverage, as_float32
-from mnist_cnn.training.replayed import differences
+from mnist_cnn.training.retrained import differences
 
 EpochMetrics = dict[str, float]
 

@@ -11,7 +11,7 @@ from typing import Any
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.project.sources import Source
-from mnist_cnn.training.replayed import Replayed
+from mnist_cnn.training.retrained import Retrained
 
 
 def prepare() -> None:
@@ -65,14 +65,14 @@ def export(model_file: Path, folder: Path) -> None:
     write_mlflow_model(model_file, folder)
 
 
-def again(
+def retrain(
     experiment_id: ExperimentId,
     recipe: dict[str, Any],
     epochs: int | None,
     modules: dict[str, Source],
     folder: Path,
-) -> Replayed:
-    """Repeat a recorded run; the arguments are those of `repeat.run_again`."""
-    from mnist_cnn.training.repeat import run_again
+) -> Retrained:
+    """Repeat a recorded run; the arguments are those of `training.retrain.retrain`."""
+    from mnist_cnn.training.retrain import retrain
 
-    return run_again(experiment_id, recipe, epochs, modules, folder)
+    return retrain(experiment_id, recipe, epochs, modules, folder)

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Retrained:
     """The outcome of a repeated run.
 
     Attributes:

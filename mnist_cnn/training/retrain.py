@@ -15,18 +15,18 @@ from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.callbacks import Stop
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import load_data
-from mnist_cnn.training.replayed import Replayed
+from mnist_cnn.training.retrained import Retrained
 from mnist_cnn.training.run import Run
 from mnist_cnn.training.train import train
 
 
-def run_again(
+def retrain(
     experiment_id: ExperimentId,
     recipe: dict[str, Any],
     epochs: int | None,
     modules: dict[str, Source],
     folder: Path,
-) -> Replayed:
+) -> Retrained:
     """Repeat a recorded run, in a worker process.
 
     Args:
@@ -65,7 +65,7 @@ def run_again(
     events, _ = journal.read(folder)
     start = next(event for event in events if event["event"] == "start")
     (weights,) = (e["tags"][tags.WEIGHTS] for e in events if tags.WEIGHTS in e.get("tags", {}))
-    return Replayed(
+    return Retrained(
         recipe=json.loads(start["tags"][tags.RECIPE]),
         history=[event["metrics"] for event in events if event["event"] == "metrics"],
         weights=weights,
