@@ -17,11 +17,10 @@ from mnist_cnn.datasets import Dataset, Images, open_dataset
 from mnist_cnn.datasets.check import check_images
 from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import some
+from mnist_cnn.datasets.parts import Shape
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import resolved
 from mnist_cnn.project.loading import experiment_names, known_experiments, load_experiment
-
-Shape = tuple[int, int, int]  # (height, width, channels)
 
 
 @dataclass(frozen=True)

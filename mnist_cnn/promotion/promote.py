@@ -208,7 +208,7 @@ class Promotion:
             UserError: Its file is gone, or it does not fit the images or their classes.
         """
         candidate = self.candidate
-        model = models.from_version(self.client, version, self.folder)
+        model = models.from_version(version, self.folder)
         names = model.answers.class_names
         _, weights = self.worker.examine(model.file, candidate.data, names)
         lockbox.record(self.client, model, weights, candidate.info, f"promote, as the {what}")

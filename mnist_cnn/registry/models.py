@@ -67,7 +67,7 @@ def find(model: str, folder: Path, model_name: str | None = None) -> FoundModel:
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
         version = named_version(client, model, model_name)
-        return from_version(client, version, folder, title=f"{model}, ")
+        return from_version(version, folder, title=f"{model}, ")
 
 
 def named_version(client: MlflowClient, model: str, model_name: str | None) -> ModelVersion:
@@ -201,13 +201,10 @@ def _local_file(run: Run) -> Path | None:
     return folder / MODEL_FILE
 
 
-def from_version(
-    client: MlflowClient, version: ModelVersion, folder: Path, *, title: str = ""
-) -> FoundModel:
+def from_version(version: ModelVersion, folder: Path, *, title: str = "") -> FoundModel:
     """Return the model of a version in the registry.
 
     Args:
-        client: Of the registry.
         version: The version.
         folder: Where to put the download.
         title: What precedes the version in the model's title.

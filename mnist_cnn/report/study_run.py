@@ -11,7 +11,7 @@ from pathlib import Path
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
 from mnist_cnn.keras_file import model_digest
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import DELIVERED_FILE, MODEL_FILE
 from mnist_cnn.report import confirmation_table, front, result_names
 from mnist_cnn.report.description import (
     NO_MODEL,
@@ -185,6 +185,6 @@ def _logged_digest(study: Study) -> str | None:
 
 def run_id(folder: Path) -> str | None:
     """Return the id in MLflow of the run in `folder`, if it was delivered."""
-    note = folder / "delivered.json"
+    note = folder / DELIVERED_FILE
     found: str | None = json.loads(note.read_text())["run"] if note.exists() else None
     return found

@@ -191,7 +191,7 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
         UserError: Its files are gone or damaged, or it does not classify images.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = models.from_version(client, version, Path(folder))
+        found = models.from_version(version, Path(folder))
         model = saved_model.load(found.file)
     shape, classes = saved_model.shape_of(model), saved_model.classes_of(model)
     answers = found.answers

@@ -21,7 +21,7 @@ from PIL import Image
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.report import confirmation_table, study_run, terminal
 from mnist_cnn.report.description import NO_MODEL, configuration, description
-from mnist_cnn.report.text import difference, short
+from mnist_cnn.report.text import difference, short_value
 from mnist_cnn.study.confirmation import candidates
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal, read
@@ -88,7 +88,7 @@ def test_the_page_names_the_winner_its_configuration_and_the_next_commands(searc
     assert "mnist-cnn replay 0123abcd" in page.text
     values = configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
-    assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
+    assert all(f"{name} {short_value(value)}" in page.text for name, value in values.items())
     assert difference(confirmation_table.optimism(study, winner)) in page.text
 
 
