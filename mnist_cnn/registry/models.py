@@ -27,6 +27,10 @@ KINDS = ("study", "trial", "confirmation", "derived")  # of the runs that have a
 MODEL_DIGEST = "model.sha256"  # the tag of a tested run or of a version: `model_digest`
 
 
+class FilesGone(UserError):
+    """The files of a version are gone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundModel:
     """A model's file, and where it comes from.
@@ -210,12 +214,13 @@ def from_version(version: ModelVersion, folder: Path, *, title: str = "") -> Fou
         title: What precedes the version in the model's title.
 
     Raises:
-        UserError: The version's file is gone, damaged, or not the one that was registered.
+        FilesGone: The version's file is gone.
+        UserError: It is damaged, or not the one that was registered.
     """
     name = f"version {version.version} of {version.name}"
     file = _download(f"models:/{version.name}/{version.version}", folder)
     if file is None:
-        raise UserError(f"the files of {name} are gone")
+        raise FilesGone(f"the files of {name} are gone")
     if MODEL_DIGEST in version.tags and not is_model(file, version.tags[MODEL_DIGEST]):
         raise UserError(f"the file of {name} is not the one that was registered")
     return FoundModel(
@@ -260,17 +265,19 @@ def _download(uri: str, folder: Path) -> Path | None:
         Its .keras file, or None if it is gone.
 
     Raises:
-        MlflowException: MLflow cannot be reached.
+        MlflowException: It cannot be downloaded, though it may be there.
     """
     target = folder / hashlib.sha256(uri.encode()).hexdigest()[:16]
     target.mkdir(exist_ok=True)
     try:
         mlflow.artifacts.download_artifacts(uri, dst_path=str(target))
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:  # a full disk, or an error of the server
+        raise MlflowException(str(error)) from error
     except MlflowException as error:
-        if "Max retries exceeded" in str(error):
-            raise
-        return None
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
     files = sorted(target.rglob("*.keras"))
     return files[0] if files else None
