@@ -122,6 +122,8 @@ def _finish(client: MlflowClient, name: str) -> str | None:
     if valid:
         if to.previous:
             client.set_registered_model_alias(name, "previous", to.previous)
+        elif "previous" in found.aliases:
+            client.delete_registered_model_alias(name, "previous")
         client.set_registered_model_alias(name, "champion", str(to.champion))
     client.delete_registered_model_tag(name, MOVE)
     return verb if valid else None
