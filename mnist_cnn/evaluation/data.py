@@ -30,6 +30,7 @@ class DataInfo:
     Attributes:
         name: For titles and messages.
         digest: SHA-256 in hexadecimal.
+        test_id: As in `Dataset`.
         is_test_set: Whether reading them opens a test set, which is recorded.
         model_name: The registered model of the data set that they are the test images of; else "".
         class_names: The names of the classes, in the order of their indices. Empty if unknown.
@@ -38,6 +39,7 @@ class DataInfo:
 
     name: str
     digest: str
+    test_id: str
     is_test_set: bool
     model_name: str = ""
     class_names: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     info = DataInfo(
         name=dataset.name,
         digest=dataset.digest,
+        test_id=dataset.test_id,
         is_test_set=True,
         model_name=dataset.model_name,
         class_names=names,
@@ -148,7 +151,13 @@ def _own_images(dataset: Dataset, classes: Sequence[str]) -> Source:
         check_images(dataset, images, "given")
         return _scaled_if_small(replace(images, y=numbers[images.labels]))
 
-    info = DataInfo(dataset.name, dataset.digest, dataset.whole is None, class_names=tuple(classes))
+    info = DataInfo(
+        name=dataset.name,
+        digest=dataset.digest,
+        test_id=dataset.test_id,
+        is_test_set=dataset.whole is None,
+        class_names=tuple(classes),
+    )
     return Source(info, dataset.shape, None, read)
 
 

@@ -50,7 +50,7 @@ def test_an_opening_that_cannot_be_read_is_not_counted(client):
     model = FoundModel(
         title="it", file=Path("it.keras"), digest="a" * 64, run_id=run, model_id=None
     )
-    data = DataInfo(name="mnist", digest="b" * 64, is_test_set=True)
+    data = DataInfo(name="mnist", digest="b" * 64, test_id="b" * 64, is_test_set=True)
     opening = lockbox.record(client, model, "d" * 64, data, "promote")
     assert (opening.count, opening.total) == (1, 1)
 
