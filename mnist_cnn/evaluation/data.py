@@ -102,7 +102,7 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
     elif data in _datasets():
         dataset = _datasets()[data]()
     elif path in known_data.known_paths():
-        dataset = known_data.dataset_at(path)
+        dataset = _fitted(known_data.dataset_at(path), path, shape)
     else:
         return _own_images(_opened(path, shape), classes)
     return _test_images(dataset, classes)
@@ -140,6 +140,14 @@ def _scaled_if_small(images: Images) -> Images:
 @lru_cache(maxsize=1)  # it is examined first, then read
 def _opened(path: str, shape: Shape) -> Dataset:
     return open_dataset(path, shape=shape)
+
+
+def _fitted(dataset: Dataset, path: str, shape: Shape) -> Dataset:
+    """The data set at a path, for a model of images of another shape than it was searched with."""
+    if dataset.shape == shape:
+        return dataset
+    fitted = _opened(path, shape)
+    return replace(fitted, test_id=dataset.test_id, model_name=dataset.model_name)
 
 
 def _own_images(dataset: Dataset, classes: Sequence[str]) -> Source:
