@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
+from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
@@ -191,20 +192,27 @@ class Promotion:
         Returns:
             Whether the candidate passes the gate, and in words what was compared and skipped.
         """
-        images, said = self.candidate.evaluation.images_sha256, []
+        images = self.candidate.evaluation.images_sha256
+        passed = passes(champion, champion)
+        said: list[str] = []
+        skipped: list[str] = []
         for version in store.versions_tested_on(self.client, self.name, images):
             if str(version.version) == number:
                 break
-            name = f"the best champion so far, version {version.version},"
             try:
                 best = self._compare_with(version, "best champion so far")
             except models.FilesGone:
-                said.append(f"{name} is skipped, as its files are gone")
+                skipped.append(str(version.version))
                 continue
             except UserError as error:
-                return False, [*said, f"{name} cannot be compared: {error}"]
-            return passes(champion, best), [*said, best.summary]
-        return passes(champion, champion), said
+                name = f"the best champion so far, version {version.version},"
+                passed, said = False, [f"{name} cannot be compared: {error}"]
+                break
+            passed, said = passes(champion, best), [best.summary]
+            break
+        if skipped:
+            said.append(f"skipped, since the files are gone: version {some(skipped, 9)}")
+        return passed, said
 
     def _compare_with(self, version: ModelVersion, what: str) -> Comparison:
         """Compare with a version.
@@ -243,6 +251,7 @@ class Promotion:
             store.TEST_CORRECT: str(candidate.evaluation.correct.sum()),
             MILLISECONDS: f"{candidate.evaluation.single_image_ms:.3f}",
             BYTES: str(model.file.stat().st_size),
+            **{name: str(value) for name, value in candidate.scores.items()},
             **Answers(info.class_names, info.like_mnist).tags(),
         }
         if self.reason is not None:

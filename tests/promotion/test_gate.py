@@ -125,10 +125,10 @@ def decided(monkeypatch):
 def test_a_version_whose_files_are_gone_is_skipped_and_named(decided):
     passed, said = decided(FilesGone("gone"), 950, 945)
     assert not passed
-    assert "version 1, is skipped, as its files are gone; 94.00%" in said
     assert "the best champion so far (version 2) 95.00%" in said
-    passed, said = decided(FilesGone("gone"), 945)
-    assert passed and said.endswith("version 1, is skipped, as its files are gone")
+    assert said.endswith("; skipped, since the files are gone: version 1")
+    passed, said = decided(FilesGone("gone"), FilesGone("gone"), 945)
+    assert passed and said.endswith("the files are gone: version 1, 2")
 
 
 @pytest.mark.parametrize("error", [CallLost("out of memory"), UserError("another file")])
