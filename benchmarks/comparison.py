@@ -60,12 +60,6 @@ def first_time(rows, threshold: float) -> float:
     return min((when for when, _, accuracy in rows if accuracy >= threshold), default=float("inf"))
 
 
-def typical_time(runs, threshold: float) -> str:
-    """The median of `first_time` over replayed searches, "-" where most did not come so far."""
-    middle = np.median([first_time(rows, threshold) for rows in runs])
-    return f"{middle:.0f}" if np.isfinite(middle) else "-"
-
-
 def ratios(runs, seconds: float) -> Iterator[str]:
     """For each method of this project a table of how many times as long the others took.
 

@@ -36,7 +36,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
 
     Raises:
         UsageError: There is no such study.
-        AlreadyRunning: A search of its experiment is running here.
+        AlreadyRunning: A search of its experiment, or `sync`, is running here.
         StudyLocked: A search of the study is running elsewhere.
         UserError: The champion comes from the study, or MLflow cannot be reached.
     """

@@ -139,6 +139,8 @@ class Confirm:
                 f"Confirm: trials={self.trials} must be at least 0, seeds={self.seeds} at least 1 "
                 f"and max_seeds={self.max_seeds} at least seeds"
             )
+        if self.epochs is not None and self.epochs < 1:
+            raise UserError(f"Confirm: epochs={self.epochs} must be at least 1, or None")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,6 +109,12 @@ def test_rungs_that_do_not_rise_from_the_first_epoch_are_refused(given):
         Screen(**given)
 
 
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_confirmations_without_an_epoch_are_refused(epochs):
+    with pytest.raises(UserError, match=f"Confirm: epochs={epochs} must be at least 1"):
+        Confirm(epochs=epochs)
+
+
 def test_a_screen_that_continues_every_trial_is_refused():
     with pytest.raises(UserError, match="one_of=1 at least 2"):
         Screen(one_of=1)

@@ -30,6 +30,8 @@ class Dataset:
         class_names: The names of the classes, in the order of their indices. Default: "0", "1", …
         train_images: The number of images that `train` reads. None if it is unknown until they are
             read.
+        test_id: Names the test images: the openings of data sets with the same one are counted
+            together. Variants share it. Default: the digest.
         model_name: The registered model of this data set in MLflow. Variants share it. Default: the
             name of the data set.
         like_mnist: Whether the images are single handwritten digits, prepared as MNIST's are. A
@@ -52,6 +54,7 @@ class Dataset:
     whole: Callable[[], Images] | None = field(default=None, repr=False)
     class_names: tuple[str, ...] = ()
     train_images: int | None = None
+    test_id: str = ""
     model_name: str = ""
     like_mnist: bool = False
     remarks: tuple[str, ...] = field(default=(), repr=False)
@@ -59,6 +62,8 @@ class Dataset:
     def __post_init__(self) -> None:
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
+        if not self.test_id:
+            object.__setattr__(self, "test_id", self.digest)
         if not self.model_name:  # MLflow allows neither of these in a name
             object.__setattr__(self, "model_name", re.sub("[/:]", "-", self.name))
         if self.test is _no_test:

@@ -14,7 +14,7 @@ from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.images import LARGE_BYTES, Images, OnDemand
 from mnist_cnn.datasets.splitting import content_keys, set_aside
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, int, int]  # (height, width, channels)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

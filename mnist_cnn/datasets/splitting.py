@@ -79,15 +79,12 @@ def set_aside(
     keys: Sequence[str],
     labels: NDArray[np.int32],
     groups: NDArray[Any] | None = None,
-    *,
-    fraction: float = TEST_FRACTION,
-    seed: int = 0,
 ) -> NDArray[np.bool_]:
     """Choose test images by a hash of each image's content, or of its group's name.
 
     The choice depends on the image alone. Adding or reordering images therefore moves no image to
     the other side, and identical images are on the same side. In exchange, the share of a class is
-    close to `fraction` but not exact.
+    close to `TEST_FRACTION` but not exact.
 
     If the hash picks no image of a class, the closest one is picked; if it picks all of them, one
     is put back, so a class with a single image keeps it for training. Only then can another image
@@ -98,16 +95,14 @@ def set_aside(
         keys: One key per image, equal for equal content.
         labels: int32 of shape (n,).
         groups: One value per image, of shape (n,), or None. Groups stay together.
-        fraction: The share to choose, in (0, 1).
-        seed: A different seed chooses different images.
 
     Returns:
         Whether each image is chosen, bool of shape (n,).
     """
     units = np.asarray(keys if groups is None else groups).astype(str)
     names, member_of = np.unique(units, return_inverse=True)
-    places = np.array([_place(name, seed) for name in names.tolist()])
-    chosen = places < fraction
+    places = np.array([_place(name) for name in names.tolist()])
+    chosen = places < TEST_FRACTION
     for label in np.unique(labels):
         own = np.unique(member_of[labels == label])
         if len(own) > 1 and not chosen[own].any():
@@ -117,7 +112,7 @@ def set_aside(
     return np.asarray(chosen[member_of])
 
 
-def _place(name: str, seed: int) -> float:
-    """Hash a name and a seed to a number in [0, 1)."""
-    text = f"{seed} {name}".encode("utf-8", "backslashreplace")
+def _place(name: str) -> float:
+    """Hash a name to a number in [0, 1)."""
+    text = f"0 {name}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.sha256(text).digest()[:8]) / 2**64

@@ -17,11 +17,10 @@ from mnist_cnn.datasets import Dataset, Images, open_dataset
 from mnist_cnn.datasets.check import check_images
 from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import some
+from mnist_cnn.datasets.parts import Shape
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import resolved
 from mnist_cnn.project.loading import experiment_names, known_experiments, load_experiment
-
-Shape = tuple[int, int, int]  # (height, width, channels)
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class DataInfo:
     Attributes:
         name: For titles and messages.
         digest: SHA-256 in hexadecimal.
+        test_id: As in `Dataset`.
         is_test_set: Whether reading them opens a test set, which is recorded.
         model_name: The registered model of the data set that they are the test images of; else "".
         class_names: The names of the classes, in the order of their indices. Empty if unknown.
@@ -39,6 +39,7 @@ class DataInfo:
 
     name: str
     digest: str
+    test_id: str
     is_test_set: bool
     model_name: str = ""
     class_names: tuple[str, ...] = ()
@@ -101,7 +102,7 @@ def find(data: str, shape: Shape, classes: Sequence[str]) -> Source:
     elif data in _datasets():
         dataset = _datasets()[data]()
     elif path in known_data.known_paths():
-        dataset = known_data.dataset_at(path)
+        dataset = _fitted(known_data.dataset_at(path), path, shape)
     else:
         return _own_images(_opened(path, shape), classes)
     return _test_images(dataset, classes)
@@ -123,6 +124,7 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     info = DataInfo(
         name=dataset.name,
         digest=dataset.digest,
+        test_id=dataset.test_id,
         is_test_set=True,
         model_name=dataset.model_name,
         class_names=names,
@@ -140,6 +142,14 @@ def _opened(path: str, shape: Shape) -> Dataset:
     return open_dataset(path, shape=shape)
 
 
+def _fitted(dataset: Dataset, path: str, shape: Shape) -> Dataset:
+    """The data set at a path, for a model of images of another shape than it was searched with."""
+    if dataset.shape == shape:
+        return dataset
+    fitted = _opened(path, shape)
+    return replace(fitted, test_id=dataset.test_id, model_name=dataset.model_name)
+
+
 def _own_images(dataset: Dataset, classes: Sequence[str]) -> Source:
     """The images of files that no search here has used."""
     numbers = _numbers(dataset, classes)
@@ -149,7 +159,13 @@ def _own_images(dataset: Dataset, classes: Sequence[str]) -> Source:
         check_images(dataset, images, "given")
         return _scaled_if_small(replace(images, y=numbers[images.labels]))
 
-    info = DataInfo(dataset.name, dataset.digest, dataset.whole is None, class_names=tuple(classes))
+    info = DataInfo(
+        name=dataset.name,
+        digest=dataset.digest,
+        test_id=dataset.test_id,
+        is_test_set=dataset.whole is None,
+        class_names=tuple(classes),
+    )
     return Source(info, dataset.shape, None, read)
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
-from mlflow.entities import RunTag
+from mlflow.entities import RunTag, ViewType
+from mlflow.exceptions import MlflowException
 
 from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.mlruns import MLRUNS
@@ -20,7 +21,8 @@ from mnist_cnn.tracking.client import experiment_id, user
 
 OPENED = "test.opened."  # and the time: a tag for each opening
 OPENINGS = "test.openings"  # the tag with their number for the model
-EVALUATIONS = "evaluations"  # the MLflow experiment for models that no search here has trained
+EVALUATIONS = "evaluations"  # the MLflow experiment for models that have no other run
+MOST_RUNS = 50_000  # in one answer of MLflow
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Opening:
     Attributes:
         data: The name of the data set.
         user: Who opened it.
-        count: How many openings there are for the model, including this one.
-        total: How many there are of the data set for all models, including this one.
+        count: How many openings of the test set there are for the model, including this one.
+        total: How many there are for all models, including this one.
         run_id: The run on which it is recorded.
     """
 
@@ -67,19 +69,21 @@ def record(
 
     Args:
         client: Of the tracking store.
-        model: The model. The run of a file is one on which it was tested before, else the one that
-            trained its weights, else a new one.
+        model: The model. The run of a file, or of a model whose run is deleted, is one on which it
+            was tested before, else the one that trained its weights, else a new one.
         weights: The digest of the model's weights, as training runs record it.
         data: The data set whose test set is opened.
         verb: For which command.
     """
-    tested = _runs_with_tag(client, MODEL_DIGEST, model.digest)
-    run_id = model.run_id or _run_of_file(client, model, weights, tested)
+    run_id = model.run_id
+    if run_id is None or _is_deleted(client, run_id):
+        run_id = _run_of_file(client, model, weights)
     opening = {
         "who": user(),
         "verb": verb,
         "data": data.name,
         "digest": data.digest,
+        "test": data.test_id,
         "model": model.digest,
     }
     # With microseconds, two openings at once have two names.
@@ -89,16 +93,34 @@ def record(
     new_tags |= {OPENINGS: client.get_run(run_id).data.tags.get(OPENINGS, "0")}
     client.log_batch(run_id, tags=[RunTag(name, text) for name, text in new_tags.items()])
     openings = _openings(client)
-    count = sum(known.get("model") == model.digest for known in openings)
-    total = sum(known.get("digest") == data.digest for known in openings)
-    client.set_tag(run_id, OPENINGS, str(count))
+    own = [known for known in openings if known.get("model") == model.digest]
+    client.set_tag(run_id, OPENINGS, str(len(own)))
+    count = sum(_is_of(known, data) for known in own)
+    total = sum(_is_of(known, data) for known in openings)
     return Opening(data.name, user(), count, total, run_id)
 
 
-def _run_of_file(client: MlflowClient, model: FoundModel, weights: str, tested: list[str]) -> str:
-    known = tested or _runs_with_tag(client, tags.WEIGHTS, weights)
-    if known:
-        return known[0]
+def _is_deleted(client: MlflowClient, run_id: str) -> bool:
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # after `mlflow gc`
+            return True
+        raise
+    return bool(run.info.lifecycle_stage == "deleted")
+
+
+def _is_of(opening: dict[str, str], data: DataInfo) -> bool:
+    """Return whether an opening is one of the test set of `data`."""
+    if "test" in opening:
+        return opening["test"] == data.test_id
+    return opening.get("digest") in (data.digest, data.test_id)  # before 0.6.0
+
+
+def _run_of_file(client: MlflowClient, model: FoundModel, weights: str) -> str:
+    for tag, digest in ((MODEL_DIGEST, model.digest), (tags.WEIGHTS, weights)):
+        if known := _runs_with_tag(client, tag, digest):
+            return known[0]
     experiment = experiment_id(client, EVALUATIONS, MLRUNS)
     run = client.create_run(experiment, tags={tags.KIND: "evaluation"}, run_name=model.title)
     client.update_run(run.info.run_id, "FINISHED")  # `set_terminated` would print a link
@@ -115,12 +137,16 @@ def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
 def _openings(client: MlflowClient) -> list[dict[str, str]]:
     """Return all openings that are recorded in MLflow, of any model and data set.
 
-    A tag of such a name that somebody else has set may have anything in it.
+    Those on deleted runs count too. A tag of such a name that somebody else has set may have
+    anything in it.
     """
-    experiments = [found.experiment_id for found in client.search_experiments()]
+    experiments = [
+        found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)
+    ]
+    opened = f"tags.`{OPENINGS}` LIKE '%'"
     return [
         tags.json_object(text)
-        for run in client.search_runs(experiments, f"tags.`{OPENINGS}` LIKE '%'")
+        for run in client.search_runs(experiments, opened, ViewType.ALL, MOST_RUNS)
         for name, text in run.data.tags.items()
         if name.startswith(OPENED)
     ]

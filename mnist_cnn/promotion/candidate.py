@@ -53,6 +53,18 @@ class Candidate:
     opening: Opening
 
     @property
+    def scores(self) -> dict[str, float]:
+        """The result of the test, by the names of metrics in MLflow."""
+        found = self.evaluation.scores
+        return {
+            "test_accuracy": found.accuracy,
+            "test_accuracy_low": found.accuracy_low,
+            "test_accuracy_high": found.accuracy_high,
+            "test_loss": found.loss,
+            "test_calibration_error": found.calibration_error,
+        }
+
+    @property
     def calibration_summary(self) -> str:
         """The calibration in one line; "" if there is none."""
         return self.calibration.summary if self.calibration else ""
@@ -188,14 +200,9 @@ def _check_data_unchanged(training: Run, info: DataInfo) -> None:
 
 def _log_test(client: MlflowClient, candidate: Candidate, pictures: Path) -> None:
     run_id, evaluation = candidate.model.run_id, candidate.evaluation
-    now, step, scores = int(time.time() * 1000), candidate.opening.count, evaluation.scores
-    metrics = {
-        "test_accuracy": scores.accuracy,
-        "test_accuracy_low": scores.accuracy_low,
-        "test_accuracy_high": scores.accuracy_high,
-        "test_loss": scores.loss,
-        "test_calibration_error": scores.calibration_error,
-    }
+    # MLflow shows the metrics of the highest step. A study's run may have had another model before.
+    now, step = int(time.time() * 1000), candidate.opening.total
+    metrics = candidate.scores
     if calibration := candidate.calibration:
         metrics |= {
             "temperature": calibration.temperature,

@@ -111,11 +111,14 @@ def _classes(info: DataInfo) -> list[str]:
 
 
 def _hyperparameters(run: Run) -> dict[str, str]:
-    """Return the hyperparameters by KerasTuner's names."""
+    """Return the hyperparameters by KerasTuner's names.
+
+    Those that only an earlier winner of the study had are tags without text.
+    """
     best = {
         name.removeprefix(result_names.PARAMETER): text
         for name, text in run.data.tags.items()
-        if name.startswith(result_names.PARAMETER)
+        if name.startswith(result_names.PARAMETER) and text
     }
     return best or dict(run.data.params)
 

@@ -7,7 +7,6 @@ aliases in one move.
 
 import shutil
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
+from mnist_cnn.datasets.naming import some
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
@@ -177,38 +177,52 @@ class Promotion:
             return False, f"the champion, version {version.version}, cannot be compared: {error}"
         if champion.as_good or not champion.may_be_chance:
             return champion.as_good, champion.summary
-        best = self._compare_with_best(now.champion)
-        if best is None:
-            return passes(champion, champion), champion.summary
-        return passes(champion, best), f"{champion.summary}; {best.summary}"
+        passed, best = self._compare_with_best(champion, now.champion)
+        return passed, "; ".join([champion.summary, *best])
 
-    def _compare_with_best(self, champion: str) -> Comparison | None:
+    def _compare_with_best(self, champion: Comparison, number: str) -> tuple[bool, list[str]]:
         """Compare with the best champion so far: the version with the most correct predictions.
 
-        Versions whose file is gone are skipped.
+        Versions whose files are gone are skipped.
 
         Args:
-            champion: The number of the present champion.
+            champion: The comparison with the present champion.
+            number: The number of the present champion.
 
         Returns:
-            The comparison; None if the present champion is the best one.
+            Whether the candidate passes the gate, and in words what was compared and skipped.
         """
         images = self.candidate.evaluation.images_sha256
+        passed = passes(champion, champion)
+        said: list[str] = []
+        skipped: list[str] = []
         for version in store.versions_tested_on(self.client, self.name, images):
-            if str(version.version) == champion:
-                return None
-            with suppress(UserError):
-                return self._compare_with(version, "best champion so far")
-        return None
+            if str(version.version) == number:
+                break
+            try:
+                best = self._compare_with(version, "best champion so far")
+            except models.FilesGone:
+                skipped.append(str(version.version))
+                continue
+            except UserError as error:
+                name = f"the best champion so far, version {version.version},"
+                passed, said = False, [f"{name} cannot be compared: {error}"]
+                break
+            passed, said = passes(champion, best), [best.summary]
+            break
+        if skipped:
+            said.append(f"skipped, since the files are gone: version {some(skipped, 9)}")
+        return passed, said
 
     def _compare_with(self, version: ModelVersion, what: str) -> Comparison:
         """Compare with a version.
 
         Raises:
-            UserError: Its file is gone, or it does not fit the images or their classes.
+            FilesGone: Its files are gone.
+            UserError: It does not fit the images or their classes, or the worker failed.
         """
         candidate = self.candidate
-        model = models.from_version(self.client, version, self.folder)
+        model = models.from_version(version, self.folder)
         names = model.answers.class_names
         _, weights = self.worker.examine(model.file, candidate.data, names)
         lockbox.record(self.client, model, weights, candidate.info, f"promote, as the {what}")
@@ -237,15 +251,20 @@ class Promotion:
             store.TEST_CORRECT: str(candidate.evaluation.correct.sum()),
             MILLISECONDS: f"{candidate.evaluation.single_image_ms:.3f}",
             BYTES: str(model.file.stat().st_size),
+            **{name: str(value) for name, value in candidate.scores.items()},
             **Answers(info.class_names, info.like_mnist).tags(),
         }
         if self.reason is not None:
             own_tags[FORCED_REASON] = self.reason
 
+        previous = now.champion
+        if previous is None:  # its version was deleted in MLflow
+            previous = now.previous
+
         def target() -> Aliases:
             run_id = str(model.run_id)
             number = store.register(self.client, self.name, model_id, run_id, text, own_tags)
-            return Aliases(champion=number, previous=now.champion)
+            return Aliases(champion=number, previous=previous)
 
         return str(aliases.move(self.client, self.name, now, "promotion", target).champion)
 

@@ -31,7 +31,7 @@ def pull(model: str, to: Path, model_name: str | None = None) -> str:
         with store.answering():
             client = store.connect(ExperimentId(DEFAULT))
             version = models.named_version(client, model, model_name)
-            found = models.from_version(client, version, Path(folder))
+            found = models.from_version(version, Path(folder))
         target = to / f"{version.name}.keras"
         try:
             to.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def rollback(model_name: str | None = None) -> str:
             raise UserError("there is no previous champion to go back to")
         with tempfile.TemporaryDirectory() as folder:  # checks that the file is still there
             version = store.version(client, name, "previous")
-            models.from_version(client, version, Path(folder))
+            models.from_version(version, Path(folder))
         to = Aliases(champion=now.previous, previous=now.champion)
         try:
             aliases.move(client, name, now, "rollback", lambda: to)

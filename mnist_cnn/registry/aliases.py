@@ -9,13 +9,12 @@ A file lock admits one process of this machine at a time. A move also names the 
 was decided: if they have changed since, it is refused, and the caller decides again.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import mlflow
 from mlflow import MlflowClient
 
 from mnist_cnn.errors import UserError
+from mnist_cnn.file_lock import file_lock
 from mnist_cnn.registry.store import registered, versions
 from mnist_cnn.tracking import tags
 from mnist_cnn.urls import sqlite_file
@@ -122,6 +122,8 @@ def _finish(client: MlflowClient, name: str) -> str | None:
     if valid:
         if to.previous:
             client.set_registered_model_alias(name, "previous", to.previous)
+        elif "previous" in found.aliases:
+            client.delete_registered_model_alias(name, "previous")
         client.set_registered_model_alias(name, "champion", str(to.champion))
     client.delete_registered_model_tag(name, MOVE)
     return verb if valid else None
@@ -137,10 +139,9 @@ def _registry_lock() -> Iterator[None]:
     else:
         name = hashlib.sha256(f"{os.getuid()} {uri}".encode()).hexdigest()[:16]
         path = Path(tempfile.gettempdir()) / f"mnist-cnn-{name}.lock"
-    try:
-        file = path.open("a")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(path))
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
         yield

@@ -27,6 +27,10 @@ KINDS = ("study", "trial", "confirmation", "derived")  # of the runs that have a
 MODEL_DIGEST = "model.sha256"  # the tag of a tested run or of a version: `model_digest`
 
 
+class FilesGone(UserError):
+    """The files of a version are gone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundModel:
     """A model's file, and where it comes from.
@@ -67,7 +71,7 @@ def find(model: str, folder: Path, model_name: str | None = None) -> FoundModel:
         if re.fullmatch("[0-9a-f]{32}", model):
             return from_run(client, get_run(client, model), folder)
         version = named_version(client, model, model_name)
-        return from_version(client, version, folder, title=f"{model}, ")
+        return from_version(version, folder, title=f"{model}, ")
 
 
 def named_version(client: MlflowClient, model: str, model_name: str | None) -> ModelVersion:
@@ -201,24 +205,22 @@ def _local_file(run: Run) -> Path | None:
     return folder / MODEL_FILE
 
 
-def from_version(
-    client: MlflowClient, version: ModelVersion, folder: Path, *, title: str = ""
-) -> FoundModel:
+def from_version(version: ModelVersion, folder: Path, *, title: str = "") -> FoundModel:
     """Return the model of a version in the registry.
 
     Args:
-        client: Of the registry.
         version: The version.
         folder: Where to put the download.
         title: What precedes the version in the model's title.
 
     Raises:
-        UserError: The version's file is gone, damaged, or not the one that was registered.
+        FilesGone: The version's file is gone.
+        UserError: It is damaged, or not the one that was registered.
     """
     name = f"version {version.version} of {version.name}"
     file = _download(f"models:/{version.name}/{version.version}", folder)
     if file is None:
-        raise UserError(f"the files of {name} are gone")
+        raise FilesGone(f"the files of {name} are gone")
     if MODEL_DIGEST in version.tags and not is_model(file, version.tags[MODEL_DIGEST]):
         raise UserError(f"the file of {name} is not the one that was registered")
     return FoundModel(
@@ -263,17 +265,19 @@ def _download(uri: str, folder: Path) -> Path | None:
         Its .keras file, or None if it is gone.
 
     Raises:
-        MlflowException: MLflow cannot be reached.
+        MlflowException: It cannot be downloaded, though it may be there.
     """
     target = folder / hashlib.sha256(uri.encode()).hexdigest()[:16]
     target.mkdir(exist_ok=True)
     try:
         mlflow.artifacts.download_artifacts(uri, dst_path=str(target))
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:  # a full disk, or an error of the server
+        raise MlflowException(str(error)) from error
     except MlflowException as error:
-        if "Max retries exceeded" in str(error):
-            raise
-        return None
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
     files = sorted(target.rglob("*.keras"))
     return files[0] if files else None

@@ -22,7 +22,7 @@ from mnist_cnn.report.text import (
     fresh_seeds,
     local_time,
     number,
-    short,
+    short_value,
 )
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
@@ -145,7 +145,8 @@ def _winner(
 ) -> str:
     winner = ranked[0]
     pairs = "".join(
-        f"<li>{escape(name)} <b>{escape(short(value))}</b></li>" for name, value in values.items()
+        f"<li>{escape(name)} <b>{escape(short_value(value))}</b></li>"
+        for name, value in values.items()
     )
     run = run_id or "RUN"
     hint = "" if run_id else f"  # RUN: the id in MLflow of {winner.model.parent.name}"
@@ -213,7 +214,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     for trial in best:
         run = runs.get(trial.number)
         facts = [str(len(run.epochs)), duration(run.seconds)] if run else ["", ""]
-        cells = [short(values[trial.number].get(name, "")) for name in shown]
+        cells = [short_value(values[trial.number].get(name, "")) for name in shown]
         rows.append([str(trial.number), *map(number, trial.values), *facts, *cells])
     metrics = [objective.metric for objective in study.plan.objectives]
     more = f" and {len(names) - len(shown)} more hyperparameters" if len(names) > len(shown) else ""

@@ -56,10 +56,11 @@ def _row(storage: str, name: str) -> tuple[str, ...]:
 
 def _state(storage: str, study: optuna.Study) -> str:
     try:
-        with StudyLock(storage, study.study_name):
-            return "finished" if study.user_attrs.get("finished") else "unfinished"
+        with StudyLock(storage, study.study_name, shared=True):
+            pass
     except StudyLocked:
         return "searching"
+    return "finished" if study.user_attrs.get("finished") else "unfinished"
 
 
 def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:

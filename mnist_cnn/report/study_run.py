@@ -11,7 +11,7 @@ from pathlib import Path
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
 from mnist_cnn.keras_file import model_digest
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import DELIVERED_FILE, MODEL_FILE
 from mnist_cnn.report import confirmation_table, front, result_names
 from mnist_cnn.report.description import (
     NO_MODEL,
@@ -104,7 +104,8 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
 def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -> None:
     winner, metric = ranked[0], study.objective.metric
     values = configuration(study, winner)
-    result = {
+    result = _without_text(study)
+    result |= {
         result_names.TRIAL: str(winner.trial.number),
         result_names.CONFIRMATIONS: str(len(winner.scores)),
     }
@@ -130,6 +131,17 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
     text = json.dumps(values, indent=2) + "\n"
     replace_file(study.folder / PARAMETERS_FILE, lambda path: path.write_text(text))
     journal.write("artifact", path=PARAMETERS_FILE)
+
+
+def _without_text(study: Study) -> dict[str, str]:
+    """Return the tags of earlier winners without their text: MLflow keeps what is not replaced."""
+    found = [event["tags"] for event in read(study.folder)[0] if event["event"] == "tags"]
+    return {
+        name: ""
+        for tags_of_winner in found
+        for name in tags_of_winner
+        if name.startswith((result_names.PARAMETER, result_names.MODEL_PROBLEM))
+    }
 
 
 def _log_model(study: Study, journal: Journal, workers: Pool, winner: Candidate) -> None:
@@ -185,6 +197,6 @@ def _logged_digest(study: Study) -> str | None:
 
 def run_id(folder: Path) -> str | None:
     """Return the id in MLflow of the run in `folder`, if it was delivered."""
-    note = folder / "delivered.json"
+    note = folder / DELIVERED_FILE
     found: str | None = json.loads(note.read_text())["run"] if note.exists() else None
     return found

@@ -16,7 +16,7 @@ from mnist_cnn.report.description import (
 )
 from mnist_cnn.report.study_run import REPORT_FILE
 from mnist_cnn.report.tally import origin, tally
-from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short
+from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short_value
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.tracking.sync import Deliverer
@@ -75,7 +75,7 @@ def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> lis
 
 def _aligned(values: dict[str, Any]) -> list[str]:
     width = max(map(len, values), default=0)
-    return [f"  {name:{width}}  {short(value)}" for name, value in values.items()]
+    return [f"  {name:{width}}  {short_value(value)}" for name, value in values.items()]
 
 
 def nothing_completed(study: Study) -> str:

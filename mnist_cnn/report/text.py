@@ -31,7 +31,7 @@ def difference(value: float) -> str:
     return f"{value:+.4f}" if 0.001 <= abs(value) < 1000 else f"{value:+.2g}"
 
 
-def short(value: Any) -> str:
+def short_value(value: Any) -> str:
     """Format the value of a hyperparameter, in 60 characters at most."""
     text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
@@ -44,7 +44,7 @@ def fresh_seeds(count: int | str) -> str:
 
 def in_one_line(values: Mapping[str, Any]) -> str:
     """Format a configuration, such as `units=64, rate=0.001`."""
-    return ", ".join(f"{name}={short(value)}" for name, value in values.items())
+    return ", ".join(f"{name}={short_value(value)}" for name, value in values.items())
 
 
 def in_columns(rows: Sequence[Sequence[str]], width: float = math.inf) -> list[str]:

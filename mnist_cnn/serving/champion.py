@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,8 @@ from mnist_cnn.urls import hide_passwords, sqlite_file
 POLL_SECONDS = 1.0
 # Before a version that failed to load is tried again: its files may still be on their way.
 RETRY_SECONDS = 15.0
+# What is known of a version's test: its tags of these names.
+TEST_SCORES = ("test_accuracy", "test_accuracy_low", "test_accuracy_high", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
         UserError: Its files are gone or damaged, or it does not classify images.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = models.from_version(client, version, Path(folder))
+        found = models.from_version(version, Path(folder))
         model = saved_model.load(found.file)
     shape, classes = saved_model.shape_of(model), saved_model.classes_of(model)
     answers = found.answers
@@ -202,7 +204,7 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
     probabilities = predictor(np.zeros((1, *shape), np.float32))
     if not np.isclose(probabilities.sum(), 1, atol=1e-2):  # False for NaN
         raise UserError("its outputs are not probabilities")
-    metrics = _test_metrics(client, version)
+    scores = _test_scores(client, version)
     info = ModelInfo(
         name=version.name,
         version=str(version.version),
@@ -213,19 +215,27 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
         classes=classes,
         class_names=[answers.name(index) for index in range(classes)],
         like_mnist=answers.like_mnist,
-        test_accuracy=metrics.get("test_accuracy"),
-        test_accuracy_low=metrics.get("test_accuracy_low"),
-        test_accuracy_high=metrics.get("test_accuracy_high"),
-        test_loss=metrics.get("test_loss"),
+        test_accuracy=scores.get("test_accuracy"),
+        test_accuracy_low=scores.get("test_accuracy_low"),
+        test_accuracy_high=scores.get("test_accuracy_high"),
+        test_loss=scores.get("test_loss"),
         card=version.description or "",
     )
     return Champion(info, predictor)
 
 
-def _test_metrics(client: MlflowClient, version: ModelVersion) -> dict[str, float]:
-    """The metrics of the version's run, where promotion logs its test; empty if the run is gone."""
-    if not version.run_id:
-        return {}
+def _test_scores(client: MlflowClient, version: ModelVersion) -> dict[str, float]:
+    """The scores of the version's test by the names of metrics, as far as they are known.
+
+    They are tags of the version. Before 0.6.0 they were metrics of its run only, where another
+    model may have replaced them since.
+    """
+    found = {}
+    for name in TEST_SCORES:
+        with suppress(KeyError, ValueError):  # there is no such tag, or it is somebody else's
+            found[name] = float(version.tags[name])
+    if found or not version.run_id:
+        return found
     try:
         return dict(client.get_run(version.run_id).data.metrics)
     except MlflowException:

@@ -16,7 +16,8 @@ class Budget:
 
     Attributes:
         started: When the command began.
-        spent: How long earlier commands of the same study took. It counts against the limit.
+        spent: How long earlier commands of the same study took. It counts against the limit, unless
+            this command has its own.
         deadline: When the last confirmation must end. Infinite if there is no limit.
         end: When everything must end, including the report.
     """
@@ -54,9 +55,12 @@ def budget_of(study: Study, asked_seconds: float | None, started: float) -> Budg
     """
     timeout = asked_seconds or study.plan.timeout_seconds or math.inf
     spent = 0.0
-    if asked_seconds is None and not study.attributes.get("finished"):
+    if not study.attributes.get("finished"):
         spent = float(study.trials.optuna_study.user_attrs.get("seconds", 0.0))
-    end = started + max(0.0, timeout - spent)
+    left = timeout
+    if asked_seconds is None:
+        left = max(0.0, timeout - spent)
+    end = started + left
     # The model is exported in a new process. The export and the plots take about as long as the
     # start of the command took.
     closing = min(time.monotonic() - started, timeout / 4)

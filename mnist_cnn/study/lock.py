@@ -6,6 +6,7 @@ or heartbeats. A search that is suspended still holds its lock.
 """
 
 import hashlib
+import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ import sqlalchemy
 from sqlalchemy.pool import NullPool
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.file_lock import file_lock
+from mnist_cnn.file_lock import TICK_SECONDS, file_lock
 from mnist_cnn.study.storage import storage_failed
 from mnist_cnn.urls import sqlite_file
 
@@ -22,9 +23,12 @@ from mnist_cnn.urls import sqlite_file
 # the connection, and with it the lock, after 3 probes without an answer.
 KEEPALIVES = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 3}
 
+# `studies` holds the lock for a moment, to see whether a search does.
+WAIT_SECONDS = 1.0
+
 
 class StudyLocked(UserError):
-    """Another search holds the lock of the study."""
+    """Another search, or `delete`, holds the lock of the study."""
 
 
 class _StillOurs(Exception):
@@ -37,29 +41,31 @@ class StudyLock:
     Args:
         storage: The URL of Optuna's storage.
         name: The study's name.
+        shared: Whether it is only to be seen whether another search holds the lock. Several
+            processes may look at once, and a search that begins waits for them.
 
     Raises:
         StudyLocked: On entering, if another search holds the lock.
         UserError: On entering, if the lock file cannot be written or PostgreSQL does not answer.
     """
 
-    def __init__(self, storage: str, name: str) -> None:
-        self._storage, self._name = storage, name
+    def __init__(self, storage: str, name: str, shared: bool = False) -> None:
+        self._storage, self._name, self._shared = storage, name, shared
         self._held = ExitStack()
         self._connection: sqlalchemy.Connection | None = None
         self._backend: int | None = None  # the process of PostgreSQL that holds our lock
 
     def __enter__(self) -> Self:
-        file = sqlite_file(self._storage)
+        file, wait_seconds = sqlite_file(self._storage), 0.0 if self._shared else WAIT_SECONDS
         if file is None:
             try:
-                self._connection = self._connect()
+                self._connection = self._connect(wait_seconds)
             except sqlalchemy.exc.SQLAlchemyError as error:
                 raise storage_failed(error) from error
             return self
         path = file.with_name(f"{file.name}.{self._name}.lock")
         try:
-            self._held.enter_context(file_lock(path, wait_seconds=0))
+            self._held.enter_context(file_lock(path, wait_seconds, self._shared))
         except BlockingIOError:
             raise self._locked() from None
         except OSError as error:
@@ -106,7 +112,7 @@ class StudyLock:
             raise
         return True
 
-    def _connect(self) -> sqlalchemy.Connection:
+    def _connect(self, wait_seconds: float = 0.0) -> sqlalchemy.Connection:
         """Return a new connection that holds the lock."""
         engine = sqlalchemy.create_engine(
             self._storage, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -117,7 +123,12 @@ class StudyLock:
         digest = hashlib.sha256(f"mnist-cnn {self._name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
         query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(key))
-        if not connection.scalar(query):
+        if self._shared:
+            query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock_shared(key))
+        deadline = time.monotonic() + wait_seconds
+        while not (locked := connection.scalar(query)) and time.monotonic() < deadline:
+            time.sleep(TICK_SECONDS)
+        if not locked:
             held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = %s"
             ours = self._backend and connection.exec_driver_sql(held, (self._backend,)).scalar()
             connection.close()
@@ -127,5 +138,6 @@ class StudyLock:
 
     def _locked(self) -> StudyLocked:
         return StudyLocked(
-            f"another search is running on {self._name}; wait for it to end, or stop it"
+            f"another search is running on {self._name}, or `mnist-cnn delete`; wait for it to "
+            "end, or stop it"
         )

@@ -34,6 +34,9 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises its errors too
 logging.getLogger("alembic").setLevel(logging.ERROR)
 
+# The first lines of MLflow's message about a download that failed; the next one says why.
+DOWNLOAD_HEADS = ("The following failures occurred while downloading", "##### File ")
+
 
 def tracking_uri(mlruns: Path) -> str:
     """Return MLflow's tracking URI: $MLFLOW_TRACKING_URI, or the database in `mlruns`."""
@@ -81,7 +84,10 @@ def _make_database(path: Path) -> None:
 def explain(error: Exception, mlruns: Path) -> str:
     """Return the error of MLflow or its database in one line, without passwords."""
     place = f"MLflow at {hide_passwords(tracking_uri(mlruns))}"
-    text = hide_passwords(str(error)).strip().split("\n")[0]
+    lines = hide_passwords(str(error)).strip().split("\n")
+    while len(lines) > 1 and lines[0].startswith(DOWNLOAD_HEADS):
+        del lines[0]
+    text = lines[0]
     if "Max retries exceeded" in text or "Connection" in text:
         return f"{place} cannot be reached; start it, or set MLFLOW_TRACKING_URI"
     if not isinstance(error, MlflowException):

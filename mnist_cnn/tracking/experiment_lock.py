@@ -1,4 +1,4 @@
-"""The lock of an experiment's files: one search or delivery at a time uses them in mlruns/."""
+"""The lock of an experiment's files: one search, `sync` or `delete` at a time uses them here."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,12 +10,12 @@ from mnist_cnn.mlruns import MLRUNS, checkpoints
 
 
 class AlreadyRunning(UserError):
-    """Another search or delivery holds the lock of the experiment."""
+    """Another search, `sync` or `delete` holds the lock of the experiment."""
 
 
 @contextmanager
 def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
-    """Lock an experiment's files for one search or one delivery.
+    """Lock an experiment's files for one search, `sync` or `delete`.
 
     Args:
         name: The experiment's name.
@@ -23,7 +23,7 @@ def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
             is missing.
 
     Raises:
-        AlreadyRunning: A search of the experiment is running here.
+        AlreadyRunning: One of them is running here.
         UserError: The folder cannot be written.
     """
     folder = folder or checkpoints()
@@ -33,8 +33,8 @@ def lock_experiment(name: str, folder: Path | None = None) -> Iterator[None]:
             stack.enter_context(file_lock(folder / f"{name}.lock", wait_seconds=0))
         except BlockingIOError:
             raise AlreadyRunning(
-                f"another search of {name!r} is running here; wait for it to end, or stop it with "
-                "Ctrl-C"
+                f"another search of {name!r} is running here, or `mnist-cnn sync` or `delete`; "
+                "wait for it to end, or stop it with Ctrl-C"
             ) from None
         except OSError as error:
             raise UserError(f"cannot write to {MLRUNS.absolute()}: {error.strerror}") from None

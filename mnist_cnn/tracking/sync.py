@@ -83,11 +83,14 @@ class Deliverer(threading.Thread):
         except Exception as error:
             # Whatever MLflow's store raises (a lost connection, a locked or full disk): the journal
             # still has it, and the next try begins where this one stopped.
-            reason = explain(error, self._mlruns)
+            reason = brief = str(error)
+            if not isinstance(error, UserError):  # that says what to type
+                reason = explain(error, self._mlruns)
+                brief = shorten(reason, 150, placeholder="…")
             if not self.problem:
                 self.news.put(
-                    f"MLflow cannot be updated ({shorten(reason, 150, placeholder='…')}); training "
-                    "continues, and what is missing is delivered later"
+                    f"MLflow cannot be updated ({brief}); training continues, and what is missing "
+                    "is delivered later"
                 )
             self.problem = reason
 
@@ -176,7 +179,10 @@ def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[li
             delivery.deliver()
             lines += delivery.news
     except AlreadyRunning:
-        line = f"{folder.name}: a search of {experiment!r} is running and delivers it itself"
+        line = (
+            f"{folder.name}: a search of {experiment!r} is running and delivers it itself, or "
+            "another `sync` or `delete` is running"
+        )
         return [line], ""
     except MlflowException as error:
         if error.error_code not in ABOUT_ONE_RUN:

@@ -103,7 +103,9 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
     data = load_data(experiment_id)
     problem = ""
     for baseline in baselines(experiment) or ({},):
-        scores, costs, problem = _try(experiment, data, baseline)
+        scores, costs, found = _try(experiment, data, baseline)
+        if not problem:
+            problem = found
         if scores is not None:
             _check_objectives(experiment, scores, costs)
     odd = warnings_at(experiment_id.data) if experiment_id.data else ()

@@ -11,11 +11,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cnn.datasets.parts import Shape
 from mnist_cnn.errors import UserError
 from mnist_cnn.keras_file import check_weights, read_config
 from mnist_cnn.training.batches import evaluation_batch_size
-
-Shape = tuple[int, int, int]  # (height, width, channels)
 
 BATCH = 256  # images in the batch whose latency is measured, fewer if they are large
 WARM_UP_CALLS = 3
@@ -80,20 +79,19 @@ def only_keras() -> Iterator[None]:
         registered.update(hidden)
 
 
-def check_fits(model: keras.Model, name: str, shape: Shape | None, classes: int | None) -> None:
+def check_fits(model: keras.Model, name: str, shape: Shape, classes: int | None) -> None:
     """Check that a model fits the images.
 
     Args:
         model: The model.
         name: How messages refer to the images.
-        shape: (height, width, channels) of one image. None if images are converted when they are
-            read.
+        shape: (height, width, channels) of one image.
         classes: The number of classes. None if labels are checked when they are read.
 
     Raises:
         UserError: The model has another input shape or another number of classes.
     """
-    if shape is not None and shape_of(model) != shape:
+    if shape_of(model) != shape:
         raise UserError(
             f"the model takes images of shape {shape_of(model)}, but {name} has {shape}"
         )

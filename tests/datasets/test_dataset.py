@@ -64,6 +64,12 @@ def test_variants_share_the_test_images_that_were_set_aside():
     assert np.array_equal(data.one_hot().train().x, data.train().x)
 
 
+def test_variants_name_the_test_images_that_they_share():
+    variants = [mnist(), mnist().first(300), mnist().one_hot(), mnist().first(300).rgb()]
+    assert {each.test_id for each in variants} == {mnist().digest}
+    assert made().test_id == made().digest
+
+
 def made(groups=None, test=lambda: None, **changes):
     """A hundred images of two classes; each has its own number as its pixel."""
 

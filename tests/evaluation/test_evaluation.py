@@ -292,6 +292,18 @@ def test_the_classes_of_data_that_were_searched_are_matched_by_name_too(tmp_path
     assert unnamed.info.class_names == ("bag", "coat")
 
 
+def test_pictures_that_were_searched_are_fitted_to_a_model_of_another_shape(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, level in (("bag", 10), ("coat", 200)):
+        save_pictures(tmp_path / "mine" / name, (32, 32), range(level, level + 20))
+    searched = dataset_at(str(tmp_path / "mine"))
+    assert searched.shape == (32, 32, 1)
+    found = find("mine", MNIST_SHAPE, ("bag", "coat"))
+    assert found.shape == found.read().x.shape[1:] == MNIST_SHAPE
+    assert found.info.is_test_set and len(found.read()) == len(searched.test())
+    assert (found.info.test_id, found.info.model_name) == (searched.test_id, searched.model_name)
+
+
 def test_arrays_of_another_shape_are_refused(model_file, tmp_path):
     path = tmp_path / "small.npz"
     np.savez(path, x=np.arange(640).reshape(10, 8, 8) % 256, y=np.arange(10) % 2)

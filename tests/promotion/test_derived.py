@@ -199,7 +199,7 @@ def test_a_calibrated_model_is_the_runs_with_a_temperature(promoted, root, clien
     here("promote", "tiny", "--calibrate", "--force", "--reason", "for the test", cwd=root)
     own = models.from_run(client, client.get_run(study.info.run_id), tmp_path)
     version = store.version(client, MNIST_MODEL, "champion")
-    champion = models.from_version(client, version, tmp_path)
+    champion = models.from_version(version, tmp_path)
     x = mnist().test().x[:500]
     before, after = (
         saved_model.predict(saved_model.load(each.file), x) for each in (own, champion)

@@ -2,13 +2,20 @@
 
 from fractions import Fraction
 from math import comb
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.promotion.gate import RULE, SIGNIFICANCE, compare, mcnemar, passes
+from mnist_cnn.promotion.promote import Promotion
+from mnist_cnn.registry import store
+from mnist_cnn.registry.aliases import Aliases
+from mnist_cnn.registry.models import FilesGone
+from mnist_cnn.workers.pool import CallLost
 
 
 def by_definition(first, second):
@@ -81,3 +88,51 @@ def test_a_better_model_passes_though_the_best_so_far_was_better_still():
 def test_only_images_that_exactly_one_model_gets_right_count():
     few, many = answers(10, 2, 9), answers(9000, 2, 9, neither=500)
     assert compare("one", *few).p == compare("another", *many).p
+
+
+@pytest.fixture
+def decided(monkeypatch):
+    """Compares a model, which is right on 940 of 1,000 images, with versions 1, 2 and so on.
+
+    They are given with the best first, as how many they get right, or the error of the comparison.
+    The last one is the champion.
+    """
+
+    def decide(*versions):
+        known = [SimpleNamespace(version=str(n)) for n in range(1, len(versions) + 1)]
+        model = np.arange(1000) < 940
+
+        def compare_with(promotion, version, what):
+            found = versions[int(version.version) - 1]
+            if isinstance(found, Exception):
+                raise found
+            return compare(
+                f"the {what} (version {version.version})", model, np.arange(1000) < found
+            )
+
+        monkeypatch.setattr(store, "versions_tested_on", lambda client, name, images: known)
+        monkeypatch.setattr(Promotion, "_compare_with", compare_with)
+        client = SimpleNamespace(get_model_version=lambda name, number: known[int(number) - 1])
+        about = SimpleNamespace(model_name="it")
+        tested = SimpleNamespace(images_sha256="0")
+        candidate = SimpleNamespace(info=about, evaluation=tested)
+        promotion = Promotion(client, None, candidate, None, None)
+        return promotion._compare(Aliases(champion=str(len(versions)), previous=None))
+
+    return decide
+
+
+def test_a_version_whose_files_are_gone_is_skipped_and_named(decided):
+    passed, said = decided(FilesGone("gone"), 950, 945)
+    assert not passed
+    assert "the best champion so far (version 2) 95.00%" in said
+    assert said.endswith("; skipped, since the files are gone: version 1")
+    passed, said = decided(FilesGone("gone"), FilesGone("gone"), 945)
+    assert passed and said.endswith("the files are gone: version 1, 2")
+
+
+@pytest.mark.parametrize("error", [CallLost("out of memory"), UserError("another file")])
+def test_a_model_that_cannot_be_compared_with_the_best_does_not_pass(decided, error):
+    passed, said = decided(error, 945)
+    assert not passed
+    assert said.endswith(f"the best champion so far, version 1, cannot be compared: {error}")

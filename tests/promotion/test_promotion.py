@@ -293,6 +293,45 @@ def test_a_trial_can_be_promoted_while_its_file_exists(client, worker, searched)
     }
 
 
+def test_each_version_has_the_scores_of_its_own_model(client, worker, shared_worker, tmp_path):
+    """A study that was extended has another winner; the run has the scores of the last test."""
+    champions.save_memorising_model(tmp_path / "model.keras", 45)
+    run_id = champions.log_study(client, "extended", tmp_path / "model.keras", tmp_path)
+    assert cli_main("evaluate", "--model", run_id, "--data", "tiny") == 0  # opened once already
+    first = make_champion(client, worker, run_id).champion
+    champions.save_memorising_model(tmp_path / "model.keras", 50)
+    champions.log_winner(client, run_id, tmp_path / "model.keras", tmp_path)
+    second = make_champion(client, worker, run_id).champion
+    found = [client.get_model_version(MNIST_MODEL, number) for number in (first, second)]
+    assert [version.run_id for version in found] == [run_id, run_id]
+    assert [version.tags["test_accuracy"] for version in found] == ["0.91", "0.9"]
+    assert client.get_run(run_id).data.metrics["test_accuracy"] == 0.9
+
+
+def test_a_champion_whose_run_was_deleted_is_compared_and_replaced(client, worker, runs):
+    make_champion(client, worker, runs["good"])
+    client.delete_run(runs["good"])
+    make_champion(client, worker, runs["best"], reason=None)
+    client.restore_run(runs["good"])
+    assert store.version(client, MNIST_MODEL, "champion").run_id == runs["best"]
+    (own,) = client.search_runs(
+        [client.get_experiment_by_name(lockbox.EVALUATIONS).experiment_id],
+        "tags.kind = 'evaluation'",
+    )
+    assert openings(client, own.info.run_id)[-1]["verb"] == "promote, as the champion"
+    client.delete_run(own.info.run_id)
+
+
+def test_a_champion_whose_version_was_deleted_is_replaced(client, worker, runs, tmp_path):
+    champions.save_memorising_model(tmp_path / "model.keras", 55)
+    run_id = champions.log_study(client, "to be deleted", tmp_path / "model.keras", tmp_path)
+    before = make_champion(client, worker, run_id)
+    client.delete_model_version(MNIST_MODEL, before.champion)
+    after = make_champion(client, worker, runs["good"], reason=None)
+    assert store.version(client, MNIST_MODEL, "champion").run_id == runs["good"]
+    assert after.previous == before.previous
+
+
 def test_rollback_goes_back_and_forth(client, worker, runs, capsys):
     before = make_champion(client, worker, runs["good"])
     assert cli_main("rollback") == 0

@@ -111,6 +111,15 @@ def test_of_two_moves_decided_on_the_same_champion_one_is_refused(client, uri, p
     assert len(client.search_model_versions(f"name = '{MNIST_MODEL}'")) == 1 + rounds
 
 
+def test_after_the_champions_version_was_deleted_there_may_be_no_previous_one(client):
+    alias_moves.promotion(client, aliases.current(client, MNIST_MODEL))
+    client.delete_model_version(MNIST_MODEL, "2")
+    now = aliases.current(client, MNIST_MODEL)
+    assert now == Aliases(None, "1")
+    assert alias_moves.promotion(client, now) == Aliases("3", None)
+    assert aliases.current(client, MNIST_MODEL) == Aliases("3", None)
+
+
 def test_a_move_decided_on_other_aliases_changes_nothing(client):
     with pytest.raises(AliasesChangedError):
         aliases.move(client, MNIST_MODEL, Aliases("7", None), "promotion", pytest.fail)

@@ -50,7 +50,7 @@ def test_an_opening_that_cannot_be_read_is_not_counted(client):
     model = FoundModel(
         title="it", file=Path("it.keras"), digest="a" * 64, run_id=run, model_id=None
     )
-    data = DataInfo(name="mnist", digest="b" * 64, is_test_set=True)
+    data = DataInfo(name="mnist", digest="b" * 64, test_id="b" * 64, is_test_set=True)
     opening = lockbox.record(client, model, "d" * 64, data, "promote")
     assert (opening.count, opening.total) == (1, 1)
 
@@ -72,9 +72,12 @@ def recipe():
 
 
 def training_run(recipe, folder=""):
+    return run_with({tags.RECIPE: recipe, tags.JOURNAL: folder})
+
+
+def run_with(own):
     info = RunInfo("id", "1", "ada", "FINISHED", 0, 0, "active")
-    own = [RunTag(tags.RECIPE, recipe), RunTag(tags.JOURNAL, folder)]
-    return Run(info, RunData(tags=own))
+    return Run(info, RunData(tags=[RunTag(name, text) for name, text in own.items()]))
 
 
 def test_the_card_has_the_versions_of_a_recipe_that_mlflow_has_cut_off(
@@ -94,3 +97,8 @@ def test_the_card_has_the_versions_of_a_recipe_that_mlflow_has_cut_off(
 def test_the_card_of_a_run_with_a_foreign_recipe_has_no_versions(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)
     assert card._versions(training_run(text)) == {"unknown": "versions"}
+
+
+def test_the_card_leaves_out_what_only_an_earlier_winner_had():
+    study = run_with({"best.param.units": "8", "best.param.filters_3": "", "best.trial": "3"})
+    assert card._hyperparameters(study) == {"units": "8"}

@@ -19,9 +19,9 @@ from optuna.trial import TrialState
 from PIL import Image
 
 from mnist_cnn.experiment import Confirm, Maximize, Minimize
-from mnist_cnn.report import confirmation_table, study_run, terminal
+from mnist_cnn.report import confirmation_table, result_names, study_run, terminal
 from mnist_cnn.report.description import NO_MODEL, configuration, description
-from mnist_cnn.report.text import difference, short
+from mnist_cnn.report.text import difference, short_value
 from mnist_cnn.study.confirmation import candidates
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal, read
@@ -88,7 +88,7 @@ def test_the_page_names_the_winner_its_configuration_and_the_next_commands(searc
     assert "mnist-cnn replay 0123abcd" in page.text
     values = configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
-    assert all(f"{name} {short(value)}" in page.text for name, value in values.items())
+    assert all(f"{name} {short_value(value)}" in page.text for name, value in values.items())
     assert difference(confirmation_table.optimism(study, winner)) in page.text
 
 
@@ -164,6 +164,19 @@ def test_a_plot_that_cannot_be_drawn_is_reported_and_stops_nothing(tmp_path):
     text = (study.folder / "report.html").read_text()
     assert "This plot could not be drawn: IsADirectoryError" in text
     assert "learning_curves.png" not in [event.get("path") for event in read(study.folder)[0]]
+
+
+def test_tags_of_an_earlier_winner_lose_their_text(tmp_path):
+    study = study_with(tmp_path, SMALL_STUDIES["nothing in common"], ACCURACY)
+    journal = study_run.begin(study)
+    winner, earlier = candidates(study)[:2]
+    study_run._write_result(study, journal, [earlier])
+    journal.write("tags", tags={result_names.MODEL_PROBLEM: "it cannot be exported"})
+    study_run._write_result(study, journal, [winner])
+    told = [event["tags"] for event in read(study.folder)[0] if event["event"] == "tags"]
+    found = {name: text for tags in told for name, text in tags.items()}
+    assert found["best.param.p8"] == "0.01" and found["best.param.p7"] == ""
+    assert found[result_names.MODEL_PROBLEM] == ""
 
 
 def test_without_a_complete_trial_the_report_is_written_and_the_message_names_it(tmp_path):

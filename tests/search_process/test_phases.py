@@ -36,8 +36,8 @@ def open_search(tmp_path, monkeypatch):
     (tmp_path / "mlruns").mkdir()
 
     @contextmanager
-    def open_search(plan=PLAN, study=None, trials=None, before=()):
-        request = Request(experiment=ExperimentId("tiny"), trials=trials)
+    def open_search(plan=PLAN, study=None, trials=None, seconds=None, before=()):
+        request = Request(experiment=ExperimentId("tiny"), trials=trials, timeout_seconds=seconds)
         console = Console(file=io.StringIO(), width=100)
         url = f"sqlite:///{tmp_path}/optuna.db"
         with open_study(plan, url, study) as opened, Workers([{}], Path("log")) as workers:
@@ -104,6 +104,17 @@ def test_a_cluster_without_room_is_told_once(open_search, monkeypatch):
         one.dispatch.workers = Busy()
         one.run_on_workers(one._next_trial, lambda: next(ticks, 0.0))
         assert one.console.file.getvalue().count("no worker has started yet") == 1
+
+
+def test_a_time_limit_of_one_command_keeps_the_time_that_the_study_has_used(open_search):
+    plan = replace(PLAN, timeout_seconds=690.0)
+    with open_search(plan) as one:
+        one.study.set_attributes(seconds=600.0)
+    with open_search(plan, seconds=60.0) as one:
+        assert one.budget.end - one.budget.started == pytest.approx(60)
+        one.study.set_attributes(seconds=one.budget.seconds())
+    with open_search(plan) as one:
+        assert 0 < one.budget.end - one.budget.started <= 90
 
 
 # The end

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -19,7 +20,7 @@ from projects import here
 from serving_project import Project, draw, free_port, png, resident_bytes, wait_for
 
 from mnist_cnn.datasets import mnist
-from mnist_cnn.serving.champion import Watcher
+from mnist_cnn.serving.champion import Watcher, _test_scores
 from mnist_cnn.serving.server import allow_files
 
 AS_JSON = {"content-type": "application/json"}
@@ -142,6 +143,16 @@ def test_the_model_is_described_with_its_test_figures(served):
     assert info["test_accuracy"] == 0.96 and info["test_loss"] is None
     assert info["input_shape"] == [28, 28, 1] and "Test" in info["card"]
     assert served.health() == {"status": "ok", "version": "1", "problem": None}
+
+
+def test_a_version_is_described_with_the_test_of_its_own_model():
+    """Its run may have got another model since. Versions of older releases have no such tags."""
+    run = SimpleNamespace(data=SimpleNamespace(metrics={"test_accuracy": 0.5}))
+    client = SimpleNamespace(get_run=lambda run_id: run)
+    own = SimpleNamespace(run_id="1", tags={"test_accuracy": "0.9", "test_loss": "somebody's"})
+    older = SimpleNamespace(run_id="1", tags={})
+    assert _test_scores(client, own) == {"test_accuracy": 0.9}
+    assert _test_scores(client, older) == {"test_accuracy": 0.5}
 
 
 def test_pages_load_nothing_from_other_servers(served):

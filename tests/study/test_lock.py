@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,22 @@ def test_a_search_that_was_killed_leaves_its_study_at_once(storage, holder):
         assert lock.held()
 
 
+def test_who_looks_whether_a_study_is_searched_refuses_no_search(storage):
+    look_and_search(storage)
+
+
+def look_and_search(url):
+    """Look twice at once, and begin a search before the second look has ended."""
+    with ExitStack() as looking:
+        looking.enter_context(StudyLock(url, "tiny-1", shared=True))
+        with StudyLock(url, "tiny-1", shared=True):
+            threading.Timer(0.2, looking.close).start()
+        with StudyLock(url, "tiny-1") as lock:
+            assert lock.held()
+            with pytest.raises(StudyLocked):
+                StudyLock(url, "tiny-1", shared=True).__enter__()
+
+
 # In PostgreSQL
 
 
@@ -90,6 +108,10 @@ def test_in_postgresql_one_holds_a_study_until_it_leaves(server):
             assert other.held() and lock.held()
     with StudyLock(url, "tiny-1") as lock:
         assert lock.held()
+
+
+def test_in_postgresql_who_looks_whether_a_study_is_searched_refuses_no_search(server):
+    look_and_search(server.new_database())
 
 
 def test_in_postgresql_a_lost_lock_is_taken_again_when_the_server_is_back(server):

@@ -97,6 +97,14 @@ def log_study(client: MlflowClient, name, model, folder, kind="study"):
     experiment = experiment_id(client, "tiny", MLRUNS)
     tags = {"kind": kind} if kind else {}
     run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    log_winner(client, run_id, model, folder)
+    client.set_terminated(run_id)
+    return run_id
+
+
+def log_winner(client: MlflowClient, run_id, model, folder):
+    """Log a model to a run, as a search does with the winner; a study may get another one later."""
+    experiment = client.get_run(run_id).info.experiment_id
     file = folder / MODEL_FILE
     shutil.copy(model, file)
     client.log_artifact(run_id, str(file))
@@ -104,8 +112,6 @@ def log_study(client: MlflowClient, name, model, folder, kind="study"):
     logged = client.create_logged_model(experiment, "digit_recog_mnist_cnn", source_run_id=run_id)
     client.log_model_artifacts(logged.model_id, str(folder / "model"))
     client.finalize_logged_model(logged.model_id, "READY")
-    client.set_terminated(run_id)
-    return run_id
 
 
 def share(worker, patch):

@@ -408,6 +408,17 @@ def test_a_server_that_is_away_is_a_problem_and_a_later_delivery_has_it_all(
     assert deliver()["trial-00000"].info.status == "FINISHED"
 
 
+def test_an_experiment_that_is_deleted_is_told_with_what_to_type(folder, client, mlruns, name):
+    write_study(folder)
+    number = experiment_id(client, name, mlruns)
+    client.delete_experiment(number)
+    deliverer = Deliverer(name, folder, mlruns)
+    deliverer.start()
+    deliverer.close(60)
+    assert deliverer.problem.startswith(f"MLflow's experiment {name!r} is deleted; type `mlflow ")
+    assert f"({deliverer.problem}); training continues" in deliverer.news.get_nowait()
+
+
 def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
     for number in (1, 2):
@@ -520,7 +531,8 @@ def test_a_study_that_is_being_searched_is_left_to_its_search(tmp_path, mlruns, 
     write_study(tmp_path / "checkpoints" / f"{name}-1")
     with lock_experiment(name, tmp_path / "checkpoints"):
         (line,) = deliver_all(tmp_path)
-    assert line == f"{name}-1: a search of {name!r} is running and delivers it itself"
+    assert line.startswith(f"{name}-1: a search of {name!r} is running and delivers it itself")
+    assert line.endswith("or another `sync` or `delete` is running")
 
 
 # What the package writes into journals

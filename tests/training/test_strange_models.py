@@ -9,7 +9,7 @@ from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
 from mnist_cnn.tracking.journal import read, values_of
-from mnist_cnn.training import saved_model
+from mnist_cnn.training import preflight, saved_model
 from mnist_cnn.training.data import load_data
 
 OWN_CLASS = "Could not locate class '{}'"
@@ -45,6 +45,13 @@ def test_a_model_is_searched_and_the_file_has_its_score(small, space):
             served(trial)
     else:
         served(trial)
+
+
+def test_one_baseline_that_cannot_be_served_is_told(small, monkeypatch):
+    problems = iter(["outputs are not probabilities", "", "another"])
+    monkeypatch.setattr(preflight, "_problem_of_serving", lambda *asked: next(problems))
+    small.write("space=noisy, baseline=({'units': 8}, {'units': 16}, {'units': 8})")
+    assert small.check().unserved == "outputs are not probabilities"
 
 
 def served(trial):

@@ -1,0 +1,73 @@
+"""The record of openings: on which run it is, and what is counted together."""
+
+from pathlib import Path
+
+import pytest
+from projects import copy_database
+
+from mnist_cnn.evaluation import lockbox
+from mnist_cnn.evaluation.data import DataInfo
+from mnist_cnn.registry import store
+from mnist_cnn.registry.models import FoundModel
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        copy_database(Path("mlruns"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield store.connect()
+
+
+@pytest.fixture
+def run(client, request):
+    """A run in an experiment of its own."""
+    return client.create_run(client.create_experiment(request.node.name)).info.run_id
+
+
+@pytest.fixture
+def opened(client, request):
+    """Record that a model, which has that digest and run, is tested on images with that id."""
+
+    def record(digest, run, test="all"):
+        own = f"{request.node.name} {test}"
+        data = DataInfo(name="it", digest=f"{own} as one-hot", test_id=own, is_test_set=True)
+        title = f"{request.node.name} {digest}"
+        model = FoundModel(title=digest, file=Path("it.keras"), digest=title, run_id=run)
+        return lockbox.record(client, model, f"weights of {title}", data, "promote")
+
+    return record
+
+
+def test_a_model_whose_run_is_deleted_is_recorded_on_another_one(client, run, opened):
+    assert opened("a", run).run_id == run
+    client.delete_run(run)
+    second = opened("a", run)
+    assert second.run_id != run
+    assert (second.count, second.total) == (2, 2)  # the first one is not forgotten
+    assert opened("a", run).run_id == second.run_id
+    assert opened("b", "0" * 32).run_id not in (run, second.run_id)  # of which nothing is left
+
+
+def test_openings_of_a_deleted_experiment_count(client, run, opened):
+    opened("a", run)
+    client.delete_experiment(client.get_run(run).info.experiment_id)
+    assert opened("b", None).total == 2
+
+
+def test_each_test_set_is_counted_by_itself(client, run, opened):
+    opened("a", run)
+    other = opened("a", run, test="others")
+    assert (other.count, other.total) == (1, 1)
+    assert (opened("b", run).count, opened("a", run).count) == (1, 2)
+    assert client.get_run(run).data.tags[lockbox.OPENINGS] == "3"  # of the last model
+
+
+def test_variants_of_a_data_set_are_counted_together(client, run, opened):
+    """Also with openings that an older version has recorded, without a name of the test set."""
+    test = "test_variants_of_a_data_set_are_counted_together all"
+    for number, digest in enumerate((test, f"{test} as one-hot", f"{test} with 100 images")):
+        client.set_tag(run, f"{lockbox.OPENED}{number}", f'{{"digest": "{digest}", "model": "b"}}')
+    client.set_tag(run, lockbox.OPENINGS, "3")
+    assert opened("a", run).total == 3
