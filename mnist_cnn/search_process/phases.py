@@ -241,10 +241,10 @@ class Search:
         return Work(
             trials=trials,
             number=number,
-            call=partial(tasks.trial, self.study.plan.id, trials.name, self.proxy.url, number),
+            call=partial(tasks.trial, self.study.plan.id, trials.name, self.proxy.serve(), number),
             folder=folder,
             inputs=self.study.inputs(trials, trial),
             epochs=epochs,
             limit_seconds=limit_seconds,
-            begins=Journal(folder).begins,
+            times_begun=Journal(folder).times_begun,
         )

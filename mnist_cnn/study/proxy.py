@@ -35,9 +35,12 @@ class StorageProxy:
         self._process: BaseProcess | None = None
         self._url = storage
 
-    @property
-    def url(self) -> str:
-        """The URL. If the process that serves it has died, another one is started."""
+    def serve(self) -> str:
+        """Return the URL. A process that serves it is started if workers need one and none lives.
+
+        Raises:
+            UserError: It cannot be started.
+        """
         if self._host is not None and not (self._process and self._process.is_alive()):
             self._process, port = self._start(self._host)
             self._url = f"{GRPC}{self._host}:{port}"

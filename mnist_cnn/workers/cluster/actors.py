@@ -94,7 +94,9 @@ class RayWorkers:
 
             def make(number: int, name: str) -> Any:
                 environment = machine.worker_environment(number, max(1, math.floor(wanted.cpus)))
-                return remote.remote(environment, prepare, name, cluster.names, checkpoint_seconds)
+                return remote.remote(
+                    environment, prepare, name, cluster.shared_addresses, checkpoint_seconds
+                )
 
             self._make, self._questions = make, Questions()
             self._shared: dict[str, ray.ObjectRef[Any]] = {}
@@ -175,7 +177,14 @@ class RayWorkers:
             if path.exists()
         }
         self._attempts += 1
-        actor.begin = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
+        actor.begin_arguments = (
+            self._attempts,
+            folder.name,
+            call,
+            limit_seconds,
+            files,
+            self._shared,
+        )
         self._questions.ask(actor, "begin")
 
     def wait(self, seconds: float) -> list[Ended]:

@@ -39,7 +39,8 @@ class Node:
         environment: The environment variables of the worker process.
         prepare: As for `Workers`.
         name: A name that no other actor of the search has, for its folder.
-        several: Whether several nodes share an address, so that a node is named by its id too.
+        shared_addresses: Whether several nodes have the same address, so that a node is named by
+            its id too.
         checkpoint_seconds: The least time between two copies of a checkpoint.
     """
 
@@ -48,7 +49,7 @@ class Node:
         environment: Mapping[str, str],
         prepare: Callable[[], None] | None,
         name: str,
-        several: bool = False,
+        shared_addresses: bool = False,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         unpacked = current_folder()
@@ -65,7 +66,7 @@ class Node:
         threads = int(environment["NPROC"])
         memory = machine.worker_memory(max(1, machine.cores() // threads))
         shown = ray.util.get_node_ip_address()
-        if several:
+        if shared_addresses:
             shown += f"/{ray.get_runtime_context().get_node_id()[:4]}"
         own = {**environment, NODE: shown}
         self._make_pool = partial(Workers, [own], self._place / "log", memory, prepare=prepare)

@@ -21,7 +21,7 @@ class Actor:
         handle: Ray's handle.
         node: The id of its node, once the actor is ready.
         key: The folder of the run that it has; None if it is idle.
-        begin: The arguments of `Node.begin` for its call.
+        begin_arguments: The arguments of `Node.begin` for its call.
         offset: The bytes of the run's journal that were written here.
         serial: The number of the last news.
     """
@@ -30,7 +30,7 @@ class Actor:
     handle: Any
     node: str = ""
     key: Path | None = None
-    begin: tuple[Any, ...] = ()
+    begin_arguments: tuple[Any, ...] = ()
     offset: int = 0
     serial: int = 0
 
@@ -46,7 +46,7 @@ class Questions:
         """Ask an actor."""
         arguments: tuple[Any, ...] = ()
         if method == "begin":
-            arguments = actor.begin
+            arguments = actor.begin_arguments
         elif method == "news":
             arguments = (actor.offset, actor.serial, NEWS_SECONDS)
         self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
