@@ -100,7 +100,7 @@ class RayWorkers:
 
             self._make, self._questions = make, Questions()
             self._shared: dict[str, ray.ObjectRef[Any]] = {}
-            self._false_starts, self._started, self._attempts = 0, 0, 0
+            self._false_starts, self._started = 0, 0
             self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
         except BaseException:
             ray.shutdown()  # which ends the actors
@@ -176,15 +176,8 @@ class RayWorkers:
             for path in paths
             if path.exists()
         }
-        self._attempts += 1
-        actor.begin_arguments = (
-            self._attempts,
-            folder.name,
-            call,
-            limit_seconds,
-            files,
-            self._shared,
-        )
+        actor.attempt += 1
+        actor.begin_arguments = (folder.name, call, limit_seconds, files, self._shared)
         self._questions.ask(actor, "begin")
 
     def wait(self, seconds: float) -> list[Ended]:
@@ -215,7 +208,7 @@ class RayWorkers:
 
     def _kill_processes(self, actors: Sequence[Actor]) -> list[Actor]:
         """Kill the processes of actors. Return the actors that confirm it in time."""
-        answers = {actor.handle.stop.remote(): actor for actor in actors}
+        answers = {actor.handle.stop.remote(actor.attempt): actor for actor in actors}
         if not answers:
             return []
         ready, _ = ray.wait(list(answers), num_returns=len(answers), timeout=STOP_SECONDS)

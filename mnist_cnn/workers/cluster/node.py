@@ -7,6 +7,7 @@ to the folder of the run.
 """
 
 import asyncio
+import math
 import os
 import shutil
 import sys
@@ -73,8 +74,8 @@ class Node:
         self._checkpoint_seconds = checkpoint_seconds
         self._run: RunFolder | None = None
         self._ended: Ended | None = None
-        self._attempt = 0
-        self._wanted = 0  # the attempt that was asked for last; 0 once it is stopped
+        self._attempt = 0  # that began last
+        self._stopped: float = 0  # the highest attempt that was stopped
         self._beginning = asyncio.Lock()
 
     @cached_property
@@ -107,7 +108,9 @@ class Node:
         """Begin a call that works in the folder of a run.
 
         Args:
-            attempt: A number of this call. One that was begun already is not begun again.
+            attempt: A number of this call, higher than those before. Ray may deliver requests in
+                another order, so one that was stopped, or is not above the last that began, does
+                not begin.
             folder: The folder, relative to that of its study.
             call: Called with the folder on this node.
             limit_seconds: As in `Workers.submit`.
@@ -116,13 +119,12 @@ class Node:
             shared: Files that all calls need, by their paths relative to the project, in Ray's
                 object store. A node fetches each once.
         """
-        self._wanted = attempt
         async with self._beginning:
-            if attempt == self._attempt:
-                return  # the search asks again, since it did not get the answer
+            if attempt <= max(self._attempt, self._stopped):
+                return
             await self._fetch(shared)
-            if attempt != self._wanted:
-                return  # it was stopped meanwhile
+            if attempt <= self._stopped:  # meanwhile
+                return
             root = self._place / "runs"
             shutil.rmtree(root, ignore_errors=True)
             for path, content in files.items():
@@ -155,15 +157,19 @@ class Node:
             await asyncio.sleep(LOOK_SECONDS)
         return News()  # nobody waits for it: its call was stopped, and another one has begun
 
-    async def stop(self) -> None:
-        """Kill the worker process, which is replaced at once, and cancel a call about to begin."""
-        self._wanted = 0
+    async def stop(self, attempt: int) -> None:
+        """Kill the worker process, which is replaced at once.
+
+        Args:
+            attempt: The number of the last call. It does not begin if it has not begun yet.
+        """
+        self._stopped = max(self._stopped, attempt)
         self._pool.stop(self._pool.running)
         self._pool.wait(0)
 
     async def leave(self) -> None:
         """Kill the worker process, and remove this actor's folder and the shared data."""
-        self._wanted = 0
+        self._stopped = math.inf
         self._pool.__exit__()
         for folder in (self._home, self._data):
             shutil.rmtree(folder, ignore_errors=True)

@@ -21,7 +21,8 @@ class Actor:
         handle: Ray's handle.
         node: The id of its node, once the actor is ready.
         key: The folder of the run that it has; None if it is idle.
-        begin_arguments: The arguments of `Node.begin` for its call.
+        attempt: The number of its last call.
+        begin_arguments: The other arguments of `Node.begin` for that call.
         offset: The bytes of the run's journal that were written here.
         serial: The number of the last news.
     """
@@ -30,6 +31,7 @@ class Actor:
     handle: Any
     node: str = ""
     key: Path | None = None
+    attempt: int = 0
     begin_arguments: tuple[Any, ...] = ()
     offset: int = 0
     serial: int = 0
@@ -46,7 +48,7 @@ class Questions:
         """Ask an actor."""
         arguments: tuple[Any, ...] = ()
         if method == "begin":
-            arguments = actor.begin_arguments
+            arguments = (actor.attempt, *actor.begin_arguments)
         elif method == "news":
             arguments = (actor.offset, actor.serial, NEWS_SECONDS)
         self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)

@@ -64,7 +64,7 @@ def node(tmp_path):
     """An actor without Ray, whose pool is not real."""
     found = Node.__new__(Node)
     found._home, found._data, found._place = (tmp_path / name for name in ("a", "data", "a/w"))
-    found._attempt = found._wanted = 0
+    found._attempt = found._stopped = 0
     found._checkpoint_seconds = 0.0
     found._beginning = asyncio.Lock()
     found.__dict__["_pool"] = Submitted()
@@ -80,12 +80,26 @@ def test_a_call_that_is_stopped_while_its_data_come_does_not_begin(node):
         data = asyncio.get_running_loop().create_future()
         beginning = begin(node, data)
         await asyncio.sleep(0)
-        await node.stop()
+        await node.stop(1)
         data.set_result(b"many images")
         await beginning
 
     asyncio.run(stop_early())
     assert node._pool.running == []
+
+
+def test_a_call_that_is_stopped_before_its_request_has_arrived_does_not_begin(node):
+    """Ray delivers requests of an actor in any order, such as when one carries a checkpoint."""
+
+    async def stop_first():
+        await node.stop(1)
+        await node.begin(1, "stopped", print, None, {}, {})
+        await node.begin(3, "run", print, None, {"run/a": b"1"}, {})
+        await node.begin(2, "late", print, None, {}, {})
+
+    asyncio.run(stop_first())
+    assert node._pool.running == ["run"]
+    assert (node._place / "runs/run/a").read_bytes() == b"1"
 
 
 def test_a_call_that_is_asked_for_twice_begins_once(node):
@@ -108,7 +122,7 @@ def test_a_question_about_a_call_that_was_stopped_takes_no_news_of_the_next(node
         await node.begin(1, "run", print, None, {}, {})
         stale = asyncio.ensure_future(node.news(0, 0, 60.0))
         await asyncio.sleep(0)
-        await node.stop()
+        await node.stop(1)
         await node.begin(2, "run", print, None, {}, {})
         folder = node._place / "runs/run"
         Journal(folder).write("begin", name="a run", tags={}, worker="1")
