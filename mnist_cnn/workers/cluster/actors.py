@@ -26,6 +26,7 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers import machine
+from mnist_cnn.workers.cluster.copies import pieces_of
 from mnist_cnn.workers.cluster.joining import join
 from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import CHECKPOINT_SECONDS, Node
@@ -99,7 +100,7 @@ class RayWorkers:
                 )
 
             self._make, self._questions = make, Questions()
-            self._shared: dict[str, ray.ObjectRef[Any]] = {}
+            self._shared: dict[str, list[ray.ObjectRef[Any]]] = {}
             self._false_starts, self._started = 0, 0
             self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
         except BaseException:
@@ -146,7 +147,7 @@ class RayWorkers:
         """Put files of the current folder where each node can fetch them, once."""
         for file in files:
             name = str(file.absolute().relative_to(Path.cwd()))
-            self._shared[name] = ray.put(file.read_bytes())
+            self._shared[name] = pieces_of(file)
 
     def submit_run(
         self,

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -103,7 +103,7 @@ class Node:
         call: Callable[[Path], Any],
         limit_seconds: float | None,
         files: Mapping[str, bytes],
-        shared: Mapping[str, "ray.ObjectRef[Any]"],
+        shared: Mapping[str, "Sequence[ray.ObjectRef[Any]]"],
     ) -> None:
         """Begin a call that works in the folder of a run.
 
@@ -116,8 +116,8 @@ class Node:
             limit_seconds: As in `Workers.submit`.
             files: The contents of the files that it needs, by their paths relative to the study's
                 folder.
-            shared: Files that all calls need, by their paths relative to the project, in Ray's
-                object store. A node fetches each once.
+            shared: The pieces of files that all calls need, by their paths relative to the project,
+                in Ray's object store. A machine fetches each once.
         """
         async with self._beginning:
             if attempt <= max(self._attempt, self._stopped):
@@ -174,10 +174,10 @@ class Node:
         for folder in (self._home, self._data):
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _fetch(self, shared: Mapping[str, "ray.ObjectRef[Any]"]) -> None:
+    async def _fetch(self, shared: "Mapping[str, Sequence[ray.ObjectRef[Any]]]") -> None:
         """Put the shared files into the project, as links to the copy of all actors here."""
-        for path, content in shared.items():
-            await write_once(self._data / path, content)
+        for path, pieces in shared.items():
+            await write_once(self._data / path, pieces)
             make_folder((self._home / path).parent)
             with suppress(FileExistsError):
                 (self._home / path).symlink_to(self._data / path)

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("ray")
 
+from mnist_cnn.file_lock import TICK_SECONDS, file_lock
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.workers.cluster.copies import copy_project, current_folder
@@ -72,7 +73,7 @@ def node(tmp_path):
 
 
 def begin(node, data):
-    return asyncio.ensure_future(node.begin(1, "run", print, None, {}, {"images.npy": data}))
+    return asyncio.ensure_future(node.begin(1, "run", print, None, {}, {"images.npy": [data]}))
 
 
 def test_a_call_that_is_stopped_while_its_data_come_does_not_begin(node):
@@ -113,6 +114,42 @@ def test_a_call_that_is_asked_for_twice_begins_once(node):
     asyncio.run(ask_twice())
     assert node._pool.running == ["run"]
     assert (node._home / "images.npy").read_bytes() == b"many images"
+
+
+def test_an_actor_answers_while_another_one_fetches_the_data(node):
+    """And it does not fetch them too."""
+    file = node._data / "images.npy"
+
+    async def wait_for_the_other():
+        never = asyncio.get_running_loop().create_future()
+        with file_lock(file.with_name(f"{file.name}.lock")):
+            beginning = begin(node, never)
+            await asyncio.sleep(2 * TICK_SECONDS)
+            await node.stop(0)
+            file.write_bytes(b"many images")
+        await asyncio.wait_for(beginning, 20)
+
+    file.parent.mkdir()
+    asyncio.run(asyncio.wait_for(wait_for_the_other(), 30))
+    assert node._pool.running == ["run"]
+
+
+def test_data_are_fetched_piece_by_piece(node):
+    file, written = node._data / "images.npy", []
+
+    class Piece:
+        def __init__(self, content):
+            self._content = content
+
+        def __await__(self):
+            written.append([part.stat().st_size for part in file.parent.glob("*.part*")])
+            yield
+            return self._content
+
+    pieces = [Piece(b"many " * 10_000), Piece(b"images")]
+    asyncio.run(node.begin(1, "run", print, None, {}, {"images.npy": pieces}))
+    assert written == [[0], [50_000]]
+    assert (node._home / "images.npy").read_bytes() == b"many " * 10_000 + b"images"
 
 
 def test_a_question_about_a_call_that_was_stopped_takes_no_news_of_the_next(node):
