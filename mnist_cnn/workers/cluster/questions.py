@@ -1,5 +1,6 @@
 """Questions to actors. Ray answers them later, in any order, or reports that the actor died."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,10 @@ class Questions:
         self._due = [one for one in self._due if one[0] > now]
         for _, actor, method in due:
             self.ask(actor, method)
+        if not self._asked:  # Ray would not wait
+            next_due = min((moment for moment, *_ in self._due), default=math.inf)
+            time.sleep(max(0.0, min(seconds, next_due - now)))
+            return
         answers, _ = ray.wait(list(self._asked), timeout=seconds)
         if answers:
             answers, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
