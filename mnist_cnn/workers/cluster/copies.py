@@ -17,8 +17,7 @@ import ray
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
 
-SETTLED_SECONDS = 0.5  # a project that has not changed for so long is complete
-COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
+COPY_SECONDS = 60.0  # for Ray to unpack the project again, if it has removed it
 AGAIN_SECONDS = 0.1  # until another try
 PIECE_BYTES = 2**26  # of a shared file that are in memory at once
 
@@ -32,39 +31,30 @@ def current_folder() -> Path:
 
 
 def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
-    """Copy a folder that Ray may remove and unpack again meanwhile.
+    """Copy a folder that Ray may remove and unpack again, but not meanwhile.
 
     Args:
         source: The folder.
         target: A folder to create.
-        seconds: How long to try.
+        seconds: How long to wait for Ray to unpack it.
 
     Raises:
-        OSError: There was no complete copy in time.
+        OSError: It is not there in time, or cannot be copied.
     """
     deadline = time.monotonic() + seconds
     while True:
-        before = _stamps(source)
-        try:
-            shutil.copytree(source, target)
-            time.sleep(SETTLED_SECONDS)
-            if before and _stamps(source) == before:
+        with file_lock(_lock_of(source)):
+            if source.is_dir():
+                shutil.copytree(source, target)
                 return
-            problem = OSError(f"{source} is empty, or changes all the time")
-        except OSError as error:  # shutil.Error, too
-            problem = error
-        shutil.rmtree(target, ignore_errors=True)
         if time.monotonic() >= deadline:
-            raise problem
+            raise FileNotFoundError(f"Ray has removed {source}")
         time.sleep(AGAIN_SECONDS)
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return stamps that change if any file in a folder is replaced; none if files are missing."""
-    try:
-        return {str(path): stamp(path) for path in folder.rglob("*")}
-    except FileNotFoundError:
-        return {}
+def _lock_of(unpacked: Path) -> Path:
+    """Return the lock that Ray holds while it removes or unpacks a folder."""
+    return unpacked.with_name(f"{unpacked.name}.zip.lock")
 
 
 def stamp(path: Path) -> tuple[int, int]:

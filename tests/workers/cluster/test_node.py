@@ -9,29 +9,36 @@ import pytest
 
 pytest.importorskip("ray")
 
+from filelock import FileLock  # Ray's
+from ray._private.runtime_env import packaging
+
 from mnist_cnn.file_lock import TICK_SECONDS, file_lock
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.workers.cluster.copies import copy_project, current_folder
+from mnist_cnn.workers.cluster.copies import _lock_of, copy_project, current_folder
 from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import Node
 
 
 def test_a_project_that_ray_unpacks_anew_meanwhile_is_copied_whole(tmp_path):
     """As when another node of this machine joins: the folder goes, and fills again."""
-    source = tmp_path / "unpacked"
-    names = [f"{number:03d}.py" for number in range(60)]
+    source, names = tmp_path / "_ray_pkg_1", [f"{number:03d}.py" for number in range(60)]
+    begun = threading.Event()
 
     def unpack():
-        shutil.rmtree(source, ignore_errors=True)
-        source.mkdir()
-        for name in names:
-            (source / name).touch()
-            time.sleep(0.005)
+        with FileLock(f"{source}.zip.lock"):
+            shutil.rmtree(source)
+            source.mkdir()
+            for name in names:
+                (source / name).touch()
+                if name == names[30]:
+                    begun.set()
+                    time.sleep(1)  # longer than Ray's processes usually pause
 
     source.mkdir()
     unpacking = threading.Thread(target=unpack)
     unpacking.start()
+    begun.wait()
     try:
         copy_project(source, tmp_path / "copy")
     finally:
@@ -39,8 +46,23 @@ def test_a_project_that_ray_unpacks_anew_meanwhile_is_copied_whole(tmp_path):
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == names
 
 
+def test_ray_removes_no_project_while_it_is_copied(tmp_path):
+    """Ray's own function, to see that its lock has this name in the installed version."""
+    source = tmp_path / "_ray_pkg_1"
+    source.mkdir()
+    removing = threading.Thread(
+        target=packaging.delete_package, args=("gcs://_ray_pkg_1.zip", str(tmp_path))
+    )
+    with file_lock(_lock_of(source)):
+        removing.start()
+        time.sleep(0.3)
+        assert source.is_dir()
+    removing.join(20)
+    assert not source.exists()
+
+
 def test_a_project_that_is_gone_is_told(tmp_path):
-    with pytest.raises(OSError, match="unpacked"):
+    with pytest.raises(OSError, match=r"Ray has removed .*unpacked"):
         copy_project(tmp_path / "unpacked", tmp_path / "copy", 0.0)
 
 
