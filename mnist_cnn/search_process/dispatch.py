@@ -125,7 +125,9 @@ class Dispatch:
         self.progress.say("PostgreSQL answers again")
 
     def say_news(self) -> None:
-        """Print the messages of the deliveries to MLflow."""
+        """Print what the workers remark, and the messages of the deliveries to MLflow."""
+        for line in self.workers.take_remarks():
+            self.progress.say(line)
         while not self.deliverer.news.empty():
             self.progress.say(self.deliverer.news.get())
 

@@ -90,6 +90,9 @@ class Busy:
 
     idle, count = 0, 1
 
+    def take_remarks(self):
+        return ["a worker cannot start: no disk"]
+
     def wait(self, seconds):
         return []
 
@@ -104,6 +107,7 @@ def test_a_cluster_without_room_is_told_once(open_search, monkeypatch):
         one.dispatch.workers = Busy()
         one.run_on_workers(one._next_trial, lambda: next(ticks, 0.0))
         assert one.console.file.getvalue().count("no worker has started yet") == 1
+        assert "a worker cannot start: no disk" in one.console.file.getvalue()
 
 
 # The end

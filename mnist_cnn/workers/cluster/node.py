@@ -13,8 +13,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,12 @@ class Node:
         job = ray.get_runtime_context().get_job_id()
         self._home = unpacked.with_name(f"mnist-cnn-{job}-{name}")
         self._data = unpacked.with_name(f"mnist-cnn-{job}-data")  # of all actors on this machine
-        copy_project(unpacked, self._home)
-        os.chdir(self._home)
-        sys.path[:] = [str(self._home), *(path for path in sys.path if path != str(unpacked))]
         self._place = self._home / "mlruns" / "worker"
-        make_folder(self._place)
+        with _removed_if_it_fails(self._home):
+            copy_project(unpacked, self._home)
+            os.chdir(self._home)
+            make_folder(self._place)
+        sys.path[:] = [str(self._home), *(path for path in sys.path if path != str(unpacked))]
         tempfile.tempdir = str(self._place)
         threads = int(environment["NPROC"])
         memory = machine.worker_memory(max(1, machine.cores() // threads))
@@ -89,7 +90,8 @@ class Node:
 
     async def node(self) -> str:
         """Start the worker process, and return the id of the node."""
-        self._pool.wait(0)
+        with _removed_if_it_fails(self._home):
+            self._pool.wait(0)
         return str(ray.get_runtime_context().get_node_id())
 
     async def watch(self) -> None:
@@ -181,3 +183,13 @@ class Node:
             make_folder((self._home / path).parent)
             with suppress(FileExistsError):
                 (self._home / path).symlink_to(self._data / path)
+
+
+@contextmanager
+def _removed_if_it_fails(folder: Path) -> Iterator[None]:
+    """Remove a folder if the block fails. The next actor makes another one."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -26,6 +26,9 @@ class Actor:
         begin_arguments: The other arguments of `Node.begin` for that call.
         offset: The bytes of the run's journal that were written here.
         serial: The number of the last news.
+        pause_seconds: The last pause in its place, after an actor that could not start; 0 after one
+            that could.
+        replace_at: The moment to replace it, if it could not start.
     """
 
     number: int
@@ -36,6 +39,8 @@ class Actor:
     begin_arguments: tuple[Any, ...] = ()
     offset: int = 0
     serial: int = 0
+    pause_seconds: float = 0.0
+    replace_at: float = math.inf
 
 
 class Questions:

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_ray_removes_no_project_while_it_is_copied(tmp_path):
 def test_a_project_that_is_gone_is_told(tmp_path):
     with pytest.raises(OSError, match=r"Ray has removed .*unpacked"):
         copy_project(tmp_path / "unpacked", tmp_path / "copy", 0.0)
+
+
+def test_an_actor_that_cannot_start_leaves_no_copy_of_the_project(tmp_path, monkeypatch):
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    (unpacked / "mlruns").touch()  # so that there can be no folder of this name
+    monkeypatch.chdir(unpacked)
+    context = SimpleNamespace(get_job_id=lambda: "01")
+    monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+    with pytest.raises(FileExistsError):
+        Node({"NPROC": "1"}, None, "1-1")
+    assert {path.name for path in tmp_path.iterdir()} <= {"unpacked", "unpacked.zip.lock"}
 
 
 class Submitted:
