@@ -234,11 +234,15 @@ def _gain_of_doubling(screen: Screen, trials: Sequence[FrozenTrial], rung: int) 
     """Return how the value changes when epochs double beyond a rung; 0 if no trial shows it yet.
 
     This is the median over the trials that were continued from the rung.
+
+    A trial that continues a lost one counts from the rung on, too.
     """
     known = {trial.number: trial for trial in trials}
     gains = []
     for trial in trials:
         number = continued(trial)
+        while number is not None and is_lost(known[number]):  # back to the one that stopped there
+            number = continued(known[number])
         if number is None or rung_of(trial) != rung + 1 or not trial.intermediate_values:
             continue
         doublings = math.log2(max(trial.intermediate_values) / screen.rungs[rung])
