@@ -12,7 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import Unreachable, UserError
 from mnist_cnn.optuna_internals import serve_storage
 from mnist_cnn.study.storage import GRPC, open_storage
 from mnist_cnn.workers.process import start_process
@@ -39,7 +39,8 @@ class StorageProxy:
         """Return the URL. A process that serves it is started if workers need one and none lives.
 
         Raises:
-            UserError: It cannot be started.
+            Unreachable: It cannot be started again now, such as when the storage is unavailable.
+            UserError: It cannot be started at all.
         """
         if self._host is not None and not (self._process and self._process.is_alive()):
             self._process, port = self._start(self._host)
@@ -62,7 +63,9 @@ class StorageProxy:
             return process, ours.recv()
         except EOFError:
             process.kill()
-            raise UserError(f"Optuna's storage cannot be served to workers on {host}") from None
+            process.join()
+            kind = Unreachable if self._process else UserError
+            raise kind(f"Optuna's storage cannot be served to workers on {host}") from None
 
 
 @contextmanager

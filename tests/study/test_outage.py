@@ -53,6 +53,10 @@ def test_a_served_storage_is_the_studys_and_dies_with_its_block(storage):
         assert isinstance(storage_failed(failure.value), Unreachable)
         before = proxy.serve()
         assert storage_of_worker(before).get_study_id_from_name("one") == 1
+        proxy.close()
+        proxy._storage = "sqlite:////nowhere/optuna.db"  # as while a server is unavailable
+        with pytest.raises(Unreachable, match=r"cannot be served to workers on 127\.0\.0\.1"):
+            proxy.serve()
     with pytest.raises(StorageError):
         storage_at("127.0.0.1", int(before.rpartition(":")[2])).get_study_id_from_name("one")
 
