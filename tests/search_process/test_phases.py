@@ -188,9 +188,7 @@ def test_a_proxy_that_cannot_be_started_again_is_waited_for(open_search, monkeyp
             one._search_to_the_end(Journal(one.study.folder))
         shown = one.console.file.getvalue()
         assert "the storage cannot be served; the trial waits, next try in 0 s" in shown
-        assert (
-            len(one.study.trials.all(TrialState.RUNNING)) == 1
-        )
+        assert len(one.study.trials.all(TrialState.RUNNING)) == 1
         assert len(one.study.trials.all()) == 1
 
 

@@ -137,17 +137,19 @@ class Node:
             self._ended, self._attempt = None, attempt
             self._pool.submit(folder, partial(call, root / folder), limit_seconds)
 
-    async def news(self, offset: int, serial: int, seconds: float) -> News:
-        """Wait for news of the call, up to `seconds`, and return it.
+    async def news(self, attempt: int, offset: int, serial: int, seconds: float) -> News:
+        """Wait for news of a call, up to `seconds`, and return it.
 
         Args:
+            attempt: The number of the call. If another one has begun, there are no news.
             offset: The number of bytes of the journal that the search has.
             serial: The number of the last news that the search has. Files are sent again until they
                 are confirmed by it.
             seconds: The longest time to wait.
         """
         run = self._run
-        assert run is not None
+        if run is None or attempt != self._attempt:
+            return News()
         deadline = time.monotonic() + seconds
         run.confirm(serial)
         while run is self._run:
@@ -157,7 +159,7 @@ class Node:
             if found.lines or found.files or found.ended or time.monotonic() >= deadline:
                 return found
             await asyncio.sleep(LOOK_SECONDS)
-        return News()  # nobody waits for it: its call was stopped, and another one has begun
+        return News()  # nobody waits for it: the call was stopped, and another one has begun
 
     async def stop(self, attempt: int) -> None:
         """Kill the worker process, which is replaced at once.

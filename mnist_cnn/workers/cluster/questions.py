@@ -56,7 +56,7 @@ class Questions:
         if method == "begin":
             arguments = (actor.attempt, *actor.begin_arguments)
         elif method == "news":
-            arguments = (actor.offset, actor.serial, NEWS_SECONDS)
+            arguments = (actor.attempt, actor.offset, actor.serial, NEWS_SECONDS)
         self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
 
     def ask_later(self, actor: Actor, method: str) -> None:

@@ -192,17 +192,18 @@ def test_a_question_about_a_call_that_was_stopped_takes_no_news_of_the_next(node
 
     async def stop_and_begin():
         await node.begin(1, "run", print, None, {}, {})
-        stale = asyncio.ensure_future(node.news(0, 0, 60.0))
+        stale = asyncio.ensure_future(node.news(1, 0, 0, 60.0))
         await asyncio.sleep(0)
         await node.stop(1)
         await node.begin(2, "run", print, None, {}, {})
         folder = node._place / "runs/run"
         Journal(folder).write("begin", name="a run", tags={}, worker="1")
         (folder / CHECKPOINT_FILE).write_bytes(b"epoch 1")
-        return await stale, await node.news(0, 0, 60.0)
+        late = await node.news(1, 0, 0, 60.0)  # it arrives only now
+        return await stale, late, await node.news(2, 0, 0, 60.0)
 
-    stale, news = asyncio.run(stop_and_begin())
-    assert stale == News()
+    stale, late, news = asyncio.run(stop_and_begin())
+    assert stale == late == News()
     assert news.files[CHECKPOINT_FILE] == b"epoch 1"
 
 
