@@ -107,6 +107,17 @@ def node(tmp_path):
     return found
 
 
+def test_an_actor_whose_process_cannot_start_leaves_no_copy_either(node, monkeypatch):
+    def fail(seconds):
+        raise OSError("no disk")
+
+    node._home.mkdir()
+    monkeypatch.setattr(node._pool, "wait", fail)
+    with pytest.raises(OSError, match="no disk"):
+        asyncio.run(node.node())
+    assert not node._home.exists()
+
+
 def begin(node, data):
     return asyncio.ensure_future(node.begin(1, "run", print, None, {}, {"images.npy": [data]}))
 
