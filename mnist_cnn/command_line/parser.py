@@ -119,10 +119,11 @@ def _add_models(subparsers: "_Subparsers") -> None:
     _model_name_option(verb)
 
     verb = _verb(subparsers, verbs.pull, "write the champion's .keras file")
-    verb.add_argument(
+    version = verb.add_mutually_exclusive_group()
+    version.add_argument(
         "model", nargs="?", metavar="MODEL", help="models:/NAME@ALIAS, or models:/NAME/VERSION"
     )
-    verb.add_argument("--alias", default="champion", help="(default: %(default)s)")
+    version.add_argument("--alias", help="(default: champion)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
     _model_name_option(verb)
 

@@ -115,7 +115,7 @@ def rollback(options: argparse.Namespace) -> None:
 def pull(options: argparse.Namespace) -> None:
     from mnist_cnn.promotion.pull import pull
 
-    print(pull(options.model or options.alias, options.to, options.model_name))
+    print(pull(options.model or options.alias or "champion", options.to, options.model_name))
 
 
 def evaluate(options: argparse.Namespace) -> None:

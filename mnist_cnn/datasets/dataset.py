@@ -7,10 +7,12 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mnist_cnn.datasets.images import Images
+from mnist_cnn.datasets.images import Images, OnDemand
 from mnist_cnn.datasets.splitting import content_keys, set_aside
 
 
@@ -91,12 +93,17 @@ class Dataset:
 
     def rgb(self) -> "Dataset":
         """The same data set with its one channel three times, for models that want colour."""
+        shape = (*self.shape[:2], 3)
+
+        def repeat(pixels: NDArray[Any]) -> NDArray[Any]:
+            return np.repeat(pixels, 3, axis=3)
 
         def change(images: Images) -> Images:
-            return replace(images, x=np.repeat(images.x, 3, axis=3))
+            x: Any = images.x
+            x = x.changed(repeat, shape) if isinstance(x, OnDemand) else repeat(x)
+            return replace(images, x=x)
 
-        changed = self._changed("rgb", change)
-        return replace(changed, shape=(*self.shape[:2], 3))
+        return replace(self._changed("rgb", change), shape=shape)
 
     def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(

@@ -1,6 +1,6 @@
 """Labelled images: pixels, labels, groups and names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -41,9 +41,25 @@ class OnDemand:
     def __getitem__(self, index: "Index") -> NDArray[np.uint8]:
         return self._read(self._index[index])
 
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        """Read one image at a time."""
+        for place in range(len(self)):
+            yield self[place : place + 1][0]
+
     def part(self, index: "Index") -> "OnDemand":
         """The pixels of some of the images, not read yet."""
         return OnDemand(self._index[index], self.shape[1:], self._read)
+
+    def changed(
+        self, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], shape: tuple[int, int, int]
+    ) -> "OnDemand":
+        """The pixels after a change that is made whenever they are read.
+
+        Args:
+            change: Changes the pixels of some images.
+            shape: (height, width, channels) of one image after it.
+        """
+        return OnDemand(self._index, shape, lambda places: change(self._read(places)))
 
 
 def scaled(pixels: NDArray[Any]) -> NDArray[np.float32]:

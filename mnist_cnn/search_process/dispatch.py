@@ -41,7 +41,7 @@ class Work:
         inputs: The checkpoints that it may resume from, besides its own.
         epochs: The number of epochs.
         limit_seconds: The worker is killed after this time. None means no limit.
-        begins: How often a worker has begun the trial before.
+        times_begun: How often a worker has begun the trial before.
     """
 
     trials: Trials
@@ -51,7 +51,7 @@ class Work:
     inputs: Sequence[Path]
     epochs: int
     limit_seconds: float | None
-    begins: int
+    times_begun: int
 
 
 class Dispatch:
@@ -125,7 +125,9 @@ class Dispatch:
         self.progress.say("PostgreSQL answers again")
 
     def say_news(self) -> None:
-        """Print the messages of the deliveries to MLflow."""
+        """Print what the workers remark, and the messages of the deliveries to MLflow."""
+        for line in self.workers.take_remarks():
+            self.progress.say(line)
         while not self.deliverer.news.empty():
             self.progress.say(self.deliverer.news.get())
 
@@ -162,7 +164,7 @@ class Dispatch:
         elif ended.lost:
             for line in self.study.lose(trials, number, ended.problem):
                 self.progress.say(line)
-        elif trials.journal(number).begins == work.begins:
+        elif trials.journal(number).times_begun == work.times_begun:
             self._false_start(work, ended.problem)
         elif ended.overdue:
             trials.fail(number, ended.problem)

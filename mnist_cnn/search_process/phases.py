@@ -115,6 +115,8 @@ class Search:
             except StorageError as error:
                 if not isinstance(storage_failed(error), Unreachable):
                     raise
+            except Unreachable as error:  # the proxy could not be started
+                self._pause(error)
             self._recover_once_storage_is_back()
 
     def _run_phases(self, journal: Journal) -> Candidate | None:
@@ -142,16 +144,20 @@ class Search:
     def _recover_once_storage_is_back(self) -> None:
         """Wait for the storage, then recover as after a kill."""
         self.proxy.close()  # unreachable workers can write nothing more
-        outage = self.dispatch.outage
         while True:
             try:
                 self.dispatch.wait_for_lock()
                 recover(self.study)
                 return
             except StorageError as error:
-                if said := outage.begin(str(storage_failed(error))):
-                    self.progress.say(said)
-                time.sleep(outage.seconds)
+                self._pause(storage_failed(error))
+
+    def _pause(self, problem: UserError) -> None:
+        """Say what is wrong, and wait until the next try."""
+        outage = self.dispatch.outage
+        if said := outage.begin(str(problem)):
+            self.progress.say(said)
+        time.sleep(outage.seconds)
 
     def _save(self, journal: Journal) -> None:
         """Record that the study was interrupted, if this search still holds its lock."""
@@ -241,10 +247,10 @@ class Search:
         return Work(
             trials=trials,
             number=number,
-            call=partial(tasks.trial, self.study.plan.id, trials.name, self.proxy.url, number),
+            call=partial(tasks.trial, self.study.plan.id, trials.name, self.proxy.serve(), number),
             folder=folder,
             inputs=self.study.inputs(trials, trial),
             epochs=epochs,
             limit_seconds=limit_seconds,
-            begins=Journal(folder).begins,
+            times_begun=Journal(folder).times_begun,
         )

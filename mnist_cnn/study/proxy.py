@@ -12,7 +12,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import Unreachable, UserError
 from mnist_cnn.optuna_internals import serve_storage
 from mnist_cnn.study.storage import GRPC, open_storage
 from mnist_cnn.workers.process import start_process
@@ -35,9 +35,13 @@ class StorageProxy:
         self._process: BaseProcess | None = None
         self._url = storage
 
-    @property
-    def url(self) -> str:
-        """The URL. If the process that serves it has died, another one is started."""
+    def serve(self) -> str:
+        """Return the URL. A process that serves it is started if workers need one and none lives.
+
+        Raises:
+            Unreachable: It cannot be started again now, such as when the storage is unavailable.
+            UserError: It cannot be started at all.
+        """
         if self._host is not None and not (self._process and self._process.is_alive()):
             self._process, port = self._start(self._host)
             self._url = f"{GRPC}{self._host}:{port}"
@@ -59,7 +63,9 @@ class StorageProxy:
             return process, ours.recv()
         except EOFError:
             process.kill()
-            raise UserError(f"Optuna's storage cannot be served to workers on {host}") from None
+            process.join()
+            kind = Unreachable if self._process else UserError
+            raise kind(f"Optuna's storage cannot be served to workers on {host}") from None
 
 
 @contextmanager

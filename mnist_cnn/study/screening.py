@@ -233,7 +233,7 @@ def _worth(trial: FrozenTrial, gain: float, usual: float) -> float:
 def _gain_of_doubling(screen: Screen, trials: Sequence[FrozenTrial], rung: int) -> float:
     """Return how the value changes when epochs double beyond a rung; 0 if no trial shows it yet.
 
-    This is the median over the trials that were continued from the rung.
+    This is the median over the trials that were continued from the rung, also after a lost one.
     """
     stopped = {
         first_of(trial): trial

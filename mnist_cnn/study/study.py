@@ -230,17 +230,18 @@ class Study:
         screen = self.plan.screen
         stopped = screening.unused(self.trials.optuna_study, screen) if screen else []
         resumable = {number for rung in stopped for number in rung[:CHECKPOINTS_KEPT]}
-        ended = self.trials.finished()
-        lost = {trial.number for trial in ended if screening.is_lost(trial)}
-        resumable |= lost - screening.superseded(ended)
+        ended = {trial.number: trial for trial in self.trials.finished()}
+        lost = {number for number, trial in ended.items() if screening.is_lost(trial)}
+        resumable |= lost - screening.superseded(list(ended.values()))
         # A trial may push many others from the front, but only one from the best of a single order.
         pushed_out = set(ranked[kept:] if front else ranked[kept : kept + 1])
-        for rung in stopped:
-            pushed_out |= set(rung[CHECKPOINTS_KEPT : 2 * CHECKPOINTS_KEPT])
-        finished = {trial.number for trial in ended}
+        for rung in stopped:  # whose order may change at once, with what more epochs gain
+            for number in rung[CHECKPOINTS_KEPT:]:
+                if (self.trials.folder_of(ended[number]) / CHECKPOINT_FILE).exists():
+                    pushed_out.add(number)
         cleaned = []
-        for number in sorted(finished & {*numbers, *pushed_out}):
-            folder = self.trials.folder(number)
+        for number in sorted(ended.keys() & {*numbers, *pushed_out}):
+            folder = self.trials.folder_of(ended[number])
             # The thread that delivers the run may be writing its own file at this moment.
             delivered = Path(DELIVERED_FILE).stem
             files = [path for path in folder.glob("*.part*") if path.stem != f"{delivered}.part"]

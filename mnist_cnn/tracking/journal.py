@@ -43,7 +43,7 @@ class Journal:
     Attributes:
         last: The last event; None before the first.
         begin: The last `begin` event; None if no worker has taken the run.
-        begins: The number of `begin` events.
+        times_begun: The number of `begin` events.
         started: Whether the model was ever built.
         end: The `end` event; None if the run has not ended.
         stops: The epochs, from 1, since training last started over. The value says why training
@@ -56,7 +56,7 @@ class Journal:
         self._open = False
         self.last: Event | None = None
         self.begin: Event | None = None
-        self.begins = 0
+        self.times_begun = 0
         self.started = False
         self.end: Event | None = None
         self.stops: dict[int, Mapping[str, str] | None] = {}
@@ -83,7 +83,7 @@ class Journal:
         match event["event"]:
             case "begin":
                 self.begin = event
-                self.begins += 1
+                self.times_begun += 1
             case "start":
                 self.started, self.end = True, None
             case "metrics":

@@ -62,7 +62,6 @@ class Workers:
     # As in `Pool`, on this machine.
     host: str | None = None
     precision: str | None = None
-    remarks: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -109,6 +108,10 @@ class Workers:
     def running(self) -> list[Any]:
         """The keys of the running calls."""
         return [worker.key for worker in self._workers if worker.key is not None]
+
+    def take_remarks(self) -> list[str]:
+        """Return lines for the user. There are none."""
+        return []
 
     def share(self, files: Sequence[Path]) -> None:
         """Let all processes read files of the current folder. On one machine they can anyway."""

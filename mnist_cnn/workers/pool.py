@@ -40,17 +40,16 @@ class Pool(Protocol):
     Attributes:
         host: The address of this machine for the workers. None if they run on it.
         precision: The precision that all of them compute fast; None if they run on this machine.
-        remarks: Lines for the user.
     """
 
     host: str | None
     precision: str | None
-    remarks: tuple[str, ...]
 
     @property
     def count(self) -> int: ...
     @property
     def idle(self) -> int: ...
+    def take_remarks(self) -> list[str]: ...
     def share(self, files: Sequence[Path]) -> None: ...
     def submit_run(
         self,

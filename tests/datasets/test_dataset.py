@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mnist_cnn.datasets import Dataset, Images, mnist
+from mnist_cnn.datasets.images import OnDemand
 
 
 def test_first_keeps_the_first_training_images_and_the_whole_test_set():
@@ -70,6 +71,38 @@ def test_variants_name_the_test_images_that_they_share():
     assert made().test_id == made().digest
 
 
+def test_pixels_that_are_read_on_demand_are_made_rgb_when_they_are_read():
+    data = on_demand(read := [])
+    x = data.rgb().train().x
+    assert isinstance(x, OnDemand) and x.shape == (100, 1, 1, 3) and read == []
+    assert x[slice(7, 9)].tolist() == [[[[7, 7, 7]]], [[[8, 8, 8]]]]
+    assert x.part(slice(50, 60))[slice(1)].tolist() == [[[[50, 50, 50]]]]
+    assert read == [[7, 8], [50]]
+
+
+def test_a_fifth_of_pixels_that_are_read_on_demand_is_set_aside():
+    read = []
+    data = on_demand(read, test=None)
+    train, test = data.train().x, data.test().x
+    assert isinstance(train, OnDemand) and 10 <= len(test) <= 30
+    assert max(map(len, read)) == 1  # image by image, since all may not fit in memory
+    assert sorted([*train[:].ravel(), *test[:].ravel()]) == list(range(100))
+
+
+def on_demand(read, **changes):
+    """The same images as bytes that are read on demand; `read` gets the places of each reading."""
+
+    def pixels(places):
+        read.append(places.tolist())
+        return places.astype(np.uint8).reshape(-1, 1, 1, 1)
+
+    def train():
+        x = OnDemand(np.arange(100), (1, 1, 1), pixels)
+        return Images(x, (np.arange(100) % 2).astype(np.int32))
+
+    return made(**{"train": train} | changes)
+
+
 def made(groups=None, test=lambda: None, **changes):
     """A hundred images of two classes; each has its own number as its pixel."""
 
@@ -79,4 +112,4 @@ def made(groups=None, test=lambda: None, **changes):
         return Images(x, (np.arange(100) % 2).astype(np.int32), groups, names)
 
     given = {"name": "made", "digest": "0", "shape": (1, 1, 1), "classes": 2, "train": train}
-    return Dataset(**given, **({} if test is None else {"test": test}), **changes)
+    return Dataset(**given | changes, **({} if test is None else {"test": test}))

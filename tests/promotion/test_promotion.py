@@ -527,6 +527,7 @@ CASES = [
     (["promote", "--run", "{eleven}", "--ensemble"], 1, "has no confirmed seeds"),
     (["promote", "tiny", "--ensemble", "--min-accuracy", "0.5"], 2, "has no front"),
     (["pull", "--alias", "nope"], 2, "no alias 'nope'; valid: champion, previous"),
+    (["pull", f"models:/{MNIST_MODEL}/1", "--alias", "previous"], 2, "not allowed with"),
     (["pull", "--to", "{good.keras}"], 1, "cannot write"),
     (["pull", "models:/nope@champion"], 2, "'nope'; valid: digit_recog_mnist_cnn"),
     (["pull", f"models:/{MNIST_MODEL}@nope"], 2, "no alias 'nope'; valid: champion, previous"),

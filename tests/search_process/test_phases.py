@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from studies import PLAN
 from trial_calls import die_at_once, die_in_the_trial, end_with_nothing_left, never_end
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import Unreachable, UsageError, UserError
 from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.search_process import dispatch, phases
@@ -90,6 +90,9 @@ class Busy:
 
     idle, count = 0, 1
 
+    def take_remarks(self):
+        return ["a worker cannot start: no disk"]
+
     def wait(self, seconds):
         return []
 
@@ -104,6 +107,7 @@ def test_a_cluster_without_room_is_told_once(open_search, monkeypatch):
         one.dispatch.workers = Busy()
         one.run_on_workers(one._next_trial, lambda: next(ticks, 0.0))
         assert one.console.file.getvalue().count("no worker has started yet") == 1
+        assert "a worker cannot start: no disk" in one.console.file.getvalue()
 
 
 def test_a_time_limit_of_one_command_keeps_the_time_that_the_study_has_used(open_search):
@@ -177,6 +181,26 @@ def test_an_outage_ends_the_proxy_before_anything_is_mended_and_all_begins_anew(
         assert one._search_to_the_end(journal) is None  # no trial was completed
     assert done == ["closed", "mended"]
     assert begun[:2] == [EXPLORING] * 2
+
+
+def test_a_proxy_that_cannot_be_started_again_is_waited_for(open_search, monkeypatch):
+    done = []
+
+    def serve():
+        done.append("tried")
+        if len(done) == 1:
+            raise Unreachable("the storage cannot be served")
+        raise UserError("that is enough")
+
+    monkeypatch.setattr("mnist_cnn.study.outage.FIRST_SECONDS", 0.1)
+    with open_search() as one:
+        monkeypatch.setattr(one.proxy, "serve", serve)
+        with pytest.raises(UserError, match="that is enough"):
+            one._search_to_the_end(Journal(one.study.folder))
+        shown = one.console.file.getvalue()
+        assert "the storage cannot be served; the trial waits, next try in 0 s" in shown
+        assert len(one.study.trials.all(TrialState.RUNNING)) == 1
+        assert len(one.study.trials.all()) == 1
 
 
 def test_a_finished_study_is_only_opened_for_more_trials(open_search):

@@ -42,7 +42,7 @@ def test_a_problem_that_lasts_is_not_tried_for_ever(monkeypatch):
 def test_a_served_storage_is_the_studys_and_dies_with_its_block(storage):
     open_storage(storage).create_new_study([1], "one")
     with storage_proxy(storage, "127.0.0.1") as proxy:
-        served = storage_of_worker(proxy.url)
+        served = storage_of_worker(proxy.serve())
         assert served.get_study_id_from_name("one") == 1
         os.kill(proxy._process.pid, signal.SIGINT)  # as Ctrl-C reaches it
         proxy._process.join(1)
@@ -51,12 +51,16 @@ def test_a_served_storage_is_the_studys_and_dies_with_its_block(storage):
         with pytest.raises(StorageError) as failure:
             served.get_study_id_from_name("one")
         assert isinstance(storage_failed(failure.value), Unreachable)
-        before = proxy.url
+        before = proxy.serve()
         assert storage_of_worker(before).get_study_id_from_name("one") == 1
+        proxy.close()
+        proxy._storage = "sqlite:////nowhere/optuna.db"  # as while a server is unavailable
+        with pytest.raises(Unreachable, match=r"cannot be served to workers on 127\.0\.0\.1"):
+            proxy.serve()
     with pytest.raises(StorageError):
         storage_at("127.0.0.1", int(before.rpartition(":")[2])).get_study_id_from_name("one")
 
 
 def test_workers_of_this_machine_need_no_proxy(storage):
     with storage_proxy(storage, None) as proxy:
-        assert proxy.url == storage
+        assert proxy.serve() == storage

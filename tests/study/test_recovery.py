@@ -9,6 +9,7 @@ from studies import PLAN, ended, events, files, started
 
 from mnist_cnn.experiment import Maximize, Minimize, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
+from mnist_cnn.study import screening
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import close_others, recover
 from mnist_cnn.study.screening import RUNG, STOPPED
@@ -118,6 +119,20 @@ def test_the_checkpoints_of_the_best_stopped_trials_of_each_rung_are_kept(storag
         ]
         assert kept == [other, *range(3, CHECKPOINTS_KEPT + 3)]
         assert recover(study) == []
+
+
+def test_a_checkpoint_is_removed_wherever_its_trial_falls_to_in_the_order_of_its_rung(
+    storage, monkeypatch
+):
+    """The order may change at once, since more epochs of a large network gain more, or less."""
+    monkeypatch.setattr("mnist_cnn.study.study.CHECKPOINTS_KEPT", 1)
+    with open_study(replace(PLAN, screen=Screen(rungs=(1,))), storage) as opened:
+        study = opened.study
+        best, second, third = (stopped(study, score, 0) for score in (0.5, 0.4, 0.3))
+        assert CHECKPOINT_FILE in files(study.trials.folder(best))
+        monkeypatch.setattr(screening, "unused", lambda *_: [[second, third, best]])
+        study.remove_obsolete_files([])
+        assert CHECKPOINT_FILE not in files(study.trials.folder(best))
 
 
 def stopped(study, score, rung):

@@ -11,6 +11,7 @@ from mnist_cnn.study.screening import (
     CONTINUES,
     COST,
     FIRST,
+    LOST,
     RUNG,
     STOPPED,
     continued,
@@ -159,6 +160,20 @@ def test_a_trial_that_costs_less_than_usual_wins_nothing(study):
 
 def test_more_epochs_that_only_do_harm_do_not_reward_a_cost(study):
     study = with_a_gain("maximize", [0.9, 0.8, 0.81, 0.5], 0.7, [4, 64, 4, 4])
+    assert next_of(study, LADDER) == 2
+
+
+def test_what_epochs_gain_counts_from_the_rung_on_also_after_a_lost_trial(study):
+    """The lost one gained 0.06 in a doubling, and the one that continues it in two: 0.045 each."""
+    for score, cost in zip([0.9, 0.87, 0.8, 0.5], [4, 16, 4, 1], strict=True):
+        study.add_trial(stopped(score, 0, cost))
+    assert next_of(study, LADDER) == 0
+    lost = optuna.trial.Trial(study, study.trials[-1]._trial_id)
+    lost.report(0.96, 2)
+    lost.set_user_attr("reason", LOST)
+    study.tell(lost, state=TrialState.FAIL)
+    study.enqueue_trial({}, user_attrs={CONTINUES: lost.number, FIRST: 0, RUNG: 1})
+    study.ask().report(0.96, 4)
     assert next_of(study, LADDER) == 2
 
 

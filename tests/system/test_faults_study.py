@@ -208,7 +208,7 @@ def test_a_search_killed_between_an_end_and_telling_it_tells_it_at_its_next_star
     assert len(study.trials) == 2
     for trial, journal in zip(study.trials, journals(root, "slow-1/trial-*"), strict=True):
         assert trial.values == journal.end["values"]
-        assert journal.begins == 1
+        assert journal.times_begun == 1
     best_model_scores_what_is_recorded(study, client, parent, runs)
 
 
@@ -291,7 +291,7 @@ def test_a_search_in_another_namespace_is_refused_while_the_first_is_stopped(tmp
     note("two namespaces, the first stopped", refusals, study, client, runs, "")
     best_model_scores_what_is_recorded(study, client, parent, runs)
     assert all("deaths" not in trial.user_attrs for trial in study.trials)
-    assert [journal.begins for journal in journals(one, "slow-1/trial-*")] == [1, 1]
+    assert [journal.times_begun for journal in journals(one, "slow-1/trial-*")] == [1, 1]
     assert optuna.get_all_study_names(storage) == ["slow-1", "slow-1.confirm"]
 
 

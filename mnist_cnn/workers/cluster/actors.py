@@ -6,6 +6,7 @@ writes them to the run's folder here.
 """
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers import machine
+from mnist_cnn.workers.cluster.copies import pieces_of
 from mnist_cnn.workers.cluster.joining import join
 from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import CHECKPOINT_SECONDS, Node
@@ -37,6 +39,8 @@ from mnist_cnn.workers.pool import Ended
 STOP_SECONDS = 5.0  # for an actor to kill its process; then the actor is killed
 REASON_CHARACTERS = 500  # of Ray's message on an actor that could not start; its end says most
 FALSE_STARTS = 3  # actors in a row that die before they are ready, while no other is ready
+# Until another actor is started in place of one that could not start: longer each time.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 class RayWorkers:
@@ -51,7 +55,6 @@ class RayWorkers:
     Attributes:
         host: The address of this machine for the nodes.
         precision: The precision that all nodes compute fast.
-        remarks: Lines for the user.
 
     Raises:
         UserError: The cluster cannot be used.
@@ -82,7 +85,7 @@ class RayWorkers:
         try:
             self.host: str | None = cluster.host
             self.precision: str | None = cluster.precision
-            self.remarks: tuple[str, ...] = (cluster.remark(wanted.count),)
+            self._remarks = [cluster.remark(wanted.count)]
             remote = ray.remote(Node).options(
                 num_cpus=wanted.cpus,
                 num_gpus=cluster.gpus,
@@ -94,11 +97,13 @@ class RayWorkers:
 
             def make(number: int, name: str) -> Any:
                 environment = machine.worker_environment(number, max(1, math.floor(wanted.cpus)))
-                return remote.remote(environment, prepare, name, cluster.names, checkpoint_seconds)
+                return remote.remote(
+                    environment, prepare, name, cluster.shared_addresses, checkpoint_seconds
+                )
 
             self._make, self._questions = make, Questions()
-            self._shared: dict[str, ray.ObjectRef[Any]] = {}
-            self._false_starts, self._started, self._attempts = 0, 0, 0
+            self._shared: dict[str, list[ray.ObjectRef[Any]]] = {}
+            self._false_starts, self._started, self._told_false_start = 0, 0, False
             self._actors = [self._start(number) for number in range(1, wanted.count + 1)]
         except BaseException:
             ray.shutdown()  # which ends the actors
@@ -136,6 +141,11 @@ class RayWorkers:
         """The folders of the running calls."""
         return [actor.key for actor in self._actors if actor.key is not None]
 
+    def take_remarks(self) -> list[str]:
+        """Return lines for the user, each once."""
+        found, self._remarks = self._remarks, []
+        return found
+
     def call(self, call: Callable[[], Any], limit_seconds: float | None = None) -> Any:
         """Make one call in a process of this machine, see `Workers.call`."""
         return self._local.call(call, limit_seconds)
@@ -144,7 +154,7 @@ class RayWorkers:
         """Put files of the current folder where each node can fetch them, once."""
         for file in files:
             name = str(file.absolute().relative_to(Path.cwd()))
-            self._shared[name] = ray.put(file.read_bytes())
+            self._shared[name] = pieces_of(file)
 
     def submit_run(
         self,
@@ -174,12 +184,15 @@ class RayWorkers:
             for path in paths
             if path.exists()
         }
-        self._attempts += 1
-        actor.begin = (self._attempts, folder.name, call, limit_seconds, files, self._shared)
+        actor.attempt += 1
+        actor.begin_arguments = (folder.name, call, limit_seconds, files, self._shared)
         self._questions.ask(actor, "begin")
 
     def wait(self, seconds: float) -> list[Ended]:
         """Return the calls that have ended; wait up to `seconds` for news of any."""
+        for actor in list(self._actors):
+            if actor.replace_at <= time.monotonic():
+                self._replace(actor)
         ended = []
         for answer, actor, method in self._questions.answered(seconds):
             one = self._hear(answer, actor, method)
@@ -206,7 +219,7 @@ class RayWorkers:
 
     def _kill_processes(self, actors: Sequence[Actor]) -> list[Actor]:
         """Kill the processes of actors. Return the actors that confirm it in time."""
-        answers = {actor.handle.stop.remote(): actor for actor in actors}
+        answers = {actor.handle.stop.remote(actor.attempt): actor for actor in actors}
         if not answers:
             return []
         ready, _ = ray.wait(list(answers), num_returns=len(answers), timeout=STOP_SECONDS)
@@ -220,9 +233,10 @@ class RayWorkers:
             raise RuntimeError("every actor already has a call")
         return min(idle, key=lambda actor: busy[actor.node])
 
-    def _start(self, number: int) -> Actor:
+    def _start(self, number: int, pause_seconds: float = 0.0) -> Actor:
         self._started += 1
-        actor = Actor(number, self._make(number, f"{number}-{self._started}"))
+        handle = self._make(number, f"{number}-{self._started}")
+        actor = Actor(number, handle, pause_seconds=pause_seconds)
         self._questions.ask(actor, "node")
         return actor
 
@@ -243,7 +257,7 @@ class RayWorkers:
                 problem += f": {' '.join(str(error).split())[-REASON_CHARACTERS:]}"
             return self._died(actor, problem, known)
         if method == "node":
-            actor.node = value
+            actor.node, actor.pause_seconds = value, 0.0
             self._false_starts = 0
             self._questions.ask(actor, "watch")
         elif method == "begin":
@@ -277,13 +291,12 @@ class RayWorkers:
             known: Whether Ray or the actor knows that its process is dead. It may still be alive if
                 the node cannot be reached.
         """
+        if not actor.node:
+            self._replace_later(actor, problem)
+            return None
         key, node = actor.key, actor.node
         alive = {one["NodeID"]: one["NodeManagerAddress"] for one in ray.nodes() if one["Alive"]}
-        lost = bool(node) and (not known or node not in alive)
-        if not node:
-            self._false_starts += 1
-            if self._false_starts >= FALSE_STARTS and not any(one.node for one in self._actors):
-                raise UserError(f"workers cannot start on the Ray cluster: {problem}")
+        lost = not known or node not in alive
         self._replace(actor)
         if key is None:
             return None
@@ -291,10 +304,29 @@ class RayWorkers:
             problem = "its node does not answer"
         return Ended(key, problem=problem, lost=lost)
 
+    def _replace_later(self, actor: Actor, problem: str) -> None:
+        """Replace an actor that could not start, after a pause."""
+        self._false_starts += 1
+        if self._false_starts >= FALSE_STARTS and not any(one.node for one in self._actors):
+            raise UserError(f"workers cannot start on the Ray cluster: {problem}")
+        if not self._told_false_start:
+            self._told_false_start = True
+            self._remarks.append(
+                f"a worker cannot start: {problem}; another start follows, at the latest after "
+                f"{LONGEST_PAUSE_SECONDS:.0f} s"
+            )
+        self._kill(actor)
+        pause = max(FIRST_PAUSE_SECONDS, 2 * actor.pause_seconds)
+        actor.pause_seconds = min(pause, LONGEST_PAUSE_SECONDS)
+        actor.replace_at = time.monotonic() + actor.pause_seconds
+
     def _replace(self, actor: Actor) -> None:
+        self._kill(actor)
+        self._actors[self._actors.index(actor)] = self._start(actor.number, actor.pause_seconds)
+
+    def _kill(self, actor: Actor) -> None:
         self._questions.forget(actor, ("begin", "news", "node", "watch"))
         ray.kill(actor.handle)
-        self._actors[self._actors.index(actor)] = self._start(actor.number)
 
 
 def _succeeded(answer: "ray.ObjectRef[Any]") -> bool:

@@ -4,9 +4,11 @@ All nodes of a machine share the folder into which Ray unpacks the project, and 
 unpacks it again whenever another node joins there. So each actor has its own copy.
 """
 
+import asyncio
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ import ray
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
 
-SETTLED_SECONDS = 0.5  # a project that has not changed for so long is complete
-COPY_SECONDS = 60.0  # for Ray to unpack the project, if it does so while the actor copies it
+COPY_SECONDS = 60.0  # for Ray to unpack the project again, if it has removed it
 AGAIN_SECONDS = 0.1  # until another try
+PIECE_BYTES = 2**26  # of a shared file that are in memory at once
 
 
 def current_folder() -> Path:
@@ -29,39 +31,30 @@ def current_folder() -> Path:
 
 
 def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> None:
-    """Copy a folder that Ray may remove and unpack again meanwhile.
+    """Copy a folder that Ray may remove and unpack again, but not meanwhile.
 
     Args:
         source: The folder.
         target: A folder to create.
-        seconds: How long to try.
+        seconds: How long to wait for Ray to unpack it.
 
     Raises:
-        OSError: There was no complete copy in time.
+        OSError: It is not there in time, or cannot be copied.
     """
     deadline = time.monotonic() + seconds
     while True:
-        before = _stamps(source)
-        try:
-            shutil.copytree(source, target)
-            time.sleep(SETTLED_SECONDS)
-            if before and _stamps(source) == before:
+        with file_lock(_lock_of(source)):
+            if source.is_dir():
+                shutil.copytree(source, target)
                 return
-            problem = OSError(f"{source} is empty, or changes all the time")
-        except OSError as error:  # shutil.Error, too
-            problem = error
-        shutil.rmtree(target, ignore_errors=True)
         if time.monotonic() >= deadline:
-            raise problem
+            raise FileNotFoundError(f"Ray has removed {source}")
         time.sleep(AGAIN_SECONDS)
 
 
-def _stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return stamps that change if any file in a folder is replaced; none if files are missing."""
-    try:
-        return {str(path): stamp(path) for path in folder.rglob("*")}
-    except FileNotFoundError:
-        return {}
+def _lock_of(unpacked: Path) -> Path:
+    """Return the lock that Ray holds while it removes or unpacks a folder."""
+    return unpacked.with_name(f"{unpacked.name}.zip.lock")
 
 
 def stamp(path: Path) -> tuple[int, int]:
@@ -70,12 +63,40 @@ def stamp(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_ino
 
 
-async def write_once(path: Path, content: "ray.ObjectRef[Any]") -> None:
-    """Write a shared file, unless another actor of this machine has."""
+def pieces_of(path: Path) -> "list[ray.ObjectRef[Any]]":
+    """Put a file, which may be larger than the memory, into Ray's object store, in pieces."""
+    pieces = []
+    with path.open("rb") as file:
+        while content := file.read(PIECE_BYTES):
+            pieces.append(ray.put(content))
+    return pieces
+
+
+async def write_once(path: Path, pieces: "Sequence[ray.ObjectRef[Any]]") -> None:
+    """Write a shared file, unless another actor of this machine has, or does so now.
+
+    The actor answers meanwhile, since only a thread waits.
+
+    Args:
+        path: The file.
+        pieces: See `pieces_of`. One at a time is fetched.
+    """
     if path.exists():
         return
-    make_folder(path.parent)
-    data = await content
-    with file_lock(path.with_name(f"{path.name}.lock")):
-        if not path.exists():
-            replace_file(path, lambda part: part.write_bytes(data))
+    loop = asyncio.get_running_loop()
+
+    async def fetched(piece: "ray.ObjectRef[Any]") -> Any:
+        return await piece
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            for piece in pieces:
+                file.write(asyncio.run_coroutine_threadsafe(fetched(piece), loop).result())
+
+    def write_unless_there() -> None:
+        make_folder(path.parent)
+        with file_lock(path.with_name(f"{path.name}.lock")):
+            if not path.exists():
+                replace_file(path, write)
+
+    await asyncio.to_thread(write_unless_there)

@@ -16,7 +16,13 @@ from ray.exceptions import RayError
 
 import mnist_cnn
 from mnist_cnn.errors import UserError
-from mnist_cnn.workers.cluster.nodes import LOCK, check, common_precision, facts_of, has_lock
+from mnist_cnn.workers.cluster.nodes import (
+    REQUIREMENTS,
+    check,
+    common_precision,
+    facts_of,
+    has_requirements,
+)
 from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address
 
 ANSWER_SECONDS = 5.0  # for a cluster's port to answer
@@ -33,7 +39,7 @@ class Cluster:
         gpus: The GPUs for each worker.
         precision: The precision that all nodes compute fast.
         fitting: The number of wanted workers that fit on the nodes if nobody else uses them.
-        names: Whether several nodes share an address, so that their names need more than that.
+        shared_addresses: Whether several nodes have the same address, as those of one machine.
         nodes: The number of nodes now.
         installing: How many of them lack packages of this machine, which Ray will install.
     """
@@ -42,7 +48,7 @@ class Cluster:
     gpus: float
     precision: str
     fitting: int
-    names: bool
+    shared_addresses: bool
     nodes: int
     installing: int = 0
 
@@ -51,14 +57,14 @@ class Cluster:
         """Ray's runtime environment of each worker: the locked packages, if a node lacks any."""
         if not self.installing:
             return {}
-        lock = f"-r ${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{LOCK}"
-        return {"uv": {"packages": [lock], "uv_pip_install_options": ["--require-hashes"]}}
+        locked = f"-r ${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{REQUIREMENTS}"
+        return {"uv": {"packages": [locked], "uv_pip_install_options": ["--require-hashes"]}}
 
     def remark(self, count: int) -> str:
         """Return a line about the cluster, for a user who asked for `count` workers."""
         nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''} of a Ray cluster"
         if self.installing:
-            nodes += f", {self.installing} of which first install the packages of {LOCK}"
+            nodes += f", {self.installing} of which first install the packages of {REQUIREMENTS}"
         if self.fitting == count:
             return f"{count} worker{'s' if count > 1 else ''} on {nodes}"
         return f"{self.fitting} of {count} workers fit on {nodes} now; others begin when nodes join"
@@ -84,7 +90,7 @@ def join(wanted: RayWanted) -> Cluster:
         if not fitting:
             raise UserError(too_much(wanted.cpus, gpus, nodes))
         facts = facts_of(nodes)
-        lacking = [name for name, found in facts.items() if check(name, found, has_lock())]
+        lacking = [name for name, found in facts.items() if check(name, found, has_requirements())]
         addresses = [node["NodeManagerAddress"] for node in nodes]
         return Cluster(
             host=ray.util.get_node_ip_address(),
@@ -93,7 +99,7 @@ def join(wanted: RayWanted) -> Cluster:
             fitting=min(fitting, wanted.count),
             nodes=len(nodes),
             installing=len(lacking),
-            names=len(set(addresses)) < len(addresses),
+            shared_addresses=len(set(addresses)) < len(addresses),
         )
     except BaseException:
         ray.shutdown()

@@ -7,13 +7,14 @@ to the folder of the run.
 """
 
 import asyncio
+import math
 import os
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Node:
         environment: The environment variables of the worker process.
         prepare: As for `Workers`.
         name: A name that no other actor of the search has, for its folder.
-        several: Whether several nodes share an address, so that a node is named by its id too.
+        shared_addresses: Whether several nodes have the same address, so that a node is named by
+            its id too.
         checkpoint_seconds: The least time between two copies of a checkpoint.
     """
 
@@ -48,7 +50,7 @@ class Node:
         environment: Mapping[str, str],
         prepare: Callable[[], None] | None,
         name: str,
-        several: bool = False,
+        shared_addresses: bool = False,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         unpacked = current_folder()
@@ -56,24 +58,25 @@ class Node:
         job = ray.get_runtime_context().get_job_id()
         self._home = unpacked.with_name(f"mnist-cnn-{job}-{name}")
         self._data = unpacked.with_name(f"mnist-cnn-{job}-data")  # of all actors on this machine
-        copy_project(unpacked, self._home)
-        os.chdir(self._home)
-        sys.path[:] = [str(self._home), *(path for path in sys.path if path != str(unpacked))]
         self._place = self._home / "mlruns" / "worker"
-        make_folder(self._place)
+        with _removed_if_it_fails(self._home):
+            copy_project(unpacked, self._home)
+            os.chdir(self._home)
+            make_folder(self._place)
+        sys.path[:] = [str(self._home), *(path for path in sys.path if path != str(unpacked))]
         tempfile.tempdir = str(self._place)
         threads = int(environment["NPROC"])
         memory = machine.worker_memory(max(1, machine.cores() // threads))
         shown = ray.util.get_node_ip_address()
-        if several:
+        if shared_addresses:
             shown += f"/{ray.get_runtime_context().get_node_id()[:4]}"
         own = {**environment, NODE: shown}
         self._make_pool = partial(Workers, [own], self._place / "log", memory, prepare=prepare)
         self._checkpoint_seconds = checkpoint_seconds
         self._run: RunFolder | None = None
         self._ended: Ended | None = None
-        self._attempt = 0
-        self._wanted = 0  # the attempt that was asked for last; 0 once it is stopped
+        self._attempt = 0  # that began last
+        self._stopped: float = 0  # the highest attempt that was stopped
         self._beginning = asyncio.Lock()
 
     @cached_property
@@ -87,7 +90,8 @@ class Node:
 
     async def node(self) -> str:
         """Start the worker process, and return the id of the node."""
-        self._pool.wait(0)
+        with _removed_if_it_fails(self._home):
+            self._pool.wait(0)
         return str(ray.get_runtime_context().get_node_id())
 
     async def watch(self) -> None:
@@ -101,27 +105,28 @@ class Node:
         call: Callable[[Path], Any],
         limit_seconds: float | None,
         files: Mapping[str, bytes],
-        shared: Mapping[str, "ray.ObjectRef[Any]"],
+        shared: Mapping[str, "Sequence[ray.ObjectRef[Any]]"],
     ) -> None:
         """Begin a call that works in the folder of a run.
 
         Args:
-            attempt: A number of this call. One that was begun already is not begun again.
+            attempt: A number of this call, higher than those before. Ray may deliver requests in
+                another order, so one that was stopped, or is not above the last that began, does
+                not begin.
             folder: The folder, relative to that of its study.
             call: Called with the folder on this node.
             limit_seconds: As in `Workers.submit`.
             files: The contents of the files that it needs, by their paths relative to the study's
                 folder.
-            shared: Files that all calls need, by their paths relative to the project, in Ray's
-                object store. A node fetches each once.
+            shared: The pieces of files that all calls need, by their paths relative to the project,
+                in Ray's object store. A machine fetches each once.
         """
-        self._wanted = attempt
         async with self._beginning:
-            if attempt == self._attempt:
-                return  # the search asks again, since it did not get the answer
+            if attempt <= max(self._attempt, self._stopped):
+                return
             await self._fetch(shared)
-            if attempt != self._wanted:
-                return  # it was stopped meanwhile
+            if attempt <= self._stopped:  # meanwhile
+                return
             root = self._place / "runs"
             shutil.rmtree(root, ignore_errors=True)
             for path, content in files.items():
@@ -132,17 +137,19 @@ class Node:
             self._ended, self._attempt = None, attempt
             self._pool.submit(folder, partial(call, root / folder), limit_seconds)
 
-    async def news(self, offset: int, serial: int, seconds: float) -> News:
-        """Wait for news of the call, up to `seconds`, and return it.
+    async def news(self, attempt: int, offset: int, serial: int, seconds: float) -> News:
+        """Wait for news of a call, up to `seconds`, and return it.
 
         Args:
+            attempt: The number of the call. If another one has begun, there are no news.
             offset: The number of bytes of the journal that the search has.
             serial: The number of the last news that the search has. Files are sent again until they
                 are confirmed by it.
             seconds: The longest time to wait.
         """
         run = self._run
-        assert run is not None
+        if run is None or attempt != self._attempt:
+            return News()
         deadline = time.monotonic() + seconds
         run.confirm(serial)
         while run is self._run:
@@ -152,25 +159,39 @@ class Node:
             if found.lines or found.files or found.ended or time.monotonic() >= deadline:
                 return found
             await asyncio.sleep(LOOK_SECONDS)
-        return News()  # nobody waits for it: its call was stopped, and another one has begun
+        return News()  # nobody waits for it: the call was stopped, and another one has begun
 
-    async def stop(self) -> None:
-        """Kill the worker process, which is replaced at once, and cancel a call about to begin."""
-        self._wanted = 0
+    async def stop(self, attempt: int) -> None:
+        """Kill the worker process, which is replaced at once.
+
+        Args:
+            attempt: The number of the last call. It does not begin if it has not begun yet.
+        """
+        self._stopped = max(self._stopped, attempt)
         self._pool.stop(self._pool.running)
         self._pool.wait(0)
 
     async def leave(self) -> None:
         """Kill the worker process, and remove this actor's folder and the shared data."""
-        self._wanted = 0
+        self._stopped = math.inf
         self._pool.__exit__()
         for folder in (self._home, self._data):
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def _fetch(self, shared: Mapping[str, "ray.ObjectRef[Any]"]) -> None:
+    async def _fetch(self, shared: "Mapping[str, Sequence[ray.ObjectRef[Any]]]") -> None:
         """Put the shared files into the project, as links to the copy of all actors here."""
-        for path, content in shared.items():
-            await write_once(self._data / path, content)
+        for path, pieces in shared.items():
+            await write_once(self._data / path, pieces)
             make_folder((self._home / path).parent)
             with suppress(FileExistsError):
                 (self._home / path).symlink_to(self._data / path)
+
+
+@contextmanager
+def _removed_if_it_fails(folder: Path) -> Iterator[None]:
+    """Remove a folder if the block fails. The next actor makes another one."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -15,7 +15,7 @@ from mnist_cnn.errors import UserError
 
 LOOK_SECONDS = 120.0  # for all nodes to unpack the working directory and answer
 PACKAGES = ("keras", "keras-tuner", "numpy", "optuna", "tensorflow")
-LOCK = "requirements.lock"
+REQUIREMENTS = "requirements.lock"
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ def _looker(names: tuple[str, ...]) -> Callable[[], tuple[str, str, dict[str, st
     return look
 
 
-def has_lock() -> bool:
-    """Return whether the project has a lock of its packages, from which a node can install them."""
-    return Path(LOCK).is_file()
+def has_requirements() -> bool:
+    """Return whether the project locks its packages, so that a node can install them."""
+    return Path(REQUIREMENTS).is_file()
 
 
 def check(name: str, found: NodeFacts, can_install: bool = False) -> bool:
@@ -120,7 +120,7 @@ def check(name: str, found: NodeFacts, can_install: bool = False) -> bool:
         if there != here:
             raise UserError(
                 f"node {name} has {package} {there or 'not installed'}, this machine has {here}; "
-                f"install the same there, or put {LOCK} into this folder, and Ray will"
+                f"install the same there, or put {REQUIREMENTS} into this folder, and Ray will"
             )
     return False
 

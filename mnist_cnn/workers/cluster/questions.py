@@ -1,5 +1,6 @@
 """Questions to actors. Ray answers them later, in any order, or reports that the actor died."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,18 +22,25 @@ class Actor:
         handle: Ray's handle.
         node: The id of its node, once the actor is ready.
         key: The folder of the run that it has; None if it is idle.
-        begin: The arguments of `Node.begin` for its call.
+        attempt: The number of its last call.
+        begin_arguments: The other arguments of `Node.begin` for that call.
         offset: The bytes of the run's journal that were written here.
         serial: The number of the last news.
+        pause_seconds: The last pause in its place, after an actor that could not start; 0 after one
+            that could.
+        replace_at: The moment to replace it, if it could not start.
     """
 
     number: int
     handle: Any
     node: str = ""
     key: Path | None = None
-    begin: tuple[Any, ...] = ()
+    attempt: int = 0
+    begin_arguments: tuple[Any, ...] = ()
     offset: int = 0
     serial: int = 0
+    pause_seconds: float = 0.0
+    replace_at: float = math.inf
 
 
 class Questions:
@@ -46,9 +54,9 @@ class Questions:
         """Ask an actor."""
         arguments: tuple[Any, ...] = ()
         if method == "begin":
-            arguments = actor.begin
+            arguments = (actor.attempt, *actor.begin_arguments)
         elif method == "news":
-            arguments = (actor.offset, actor.serial, NEWS_SECONDS)
+            arguments = (actor.attempt, actor.offset, actor.serial, NEWS_SECONDS)
         self._asked[getattr(actor.handle, method).remote(*arguments)] = (actor, method)
 
     def ask_later(self, actor: Actor, method: str) -> None:
@@ -72,6 +80,10 @@ class Questions:
         self._due = [one for one in self._due if one[0] > now]
         for _, actor, method in due:
             self.ask(actor, method)
+        if not self._asked:  # Ray would not wait
+            next_due = min((moment for moment, *_ in self._due), default=math.inf)
+            time.sleep(max(0.0, min(seconds, next_due - now)))
+            return
         answers, _ = ray.wait(list(self._asked), timeout=seconds)
         if answers:
             answers, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)

@@ -72,9 +72,13 @@ def checked_address(address: str) -> str:
             "address"
         )
     host, _, port = address.rpartition(":")
-    if address != "auto" and not (host and port.isdigit()):
+    if address != "auto" and not (host and _is_port(port)):
         raise UsageError(f"--ray-address {address!r} is not understood; valid: auto, or HOST:PORT")
     return address
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
 
 
 def _count(number: str, text: str) -> int:

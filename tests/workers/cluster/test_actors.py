@@ -144,10 +144,20 @@ def test_actors_that_cannot_start_end_no_search_while_others_work(pool):
 
     from mnist_cnn.workers.cluster.actors import FALSE_STARTS
 
+    pool.take_remarks()
     pool._actors.append(pool._start(3))  # there is no room for it
     try:
-        for _ in range(FALSE_STARTS):
-            pool._died(pool._actors[-1], "its actor died", known=True)
+        for pause in (1, 2, 4, 8, 16, 30, 30):
+            actor = pool._actors[-1]
+            pool._died(actor, "its actor died", known=True)
+            pool.wait(0)
+            assert pool._actors[-1] is actor and actor.pause_seconds == pause
+            actor.replace_at = 0.0
+            pool.wait(0)
+            assert pool._actors[-1] is not actor
+        assert pool._false_starts > FALSE_STARTS
+        (line,) = pool.take_remarks()
+        assert line.startswith("a worker cannot start: its actor died; ")
         for actor in pool._actors[:-1]:
             actor.node, actor.was = "", actor.node
         with pytest.raises(UserError, match="workers cannot start on the Ray cluster: no disk"):

@@ -46,7 +46,13 @@ def test_an_address_of_a_cluster(address, monkeypatch):
     assert checked_address(address) == address
 
 
-@pytest.mark.parametrize("address", ["", "head", ":6379", "head:", "head:port", "http://a"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("", "head", ":6379", "head:", "head:port", "http://a"),
+        *("head:²", "head:-1", "head:0", "head:65536", "head:+6379", "head:6_379"),
+    ],
+)
 def test_an_address_that_is_none(address):
     with pytest.raises(UsageError, match="valid: auto, or HOST:PORT"):
         checked_address(address)
