@@ -28,7 +28,7 @@ search: $(VENV)/.done ## start or resume a search: EXPERIMENT= DATA=path TRIALS=
 ui: $(VENV)/.done ## open the MLflow UI: PORT=
 	@$(MNIST_CNN) ui $(if $(PORT),--port '$(PORT)')
 
-dashboard: $(VENV)/.done ## open optuna-dashboard: PORT=
+dashboard: $(VENV)/.done ## serve optuna-dashboard: PORT=
 	@$(VENV)/bin/python -c "import optuna_dashboard" 2> /dev/null \
 		|| $(VENV)/bin/uv pip install --quiet --no-deps -r requirements-dashboard.lock
 	@$(MNIST_CNN) dashboard $(if $(PORT),--port '$(PORT)')

@@ -5,7 +5,7 @@
 
 `memory` reads MNIST's training batches in 1, 2 and 4 workers as trials do, and as those of earlier
 versions did. `stream` makes images of random noise with a bright band for the class, and searches
-on them in a control group (version 1) with less memory than they take.
+on them in a cgroup (version 1) with less memory than they take.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def worker(folder: str, way: str, ready, found) -> None:
 
 
 def stream(gigabytes: float, limit: float) -> None:
-    """Search on made images in a control group, and print the time and the most memory."""
+    """Search on made images in a cgroup, and print the time and the most memory."""
     group = GROUPS / f"mnist-cnn-images-{os.getpid()}"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -144,7 +144,7 @@ def stream(gigabytes: float, limit: float) -> None:
 
 
 def remove_group(group: Path) -> None:
-    """Remove a control group, once the last process of the search has left it."""
+    """Remove a cgroup, once the last process of the search has left it."""
     for _ in range(100):
         try:
             group.rmdir()

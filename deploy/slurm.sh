@@ -9,8 +9,13 @@
 #     sbatch deploy/slurm.sh
 #
 # The project and its .venv must be on a disk that all nodes share, as home folders are on most
-# clusters. Type `make setup` there first, and `pip install '.[cluster]'` in .venv. The search runs on
-# the first node. When the job's time is over, submit it again: the same study goes on.
+# clusters. First type there
+#
+#     make setup
+#     .venv/bin/uv pip install --no-deps --require-hashes -r requirements-cluster.lock
+#
+# The search runs on the first node. When the job's time is over, submit it again: the same study
+# goes on.
 set -eu
 
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

@@ -25,7 +25,8 @@ LONGER = 2
 RUNGS = (*mnist_experiment.screen.rungs, 36)  # only the best get that far
 MOST_PASSES = 100  # over all images: more do not improve a network
 OF_EACH_CLASS = 32  # images in an epoch
-FEWEST_JUDGES, JUDGES = 600, 5_000  # validation images: accuracy to about a point, or to 0.2 points
+# They give the accuracy to about a point, or to 0.2 points.
+FEWEST_VALIDATION_IMAGES, VALIDATION_IMAGES = 600, 5_000
 
 
 def experiment(data: Callable[[], Dataset]) -> Experiment:
@@ -51,14 +52,15 @@ def experiment(data: Callable[[], Dataset]) -> Experiment:
     epochs = min(LONGER * affordable, MOST_PASSES * images) // epoch_images
     epochs = max(FEWEST_EPOCHS, min(LONGER * mnist_experiment.epochs, epochs))
     # Validation takes about as large a share of the time as on MNIST.
-    judges = max(FEWEST_JUDGES, JUDGES * min(1, epoch_images / mnist_experiment.epoch_images))
+    share = min(1, epoch_images / mnist_experiment.epoch_images)
+    validation_images = max(FEWEST_VALIDATION_IMAGES, VALIDATION_IMAGES * share)
 
     fewest, most = possible_blocks(dataset.shape)
     blocks = min(fewest + 1, most)
     return replace(
         mnist_experiment,
         dataset=data,
-        validation_fraction=min(1 / 5, judges / images),
+        validation_fraction=min(1 / 5, validation_images / images),
         batch_size=batch_size,
         epoch_images=epoch_images,
         epochs=epochs,

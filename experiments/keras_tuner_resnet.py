@@ -21,7 +21,7 @@ from mnist_cnn.experiment import Confirm
 
 
 def resnet50(hp: keras_tuner.HyperParameters) -> keras.Model:
-    """HyperResNet without the networks that take two cores hours: ResNeXt, and over 50 layers."""
+    """HyperResNet without the networks that take two cores hours: ResNeXt, and over 100 layers."""
     # A name that is declared already keeps its domain, so this narrows the HyperModel's own.
     hp.Choice("version", ["v2", "v1"])
     hp.Fixed("conv4_depth", 6)

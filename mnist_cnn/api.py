@@ -116,7 +116,8 @@ def search(
         experiment: The name of a file in experiments/; `mnist` by default, `images` with `data`.
         data: Your own labelled images: a folder, a .csv, an .npz, IDX files.
         trials: The total number of configurations of the study, at least 1.
-        timeout: The time limit in seconds, above 0.
+        timeout: The time limit of this call in seconds, above 0; by default the experiment's, or
+            what an unfinished study has left of it.
         study: The name of a study to continue, such as `mnist-1`.
         storage: The URL of Optuna's storage; by default it is in mlruns/.
         workers: The number of trials to train in parallel, at least 1. "ray:16" trains 16 on the

@@ -59,7 +59,7 @@ def test_help_of_evaluate_names_the_data_sets(project):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["search", "nope"], ["'nope'", "mnist, resnet"]),
+        (["search", "nope"], ["'nope'", "mnist, ", "resnet, "]),
         (["search", "--trials", "0"], ["--trials", "'0'", "at least 1"]),
         (["search", "--trials", "-1"], ["--trials", "'-1'", "at least 1"]),
         (["search", "--timeout", "abc"], ["--timeout", "'abc'", "seconds"]),

@@ -1,8 +1,7 @@
-"""What every experiment and every search space keeps to, by lying in its folder."""
+"""What every experiment and every search space keeps to, by lying in its folder in git."""
 
 import ast
 import importlib
-from pathlib import Path
 
 import keras
 import keras_tuner
@@ -10,16 +9,16 @@ import numpy as np
 import optuna
 import pytest
 from eager import eagerly
+from projects import ROOT, tracked
 
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.hyperparameters import TrialHyperParameters
-from mnist_cnn.project.loading import experiment_names, load_experiment
+from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.training.preflight import check
 
-ROOT = Path(__file__).parent.parent
-EXPERIMENTS = experiment_names(ROOT)
-MODULES = {path.stem: ast.parse(path.read_text()) for path in ROOT.glob("search_spaces/*.py")}
+EXPERIMENTS = [path.stem for path in tracked("experiments/[!_]*.py")]
+MODULES = {path.stem: ast.parse(path.read_text()) for path in tracked("search_spaces/*.py")}
 SPACES = sorted(
     name
     for name, module in MODULES.items()

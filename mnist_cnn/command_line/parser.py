@@ -56,13 +56,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_studies(subparsers: "_Subparsers") -> None:
     verb = _verb(subparsers, verbs.search, "start a search, or resume an unfinished one")
-    _study_options(verb)
+    _study_options(
+        verb,
+        default="the newest, or a new one if that is finished, or the experiment, its code or its "
+        "data changed",
+    )
     verb.add_argument("--trials", type=_count, help="total number of configurations of the study")
     verb.add_argument(
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help="seconds for this command; default: what remains of the experiment's limit",
+        help="seconds for this command; default: the experiment's limit, for an unfinished study "
+        "what remains of it",
     )
     verb.add_argument(
         "--workers",
@@ -74,7 +79,7 @@ def _add_studies(subparsers: "_Subparsers") -> None:
     )
 
     verb = _verb(subparsers, verbs.trials, "the best trials of a study as a table")
-    _study_options(verb)
+    _study_options(verb, default="the newest")
     _form_options(verb, "all trials")
 
     verb = _verb(subparsers, verbs.studies, "all studies, with state, best value and size")
@@ -94,13 +99,15 @@ def _add_models(subparsers: "_Subparsers") -> None:
         "--max-parameters",
         type=_count,
         metavar="N",
-        help="of several objectives: the front's most accurate point with at most N parameters",
+        help="for a study with several objectives: take the most accurate point of the Pareto "
+        "front with at most N parameters",
     )
     verb.add_argument(
         "--min-accuracy",
         type=_share,
         metavar="X",
-        help="the smallest point of the front with a validation accuracy of at least X",
+        help="for a study with several objectives: take the smallest point of the Pareto front "
+        "whose validation accuracy is at least X",
     )
     verb.add_argument(
         "--ensemble",
@@ -123,7 +130,7 @@ def _add_models(subparsers: "_Subparsers") -> None:
     version.add_argument(
         "model", nargs="?", metavar="MODEL", help="models:/NAME@ALIAS, or models:/NAME/VERSION"
     )
-    version.add_argument("--alias", help="(default: champion)")
+    version.add_argument("--alias", help="which version: champion or previous (default: champion)")
     verb.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="default: here")
     _model_name_option(verb)
 
@@ -166,7 +173,7 @@ def _add_servers(subparsers: "_Subparsers") -> None:
     verb = _verb(subparsers, verbs.ui, "open the MLflow UI")
     verb.add_argument("--port", type=_port, default=5000, help="(default: %(default)s)")
 
-    verb = _verb(subparsers, verbs.dashboard, "open optuna-dashboard")
+    verb = _verb(subparsers, verbs.dashboard, "serve optuna-dashboard")
     _storage_option(verb)
     verb.add_argument("--port", type=_port, default=8080, help="(default: %(default)s)")
 
@@ -192,9 +199,9 @@ def _verb(subparsers: "_Subparsers", verb: Verb, text: str) -> argparse.Argument
     return parser
 
 
-def _study_options(parser: argparse.ArgumentParser) -> None:
+def _study_options(parser: argparse.ArgumentParser, default: str) -> None:
     _experiment_argument(parser)
-    parser.add_argument("--study", help="name of a study, such as mnist-1; default: the newest")
+    parser.add_argument("--study", help=f"name of a study, such as mnist-1; default: {default}")
     _storage_option(parser)
 
 

@@ -44,12 +44,17 @@ class Opening:
     run_id: str
 
     @property
+    def reader(self) -> str:
+        """Who read the test set, and how often it was read, in one line."""
+        return (
+            f"read by {self.user}, the {ordinal(self.count)} time for this model and the "
+            f"{ordinal(self.total)} in all; recorded on run {self.run_id}"
+        )
+
+    @property
     def summary(self) -> str:
         """The opening in one line."""
-        return (
-            f"test set of {self.data} opened by {self.user}, the {ordinal(self.count)} time for "
-            f"this model and the {ordinal(self.total)} in all; recorded on run {self.run_id}"
-        )
+        return f"test set of {self.data} {self.reader}"
 
 
 def ordinal(count: int) -> str:

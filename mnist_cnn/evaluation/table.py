@@ -102,7 +102,7 @@ def _overview(result: _Result) -> list[str]:
     rows = {
         "model": result.model.title,
         "data": f"{result.data.name}, {scores.images:,} images, SHA-256 {result.data.digest[:12]}…",
-        "lockbox": result.opening.summary if result.opening else "not a test set, not recorded",
+        "test set": result.opening.reader if result.opening else "no, so this is not recorded",
         "accuracy": f"{scores.accuracy:.2%}, 95 % interval {scores.accuracy_low:.2%} to "
         f"{scores.accuracy_high:.2%}",
         "loss": f"{scores.loss:.4f} nats",

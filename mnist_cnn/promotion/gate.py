@@ -1,4 +1,4 @@
-"""The gate that a new model has to pass to become the champion."""
+"""The gate that a new model has to pass to become the champion. docs/promotion.md has the rule."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIGNIFICANCE = 0.05
-
-# The rule, in the words of docs/promotion.md.
-RULE = (
-    "All models answer the same test images. A new model that gets at least as many right as the "
-    "champion passes. One that gets fewer right passes only if that may be chance: McNemar's exact "
-    "test (two-sided, on the images that exactly one of two models gets right) has to give "
-    f"p >= {SIGNIFICANCE} against the champion, and against the best champion so far. The second "
-    "comparison is there because many steps down, each of which may be chance, add up to one that "
-    "is not."
-)
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,11 @@ class Comparison:
 
 
 def passes(champion: Comparison, best: Comparison) -> bool:
-    """Return whether a new model may become the champion, by `RULE`.
+    """Return whether a new model may become the champion.
+
+    It may if it gets at least as many images right as the champion, or if it is not significantly
+    worse than both the champion and the best champion so far. The second comparison is there
+    because many small steps down, none of them significant, add up.
 
     Args:
         champion: The comparison with the present champion.

@@ -78,8 +78,8 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
             if error.name != "ray":
                 raise
             raise UsageError(
-                "Ray is not installed; type `.venv/bin/uv pip install --no-deps -r "
-                "requirements-cluster.lock`, or `pip install '.[cluster]'`"
+                "Ray is not installed; type `.venv/bin/uv pip install --no-deps --require-hashes "
+                "-r requirements-cluster.lock`"
             ) from None
         return RayWorkers(workers, log, prepare=tasks.prepare)
     environments = machine.worker_environments(workers or machine.default_workers())

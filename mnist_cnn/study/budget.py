@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from mnist_cnn.study.study import Study
 
-# Confirmations get the time that they need, but at most this share of the search.
+# The time that confirmations need is reserved for them, but at most this share of the search. They
+# also get what the trials leave.
 MOST_FOR_CONFIRMATIONS = 1 / 3
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from projects import ROOT
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.promotion.gate import RULE, SIGNIFICANCE, compare, mcnemar, passes
+from mnist_cnn.promotion.gate import SIGNIFICANCE, compare, mcnemar, passes
 from mnist_cnn.promotion.promote import Promotion
 from mnist_cnn.registry import store
 from mnist_cnn.registry.aliases import Aliases
@@ -64,7 +65,10 @@ def test_the_rule_where_the_champion_is_the_best_so_far(candidate_only, champion
     assert comparison.rival_correct == 9000 + champion_only
     shown = f"p = {comparison.p:.2g}" if candidate_only != 30 else "p < 0.0001"
     assert comparison.summary.endswith(shown)
-    assert str(SIGNIFICANCE) in RULE
+
+
+def test_the_documents_name_the_level_of_significance():
+    assert f"p >= {SIGNIFICANCE} " in (ROOT / "docs/promotion.md").read_text()
 
 
 def test_many_small_steps_down_do_not_add_up():

@@ -6,6 +6,7 @@ the tests before it as little as possible.
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def promoted(place, searched):
 
 def test_promote_makes_the_searched_model_the_champion(promoted, client, searched):
     assert (promoted.returncode, promoted.stderr) == (0, "")  # nothing of TensorFlow either
-    assert "opened by ada, the first time for this model and the first in all" in promoted.stdout
+    assert "read by ada, the first time for this model and the first in all" in promoted.stdout
     assert "of 500 images, 95 % interval" in promoted.stdout
     assert "champion is now version 1" in promoted.stdout
     version = store.version(client, MNIST_MODEL, "champion")
@@ -644,7 +645,7 @@ def test_evaluate_prints_a_table_and_counts_the_opening(promoted, client, shared
     assert cli_main("evaluate", "--model", "champion", "--data", "tiny") == 0
     said = capsys.readouterr().out
     count = len(openings(client, store.version(client, MNIST_MODEL, "champion").run_id))
-    assert f"the {lockbox.ordinal(count)} time for this model" in said
+    assert re.search(rf"^test set +read by ada, the {lockbox.ordinal(count)} time", said, re.M)
     for words in ("95 % interval", "nats", "ms for one image", "precision", "champion, version"):
         assert words in said
 

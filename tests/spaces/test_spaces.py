@@ -8,7 +8,7 @@ import keras_tuner
 import numpy as np
 import pytest
 from extremes import Extreme
-from projects import ROOT
+from projects import tracked
 
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.saving import compile_for_evaluation
@@ -29,7 +29,7 @@ def space_of(name):
 
 
 def test_every_space_is_tested():
-    files = {path.stem: path.read_text() for path in (ROOT / "search_spaces").glob("*.py")}
+    files = {path.stem: path.read_text() for path in tracked("search_spaces/*.py")}
     assert {name for name, text in files.items() if f"def {name}(" in text} == PARAMETERS.keys()
 
 

@@ -17,6 +17,19 @@ from mnist_cnn.cli import main
 ROOT = Path(__file__).parent.parent.parent
 
 
+def tracked(pattern):
+    """The repository's files of this pattern, without those that git does not track.
+
+    Such a file is a user's own, and need not keep to the project's rules. Outside of git all count.
+    """
+    known = set()
+    if shutil.which("git"):
+        command = ["git", "ls-files", "-z"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        known = {ROOT / name for name in done.stdout.split("\0") if name}
+    return sorted(path for path in ROOT.glob(pattern) if not known or path in known)
+
+
 def copy_project(root):
     """Copy the repository's experiments and search spaces to the folder `root`, and return it."""
     for name in ("experiments", "search_spaces"):

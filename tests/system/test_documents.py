@@ -26,9 +26,8 @@ SOURCES = [
 MAKEFILE = (ROOT / "Makefile").read_text()
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WRITTEN_BY_THE_READER = {
-    "search_spaces/mlp.py",
     "search_spaces/pooled.py",
-    "experiments/mlp.py",
+    "experiments/pooled.py",
     "experiments/guide.py",
     "experiments/perceptron.py",
 }
@@ -63,7 +62,7 @@ def typed(root):
 def test_every_python_block_is_typed_and_its_experiment_passes_the_check(project):
     assert len(typed(project)) == 2  # these have tests of their own
     assert all((project / name).exists() for name in WRITTEN_BY_THE_READER)
-    for name in ("mlp", "guide", "perceptron"):
+    for name in ("pooled", "guide", "perceptron"):
         assert check(experiment_id(name)).unserved == ""
 
 
@@ -77,7 +76,6 @@ def test_what_is_added_to_a_hypermodel_is_in_the_whole_example(project):
 @pytest.mark.parametrize(
     ("space", "module"),
     [
-        ("mlp", "search_spaces.mlp"),
         ("pooled", "search_spaces.pooled"),
         ("MyHyperModel()", "experiments.guide"),
         ("perceptron", "experiments.perceptron"),

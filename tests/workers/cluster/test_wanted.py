@@ -118,7 +118,7 @@ def test_without_ray_a_line_says_what_to_type(monkeypatch):
     monkeypatch.delitem(sys.modules, "mnist_cnn.workers.cluster.actors", raising=False)
     monkeypatch.delitem(sys.modules, "mnist_cnn.workers.cluster.joining", raising=False)
     with pytest.raises(
-        UsageError, match=r"Ray is not installed; type .* requirements-cluster.lock"
+        UsageError, match=r"Ray is not installed; type .* -r requirements-cluster\.lock`$"
     ):
         pool_of(ExperimentId("mnist"), RayWanted(4))
 
