@@ -3,8 +3,8 @@
     make search EXPERIMENT=mnist
 
 Cost: 10 to 12 minutes on two cores; a faster machine tries more configurations in them.
-Result: 99.57 % of the test images at a loss of 0.0139, in one search on two cores; 99.35 to 99.70 %
-with earlier versions.
+Result: 99.57, 99.59 and 99.54 % of the test images, in one search each with versions 0.4.0, 0.5.0
+and 0.6.0, at losses of 0.0139, 0.0120 and 0.0121; 99.35 to 99.70 % with earlier versions.
 """
 
 import optuna
