@@ -309,11 +309,12 @@ def test_each_version_has_the_scores_of_its_own_model(client, worker, shared_wor
     assert client.get_run(run_id).data.metrics["test_accuracy"] == 0.9
 
 
-def test_a_champion_whose_run_was_deleted_is_compared_and_replaced(client, worker, runs):
-    make_champion(client, worker, runs["good"])
-    client.delete_run(runs["good"])
+def test_a_champion_whose_run_was_deleted_is_compared_and_replaced(client, worker, runs, tmp_path):
+    champions.save_memorising_model(tmp_path / "model.keras", 60)
+    run_id = champions.log_study(client, "deleted", tmp_path / "model.keras", tmp_path)
+    make_champion(client, worker, run_id)
+    client.delete_run(run_id)
     make_champion(client, worker, runs["best"], reason=None)
-    client.restore_run(runs["good"])
     assert store.version(client, MNIST_MODEL, "champion").run_id == runs["best"]
     (own,) = client.search_runs(
         [client.get_experiment_by_name(lockbox.EVALUATIONS).experiment_id],
