@@ -73,7 +73,12 @@ def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
 
 
 def _not_confirmed_in_time(study: Study, ranked: Sequence[Candidate]) -> str:
-    """Name the trials that might beat the winner, but were not confirmed before time ran out."""
+    """Say that the winner was not confirmed before time ran out, or which might have beaten it."""
+    if not ranked[0].scores:
+        return (
+            f"The winner, trial {ranked[0].trial.number}, had the best first score, but time ran "
+            f"out before it was confirmed; {_how_to_continue(study)}"
+        )
     waiting = {item.trial.number for item in outstanding(study)}
     better = [
         candidate.trial.number

@@ -199,7 +199,7 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
         return f"<p>{escape(summary)}</p>" if summary else ""
     note = f"By {study.objective.metric}; the best mean wins. {summary}"
     return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
-        confirmation_table.COLUMNS, rows, first_wins=True
+        confirmation_table.COLUMNS, rows, first_wins=bool(ranked[0].scores)
     )
 
 

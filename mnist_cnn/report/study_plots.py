@@ -156,7 +156,7 @@ def confirmations(
     labels = []
     for x, candidate in enumerate(confirmed):
         _draw_candidate(axes, x, candidate, epochs)
-        winner = " (winner)" if x == 0 else ""
+        winner = " (winner)" if candidate is ranked[0] else ""
         change = difference(candidate.score - candidate.first)
         labels.append(f"trial {candidate.trial.number}{winner}\n{change}")
     axes.set_xticks(range(len(confirmed)), labels)

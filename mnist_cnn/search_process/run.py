@@ -20,7 +20,7 @@ from mnist_cnn.study.proxy import storage_proxy
 from mnist_cnn.study.recovery import close_others, recover
 from mnist_cnn.study.storage import StorageError, default_storage, open_storage, storage_failed
 from mnist_cnn.study.study import Study
-from mnist_cnn.study.warm_start import best_of_earlier, enqueue
+from mnist_cnn.study.warm_start import best_of_earlier, enqueue, most_from_earlier
 from mnist_cnn.training import tasks
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.pool import CallLost, Pool
@@ -85,17 +85,17 @@ def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console
     """Enqueue the baselines, and what was best in the study before this one."""
     wanted = study.wanted_trials(request.trials)
     study.enqueue_baselines(wanted)
-    name, best = best_of_earlier(study, wanted)
+    most = most_from_earlier(wanted)
+    name, best = best_of_earlier(study) if most else ("", [])
     if not best:
         return
     try:
-        call = partial(tasks.accepted, request.experiment, best)
+        call = partial(tasks.accepted, request.experiment, best, most)
         configurations = workers.call(call, request.timeout_seconds)
     except CallLost:  # it is only a guess, and the search can do without
         return
-    if configurations:
-        line = enqueue(study, name, configurations)
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    line = enqueue(study, name, configurations)
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _unused_gpus(workers: Pool, limit_seconds: float | None) -> list[str]:

@@ -11,6 +11,7 @@ seed, and one that is clearly behind the leader gets no further seeds.
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean, median, stdev, variance
@@ -127,7 +128,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
 
     Args:
         study: The study whose trials are confirmed.
-        seconds_left: The time for confirmations. The first seed of each candidate is always
+        seconds_left: The time for confirmations. The first seed of the best candidate is always
             trained, the others only if they are expected to fit.
 
     Returns:
@@ -136,11 +137,12 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
     confirmations = study.confirmations
     placed = {_key(trial) for trial in confirmations.all(TrialState.RUNNING)}
     left = outstanding(study)
+    best = left[0].key if left else None
     fitting = [
         item
         for item in left
         if item.key not in placed
-        and (item.seed == 0 or seconds_of(study, item) < seconds_left)
+        and (item.key == best or seconds_of(study, item) < seconds_left)
         and _values(study, item.trial) is not None
     ]
     ask, held_back = confirmations.optuna_study.ask, []
@@ -212,9 +214,11 @@ def candidates(study: Study) -> list[Candidate]:
     """Return the complete trials with the scores of their confirmations, best first.
 
     Confirmed trials come before unconfirmed ones, because the two kinds of score cannot be
-    compared. Confirmed trials are ranked on the seeds that all of them have, then the best two on
-    the seeds that both have. One with fewer seeds than two others comes behind these. An
-    unconfirmed trial whose model is lost is left out.
+    compared. But if there was no time to confirm the trials with the best first scores, these stay
+    in front: confirmations of worse ones, which may have ended sooner, say nothing about them.
+    Confirmed trials are ranked on the seeds that all of them have, then the best two on the seeds
+    that both have. One with fewer seeds than two others comes behind these. An unconfirmed trial
+    whose model is lost is left out.
     """
     results = _results(study)
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
@@ -228,6 +232,11 @@ def candidates(study: Study) -> list[Candidate]:
         elif place < kept and (model.parent / DROPPED_FILE).exists():
             continue
         found.append(Candidate(trial, scores, model))
+    leading: list[Candidate] = []
+    if any(candidate.scores for candidate in found) and not study.front():
+        ended = {_key(trial)[0] for trial in study.confirmations.finished()}
+        leading = list(takewhile(lambda one: one.trial.number not in ended, found))
+    found = found[len(leading) :]
     confirmed = [candidate for candidate in found if candidate.scores]
     # A candidate whose other seeds failed must not reduce all comparisons to its only seed.
     counts = sorted(len(candidate.scores) for candidate in confirmed)
@@ -235,7 +244,7 @@ def candidates(study: Study) -> list[Candidate]:
     ranked = _by_common_seeds(study, [c for c in confirmed if len(c.scores) >= enough])
     ranked[:2] = _by_common_seeds(study, ranked[:2])
     ranked += _by_common_seeds(study, [c for c in confirmed if len(c.scores) < enough])
-    return ranked + [candidate for candidate in found if not candidate.scores]
+    return [*leading, *ranked, *(candidate for candidate in found if not candidate.scores)]
 
 
 def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate]:

@@ -17,7 +17,7 @@ from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.opening import load_study, study_names
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import CONFIRM_SUFFIX, Study
 from mnist_cnn.study.trials import Trials
 from mnist_cnn.tracking.journal import Journal
 
@@ -78,7 +78,7 @@ def _close(study: Study) -> bool:
     """Queue the study's running trials and pause its open runs. Return whether there were any."""
     found = False
     known = optuna.get_all_study_names(open_storage(study.storage))
-    has_confirmations = f"{study.name}.confirm" in known
+    has_confirmations = study.name + CONFIRM_SUFFIX in known
     for trials in (study.trials, study.confirmations) if has_confirmations else (study.trials,):
         for trial in trials.all(TrialState.RUNNING):
             trials.wait_for_worker(trial.number, WORKER_SECONDS)

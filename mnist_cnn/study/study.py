@@ -36,6 +36,7 @@ EARLIER = "earlier"
 OF, SEED = "of", "seed"
 # Attribute of a study and of its confirmations: the precision of all runs. Machines differ.
 PRECISION = "precision"
+CONFIRM_SUFFIX = ".confirm"  # of the name of a study of confirmations
 CONFIRMS = "confirms"  # attribute of a study of confirmations: the name of the confirmed study
 
 
@@ -78,7 +79,7 @@ class Study:
         """
         confirm = optuna.create_study(
             storage=open_storage(self.storage),
-            study_name=f"{self.name}.confirm",
+            study_name=self.name + CONFIRM_SUFFIX,
             direction=self.trials.optuna_study.directions[0],
             sampler=RandomSampler(),
             load_if_exists=True,

@@ -19,9 +19,19 @@ from mnist_cnn.study.trials import VALUES
 
 MOST = 3  # configurations
 ONE_OF = 4  # at most this share of the new study's configurations
+CHECKED = 20  # of the best, which the space may not accept any more
 
 
-def best_of_earlier(study: Study, wanted: int) -> tuple[str, list[dict[str, Any]]]:
+def most_from_earlier(wanted: int) -> int:
+    """Return how many configurations of an earlier study a new one tries at most.
+
+    Args:
+        wanted: The number of configurations that the new study should have.
+    """
+    return min(MOST, wanted // ONE_OF)
+
+
+def best_of_earlier(study: Study) -> tuple[str, list[dict[str, Any]]]:
     """Return the best configurations of the newest earlier study that has complete trials.
 
     There are none if the new study has begun, or ranks trials by other objectives. Configurations
@@ -29,13 +39,11 @@ def best_of_earlier(study: Study, wanted: int) -> tuple[str, list[dict[str, Any]
 
     Args:
         study: The new study.
-        wanted: The number of configurations that it should have.
 
     Returns:
         The name of the earlier study, and the values as its space saw them, best first.
     """
-    most = min(MOST, wanted // ONE_OF)
-    if not study.plan.warm_start or not most or _has_begun(study):
+    if not study.plan.warm_start or _has_begun(study):
         return "", []
     names = study_names(study.storage, study.plan.name)
     for name in reversed(names[: names.index(study.name)]):
@@ -46,7 +54,7 @@ def best_of_earlier(study: Study, wanted: int) -> tuple[str, list[dict[str, Any]
         known = [trial for trial in ranked if VALUES in trial.user_attrs]
         found = [trial for trial in known if not _is_baseline_of_both(earlier, study, trial)]
         if found:
-            return name, [dict(trial.user_attrs[VALUES]) for trial in found[:most]]
+            return name, [dict(trial.user_attrs[VALUES]) for trial in found[:CHECKED]]
     return "", []
 
 
@@ -74,8 +82,13 @@ def enqueue(study: Study, name: str, configurations: Sequence[Mapping[str, Any]]
     Returns:
         A message.
     """
+    if not configurations:
+        return f"none of the best configurations of {name} is valid any more"
     for values in configurations:
         study.trials.optuna_study.enqueue_trial(dict(values), user_attrs={EARLIER: name})
     count = len(configurations)
     best = f"the best {count} configurations" if count > 1 else "the best configuration"
-    return f"{best} of {name} will be tried first; warm_start=False in the experiment prevents it"
+    return (
+        f"{best} of {name} that the space accepts will be tried early; warm_start=False in the "
+        "experiment prevents it"
+    )

@@ -59,9 +59,9 @@ def check(experiment_id: ExperimentId) -> Plan:
 
 
 def accepted(
-    experiment_id: ExperimentId, configurations: Sequence[Mapping[str, Any]]
+    experiment_id: ExperimentId, configurations: Sequence[Mapping[str, Any]], most: int
 ) -> list[dict[str, Any]]:
-    """Return the configurations of an earlier study that the space accepts now.
+    """Return the first configurations of an earlier study that the space accepts now.
 
     A configuration with a value outside its range is left out. Hyperparameters that are new get
     their default, and those that are gone are dropped. With a sampler that tries everything, there
@@ -69,32 +69,42 @@ def accepted(
 
     Args:
         experiment_id: What identifies the experiment.
-        configurations: The values as an earlier space saw them.
+        configurations: The values as an earlier space saw them, best first.
+        most: How many to return at most.
 
     Returns:
-        The values as the space sees them now, without repetitions.
+        The values as the space sees them now, without repetitions and without baselines.
     """
     experiment = load_experiment(experiment_id)
     if isinstance(innermost(experiment.sampler(seed=0)), GridSampler | BruteForceSampler):
         return []
     data = load_data(experiment_id)
+    known = [_seen(experiment, data, baseline) for baseline in baselines(experiment)]
     found: list[dict[str, Any]] = []
     for configuration in configurations:
-        study = optuna.create_study()
-        study.enqueue_trial(dict(configuration))
-        hp = TrialHyperParameters(study.ask())
-        try:
-            build(experiment, data, hp)
-        except Exception:  # outside a range, or the space refuses it in its own way
-            continue
-        finally:
-            keras.backend.clear_session()
-        values = dict(hp.values)
-        if has_own_fit(experiment.space):  # its `fit` may declare more
-            values = {**configuration, **values}
-        if values not in found:
+        values = _seen(experiment, data, configuration)
+        if values is not None and values not in known and len(found) < most:
+            known.append(values)
             found.append(values)
     return found
+
+
+def _seen(
+    experiment: Experiment, data: Data, configuration: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return a configuration as the space sees it; None if the space does not accept it."""
+    study = optuna.create_study()
+    study.enqueue_trial(dict(configuration))
+    hp = TrialHyperParameters(study.ask())
+    try:
+        build(experiment, data, hp)
+    except Exception:  # outside a range, or the space refuses it in its own way
+        return None
+    finally:
+        keras.backend.clear_session()
+    if has_own_fit(experiment.space):  # its `fit` may declare more
+        return {**configuration, **hp.values}
+    return dict(hp.values)
 
 
 def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:

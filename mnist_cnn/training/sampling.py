@@ -18,16 +18,21 @@ from mnist_cnn.training.recipe import derived_seed
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}
 
 
-def sampler_of(experiment: Experiment, number: int) -> BaseSampler:
+def sampler_of(experiment: Experiment, seed: int, number: int) -> BaseSampler:
     """Return the sampler for trial `number`.
 
     Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
     goes through one sequence over all trials gets the same seed in all of them.
+
+    Args:
+        experiment: The experiment.
+        seed: That of the study, see `trial.study_seed`.
+        number: The number of the trial in the study.
     """
-    own = experiment.sampler(seed=derived_seed(experiment.seed, number, 1))
+    own = experiment.sampler(seed=derived_seed(seed, number, 1))
     if not isinstance(innermost(own), GridSampler | QMCSampler):
         return own
-    sampler = experiment.sampler(seed=derived_seed(experiment.seed, 1))
+    sampler = experiment.sampler(seed=derived_seed(seed, 1))
     sequence, other = innermost(sampler), innermost(own)
     if isinstance(sequence, QMCSampler) and isinstance(other, QMCSampler):
         sample_outside_with(sequence, other)

@@ -31,11 +31,13 @@ def plan(experiment_id: ExperimentId) -> Plan:
     return check(experiment_id)
 
 
-def accepted(experiment_id: ExperimentId, configurations: list[dict[str, Any]]) -> list[Any]:
+def accepted(
+    experiment_id: ExperimentId, configurations: list[dict[str, Any]], most: int
+) -> list[dict[str, Any]]:
     """Return the configurations that the experiment's space accepts, see `preflight.accepted`."""
     from mnist_cnn.training.preflight import accepted
 
-    return accepted(experiment_id, configurations)
+    return accepted(experiment_id, configurations, most)
 
 
 def computes_on_gpu() -> bool:

@@ -29,7 +29,7 @@ from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value, write_end
 from mnist_cnn.study.storage import StorageError, storage_failed, storage_of_worker
-from mnist_cnn.study.study import OF, PRECISION, SEED, folder_of_run, title_and_tags
+from mnist_cnn.study.study import CONFIRM_SUFFIX, OF, PRECISION, SEED, folder_of_run, title_and_tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.build import has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
@@ -77,7 +77,7 @@ def run_trial(
     try:
         study = _load_study(study_name, storage)
         _refuse_changed(experiment, study)
-        study.sampler = sampler_of(experiment, number)
+        study.sampler = sampler_of(experiment, study_seed(experiment.seed, study_name), number)
         study.pruner = experiment.pruner()
         with file_lock(folder / RUN_LOCK_FILE):
             journal = Journal(folder)
@@ -113,16 +113,30 @@ def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
         )
 
 
+def study_seed(seed: int, study_name: str) -> int:
+    """Return the seed of a study: that of its experiment, or for a later study another one.
+
+    Otherwise a later study would sample what the first one has sampled, and confirm on its seeds.
+
+    Args:
+        seed: The experiment's.
+        study_name: The name of the study, or of its confirmations.
+    """
+    number = study_name.removesuffix(CONFIRM_SUFFIX).rpartition("-")[2]
+    return seed if number == "1" else derived_seed(seed, int(number), 2)
+
+
 def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.Trial) -> Run:
     """Return the run of a trial or of a confirmation."""
     title, own_tags = title_and_tags(trial)
+    of_study = study_seed(experiment.seed, trial.study.study_name)
     if OF in trial.user_attrs:
         epochs = experiment.confirm.epochs or experiment.epochs
         # All candidates share it, so that they are compared on common seeds.
-        seed = derived_seed(experiment.seed, CONFIRMATION_SEEDS + trial.user_attrs[SEED])
+        seed = derived_seed(of_study, CONFIRMATION_SEEDS + trial.user_attrs[SEED])
     else:
         epochs = experiment.epochs
-        seed = derived_seed(experiment.seed, screening.first_of(trial))
+        seed = derived_seed(of_study, screening.first_of(trial))
     return Run(
         experiment=experiment,
         data=data,

@@ -49,7 +49,7 @@ def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
             assert "Time ran out before any trial was confirmed" in page
             assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3" in page
         else:
-            assert "Trial 1 had a better first score than the winner, but time ran out" in page
+            assert "The winner, trial 1, had the best first score, but time ran out" in page
         assert "on fresh seeds, trial" not in page
         tags = {"kind": "confirmation", "optuna.trial": str(confirmed)}
         folder = confirm_trial(study, confirmed, 0, score)

@@ -58,15 +58,19 @@ def confirm_with(study, scores):
     while (number := confirmation.next_confirmation(study, FOREVER)) is not None:
         attributes = study.confirmations.get(number).user_attrs
         key = attributes[OF], attributes[SEED]
-        score = scores[key[0]][key[1]]
-        folder = study.confirmations.folder(number)
-        if score is None:
-            ended(folder, "FAIL", reason="ValueError: no")
-        else:
-            ended(folder, "COMPLETE", values=[score], summary={"best_val_accuracy": score})
-        study.confirmations.tell(number)
+        end(study, number, scores[key[0]][key[1]])
         made.append(key)
     return made
+
+
+def end(study, number, score):
+    """End a confirmation: with a score, or with None as failed."""
+    folder = study.confirmations.folder(number)
+    if score is None:
+        ended(folder, "FAIL", reason="ValueError: no")
+    else:
+        ended(folder, "COMPLETE", values=[score], summary={"best_val_accuracy": score})
+    study.confirmations.tell(number)
 
 
 def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(study):
@@ -236,12 +240,30 @@ def test_a_trial_whose_values_nobody_knows_is_not_confirmed_with_defaults(study)
     assert asked is None  # nothing here tells what they were, and defaults are something else
 
 
-def test_without_time_only_the_first_seed_is_tried(study):
+def test_without_time_only_the_first_seed_of_the_best_is_tried(study):
     one = study(Confirm(trials=2, seeds=2, max_seeds=2))
     for number in (1, 2):
         Journal(one.trials.folder(number)).metrics(1, {"epoch_seconds": 10.0})
-    asked = [confirmation.next_confirmation(one, 1.0) for _ in range(3)]
-    assert [number is None for number in asked] == [False, False, True]
+    asked = [confirmation.next_confirmation(one, 1.0) for _ in range(2)]
+    assert one.confirmations.get(asked[0]).user_attrs[OF] == 1
+    assert asked[1] is None
+
+
+def test_a_worse_trial_that_was_confirmed_sooner_does_not_win(study):
+    one = study(Confirm(trials=3, seeds=1, max_seeds=1))
+    best, second, _ = (confirmation.next_confirmation(one, FOREVER) for _ in range(3))
+    end(one, second, 0.85)
+    assert [each.trial.number for each in confirmation.candidates(one)] == [1, 2, 0]
+    end(one, best, 0.84)
+    assert [each.trial.number for each in confirmation.candidates(one)] == [2, 1, 0]
+
+
+def test_a_trial_whose_confirmation_failed_does_not_stay_in_front(study):
+    one = study(Confirm(trials=2, seeds=1, max_seeds=1))
+    best, second = (confirmation.next_confirmation(one, FOREVER) for _ in range(2))
+    end(one, second, 0.85)
+    end(one, best, None)
+    assert [each.trial.number for each in confirmation.candidates(one)] == [2, 1, 0]
 
 
 def test_without_confirmations_the_best_trial_wins(study):

@@ -11,7 +11,7 @@ from mnist_cnn.experiment import Minimize
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.study import BASELINE, EARLIER
 from mnist_cnn.study.trials import VALUES
-from mnist_cnn.study.warm_start import best_of_earlier, enqueue
+from mnist_cnn.study.warm_start import best_of_earlier, enqueue, most_from_earlier
 
 WIDTH = {"width": FloatDistribution(0, 10)}
 
@@ -41,60 +41,71 @@ def first_trials(study):
     return [trial.system_attrs["fixed_params"] for trial in study.trials.all()]
 
 
-@pytest.mark.parametrize(("wanted", "count"), [(3, 0), (4, 1), (8, 2), (12, 3), (1000, 3)])
-def test_the_best_are_tried_first_but_few_of_few(storage, wanted, count):
+@pytest.mark.parametrize(("wanted", "most"), [(3, 0), (4, 1), (8, 2), (12, 3), (1000, 3)])
+def test_few_are_tried_of_few(wanted, most):
+    assert most_from_earlier(wanted) == most
+
+
+def test_the_best_come_first(storage):
     before = new_study(storage)
     for width, score in ((3.0, 0.7), (4.0, 0.9), (5.0, 0.8), (6.0, 0.6)):
         add(before, width, score)
-    study = new_study(storage)
-    name, found = best_of_earlier(study, wanted)
-    assert name == ("tiny-1" if count else "")
-    assert found == [{"width": 4.0}, {"width": 5.0}, {"width": 3.0}][:count]
+    name, found = best_of_earlier(new_study(storage))
+    assert name == "tiny-1"
+    assert [values["width"] for values in found] == [4.0, 5.0, 3.0, 6.0]
 
 
 def test_they_come_after_the_baselines_and_once(storage):
     before = new_study(storage)
     add(before, 4.0, 0.9)
     study = new_study(storage)
-    name, found = best_of_earlier(study, 8)
+    name, found = best_of_earlier(study)
     assert enqueue(study, name, found) == (
-        "the best configuration of tiny-1 will be tried first; warm_start=False in the experiment "
-        "prevents it"
+        "the best configuration of tiny-1 that the space accepts will be tried early; "
+        "warm_start=False in the experiment prevents it"
     )
     assert first_trials(study) == [{"width": 1.0}, {"width": 2.0}, {"width": 4.0}]
     assert study.trials.all()[2].user_attrs == {EARLIER: "tiny-1"}
-    assert best_of_earlier(study, 8) == ("", [])  # such as after a kill
+    assert best_of_earlier(study) == ("", [])  # such as after a kill
+
+
+def test_it_is_said_if_none_is_valid_any_more(storage):
+    study = new_study(storage)
+    assert enqueue(study, "tiny-1", []) == (
+        "none of the best configurations of tiny-1 is valid any more"
+    )
+    assert len(study.trials.all()) == 2  # the baselines
 
 
 def test_a_study_that_has_begun_gets_none(storage):
     add(new_study(storage), 4.0, 0.9)
     study = new_study(storage)
     study.trials.optuna_study.ask()
-    assert best_of_earlier(study, 8) == ("", [])
+    assert best_of_earlier(study) == ("", [])
 
 
 def test_it_can_be_turned_off(storage):
     add(new_study(storage), 4.0, 0.9)
     study = new_study(storage, replace(PLAN, warm_start=False))
-    assert best_of_earlier(study, 8) == ("", [])
+    assert best_of_earlier(study) == ("", [])
 
 
 def test_a_study_without_a_complete_trial_is_passed_over(storage):
     add(new_study(storage), 4.0, 0.9)
     add(new_study(storage), 5.0, 0.0, state=TrialState.FAIL)
-    assert best_of_earlier(new_study(storage), 8) == ("tiny-1", [{"width": 4.0}])
+    assert best_of_earlier(new_study(storage)) == ("tiny-1", [{"width": 4.0}])
 
 
 def test_the_newest_study_counts_even_if_another_scored_higher(storage):
     add(new_study(storage), 4.0, 0.9)
     add(new_study(storage), 5.0, 0.1)
-    assert best_of_earlier(new_study(storage), 8) == ("tiny-2", [{"width": 5.0}])
+    assert best_of_earlier(new_study(storage)) == ("tiny-2", [{"width": 5.0}])
 
 
 def test_other_objectives_rank_otherwise(storage):
     add(new_study(storage), 4.0, 0.9)
     study = new_study(storage, replace(PLAN, objectives=(Minimize("val_loss"),)))
-    assert best_of_earlier(study, 8) == ("", [])
+    assert best_of_earlier(study) == ("", [])
 
 
 def test_a_baseline_of_both_is_not_tried_twice_but_one_that_was_removed_is(storage):
@@ -106,4 +117,4 @@ def test_a_baseline_of_both_is_not_tried_twice_but_one_that_was_removed_is(stora
         before.trials.optuna_study.tell(asked, 0.9 - 0.1 * number)
         assert BASELINE in trial.user_attrs
     study = new_study(storage, replace(PLAN, baselines=({"width": 1.0},)))
-    assert best_of_earlier(study, 8) == ("tiny-1", [{"width": 2.0}])
+    assert best_of_earlier(study) == ("tiny-1", [{"width": 2.0}])

@@ -34,9 +34,10 @@ def edited(small):
     """Writes the experiment with a space of `SPACE`, and returns what it accepts."""
     (small.root / "search_spaces/edited.py").write_text(SPACE)
 
-    def accept(*configurations, space="dense", sampler="optuna.samplers.RandomSampler"):
-        small.write(f"space={space}, sampler={sampler}", module="search_spaces.edited")
-        return accepted(ExperimentId("small"), configurations)
+    def accept(*configurations, space="dense", most=9, **fields):
+        given = "".join(f", {name}={value}" for name, value in fields.items())
+        small.write(f"space={space}{given}", module="search_spaces.edited")
+        return accepted(ExperimentId("small"), configurations, most)
 
     return accept
 
@@ -59,6 +60,17 @@ def test_what_is_outside_a_range_is_left_out(edited):
 
 def test_two_that_have_become_the_same_are_tried_once(edited):
     assert len(edited({"width": 16, "depth": 1}, {"width": 16, "depth": 2})) == 1
+
+
+def test_the_next_best_take_the_place_of_those_that_are_left_out(edited):
+    found = edited({"width": 64}, {"width": 32}, {"width": 16}, {"width": 8}, most=2)
+    assert [values["width"] for values in found] == [32, 16]
+
+
+def test_a_baseline_is_not_tried_twice(edited):
+    default = {"width": 8, "dropout": True, "rate": 0.0}
+    found = edited(default, {"width": 9, "dropout": False}, baseline=({}, {"width": 9}))
+    assert found == [{"width": 9, "dropout": False}]
 
 
 def test_what_a_fit_of_its_own_declared_is_kept(edited):

@@ -80,7 +80,7 @@ class Search:
 
     def adopt(self, number):
         study = optuna.load_study(study_name="s", storage=self.storage)
-        study.sampler = sampler_of(self.experiment, number)
+        study.sampler = sampler_of(self.experiment, self.experiment.seed, number)
         study.pruner = self.experiment.pruner()
         return adopt_trial(study, trial_id(self.storage, "s", number))
 
@@ -231,7 +231,7 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
 def test_a_point_whose_trial_was_continued_is_not_tried_again():
     search = grid()
     study = StudyAs("s", search.storage, screening.configurations)
-    study.sampler = sampler_of(search.experiment, 0)
+    study.sampler = sampler_of(search.experiment, 0, 0)
     first = search.begin()[0]
     search.study.tell(first.number, state=TrialState.PRUNED)
     attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
