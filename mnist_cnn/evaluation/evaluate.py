@@ -29,6 +29,8 @@ MUCH_BETTER = 0.1
 def examine(model_file: Path, data: str, class_names: Sequence[str] = ()) -> tuple[DataInfo, str]:
     """Check that a model can be evaluated on `data`. No test image is read.
 
+    So a model that does not predict probabilities is refused before a test set is opened.
+
     Args:
         model_file: A .keras file.
         data: See `evaluation.data.find`.
@@ -40,9 +42,11 @@ def examine(model_file: Path, data: str, class_names: Sequence[str] = ()) -> tup
 
     Raises:
         UsageError: Unknown data.
-        UserError: The model cannot be loaded, or does not fit the data.
+        UserError: The model cannot be loaded, does not fit the data, or does not predict
+            probabilities.
     """
     model, source = _load(model_file, data, class_names)
+    saved_model.check_answers(model)
     return source.info, weights_digest(model.get_weights())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 
 from mnist_cnn.errors import UserError
@@ -75,20 +75,32 @@ def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
         UserError: There is none.
     """
     found = client.get_experiment_by_name(experiment.name)
-    runs = []
+    runs: list[Run] = []
     if found:
         runs = client.search_runs(
             [found.experiment_id],
-            f"tags.{tags.KIND} = 'study' and attributes.status = 'FINISHED'",
-            max_results=1,
+            f"tags.{tags.KIND} = 'study'",
+            ViewType.ALL,
             order_by=["attributes.start_time DESC"],
         )
-    if not runs:
+    deleted = [run for run in runs if run.info.lifecycle_stage == LifecycleStage.DELETED]
+    finished = [run for run in runs if run.info.status == "FINISHED" and run not in deleted]
+    if finished:
+        return finished[0]
+    if deleted:
+        run = deleted[0].info
         raise UserError(
-            f"no finished search of {experiment.name!r} yet; "
-            f"type `make search {experiment.for_make}`"
+            f"the run of {run.run_name} was deleted in MLflow; restore it there (run "
+            f"{run.run_id}), or type `make search {experiment.for_make}`"
         )
-    return runs[0]
+    if any(run.info.status == "FAILED" for run in runs):
+        raise UserError(
+            f"no search of {experiment.name!r} has found a model to promote; `mnist-cnn trials "
+            f"{experiment.for_command}` says how its trials ended"
+        )
+    raise UserError(
+        f"no finished search of {experiment.name!r} yet; type `make search {experiment.for_make}`"
+    )
 
 
 def choose(

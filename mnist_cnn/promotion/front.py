@@ -103,7 +103,8 @@ def run_of_point(client: MlflowClient, study: Run, choice: Choice, folder: Path)
     found = _run(client, study, point)
     if found is None:
         raise UserError(
-            f"the run of trial {point['trial']} is not in MLflow yet; type `mnist-cnn sync`"
+            f"the run of trial {point['trial']} is not in MLflow; type `mnist-cnn sync`, or if it "
+            "was deleted in MLflow, restore it there"
         )
     print(f"{_in_words(point)}, of {study.info.run_name}")
     return found

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
@@ -36,11 +35,9 @@ def write_average(model_files: Sequence[Path], target: Path) -> None:
     kinds = [f"{model.input_shape} to {model.output_shape}" for model in models]
     if len(set(kinds)) > 1:
         raise UserError(f"models of different images cannot be averaged: {', '.join(kinds)}")
-    shape = saved_model.shape_of(models[0])
-    noise = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
     for model in models:
-        saved_model.check_probabilities(model(noise, training=False))
-    image = keras.Input(shape, name="image")
+        saved_model.check_answers(model)
+    image = keras.Input(saved_model.shape_of(models[0]), name="image")
     # A model that is made of another one's tensors has its layers, but is not compiled.
     members = [
         keras.Model(model.inputs[0], model.outputs[0], name=f"member_{number}")

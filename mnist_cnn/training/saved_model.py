@@ -127,6 +127,16 @@ def predict(model: keras.Model, x: NDArray[np.float32]) -> NDArray[np.float64]:
     return check_probabilities(outputs)
 
 
+def check_answers(model: keras.Model) -> None:
+    """Check that a model predicts probabilities, on an image of noise.
+
+    Raises:
+        UserError: It does not.
+    """
+    noise = np.random.default_rng(0).random((1, *shape_of(model)), dtype=np.float32)
+    check_probabilities(model(noise, training=False))
+
+
 def check_probabilities(outputs: Any) -> NDArray[np.float64]:
     """Check that a model's outputs are probabilities.
 

@@ -195,6 +195,12 @@ BAD = {
     ),
     "more classes": (lambda path: classifier(classes=11).save(path), "11 classes, mnist has 10"),
     "no images": (lambda path: classifier((784,)).save(path), "expected (None, height"),
+    "no probabilities": (
+        lambda path: keras.Sequential(
+            [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10, "sigmoid")]
+        ).save(path),
+        "the model's outputs are not probabilities",
+    ),
 }
 
 

@@ -8,7 +8,9 @@ import pytest
 from mnist_cnn.datasets import mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.fingerprint import describe
+from mnist_cnn.promotion.chosen import newest_study
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.tracking import tags
 from search_spaces.tiny import tiny
@@ -92,7 +94,7 @@ def test_a_front_is_shown_and_never_guessed_from(client, experiment, tmp_path, c
     found = run_of_point(client, study, Choice(max_parameters=4_200), tmp_path)
     assert found.info.run_id == runs[3]
     assert "trial 3: 4,000 parameters, validation accuracy 0.9800" in capsys.readouterr().out
-    with pytest.raises(UserError, match=r"trial 1 is not in MLflow yet; type `mnist-cnn sync`"):
+    with pytest.raises(UserError, match=r"trial 1 is not in MLflow; type `mnist-cnn sync`, or"):
         run_of_point(client, study, Choice(max_parameters=900), tmp_path)
 
 
@@ -124,3 +126,24 @@ def test_a_front_without_what_it_is_chosen_by_is_told(client, experiment, tmp_pa
     front = [{"trial": 4, "values": {"val_loss": 0.1}, "confirmed": None, "run": "a-1/trial-4"}]
     with pytest.raises(UserError, match="trial 4 of the front has no val_accuracy; name a run"):
         run_of_point(client, study_run(client, experiment, front), Choice(0, 0.5), tmp_path)
+
+
+def test_without_a_winner_it_is_said_why(client):
+    experiment = client.create_experiment("why")
+    asked = ExperimentId("why")
+
+    def study(status):
+        run = client.create_run(experiment, tags={tags.KIND: "study"}, run_name=f"why-{status}")
+        client.set_terminated(run.info.run_id, status)
+        return run.info.run_id
+
+    with pytest.raises(UserError, match="no finished search of 'why' yet; type `make search EX"):
+        newest_study(client, asked)
+    study("FAILED")
+    with pytest.raises(UserError, match="no search of 'why' has found a model to promote; `mnist"):
+        newest_study(client, asked)
+    run_id = study("FINISHED")
+    assert newest_study(client, asked).info.run_id == run_id
+    client.delete_run(run_id)
+    with pytest.raises(UserError, match=f"was deleted in MLflow; restore it there .run {run_id}"):
+        newest_study(client, asked)
