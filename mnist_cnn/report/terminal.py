@@ -18,6 +18,7 @@ from mnist_cnn.report.study_run import REPORT_FILE
 from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short_value
 from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.scheduling import seconds_in_full
 from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.tracking.views import listed
@@ -84,9 +85,12 @@ def nothing_completed(study: Study) -> str:
         return broken
     failed = study.trials.all(TrialState.FAIL)
     if not failed:
+        screen = study.plan.screen
+        needed = seconds_in_full(study, screen) if screen else 0.0
+        about = f" (training one in full takes about {needed:.0f} s)" if needed else ""
         return (
-            f"{study.name}: no trial finished in time; type the same command again to continue, "
-            "with TIMEOUT= for more time"
+            f"{study.name}: no trial was complete in time{about}; the same command continues the "
+            "study; for more time add TIMEOUT=SECONDS to make, or --timeout SECONDS to mnist-cnn"
         )
     reason = failed[0].user_attrs.get("reason", "unknown")
     message = (

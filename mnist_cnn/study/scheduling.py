@@ -38,7 +38,7 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     begin = more
     if screen:
         few = screening.tried(begun) < screen.one_of
-        needed = 0.0 if few else _seconds_in_full(study, screen)
+        needed = 0.0 if few else seconds_in_full(study, screen)
         begin = more and needed < seconds_left
         out_of_time = more and not begin
         none_complete = not more and not running and not study.ranking()
@@ -49,7 +49,7 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     return None
 
 
-def _seconds_in_full(study: Study, screen: Screen) -> float:
+def seconds_in_full(study: Study, screen: Screen) -> float:
     """Return how many seconds it will take to train a configuration to its last epoch.
 
     The estimate is the median over the trials that continued others up to the highest rung so far:

@@ -218,10 +218,10 @@ def test_a_timeout_bounds_the_search_and_the_same_command_goes_on(tmp_path):
     )
     search = Search(root, "--timeout", "40", experiment="endless")
     code, _, err = search.finish(120)
-    assert code == 1 and "no trial finished in time" in err
+    assert code == 1 and "no trial was complete in time" in err
     nothing_runs(root, "endless-1")
     code, _, err = Search(root, "--timeout", "20", experiment="endless").finish(120)
-    assert code == 1 and "endless-1: no trial finished in time" in err
+    assert code == 1 and "endless-1: no trial was complete in time" in err
     nothing_runs(root, "endless-1")
     assert len(load_study(root, "endless-1").trials) == 2
 
