@@ -13,6 +13,7 @@ from mnist_cnn.datasets.paths.tree import root_of
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
+from mnist_cnn.mlruns import no_project
 from mnist_cnn.project import sources
 
 
@@ -27,10 +28,7 @@ def experiment_names(root: Path | None = None) -> list[str]:
     """
     folder = (root or Path.cwd()) / "experiments"
     if not folder.is_dir():
-        raise UsageError(
-            f"there is no experiments/ in {folder.parent}; run from the project's root, in a "
-            "notebook after os.chdir"
-        )
+        raise no_project(folder.parent)
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 

@@ -3,6 +3,7 @@
 There is a registered model for each data set, see `Dataset.model_name`.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.mlruns import MLRUNS, check_project
 from mnist_cnn.tracking import client as tracking
 from mnist_cnn.urls import sqlite_file
 
@@ -40,14 +41,22 @@ def connect(experiment: ExperimentId | None = None) -> MlflowClient:
         experiment: If given, runs must exist. The error message says how to search this experiment.
 
     Raises:
+        UsageError: The current folder is no project.
         UserError: There are no runs yet.
     """
     database = sqlite_file(tracking.tracking_uri(MLRUNS))
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        check_project()
     if experiment and database and not database.exists():
         raise UserError(
             f"there are no runs yet, because {database} does not exist; type `make search "
             f"{experiment.for_make}`"
         )
+    if database and not database.exists():
+        try:
+            database.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {database.parent}: {error.strerror}") from None
     return tracking.connect(MLRUNS)
 
 
