@@ -23,7 +23,7 @@ def test_a_violation_is_a_share_of_the_bound():
     assert str(AtMost("parameters", 20_000.0)) == "parameters at most 20,000"
     assert AtLeast("val_accuracy", 0.985).broken(0.98) == "val_accuracy 0.98, not at least 0.985"
     assert AtLeast("val_accuracy", 0.985).broken(0.98498).startswith("val_accuracy 0.98498, not")
-    with pytest.raises(UserError, match="it must be finite"):
+    with pytest.raises(UserError, match="it must be a finite number"):
         AtMost("parameters", float("nan"))
 
 
