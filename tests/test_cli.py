@@ -5,13 +5,16 @@ import socket
 import subprocess
 from importlib.metadata import version
 
+import numpy as np
 import pytest
+from PIL import Image
 from projects import command, here
 
 from mnist_cnn.cli import main
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.data import _datasets
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.registry import store
 from mnist_cnn.training.preflight import check
 
 SPACE = """
@@ -20,6 +23,10 @@ import keras
 def bad(hp):
     {body}
 """
+MODEL = (
+    "m = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), "
+    "keras.layers.Dense({outputs}, 'softmax')])\n    m.compile('adam', '{loss}')\n    return m"
+)
 EXPERIMENT = """
 from dataclasses import replace
 import optuna
@@ -88,8 +95,53 @@ def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words)
     assert not list((project / "mlruns").iterdir())
 
 
-def test_outside_a_project_the_command_says_where_to_go(tmp_path):
-    refuses(here("search", cwd=tmp_path), 2, "project's root")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "search",
+        "search --data digits.npz",
+        "trials",
+        "studies",
+        "delete mnist-1",
+        "promote",
+        "rollback",
+        "pull",
+        "evaluate --model champion --data mnist",
+        "evaluate --model {model} --data mnist",  # whose test set is not read unrecorded
+        "predict {model}",
+        "replay 1234",
+        "sync",
+        "ui",
+        "dashboard",
+        "serve",
+        "serve --data .",
+    ],
+)
+def test_outside_a_project_the_command_says_where_to_go(tmp_path, digit_model, arguments):
+    (tmp_path / "digits.npz").touch()
+    arguments = arguments.format(model=digit_model).split()
+    refuses(here(*arguments, cwd=tmp_path), 2, "it is no project", "the folder of your clone")
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
+
+
+def test_outside_a_project_a_model_is_evaluated_on_files(tmp_path, digit_model, images):
+    np.savez(tmp_path / "own.npz", x=np.uint8(images.x * 255), y=images.y)
+    done = here("evaluate", "--model", str(digit_model), "--data", "own.npz", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_predict_without_a_search_says_what_to_type(project):
+    (project / "mlruns").rmdir()
+    Image.new("L", (28, 28)).save(project / "a.png")
+    refuses(here("predict", "a.png", cwd=project), 1, "make search EXPERIMENT=mnist")
+    assert not (project / "mlruns").exists()
+
+
+def test_before_the_first_search_a_test_of_a_file_can_be_recorded(project):
+    (project / "mlruns").rmdir()
+    assert store.connect().search_experiments() != []
+    assert (project / "mlruns" / "mlflow.db").exists()
 
 
 def test_trials_without_a_study_says_what_to_type(project):
@@ -144,15 +196,26 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
         (
             "return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])",
             "space=bad",
-            ["not compiled"],
+            ["not compiled; call `model.compile`"],
         ),
+        (
+            MODEL.format(outputs=7, loss="sparse_categorical_crossentropy"),
+            "space=bad, baseline={}",
+            ["model of the space's defaults", "it has 7 outputs, but the data have 10 classes"],
+        ),
+        (
+            MODEL.format(outputs=10, loss="categorical_crossentropy"),
+            "space=bad",
+            ["one-hot", "'sparse_categorical_crossentropy'"],
+        ),
+        ("pass", "space=bad", ["returned nothing", "`return model`"]),
         (
             "x = inputs = keras.Input((28, 28, 1))\n"
             "    for _ in range(6):\n"
             "        x = keras.layers.MaxPooling2D(2)(x)\n"
             "    return keras.Model(inputs, x)",
             "space=bad",
-            ["baseline", "MaxPooling2D"],
+            ["MaxPooling2D"],
         ),
         ("pass", "objectives=(Maximize('val_beauty'),)", ["val_beauty", "val_accuracy"]),
         ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),
