@@ -126,9 +126,9 @@ def test_what_is_no_whole_number_is_refused_by_name(experiment, value):
     for name in ("trials", "seeds", "max_seeds"):
         with pytest.raises(UserError, match=f"Confirm: {name}=.* must be a whole number"):
             Confirm(**{name: value})
-    with pytest.raises(UserError, match="Screen: one_of=.* must be a whole number"):
+    with pytest.raises(UserError, match=r"Screen: one_of=.* must be a whole number"):
         Screen(one_of=value)
-    with pytest.raises(UserError, match="Screen: rungs=.* must be rising epochs"):
+    with pytest.raises(UserError, match=r"Screen: rungs=.* must be rising epochs"):
         Screen(rungs=(value,))
 
 
@@ -144,7 +144,7 @@ def test_what_is_no_number_is_refused_by_name(experiment, value):
         Confirm(epochs=value)
     with pytest.raises(UserError, match="Screen: rungs="):
         Screen(rungs=value)
-    with pytest.raises(UserError, match="the bound of 'parameters' is .* a finite number"):
+    with pytest.raises(UserError, match=r"the bound of 'parameters' is .* a finite number"):
         AtMost("parameters", value)
 
 
@@ -228,7 +228,7 @@ def test_an_experiment_is_loaded_from_the_current_folder(project):
 
 
 def test_an_unknown_experiment_is_refused_with_the_valid_names(project):
-    with pytest.raises(UsageError, match="there is no experiment 'mnits'") as refusal:
+    with pytest.raises(UsageError, match=r"'mnits' \(did you mean 'mnist'\?\)") as refusal:
         load_experiment(ExperimentId("mnits"))
     assert str(refusal.value).endswith("; valid: " + ", ".join(experiment_names()))
 

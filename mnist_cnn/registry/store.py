@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MLRUNS, check_project
 from mnist_cnn.tracking import client as tracking
@@ -87,7 +87,9 @@ def choose(there: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in there:
             valid = ", ".join(there) or "none yet, type `make promote`"
-            raise UsageError(f"there is no registered model {wanted!r}; valid: {valid}")
+            raise UsageError(
+                f"there is no registered model {unknown(wanted, there)}; valid: {valid}"
+            )
         return wanted
     if MNIST_MODEL in there or not there:
         return MNIST_MODEL
@@ -109,7 +111,7 @@ def version(client: MlflowClient, name: str, alias: str) -> ModelVersion:
         raise UsageError(f"there is no champion yet, nor any {alias!r}; type `make promote`")
     if alias not in found.aliases:
         valid = ", ".join(sorted(found.aliases)) or "none yet, type `make promote`"
-        raise UsageError(f"{name} has no alias {alias!r}; valid: {valid}")
+        raise UsageError(f"{name} has no alias {unknown(alias, found.aliases)}; valid: {valid}")
     return client.get_model_version(name, str(found.aliases[alias]))
 
 

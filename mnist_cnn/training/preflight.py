@@ -13,7 +13,7 @@ import optuna
 from optuna.samplers import BruteForceSampler, GridSampler
 
 from mnist_cnn.datasets import Dataset
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
@@ -150,8 +150,8 @@ def _check_objectives(
     for constraint in experiment.constraints:
         if constraint.metric not in all_metrics:
             raise UserError(
-                f"the constraint's metric {constraint.metric!r} does not exist; valid: "
-                f"{', '.join(all_metrics)}"
+                f"the constraint's metric {unknown(constraint.metric, all_metrics)} does not "
+                f"exist; valid: {', '.join(all_metrics)}"
             )
 
 
@@ -198,10 +198,11 @@ def _try(
     finally:
         keras.config.set_dtype_policy("float32")
         keras.backend.clear_session()
-    unknown = sorted(baseline.keys() - hp.values.keys())
-    if unknown and not has_own_fit(experiment.space):  # its `fit` may declare more
+    others = sorted(baseline.keys() - hp.values.keys())
+    if others and not has_own_fit(experiment.space):  # its `fit` may declare more
         raise UserError(
-            f"the baseline names {unknown[0]!r}, which its model does not have; valid: "
+            f"the baseline names {unknown(others[0], hp.values)}, which its model does not have; "
+            "valid: "
             f"{', '.join(hp.values)}"
         )
     return scores, costs, problem
