@@ -143,7 +143,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(small, objectives, constrai
 
 def test_a_space_whose_smallest_network_does_not_fit_is_refused_in_one_line(small):
     small.write("space=too_deep")
-    with pytest.raises(UserError, match=r"model does not work: .*negative") as refused:
+    with pytest.raises(UserError, match=r"defaults does not work: .*negative") as refused:
         small.check()
     assert "\n" not in str(refused.value)
 
