@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mnist_cnn.command_line.parser import make_parser
+from mnist_cnn.command_line.verbs import check_folder
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.urls import hide_passwords
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         options = make_parser().parse_args(arguments)
+        check_folder(options)
         # Set before TensorFlow is imported, to hide its start-up messages.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         options.verb(options)

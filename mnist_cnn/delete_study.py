@@ -8,10 +8,11 @@ import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.mlruns import DELIVERED_FILE, STUDY_ID_FILE, checkpoints
 from mnist_cnn.registry import store
 from mnist_cnn.report.studies import study_names_in
+from mnist_cnn.report.text import counted
 from mnist_cnn.study.lock import StudyLock
 from mnist_cnn.study.storage import default_storage, open_storage
 from mnist_cnn.tracking import journal, tags, views
@@ -43,7 +44,8 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
     url = storage or default_storage()
     names = study_names_in(url)
     if name not in names:
-        raise UsageError(f"there is no study {name!r}; valid: {', '.join(names) or 'none yet'}")
+        valid = ", ".join(names) or "none yet"
+        raise UsageError(f"there is no study {unknown(name, names)}; valid: {valid}")
     experiment, folder = name.rpartition("-")[0], checkpoints() / name
     study_id = optuna.load_study(study_name=name, storage=open_storage(url)).user_attrs.get("id")
     # A study of this name in another storage has other files and other runs.
@@ -69,7 +71,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
         for study in (f"{name}.confirm", name):
             if study in optuna.get_all_study_names(open_storage(url)):
                 optuna.delete_study(study_name=study, storage=open_storage(url))
-    return f"deleted {name} and its {len(runs)} runs in MLflow"
+    return f"deleted {name} and its {counted(len(runs), 'run')} in MLflow"
 
 
 def _read(file: Path) -> str:

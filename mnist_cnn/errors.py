@@ -1,6 +1,9 @@
 """The errors for users. The command line prints their message, which is one line."""
 
 import errno
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(Exception):
@@ -17,6 +20,17 @@ class UsageError(UserError):
 
 class Unreachable(UserError):
     """A required server does not answer. A retry succeeds once it does."""
+
+
+def unknown(name: str, valid: Iterable[str]) -> str:
+    """Return an unknown name for a message, with the valid name that was probably meant, if any.
+
+    For the study `mnist-9` that is not `mnist-1`: who types a number seldom means another one.
+    """
+    found = get_close_matches(name, list(valid), n=1)
+    if found and re.sub(r"\d", "", found[0]) != re.sub(r"\d", "", name):
+        return f"{name!r} (did you mean {found[0]!r}?)"
+    return repr(name)
 
 
 def full_disk(error: BaseException) -> UserError | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
+from mnist_cnn import datasets
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UserError
 
@@ -61,6 +64,31 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
     return Objective(metric, "minimize")
 
 
+def _take_count(owner: Any, name: str, least: int | None = 1, none: bool = False) -> None:
+    """Refuse a field that is not a whole number, and turn one of NumPy into Python's.
+
+    Args:
+        owner: An object of a frozen dataclass.
+        name: The name of its field.
+        least: The least valid number, if there is one.
+        none: Whether None is valid too.
+    """
+    value = getattr(owner, name)
+    if none and value is None:
+        return
+    if not _is_number(value, Integral) or (least is not None and value < least):
+        at_least = "" if least is None else f" of at least {least}"
+        raise UserError(
+            f"{type(owner).__name__}: {name}={value!r} must be a whole number{at_least}"
+            f"{', or None' if none else ''}"
+        )
+    object.__setattr__(owner, name, int(value))
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A constraint that a trial has to satisfy, such as a maximum number of parameters.
@@ -83,8 +111,10 @@ class Constraint:
     bound: float
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.bound):
-            raise UserError(f"the bound of {self.metric!r} is {self.bound}; it must be finite")
+        if not _is_number(self.bound, Real) or not math.isfinite(self.bound):
+            raise UserError(
+                f"the bound of {self.metric!r} is {self.bound!r}; it must be a finite number"
+            )
 
     def __str__(self) -> str:
         return f"{self.metric} {self.kind} {_plain(self.bound)}"
@@ -134,13 +164,14 @@ class Confirm:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
-        if self.trials < 0 or self.seeds < 1 or self.max_seeds < self.seeds:
+        _take_count(self, "trials", least=0)
+        _take_count(self, "seeds")
+        _take_count(self, "max_seeds")
+        _take_count(self, "epochs", none=True)
+        if self.max_seeds < self.seeds:
             raise UserError(
-                f"Confirm: trials={self.trials} must be at least 0, seeds={self.seeds} at least 1 "
-                f"and max_seeds={self.max_seeds} at least seeds"
+                f"Confirm: max_seeds={self.max_seeds} must be at least seeds={self.seeds}"
             )
-        if self.epochs is not None and self.epochs < 1:
-            raise UserError(f"Confirm: epochs={self.epochs} must be at least 1, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,12 +195,19 @@ class Screen:
     one_of: int = 3
 
     def __post_init__(self) -> None:
-        rising = all(low < high for low, high in pairwise((0, *self.rungs)))
-        if not self.rungs or not rising or self.one_of < 2:
+        _take_count(self, "one_of", least=2)
+        numbers = isinstance(self.rungs, tuple | list) and all(
+            _is_number(rung, Integral) for rung in self.rungs
+        )
+        if (
+            not numbers
+            or not self.rungs
+            or any(low >= high for low, high in pairwise((0, *self.rungs)))
+        ):
             raise UserError(
-                f"Screen: rungs={self.rungs} must be rising epochs from 1 on, such as (1, 4), and "
-                f"one_of={self.one_of} at least 2"
+                f"Screen: rungs={self.rungs!r} must be rising epochs from 1 on, such as (1, 4)"
             )
+        object.__setattr__(self, "rungs", tuple(int(rung) for rung in self.rungs))
 
 
 def _are(kind: type, value: object) -> bool:
@@ -252,18 +290,26 @@ class Experiment:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        _check_space(self.space)
+        _check_dataset(self.dataset)
         for name in ("trials", "epochs", "batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"Experiment: {name}={getattr(self, name)} must be at least 1")
+            _take_count(self, name)
+        _take_count(self, "epoch_images", none=True)
+        _take_count(self, "seed", least=None)
         if self.epoch_images is not None and self.epoch_images < self.batch_size:
             raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than batch_size")
         for name in ("timeout_seconds", "trial_timeout_seconds"):
             seconds = getattr(self, name)
-            if seconds is not None and not seconds > 0:
-                raise UserError(f"Experiment: {name}={seconds} must be above 0, or None")
-        if not 0 < self.validation_fraction < 1:
+            if seconds is not None and not (_is_number(seconds, Real) and seconds > 0):
+                raise UserError(
+                    f"Experiment: {name}={seconds!r} must be a number of seconds above 0, or None"
+                )
+            if seconds is not None and not isinstance(seconds, int | float):  # of NumPy
+                object.__setattr__(self, name, float(seconds))
+        fraction = self.validation_fraction
+        if not _is_number(fraction, Real) or not 0 < fraction < 1:
             raise UserError(
-                f"Experiment: validation_fraction={self.validation_fraction} must lie in (0, 1)"
+                f"Experiment: validation_fraction={fraction!r} must be a number in (0, 1)"
             )
         if not _are(Objective, self.objectives):
             raise UserError(
@@ -279,6 +325,13 @@ class Experiment:
                 f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
                 "such as (AtMost('parameters', 20_000),)"
             )
+        if self.screen is not None and not isinstance(self.screen, Screen):
+            raise UserError(f"Experiment: screen={self.screen!r} must be a Screen(...), or None")
+        if not isinstance(self.confirm, Confirm):
+            raise UserError(
+                f"Experiment: confirm={self.confirm!r} must be a Confirm(...); "
+                "Confirm(trials=0) turns it off"
+            )
         if self.screen and (len(self.objectives) > 1 or self.screen.rungs[-1] >= self.epochs):
             raise UserError(
                 f"Experiment: screen={self.screen} needs a single objective and trials of more "
@@ -288,4 +341,51 @@ class Experiment:
     @cached_property
     def opened_dataset(self) -> Dataset:
         """The data set. It is opened once, because a source may read every file for it."""
-        return self.dataset()
+        found = self.dataset()
+        if not isinstance(found, Dataset):
+            raise UserError(
+                f"Experiment: dataset={_name_of(self.dataset)} returned {type(found).__name__}, "
+                "not a Dataset"
+            )
+        return found
+
+
+def _check_space(space: Any) -> None:
+    """Refuse a space that cannot be called, or that has been called already."""
+    keras_tuner, keras = sys.modules.get("keras_tuner"), sys.modules.get("keras")
+    # What is not imported cannot be here.
+    hyper_model, model = getattr(keras_tuner, "HyperModel", ()), getattr(keras, "Model", ())
+    if isinstance(space, type) and issubclass(space, hyper_model):
+        raise UserError(
+            f"Experiment: space= takes an object of the class {space.__name__}; write "
+            f"space={space.__name__}()"
+        )
+    if isinstance(space, model):
+        raise UserError(
+            "Experiment: space= takes a function that returns a model, not a model; write the "
+            "function's name without parentheses"
+        )
+    if not callable(space) and not isinstance(space, hyper_model):
+        raise UserError(
+            f"Experiment: space={space!r} must be a function of hp that returns a compiled model, "
+            "or a keras_tuner.HyperModel"
+        )
+
+
+def _check_dataset(dataset: Any) -> None:
+    """Refuse a data set that is no function, or that has been called already."""
+    if isinstance(dataset, Dataset):
+        known = callable(getattr(datasets, dataset.name, None))
+        what = f"dataset={dataset.name}" if known else "the function's name"
+        raise UserError(
+            "Experiment: dataset= takes a function that returns a Dataset; write "
+            f"{what}, without parentheses"
+        )
+    if not callable(dataset):
+        raise UserError(
+            f"Experiment: dataset={dataset!r} must be a function that returns a Dataset"
+        )
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__qualname__", type(function).__name__))

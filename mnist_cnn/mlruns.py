@@ -1,4 +1,4 @@
-"""The paths in the folder mlruns/, which holds everything that a search creates.
+"""The paths in the project's folder mlruns/, which holds everything that a search creates.
 
 mlflow.db      MLflow's runs and registry, unless MLFLOW_TRACKING_URI names another store
 optuna.db      Optuna's studies, unless --storage names another one
@@ -8,6 +8,8 @@ data/          images as searches read them, and cached facts of data; made agai
 """
 
 from pathlib import Path
+
+from mnist_cnn.errors import UsageError
 
 MLRUNS = Path("mlruns")
 # Environment variable of a worker on a node of a cluster: the node's name. In mlruns/ the node has
@@ -20,6 +22,24 @@ STUDY_ID_FILE = "study.id"  # in a study's folder: the study's id, as in Optuna'
 DELIVERED_FILE = "delivered.json"  # how much of a run is in MLflow; written by deliveries
 DROPPED_FILE = "dropped.txt"  # why a run is no longer a candidate
 SOURCES_FILE = "sources.json"  # the modules that a run depended on: their texts by name
+
+
+def check_project() -> None:
+    """Check that the current folder is a project, or has at least what a search has written.
+
+    Raises:
+        UsageError: It has neither experiments/ nor mlruns/.
+    """
+    if not Path("experiments").is_dir() and not MLRUNS.is_dir():
+        raise no_project(Path.cwd())
+
+
+def no_project(folder: Path) -> UsageError:
+    """Return the error for a folder that is no project, which says where to go."""
+    return UsageError(
+        f"there is no experiments/ in {folder}, so it is no project; type the command in the "
+        "project's root, the folder of your clone; in a notebook call os.chdir first"
+    )
 
 
 def checkpoints() -> Path:

@@ -15,6 +15,7 @@ from mnist_cnn.mlruns import own_folder
 from mnist_cnn.project.loading import find_experiment
 from mnist_cnn.project.sources import Source, current
 from mnist_cnn.registry import models, store
+from mnist_cnn.report.text import counted
 from mnist_cnn.retrain import Recorded, recorded, retrain
 from mnist_cnn.tracking import tags
 from mnist_cnn.training.retrained import Retrained, differences
@@ -44,7 +45,7 @@ def replay(run_id: str) -> Iterator[str]:
         name = str(client.get_experiment(run.info.experiment_id).name)
     experiment, was = find_experiment(name), _recorded(run)
     name, epochs = run.info.run_name, len(was.history)
-    yield f"replaying {name} ({epochs} epochs)"
+    yield f"replaying {name} ({counted(epochs, 'epoch')})"
     for module in _changed(was.sources):
         yield f"{module} has changed since; replaying with its old text"
     with tempfile.TemporaryDirectory() as folder:
@@ -57,7 +58,7 @@ def replay(run_id: str) -> Iterator[str]:
     if outcome:
         reason = "see above" if changed else "although nothing that it depends on has changed"
         raise UserError(f"the replay of {name} gave a different result, {reason}")
-    yield f"identical: {epochs} epochs of metrics, weights {now.weights[:12]}"
+    yield f"identical: {counted(epochs, 'epoch')} of metrics, weights {now.weights[:12]}"
 
 
 def _recorded(run: Run) -> Recorded:
@@ -95,6 +96,6 @@ def _outcome(was: Recorded, now: Retrained) -> Iterator[str]:
             if old[name] != new[name]:
                 yield f"differs: {name} of epoch {epoch} was {old[name]!r}, is {new[name]!r}"
     if len(was.history) != len(now.history):
-        yield f"differs: it had {len(was.history)} epochs, now {len(now.history)}"
+        yield f"differs: it had {counted(len(was.history), 'epoch')}, now {len(now.history)}"
     if was.weights != now.weights:
         yield f"differs: weights were {was.weights[:12]}, are {now.weights[:12]}"

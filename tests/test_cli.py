@@ -5,13 +5,19 @@ import socket
 import subprocess
 from importlib.metadata import version
 
+import optuna
 import pytest
+from PIL import Image
 from projects import command, here
 
 from mnist_cnn.cli import main
-from mnist_cnn.errors import UserError
+from mnist_cnn.command_line.parser import make_parser
+from mnist_cnn.command_line.verbs import check_folder
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation.data import _datasets
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.registry import store
+from mnist_cnn.study.storage import default_storage, open_storage
 from mnist_cnn.training.preflight import check
 
 SPACE = """
@@ -20,6 +26,10 @@ import keras
 def bad(hp):
     {body}
 """
+MODEL = (
+    "m = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten(), "
+    "keras.layers.Dense({outputs}, 'softmax')])\n    m.compile('adam', '{loss}')\n    return m"
+)
 EXPERIMENT = """
 from dataclasses import replace
 import optuna
@@ -88,8 +98,70 @@ def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words)
     assert not list((project / "mlruns").iterdir())
 
 
-def test_outside_a_project_the_command_says_where_to_go(tmp_path):
-    refuses(here("search", cwd=tmp_path), 2, "project's root")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "search",
+        "search --data digits.npz",
+        "trials",
+        "studies",
+        "delete mnist-1",
+        "promote",
+        "rollback",
+        "pull",
+        "evaluate --model champion --data mnist",
+        "predict {model}",
+        "replay 1234",
+        "sync",
+        "ui",
+        "dashboard",
+        "serve",
+        "serve --data .",
+    ],
+)
+def test_outside_a_project_the_command_says_where_to_go(tmp_path, digit_model, arguments):
+    (tmp_path / "digits.npz").touch()
+    arguments = arguments.format(model=digit_model).split()
+    refuses(here(*arguments, cwd=tmp_path), 2, "it is no project", "the folder of your clone")
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["data x", "evaluate --model a.keras --data x", "studies --storage sqlite:////tmp/x.db"],
+)
+def test_what_needs_no_project_runs_anywhere(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    check_folder(make_parser().parse_args(arguments.split()))
+
+
+def test_a_registry_elsewhere_needs_no_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    check_folder(make_parser().parse_args(["predict", "a.png"]))
+    with pytest.raises(UsageError, match="it is no project"):
+        check_folder(make_parser().parse_args(["search"]))
+
+
+def test_outside_a_project_no_test_of_a_file_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(UsageError, match="it is no project"):
+        store.connect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_predict_without_a_search_says_what_to_type(project):
+    (project / "mlruns").rmdir()
+    Image.new("L", (28, 28)).save(project / "a.png")
+    refuses(here("predict", "a.png", cwd=project), 1, "make search EXPERIMENT=mnist")
+    assert not (project / "mlruns").exists()
+
+
+def test_before_the_first_search_a_test_of_a_file_can_be_recorded(project):
+    (project / "mlruns").rmdir()
+    assert store.connect().search_experiments() != []
+    assert (project / "mlruns" / "mlflow.db").exists()
 
 
 def test_trials_without_a_study_says_what_to_type(project):
@@ -112,6 +184,28 @@ def test_where_nothing_was_searched_a_question_makes_nothing_and_says_what_to_ty
 
 def test_trials_of_an_unknown_experiment_are_refused_with_the_valid_names(project):
     refuses(here("trials", "nope", cwd=project), 2, "nope", "mnist", "smoke")
+
+
+def test_a_study_where_an_experiment_belongs_is_told_with_what_to_type(project):
+    optuna.create_study(storage=open_storage(default_storage()), study_name="mnist-4")
+    command = "type `mnist-cnn trials mnist --study mnist-4`"
+    refuses(here("trials", "mnist-4", cwd=project), 2, "'mnist-4' is a study", command)
+    refuses(here("trials", "mnits-4", cwd=project), 2, "there is no experiment 'mnits-4'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ("search mnits", "mnist"),
+        ("trials mnist --study mnits-1", "mnist-1"),
+        ("delete mnits-1", "mnist-1"),
+        ("evaluate --model {model} --data digts", "digits"),
+    ],
+)
+def test_a_name_that_was_probably_meant_is_told(project, digit_model, arguments, meant):
+    optuna.create_study(storage=open_storage(default_storage()), study_name="mnist-1")
+    arguments = arguments.format(model=digit_model).split()
+    refuses(here(*arguments, cwd=project), 2, f"(did you mean {meant!r}?); valid: ")
 
 
 def test_promote_without_a_search_says_what_to_type(project):
@@ -144,15 +238,26 @@ def test_mlruns_that_cannot_be_written_is_refused(project):
         (
             "return keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])",
             "space=bad",
-            ["not compiled"],
+            ["not compiled; call `model.compile`"],
         ),
+        (
+            MODEL.format(outputs=7, loss="sparse_categorical_crossentropy"),
+            "space=bad, baseline={}",
+            ["model of the space's defaults", "it has 7 outputs, but the data have 10 classes"],
+        ),
+        (
+            MODEL.format(outputs=10, loss="categorical_crossentropy"),
+            "space=bad",
+            ["one-hot", "'sparse_categorical_crossentropy'"],
+        ),
+        ("pass", "space=bad", ["returned nothing", "`return model`"]),
         (
             "x = inputs = keras.Input((28, 28, 1))\n"
             "    for _ in range(6):\n"
             "        x = keras.layers.MaxPooling2D(2)(x)\n"
             "    return keras.Model(inputs, x)",
             "space=bad",
-            ["baseline", "MaxPooling2D"],
+            ["MaxPooling2D"],
         ),
         ("pass", "objectives=(Maximize('val_beauty'),)", ["val_beauty", "val_accuracy"]),
         ("pass", "baseline={'blocks': 77}", ["blocks", "77"]),

@@ -6,15 +6,16 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import keras
 import keras_tuner
 import numpy as np
 import optuna
 import pytest
 from projects import forget_experiments
 
-from mnist_cnn.datasets import mnist
+from mnist_cnn.datasets import digits, mnist
 from mnist_cnn.errors import UsageError, UserError
-from mnist_cnn.experiment import Confirm, Experiment, Maximize, Minimize, Screen
+from mnist_cnn.experiment import AtMost, Confirm, Experiment, Maximize, Minimize, Screen
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
 from mnist_cnn.project.fingerprint import describe, fingerprint
 from mnist_cnn.project.loading import experiment_names, load_experiment
@@ -111,12 +112,77 @@ def test_rungs_that_do_not_rise_from_the_first_epoch_are_refused(given):
 
 @pytest.mark.parametrize("epochs", [0, -1])
 def test_confirmations_without_an_epoch_are_refused(epochs):
-    with pytest.raises(UserError, match=f"Confirm: epochs={epochs} must be at least 1"):
+    with pytest.raises(
+        UserError, match=f"Confirm: epochs={epochs} must be a whole number of at least 1, or"
+    ):
         Confirm(epochs=epochs)
 
 
+@pytest.mark.parametrize("value", ["2", 2.0, True, None, [2]])
+def test_what_is_no_whole_number_is_refused_by_name(experiment, value):
+    for name in ("trials", "epochs", "batch_size", "patience", "seed"):
+        with pytest.raises(UserError, match=f"Experiment: {name}=.* must be a whole number"):
+            replace(experiment, **{name: value})
+    for name in ("trials", "seeds", "max_seeds"):
+        with pytest.raises(UserError, match=f"Confirm: {name}=.* must be a whole number"):
+            Confirm(**{name: value})
+    with pytest.raises(UserError, match=r"Screen: one_of=.* must be a whole number"):
+        Screen(one_of=value)
+    with pytest.raises(UserError, match=r"Screen: rungs=.* must be rising epochs"):
+        Screen(rungs=(value,))
+
+
+@pytest.mark.parametrize("value", ["0.5", True, [0.5]])
+def test_what_is_no_number_is_refused_by_name(experiment, value):
+    for name in ("timeout_seconds", "trial_timeout_seconds", "validation_fraction"):
+        with pytest.raises(UserError, match=f"Experiment: {name}=.* must be a number"):
+            replace(experiment, **{name: value})
+    for name in ("epoch_images", "screen", "confirm"):
+        with pytest.raises(UserError, match=f"Experiment: {name}="):
+            replace(experiment, **{name: value})
+    with pytest.raises(UserError, match="Confirm: epochs="):
+        Confirm(epochs=value)
+    with pytest.raises(UserError, match="Screen: rungs="):
+        Screen(rungs=value)
+    with pytest.raises(UserError, match=r"the bound of 'parameters' is .* a finite number"):
+        AtMost("parameters", value)
+
+
+def test_numbers_of_numpy_become_those_of_python(experiment):
+    given = replace(experiment, trials=np.int64(3), screen=Screen(rungs=(np.int64(1),)))
+    assert repr(given.trials) == "3" and repr(given.screen.rungs) == "(1,)"
+    assert repr(replace(experiment, timeout_seconds=np.int64(9)).timeout_seconds) == "9.0"
+    assert replace(experiment, validation_fraction=np.float32(0.5)).validation_fraction == 0.5
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"dataset": digits()},
+            "dataset= takes a function that returns a Dataset; write dataset=digits, without paren",
+        ),
+        ({"dataset": mnist().first(9)}, "write the function's name, without parentheses"),
+        ({"dataset": "digits"}, "dataset='digits' must be a function"),
+        ({"space": Space}, r"space= takes an object of the class Space; write space=Space\(\)"),
+        ({"space": "cnn"}, "space='cnn' must be a function of hp"),
+        ({"space": keras.Sequential()}, "write the function's name without parentheses"),
+    ],
+)
+def test_what_is_called_too_early_or_too_late_is_refused_with_what_to_write(
+    experiment, given, message
+):
+    with pytest.raises(UserError, match=message):
+        replace(experiment, **given)
+
+
+def test_a_function_that_returns_no_data_set_is_refused(experiment):
+    with pytest.raises(UserError, match=r"dataset=partial returned NoneType, not a Dataset"):
+        _ = replace(experiment, dataset=functools.partial(space, None)).opened_dataset
+
+
 def test_a_screen_that_continues_every_trial_is_refused():
-    with pytest.raises(UserError, match="one_of=1 at least 2"):
+    with pytest.raises(UserError, match="one_of=1 must be a whole number of at least 2"):
         Screen(one_of=1)
 
 
@@ -162,14 +228,16 @@ def test_an_experiment_is_loaded_from_the_current_folder(project):
 
 
 def test_an_unknown_experiment_is_refused_with_the_valid_names(project):
-    with pytest.raises(UsageError, match="there is no experiment 'mnits'") as refusal:
+    with pytest.raises(UsageError, match=r"'mnits' \(did you mean 'mnist'\?\)") as refusal:
         load_experiment(ExperimentId("mnits"))
     assert str(refusal.value).endswith("; valid: " + ", ".join(experiment_names()))
 
 
 def test_a_folder_without_experiments_is_refused_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=r"no experiments/ in .*; run from the project's root"):
+    with pytest.raises(
+        UsageError, match=r"no experiments/ in .*; type the command in the project's root"
+    ):
         load_experiment(ExperimentId("mnist"))
 
 
@@ -199,7 +267,7 @@ BAD_FILES = {
         "from experiments.smoke import experiment\n"
         "from dataclasses import replace\n"
         "experiment = replace(experiment, epochs=0)",
-        r"Experiment: epochs=0 must be at least 1",
+        r"Experiment: epochs=0 must be a whole number of at least 1",
     ),
 }
 

@@ -1,14 +1,34 @@
 """A function for each subcommand, called with the parsed arguments. It imports what it needs."""
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_cnn.errors import UsageError
+from mnist_cnn.mlruns import check_project
 from mnist_cnn.urls import hide_passwords
 
 if TYPE_CHECKING:
     from mnist_cnn.experiment_id import ExperimentId
     from mnist_cnn.workers.cluster.wanted import RayWanted
+
+
+def check_folder(options: argparse.Namespace) -> None:
+    """Check that the current folder is a project, if the subcommand uses one.
+
+    Raises:
+        UsageError: It is none.
+    """
+    elsewhere = False  # whether what the subcommand asks is not in mlruns/
+    if options.verb in (trials, studies, dashboard):
+        elsewhere = options.storage is not None
+    elif options.verb in (ui, serve, predict, pull, rollback, evaluate):
+        elsewhere = bool(os.environ.get("MLFLOW_TRACKING_URI"))
+    if options.verb is evaluate:  # a file is no part of a project; reading a test set is recorded
+        elsewhere |= options.model.endswith(".keras") or Path(options.model).is_file()
+    if options.verb is not data and not elsewhere:
+        check_project()
 
 
 def search(options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from mnist_cnn.datasets.check import check_images
 from mnist_cnn.datasets.images import OnDemand
 from mnist_cnn.datasets.naming import some
 from mnist_cnn.datasets.parts import Shape
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment_id import resolved
 from mnist_cnn.project.loading import experiment_names, known_experiments, load_experiment
 
@@ -73,9 +73,10 @@ def check_name(data: str) -> None:
     """
     if data in _experiments() or data in _datasets() or _exists(data):
         return
-    names = ", ".join(sorted({*_files(), *_datasets()}))
+    names = sorted({*_files(), *_datasets()})
     raise UsageError(
-        f"there is no data set {data!r}; valid: {names}, or the path of labelled images"
+        f"there is no data set {unknown(data, names)}; valid: {', '.join(names)}, or the path of "
+        "labelled images"
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnist_cnn.report.text import counted
+
 BINS = 15  # of the calibration error, as in Guo et al. 2017
 MIN_PROBABILITY = 1e-7  # Keras clips to it before it takes the logarithm
 
@@ -70,7 +72,7 @@ class Scores:
     def summary(self) -> str:
         """The accuracy, its interval and the loss in one line."""
         return (
-            f"accuracy {self.accuracy:.2%} of {self.images:,} images, 95 % interval "
+            f"accuracy {self.accuracy:.2%} of {counted(self.images, 'image')}, 95 % interval "
             f"{self.accuracy_low:.2%} to {self.accuracy_high:.2%}, loss {self.loss:.4f} nats"
         )
 

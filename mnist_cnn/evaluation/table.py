@@ -14,7 +14,7 @@ from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
-from mnist_cnn.report.text import in_columns, print_text
+from mnist_cnn.report.text import counted, in_columns, print_text
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def _overview(result: _Result) -> list[str]:
     evaluation, scores = result.evaluation, result.evaluation.scores
     rows = {
         "model": result.model.title,
-        "data": f"{result.data.name}, {scores.images:,} images, SHA-256 {result.data.digest[:12]}…",
+        "data": f"{result.data.name}, {counted(scores.images, 'image')}, SHA-256 "
+        f"{result.data.digest[:12]}…",
         "test set": result.opening.reader if result.opening else "no, so this is not recorded",
         "accuracy": f"{scores.accuracy:.2%}, 95 % interval {scores.accuracy_low:.2%} to "
         f"{scores.accuracy_high:.2%}",

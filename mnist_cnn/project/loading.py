@@ -10,9 +10,10 @@ from typing import Any
 
 from mnist_cnn import known_data
 from mnist_cnn.datasets.paths.tree import root_of
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
+from mnist_cnn.mlruns import no_project
 from mnist_cnn.project import sources
 
 
@@ -27,10 +28,7 @@ def experiment_names(root: Path | None = None) -> list[str]:
     """
     folder = (root or Path.cwd()) / "experiments"
     if not folder.is_dir():
-        raise UsageError(
-            f"there is no experiments/ in {folder.parent}; run from the project's root, in a "
-            "notebook after os.chdir"
-        )
+        raise no_project(folder.parent)
     return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
 
 
@@ -42,7 +40,9 @@ def check_experiment(experiment: ExperimentId) -> None:
     """
     names = experiment_names()
     if experiment.file not in names:
-        raise UsageError(f"there is no experiment {experiment.file!r}; valid: {', '.join(names)}")
+        raise UsageError(
+            f"there is no experiment {unknown(experiment.file, names)}; valid: {', '.join(names)}"
+        )
     if experiment.data is not None and not known_data.sent_facts(experiment.data):
         root_of(experiment.data)
 
@@ -55,7 +55,9 @@ def find_experiment(name: str) -> ExperimentId:
     """
     known = known_experiments()
     if name not in known:
-        raise UsageError(f"there is no experiment {name!r}; valid: {', '.join(experiment_names())}")
+        raise UsageError(
+            f"there is no experiment {unknown(name, known)}; valid: {', '.join(experiment_names())}"
+        )
     return known[name]
 
 

@@ -3,6 +3,7 @@
 There is a registered model for each data set, see `Dataset.model_name`.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +13,9 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.mlruns import MLRUNS, check_project
 from mnist_cnn.tracking import client as tracking
 from mnist_cnn.urls import sqlite_file
 
@@ -40,14 +41,22 @@ def connect(experiment: ExperimentId | None = None) -> MlflowClient:
         experiment: If given, runs must exist. The error message says how to search this experiment.
 
     Raises:
+        UsageError: The current folder is no project.
         UserError: There are no runs yet.
     """
     database = sqlite_file(tracking.tracking_uri(MLRUNS))
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        check_project()
     if experiment and database and not database.exists():
         raise UserError(
             f"there are no runs yet, because {database} does not exist; type `make search "
             f"{experiment.for_make}`"
         )
+    if database and not database.exists():
+        try:
+            database.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot write to {database.parent}: {error.strerror}") from None
     return tracking.connect(MLRUNS)
 
 
@@ -78,7 +87,9 @@ def choose(there: Sequence[str], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in there:
             valid = ", ".join(there) or "none yet, type `make promote`"
-            raise UsageError(f"there is no registered model {wanted!r}; valid: {valid}")
+            raise UsageError(
+                f"there is no registered model {unknown(wanted, there)}; valid: {valid}"
+            )
         return wanted
     if MNIST_MODEL in there or not there:
         return MNIST_MODEL
@@ -100,7 +111,7 @@ def version(client: MlflowClient, name: str, alias: str) -> ModelVersion:
         raise UsageError(f"there is no champion yet, nor any {alias!r}; type `make promote`")
     if alias not in found.aliases:
         valid = ", ".join(sorted(found.aliases)) or "none yet, type `make promote`"
-        raise UsageError(f"{name} has no alias {alias!r}; valid: {valid}")
+        raise UsageError(f"{name} has no alias {unknown(alias, found.aliases)}; valid: {valid}")
     return client.get_model_version(name, str(found.aliases[alias]))
 
 

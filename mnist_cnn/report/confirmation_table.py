@@ -7,7 +7,7 @@ and the difference is the optimism of the first score.
 from collections.abc import Sequence
 from statistics import fmean
 
-from mnist_cnn.report.text import difference, number
+from mnist_cnn.report.text import counted, difference, number
 from mnist_cnn.study.confirmation import Candidate, outstanding
 from mnist_cnn.study.study import Study
 
@@ -55,7 +55,8 @@ def summary(study: Study, ranked: Sequence[Candidate]) -> str:
     epochs = study.plan.confirm.epochs or study.plan.epochs
     if epochs != study.plan.epochs:
         sentences.append(
-            f"A trial trains for {study.plan.epochs} epochs, but a confirmation for {epochs}."
+            f"A trial trains for {counted(study.plan.epochs, 'epoch')}, but a confirmation for "
+            f"{epochs}."
         )
     missing = _not_confirmed_in_time(study, ranked)
     if missing:

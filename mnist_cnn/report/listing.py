@@ -14,11 +14,11 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment import Objective
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
-from mnist_cnn.project.loading import check_experiment
+from mnist_cnn.project.loading import check_experiment, known_experiments
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.text import (
     STATE_WORDS,
@@ -155,13 +155,26 @@ def _load(experiment: ExperimentId, name: str | None, storage: str | None) -> op
     storage = storage or default_storage()
     names = study_names(storage, experiment.name) if exists(storage) else []
     if not names:
+        _refuse_study(experiment, storage)
         check_experiment(experiment)
         raise UserError(
             f"no study of {experiment.name!r} yet; type `make search {experiment.for_make}`"
         )
     if name is not None and name not in names:
-        raise UsageError(f"there is no study {name!r}; valid: {', '.join(names)}")
+        raise UsageError(f"there is no study {unknown(name, names)}; valid: {', '.join(names)}")
     return optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
+
+
+def _refuse_study(experiment: ExperimentId, storage: str) -> None:
+    """Refuse the name of a study where that of an experiment belongs."""
+    study, known = experiment.name, known_experiments()
+    searched = known.get(study.rpartition("-")[0])
+    if study in known or searched is None or not exists(storage):
+        return
+    if study in study_names(storage, searched.name):
+        raise UsageError(
+            f"{study!r} is a study; type `mnist-cnn trials {searched.for_command} --study {study}`"
+        )
 
 
 def _record(

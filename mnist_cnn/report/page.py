@@ -17,6 +17,7 @@ from mnist_cnn.report.page_template import PAGE, STYLE
 from mnist_cnn.report.plots import Plot
 from mnist_cnn.report.text import (
     STATE_WORDS,
+    counted,
     difference,
     duration,
     fresh_seeds,
@@ -219,7 +220,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
     metrics = [objective.metric for objective in study.plan.objectives]
     more = f" and {len(names) - len(shown)} more hyperparameters" if len(names) > len(shown) else ""
     return (
-        f"<h2>The best {len(best)} of {len(study.trials.finished())} trials</h2>"
+        f"<h2>The best {len(best)} of {counted(len(study.trials.finished()), 'trial')}</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
         + f'<p class="soft">All trials{escape(more)}: <code>'
         + escape(f"mnist-cnn trials {study.plan.id.for_command} --csv")

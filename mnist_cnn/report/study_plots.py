@@ -13,7 +13,7 @@ from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.experiment import Objective
 from mnist_cnn.report.front import comparable, hypervolumes
-from mnist_cnn.report.text import difference
+from mnist_cnn.report.text import counted, difference
 from mnist_cnn.study.confirmation import Candidate
 
 MAX_NUMBERS = 12  # trials of the front that are labelled with their number
@@ -181,7 +181,7 @@ def _draw_candidate(axes: Axes, x: int, candidate: Candidate, epochs: tuple[int,
         mec=ORANGE,
         mew=2,
         ms=9,
-        label=f"{hidden}first score, by which it was selected ({epochs[0]} epochs)",
+        label=f"{hidden}first score, by which it was selected ({counted(epochs[0], 'epoch')})",
     )
     axes.plot(
         [x] * len(candidate.scores),
@@ -190,7 +190,7 @@ def _draw_candidate(axes: Axes, x: int, candidate: Candidate, epochs: tuple[int,
         color=BLUE,
         ms=7,
         alpha=0.8,
-        label=f"{hidden}fresh seeds ({epochs[1]} epochs)",
+        label=f"{hidden}fresh seeds ({counted(epochs[1], 'epoch')})",
     )
     axes.errorbar(
         x + 0.15,

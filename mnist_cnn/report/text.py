@@ -37,6 +37,11 @@ def short_value(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
+def counted(count: int, noun: str) -> str:
+    """Format a number of things, such as `1 run` or `1,200 runs`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def fresh_seeds(count: int | str) -> str:
     """Format a number of fresh seeds, such as `2 fresh seeds`."""
     return f"{count} fresh seed" if str(count) == "1" else f"{count} fresh seeds"

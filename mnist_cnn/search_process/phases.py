@@ -12,6 +12,7 @@ from rich.console import Console
 from mnist_cnn.errors import Unreachable, UsageError, UserError
 from mnist_cnn.mlruns import MLRUNS
 from mnist_cnn.report import study_run, terminal
+from mnist_cnn.report.text import counted
 from mnist_cnn.search_process.dispatch import Dispatch, Work
 from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT, Progress
 from mnist_cnn.search_process.repair import restore_models
@@ -56,8 +57,8 @@ class Search:
         self.done = study.tried()
         if study.attributes.get("finished") and self.wanted_trials <= self.done:
             raise UsageError(
-                f"{study.name} is finished and has {self.done} trials; to extend it, type TRIALS= "
-                "with a larger number"
+                f"{study.name} is finished and has {counted(self.done, 'trial')}; to extend it, "
+                "type TRIALS= with a larger number"
             )
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.timetable = Timetable(study, self.budget, workers, self.done)

@@ -14,6 +14,7 @@ from mnist_cnn.datasets.naming import printable
 from mnist_cnn.datasets.paths.tree import files_under, is_picture, root_of, shown
 from mnist_cnn.datasets.pictures.decoder import MAX_BYTES, UnreadablePicture, decode
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId
 from mnist_cnn.registry import store
 from mnist_cnn.report.text import print_text
 from mnist_cnn.serving import reading
@@ -59,7 +60,7 @@ def show_predictions(
     """
     paths = [path for file in files for path in _pictures(file)]
     with store.answering():
-        champion = load_champion(store.connect(), model_name)
+        champion = load_champion(store.connect(ExperimentId(DEFAULT)), model_name)
     rows, problems = [], []
     for path in paths:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.samplers import RandomSampler
 
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
 from mnist_cnn.project.plan import Plan
@@ -113,7 +113,7 @@ def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
     if wanted is not None:
         if wanted not in names:
             valid = ", ".join(names) or "none yet"
-            raise UsageError(f"there is no study {wanted!r}; valid: {valid}")
+            raise UsageError(f"there is no study {unknown(wanted, names)}; valid: {valid}")
         return [wanted, f"continuing {wanted}"]
     changed = []
     if names:

@@ -45,6 +45,8 @@ def build(
         model = space.build(hp)
     else:
         model = space(hp, **_offers(experiment, data, epochs or experiment.epochs, training))
+    if model is None:
+        raise TrainingFailed("the search space returned nothing; end it with `return model`")
     if not isinstance(model, keras.Model):
         raise TrainingFailed(
             f"the search space returned {type(model).__name__}, not a compiled keras.Model"
@@ -53,7 +55,10 @@ def build(
     if has_own_fit(space):  # which knows what its model takes
         return model
     if not model.compiled:
-        raise TrainingFailed("the search space returned a model that is not compiled")
+        raise TrainingFailed(
+            "the search space returned a model that is not compiled; call `model.compile` before "
+            "`return model`"
+        )
     build_for_images(model, dataset)
     shape = getattr(model, "input_shape", None)  # a subclass has none
     if shape is not None and shape[1:] != dataset.shape:

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from mnist_cnn.errors import UserError
+from mnist_cnn.errors import UserError, unknown
 from mnist_cnn.training.checkpoint import Checkpoint, EpochMetrics
 from mnist_cnn.training.failure import TrainingFailed
 
@@ -74,7 +74,10 @@ class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 def unknown_metric(name: str, valid: Iterable[str]) -> str:
     """Return the message for an objective whose metric does not exist."""
-    return f"the objective's metric {name!r} does not exist; valid: {', '.join(valid)}"
+    valid = list(valid)
+    return (
+        f"the objective's metric {unknown(name, valid)} does not exist; valid: {', '.join(valid)}"
+    )
 
 
 class Relay(keras.callbacks.Callback):  # type: ignore[misc]

@@ -13,7 +13,7 @@ import optuna
 from optuna.samplers import BruteForceSampler, GridSampler
 
 from mnist_cnn.datasets import Dataset
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
@@ -28,7 +28,7 @@ from mnist_cnn.training.backend import precision
 from mnist_cnn.training.build import build, build_for_images, has_own_fit, wants
 from mnist_cnn.training.callbacks import unknown_metric
 from mnist_cnn.training.data import Data, kept_files, load_data
-from mnist_cnn.training.failure import one_line
+from mnist_cnn.training.failure import TrainingFailed, one_line
 from mnist_cnn.training.sampling import check_sampling
 from mnist_cnn.training.saving import compile_for_evaluation, compute_in_float32
 
@@ -160,8 +160,8 @@ def _check_objectives(
     for constraint in experiment.constraints:
         if constraint.metric not in all_metrics:
             raise UserError(
-                f"the constraint's metric {constraint.metric!r} does not exist; valid: "
-                f"{', '.join(all_metrics)}"
+                f"the constraint's metric {unknown(constraint.metric, all_metrics)} does not "
+                f"exist; valid: {', '.join(all_metrics)}"
             )
 
 
@@ -184,6 +184,7 @@ def _try(
     study = optuna.create_study()
     study.enqueue_trial(dict(baseline))
     hp = TrialHyperParameters(study.ask())
+    what = "the baseline's model" if baseline else "the model of the space's defaults"
     few = data.validation[slice(8)].scaled()
     scores: dict[str, float] | None = None
     keras.config.set_dtype_policy(precision(experiment))
@@ -192,31 +193,58 @@ def _try(
         # Some models do not reveal their size. A model that is evaluated can also be timed.
         costs = [*size_of(model), "train_seconds", LATENCY]
         if not has_own_fit(experiment.space):
+            _check_outputs(model, data.dataset.classes)
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
         if wants(experiment.space, "training"):  # what it saves is another model
             model = build(experiment, data, hp.copy(), training=False)
-        problem = _problem_of_serving(model, data.dataset, few.x)
+        problem = _problem_of_serving(model, data.dataset, few.x, what)
     except REFUSALS:
         return None, [], ""
     except Exception as error:  # the space is user code and may raise anything
-        reason = one_line(error)
+        reason = str(error) if isinstance(error, TrainingFailed) else one_line(error)
         hint = "; precision='float32' in the experiment avoids it" if "float16" in reason else ""
-        raise UserError(f"the baseline's model does not work: {reason}{hint}") from error
+        raise UserError(f"{what} does not work: {reason}{hint}") from error
     finally:
         keras.config.set_dtype_policy("float32")
         keras.backend.clear_session()
-    unknown = sorted(baseline.keys() - hp.values.keys())
-    if unknown and not has_own_fit(experiment.space):  # its `fit` may declare more
+    others = sorted(baseline.keys() - hp.values.keys())
+    if others and not has_own_fit(experiment.space):  # its `fit` may declare more
         raise UserError(
-            f"the baseline names {unknown[0]!r}, which its model does not have; valid: "
+            f"the baseline names {unknown(others[0], hp.values)}, which its model does not have; "
+            "valid: "
             f"{', '.join(hp.values)}"
         )
     return scores, costs, problem
 
 
-def _problem_of_serving(model: keras.Model, dataset: Dataset, images: Any) -> str:
-    """Return why `promote`, `evaluate` and `serve` would refuse the model; "" if they would not."""
+def _check_outputs(model: keras.Model, classes: int) -> None:
+    """Refuse outputs that the loss cannot compare with labels, which are numbers of classes.
+
+    TensorFlow only notices when it meets a label without an output. A subclass is left alone, as it
+    may convert the labels itself.
+    """
+    shape = getattr(model, "output_shape", None)
+    if not type(model).__module__.startswith("keras.") or not isinstance(shape, tuple):
+        return
+    loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", model.loss)
+    if len(shape) != 2 or not isinstance(shape[1], int):
+        return
+    if loss == "sparse_categorical_crossentropy" and shape[1] < classes:
+        outputs = "1 output" if shape[1] == 1 else f"{shape[1]} outputs"
+        raise TrainingFailed(f"it has {outputs}, but the data have {classes} classes")
+    if loss == "categorical_crossentropy":
+        raise TrainingFailed(
+            "its loss takes one-hot labels, but labels are numbers of classes; compile it with "
+            "'sparse_categorical_crossentropy'"
+        )
+
+
+def _problem_of_serving(model: keras.Model, dataset: Dataset, images: Any, what: str) -> str:
+    """Return why `promote`, `evaluate` and `serve` would refuse the model; "" if they would not.
+
+    The messages call it `what`.
+    """
     try:
         build_for_images(model, dataset)
         compute_in_float32(model)
@@ -227,7 +255,7 @@ def _problem_of_serving(model: keras.Model, dataset: Dataset, images: Any) -> st
             loaded = saved_model.load(path)
         saved_model.check_probabilities(np.asarray(loaded(images, training=False)))
     except UserError as error:
-        return str(error).replace(str(path), "of the baseline")
+        return str(error).replace(f"the model {path}", what).replace(str(path), what)
     except Exception as error:  # the model cannot even be saved
         return one_line(error).split(". ")[0]
     return ""

@@ -14,6 +14,7 @@ from made_study import COMPLETE, FAIL, PRUNED, finished_trial, made_study, write
 from mnist_cnn import cli
 from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.report.text import counted
 
 PARAMS = {"optimizer": "adam", "dense": 1}
 
@@ -47,6 +48,10 @@ def study(tmp_path, monkeypatch):
     )
     assert (study.trials.folder(2) / MODEL_FILE).exists()
     return study
+
+
+def test_one_thing_is_not_several():
+    assert [counted(number, "run") for number in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
 
 
 def output(capsys, *options):

@@ -301,6 +301,7 @@ def test_a_database_that_a_search_is_creating_is_left_alone(tmp_path, monkeypatc
 
 
 def test_a_port_in_use_is_one_line(tmp_path):
+    Project(tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port := free_port()))
         taken.listen()

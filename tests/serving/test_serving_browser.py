@@ -313,7 +313,8 @@ def signed_in(page):
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
     """The app with a token, without a champion."""
-    with served_here(tmp_path_factory.mktemp("token"), MNIST_CNN_TOKEN="sesame+1") as app:
+    root = Project(tmp_path_factory.mktemp("token")).root
+    with served_here(root, MNIST_CNN_TOKEN="sesame+1") as app:
         yield app
 
 

@@ -172,7 +172,7 @@ def test_the_token_is_in_no_output(project, guarded):
 @pytest.fixture
 def start(tmp_path):
     """Starts the app up to the point where it would listen: what it printed, and the app."""
-    return functools.partial(started, tmp_path)
+    return functools.partial(started, Project(tmp_path).root)
 
 
 @pytest.mark.parametrize("token", ["", " ", "two words", "Gr\u00f6\u00dfe", "line\nbreak"])

@@ -23,7 +23,7 @@ def test_a_violation_is_a_share_of_the_bound():
     assert str(AtMost("parameters", 20_000.0)) == "parameters at most 20,000"
     assert AtLeast("val_accuracy", 0.985).broken(0.98) == "val_accuracy 0.98, not at least 0.985"
     assert AtLeast("val_accuracy", 0.985).broken(0.98498).startswith("val_accuracy 0.98498, not")
-    with pytest.raises(UserError, match="it must be finite"):
+    with pytest.raises(UserError, match="it must be a finite number"):
         AtMost("parameters", float("nan"))
 
 
@@ -143,7 +143,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(small, objectives, constrai
 
 def test_a_space_whose_smallest_network_does_not_fit_is_refused_in_one_line(small):
     small.write("space=too_deep")
-    with pytest.raises(UserError, match=r"model does not work: .*negative") as refused:
+    with pytest.raises(UserError, match=r"defaults does not work: .*negative") as refused:
         small.check()
     assert "\n" not in str(refused.value)
 
