@@ -193,7 +193,8 @@ def _try(
         # Some models do not reveal their size. A model that is evaluated can also be timed.
         costs = [*size_of(model), "train_seconds", LATENCY]
         if not has_own_fit(experiment.space):
-            _check_outputs(model, data.dataset.classes)
+            if few.y.ndim == 1:  # otherwise labels are one-hot
+                _check_outputs(model, data.dataset.classes)
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
         if wants(experiment.space, "training"):  # what it saves is another model
@@ -219,7 +220,7 @@ def _try(
 
 
 def _check_outputs(model: keras.Model, classes: int) -> None:
-    """Refuse outputs that the loss cannot compare with labels, which are numbers of classes.
+    """Refuse outputs that the loss cannot compare with labels that are numbers of classes.
 
     TensorFlow only notices when it meets a label without an output. A subclass is left alone, as it
     may convert the labels itself.

@@ -351,7 +351,7 @@ def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images
     state = checkpoint(tmp_path / "a.npz", objective=Maximize("val_acuracy"))
     with pytest.raises(UserError) as refusal:
         fit(dense(), images, state, epochs=1)
-    assert "'val_acuracy' does not exist" in str(refusal.value)
+    assert "'val_acuracy' (did you mean 'val_accuracy'?) does not exist" in str(refusal.value)
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
         assert name in str(refusal.value).partition("valid: ")[2].split(", ")
 
