@@ -83,7 +83,7 @@ def enqueue(study: Study, name: str, configurations: Sequence[Mapping[str, Any]]
         A message.
     """
     if not configurations:
-        return f"none of the best configurations of {name} is valid any more"
+        return f"the best configurations of {name} are baselines now, or not valid any more"
     for values in configurations:
         study.trials.optuna_study.enqueue_trial(dict(values), user_attrs={EARLIER: name})
     count = len(configurations)

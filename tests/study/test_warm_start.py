@@ -72,7 +72,7 @@ def test_they_come_after_the_baselines_and_once(storage):
 def test_it_is_said_if_none_is_valid_any_more(storage):
     study = new_study(storage)
     assert enqueue(study, "tiny-1", []) == (
-        "none of the best configurations of tiny-1 is valid any more"
+        "the best configurations of tiny-1 are baselines now, or not valid any more"
     )
     assert len(study.trials.all()) == 2  # the baselines
 
