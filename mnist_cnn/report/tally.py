@@ -35,12 +35,19 @@ def tally(study: Study) -> str:
 
 def origin(study: Study, trial: FrozenTrial) -> str:
     """Return where a trial's configuration is from, in words."""
-    first = study.trials.get(screening.first_of(trial)).user_attrs
-    if BASELINE in first:
+    if is_baseline(study, trial):
         return "a baseline"
+    first = study.trials.get(screening.first_of(trial)).user_attrs
     return f"found by {first[EARLIER]}" if EARLIER in first else "found by the search"
 
 
 def is_baseline(study: Study, trial: FrozenTrial) -> bool:
-    """Return whether a trial's configuration is one of the experiment's baselines."""
-    return BASELINE in study.trials.get(screening.first_of(trial)).user_attrs
+    """Return whether a trial's configuration is one of the experiment's baselines.
+
+    A sampler may come to the same configuration as a baseline.
+    """
+    first = study.trials.get(screening.first_of(trial))
+    if BASELINE in first.user_attrs:
+        return True
+    baselines = [other for other in study.trials.all() if BASELINE in other.user_attrs]
+    return bool(first.params) and any(other.params == first.params for other in baselines)
