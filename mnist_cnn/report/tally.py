@@ -35,19 +35,18 @@ def tally(study: Study) -> str:
 
 def origin(study: Study, trial: FrozenTrial) -> str:
     """Return where a trial's configuration is from, in words."""
-    if is_baseline(study, trial):
+    number = screening.first_of(trial)
+    if number in baselines(study):
         return "a baseline"
-    first = study.trials.get(screening.first_of(trial)).user_attrs
+    first = study.trials.get(number).user_attrs
     return f"found by {first[EARLIER]}" if EARLIER in first else "found by the search"
 
 
-def is_baseline(study: Study, trial: FrozenTrial) -> bool:
-    """Return whether a trial's configuration is one of the experiment's baselines.
+def baselines(study: Study) -> set[int]:
+    """Return the numbers of the trials whose configuration is one of the experiment's baselines.
 
     A sampler may come to the same configuration as a baseline.
     """
-    first = study.trials.get(screening.first_of(trial))
-    if BASELINE in first.user_attrs:
-        return True
-    baselines = [other for other in study.trials.all() if BASELINE in other.user_attrs]
-    return bool(first.params) and any(other.params == first.params for other in baselines)
+    trials = study.trials.all()
+    known = [each.params for each in trials if BASELINE in each.user_attrs and each.params]
+    return {each.number for each in trials if BASELINE in each.user_attrs or each.params in known}

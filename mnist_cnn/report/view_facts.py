@@ -7,9 +7,10 @@ from optuna.trial import TrialState
 
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.plots import important_parameters
-from mnist_cnn.report.tally import is_baseline
+from mnist_cnn.report.tally import baselines
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.outcome import COST_METRICS
+from mnist_cnn.study.screening import first_of
 from mnist_cnn.study.study import Study
 
 SHOWN_COSTS = ("train_seconds", "parameters")
@@ -71,8 +72,9 @@ def _logged(name: str, runs: Collection[RunHistory]) -> str:
 def _pair(study: Study, ranked: Sequence[Candidate]) -> tuple[str | None, str | None]:
     """Return the folders of the winner and of the best baseline, unless these are the same."""
     finished = [*study.ranking(), *reversed(study.trials.finished())]
-    baselines = [trial for trial in finished if is_baseline(study, trial)]
-    if not ranked or not baselines or is_baseline(study, ranked[0].trial):
+    known = baselines(study)
+    believed = [trial for trial in finished if first_of(trial) in known]
+    if not ranked or not believed or first_of(ranked[0].trial) in known:
         return None, None
-    winner, baseline = (study.trials.folder_of(t).name for t in (ranked[0].trial, baselines[0]))
+    winner, baseline = (study.trials.folder_of(t).name for t in (ranked[0].trial, believed[0]))
     return winner, baseline

@@ -86,7 +86,9 @@ def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console
     wanted = study.wanted_trials(request.trials)
     study.enqueue_baselines(wanted)
     most = most_from_earlier(wanted)
-    name, best = best_of_earlier(study) if most else ("", [])
+    if not most:
+        return
+    name, best = best_of_earlier(study)
     if not best:
         return
     try:

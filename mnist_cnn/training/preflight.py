@@ -82,8 +82,10 @@ def accepted(
     known = [_seen(experiment, data, baseline) for baseline in baselines(experiment)]
     found: list[dict[str, Any]] = []
     for configuration in configurations:
+        if len(found) == most:  # building the others takes time
+            break
         values = _seen(experiment, data, configuration)
-        if values is not None and values not in known and len(found) < most:
+        if values is not None and values not in known:
             known.append(values)
             found.append(values)
     return found
@@ -93,9 +95,7 @@ def _seen(
     experiment: Experiment, data: Data, configuration: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return a configuration as the space sees it; None if the space does not accept it."""
-    study = optuna.create_study()
-    study.enqueue_trial(dict(configuration))
-    hp = TrialHyperParameters(study.ask())
+    hp = _hyperparameters(configuration)
     try:
         build(experiment, data, hp)
     except Exception:  # outside a range, or the space refuses it in its own way
@@ -105,6 +105,13 @@ def _seen(
     if has_own_fit(experiment.space):  # its `fit` may declare more
         return {**configuration, **hp.values}
     return dict(hp.values)
+
+
+def _hyperparameters(configuration: Mapping[str, Any]) -> TrialHyperParameters:
+    """Return hyperparameters of which these have a value, and the others get their default."""
+    study = optuna.create_study()
+    study.enqueue_trial(dict(configuration))
+    return TrialHyperParameters(study.ask())
 
 
 def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
@@ -181,9 +188,7 @@ def _try(
         Its metrics on a few images, or None if it is not evaluated; the metrics of its costs; and
         why it cannot be served, "" if it can be.
     """
-    study = optuna.create_study()
-    study.enqueue_trial(dict(baseline))
-    hp = TrialHyperParameters(study.ask())
+    hp = _hyperparameters(baseline)
     what = "the baseline's model" if baseline else "the model of the space's defaults"
     few = data.validation[slice(8)].scaled()
     scores: dict[str, float] | None = None
@@ -213,8 +218,7 @@ def _try(
     if others and not has_own_fit(experiment.space):  # its `fit` may declare more
         raise UserError(
             f"the baseline names {unknown(others[0], hp.values)}, which its model does not have; "
-            "valid: "
-            f"{', '.join(hp.values)}"
+            f"valid: {', '.join(hp.values)}"
         )
     return scores, costs, problem
 
