@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,9 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import optuna
 
-from mnist_cnn import datasets
 from mnist_cnn.datasets import Dataset
 from mnist_cnn.errors import UserError
+from mnist_cnn.experiment_fields import (
+    are,
+    check_dataset,
+    check_space,
+    is_number,
+    name_of,
+    take_whole_number,
+)
 
 if TYPE_CHECKING:  # the search process knows an experiment by its plan and never imports Keras
     import keras
@@ -64,31 +70,6 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
     return Objective(metric, "minimize")
 
 
-def _take_count(owner: Any, name: str, least: int | None = 1, none: bool = False) -> None:
-    """Refuse a field that is not a whole number, and turn one of NumPy into Python's.
-
-    Args:
-        owner: An object of a frozen dataclass.
-        name: The name of its field.
-        least: The least valid number, if there is one.
-        none: Whether None is valid too.
-    """
-    value = getattr(owner, name)
-    if none and value is None:
-        return
-    if not _is_number(value, Integral) or (least is not None and value < least):
-        at_least = "" if least is None else f" of at least {least}"
-        raise UserError(
-            f"{type(owner).__name__}: {name}={value!r} must be a whole number{at_least}"
-            f"{', or None' if none else ''}"
-        )
-    object.__setattr__(owner, name, int(value))
-
-
-def _is_number(value: object, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
 @dataclass(frozen=True)
 class Constraint:
     """A constraint that a trial has to satisfy, such as a maximum number of parameters.
@@ -111,7 +92,7 @@ class Constraint:
     bound: float
 
     def __post_init__(self) -> None:
-        if not _is_number(self.bound, Real) or not math.isfinite(self.bound):
+        if not is_number(self.bound, Real) or not math.isfinite(self.bound):
             raise UserError(
                 f"the bound of {self.metric!r} is {self.bound!r}; it must be a finite number"
             )
@@ -164,10 +145,10 @@ class Confirm:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
-        _take_count(self, "trials", least=0)
-        _take_count(self, "seeds")
-        _take_count(self, "max_seeds")
-        _take_count(self, "epochs", none=True)
+        take_whole_number(self, "trials", least=0)
+        take_whole_number(self, "seeds")
+        take_whole_number(self, "max_seeds")
+        take_whole_number(self, "epochs", none=True)
         if self.max_seeds < self.seeds:
             raise UserError(
                 f"Confirm: max_seeds={self.max_seeds} must be at least seeds={self.seeds}"
@@ -195,9 +176,9 @@ class Screen:
     one_of: int = 3
 
     def __post_init__(self) -> None:
-        _take_count(self, "one_of", least=2)
+        take_whole_number(self, "one_of", least=2)
         numbers = isinstance(self.rungs, tuple | list) and all(
-            _is_number(rung, Integral) for rung in self.rungs
+            is_number(rung, Integral) for rung in self.rungs
         )
         if (
             not numbers
@@ -208,10 +189,6 @@ class Screen:
                 f"Screen: rungs={self.rungs!r} must be rising epochs from 1 on, such as (1, 4)"
             )
         object.__setattr__(self, "rungs", tuple(int(rung) for rung in self.rungs))
-
-
-def _are(kind: type, value: object) -> bool:
-    return isinstance(value, tuple | list) and all(isinstance(one, kind) for one in value)
 
 
 def grouped_tpe(seed: int) -> optuna.samplers.BaseSampler:
@@ -290,28 +267,28 @@ class Experiment:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        _check_space(self.space)
-        _check_dataset(self.dataset)
+        check_space(self.space)
+        check_dataset(self.dataset)
         for name in ("trials", "epochs", "batch_size", "patience"):
-            _take_count(self, name)
-        _take_count(self, "epoch_images", none=True)
-        _take_count(self, "seed", least=None)
+            take_whole_number(self, name)
+        take_whole_number(self, "epoch_images", none=True)
+        take_whole_number(self, "seed", least=None)
         if self.epoch_images is not None and self.epoch_images < self.batch_size:
             raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than batch_size")
         for name in ("timeout_seconds", "trial_timeout_seconds"):
             seconds = getattr(self, name)
-            if seconds is not None and not (_is_number(seconds, Real) and seconds > 0):
+            if seconds is not None and not (is_number(seconds, Real) and seconds > 0):
                 raise UserError(
                     f"Experiment: {name}={seconds!r} must be a number of seconds above 0, or None"
                 )
             if seconds is not None and not isinstance(seconds, int | float):  # of NumPy
                 object.__setattr__(self, name, float(seconds))
         fraction = self.validation_fraction
-        if not _is_number(fraction, Real) or not 0 < fraction < 1:
+        if not is_number(fraction, Real) or not 0 < fraction < 1:
             raise UserError(
                 f"Experiment: validation_fraction={fraction!r} must be a number in (0, 1)"
             )
-        if not _are(Objective, self.objectives):
+        if not are(Objective, self.objectives):
             raise UserError(
                 f"Experiment: objectives={self.objectives!r} must be a tuple of objectives, such "
                 "as (Maximize('val_accuracy'),)"
@@ -320,7 +297,7 @@ class Experiment:
             raise UserError(
                 "Experiment: objectives is empty; name one, such as Maximize('val_accuracy')"
             )
-        if not _are(Constraint, self.constraints):
+        if not are(Constraint, self.constraints):
             raise UserError(
                 f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
                 "such as (AtMost('parameters', 20_000),)"
@@ -344,48 +321,7 @@ class Experiment:
         found = self.dataset()
         if not isinstance(found, Dataset):
             raise UserError(
-                f"Experiment: dataset={_name_of(self.dataset)} returned {type(found).__name__}, "
+                f"Experiment: dataset={name_of(self.dataset)} returned {type(found).__name__}, "
                 "not a Dataset"
             )
         return found
-
-
-def _check_space(space: Any) -> None:
-    """Refuse a space that cannot be called, or that has been called already."""
-    keras_tuner, keras = sys.modules.get("keras_tuner"), sys.modules.get("keras")
-    # What is not imported cannot be here.
-    hyper_model, model = getattr(keras_tuner, "HyperModel", ()), getattr(keras, "Model", ())
-    if isinstance(space, type) and issubclass(space, hyper_model):
-        raise UserError(
-            f"Experiment: space= takes an object of the class {space.__name__}; write "
-            f"space={space.__name__}()"
-        )
-    if isinstance(space, model):
-        raise UserError(
-            "Experiment: space= takes a function that returns a model, not a model; write the "
-            "function's name without parentheses"
-        )
-    if not callable(space) and not isinstance(space, hyper_model):
-        raise UserError(
-            f"Experiment: space={space!r} must be a function of hp that returns a compiled model, "
-            "or a keras_tuner.HyperModel"
-        )
-
-
-def _check_dataset(dataset: Any) -> None:
-    """Refuse a data set that is no function, or that has been called already."""
-    if isinstance(dataset, Dataset):
-        known = callable(getattr(datasets, dataset.name, None))
-        what = f"dataset={dataset.name}" if known else "the function's name"
-        raise UserError(
-            "Experiment: dataset= takes a function that returns a Dataset; write "
-            f"{what}, without parentheses"
-        )
-    if not callable(dataset):
-        raise UserError(
-            f"Experiment: dataset={dataset!r} must be a function that returns a Dataset"
-        )
-
-
-def _name_of(function: Any) -> str:
-    return str(getattr(function, "__qualname__", type(function).__name__))

@@ -49,6 +49,7 @@ ORDER = (
     "datasets.example_images",
     "datasets.overview",
     "known_data",
+    "experiment_fields",
     "experiment",
     "project.syntax",
     "project.sources",
