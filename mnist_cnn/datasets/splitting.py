@@ -114,5 +114,6 @@ def set_aside(
 
 def _place(name: str) -> float:
     """Hash a name to a number in [0, 1)."""
+    # Without the zero, which was a seed, other images would be set aside than before.
     text = f"0 {name}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.sha256(text).digest()[:8]) / 2**64

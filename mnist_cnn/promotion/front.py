@@ -10,6 +10,7 @@ from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.report.front import FRONT_FILE
+from mnist_cnn.report.text import counted
 from mnist_cnn.tracking import tags
 
 Point = dict[str, Any]  # see `report.front.as_json`
@@ -94,8 +95,8 @@ def run_of_point(client: MlflowClient, study: Run, choice: Choice, folder: Path)
             run = _run(client, study, point)
             print(f"{_in_words(point)}, run {run.info.run_id if run else 'not in MLflow yet'}")
         raise UsageError(
-            f"{study.info.run_name} has a front of {len(points)} "
-            f"point{'s' if len(points) > 1 else ''}; say which: --run RUN, --max-parameters N "
+            f"{study.info.run_name} has a front of {counted(len(points), 'point')}; say which: "
+            "--run RUN, --max-parameters N "
             f"({_range(points, _parameters, ',.0f')}) or --min-accuracy X "
             f"({_range(points, _accuracy, '.4f')})"
         )

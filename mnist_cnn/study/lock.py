@@ -122,9 +122,10 @@ class StudyLock:
             connection.exec_driver_sql(f"SET {name} = {seconds}")
         digest = hashlib.sha256(f"mnist-cnn {self._name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
-        query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock(key))
+        lock = sqlalchemy.func.pg_try_advisory_lock
         if self._shared:
-            query = sqlalchemy.select(sqlalchemy.func.pg_try_advisory_lock_shared(key))
+            lock = sqlalchemy.func.pg_try_advisory_lock_shared
+        query = sqlalchemy.select(lock(key))
         deadline = time.monotonic() + wait_seconds
         while not (locked := connection.scalar(query)) and time.monotonic() < deadline:
             time.sleep(TICK_SECONDS)

@@ -3,21 +3,17 @@
 from pathlib import Path
 
 import pytest
-from projects import copy_database
+from projects import connected
 
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo
-from mnist_cnn.registry import store
 from mnist_cnn.registry.models import FoundModel
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("project"))
-        copy_database(Path("mlruns"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield store.connect()
+    with connected(tmp_path_factory.mktemp("project")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run, RunData, RunInfo, RunTag
-from projects import copy_database
+from projects import connected
 
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo
@@ -24,11 +24,7 @@ FOREIGN = ["", "no JSON", "7", "[]", "{}", '{"from": 1, "to": {}}', '{"from": {"
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """Of a registry without versions."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("project"))
-        copy_database(Path("mlruns"))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        made = store.connect()
+    with connected(tmp_path_factory.mktemp("project")) as made:
         made.create_registered_model(MNIST_MODEL)
         yield made
 

@@ -129,7 +129,7 @@ def test_a_score_that_is_no_number_is_never_continued(study):
 def with_a_gain(direction, scores, later, costs):
     """A study at whose first rung trials stopped; the best one then had a score three epochs later.
 
-    It has two epochs more than doubled, so a doubling gained half of the difference.
+    From epoch 1 to 4 the epochs double twice, so a doubling gained half of the difference.
     """
     study = optuna.create_study(direction=direction)
     for score, cost in zip(scores, costs, strict=True):

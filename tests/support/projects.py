@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 
@@ -55,6 +55,18 @@ def copy_database(mlruns):
     """Put an empty database of MLflow into the folder `mlruns`."""
     mlruns.mkdir(exist_ok=True)
     shutil.copy(Path(_empty_database().name) / "mlflow.db", mlruns)
+
+
+@contextmanager
+def connected(folder):
+    """The client of an empty registry, in a folder that is the current project meanwhile."""
+    from mnist_cnn.registry import store  # imports MLflow
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        copy_database(Path("mlruns"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield store.connect()
 
 
 def forget_experiments():
