@@ -39,7 +39,7 @@ experiment = replace(
             "shift_pixels": 1,
             "adam_learning_rate": 0.004,
         },
-        # The smallest one.
+        # A very small one.
         {
             "stages": 2,
             "filters_0": 10,

@@ -1,4 +1,4 @@
-"""Tiny networks: 500 to 18,000 parameters for ten classes, for devices with little memory or power.
+"""Tiny networks: 300 to 18,000 parameters for ten classes, for devices with little memory or power.
 
 They save parameters by separable convolutions (A. Howard et al., "MobileNets", 2017), 1x1
 convolutions that narrow the input of the next block (F. Iandola et al., "SqueezeNet", 2016), and
@@ -34,7 +34,7 @@ def tiny(
     inputs = keras.Input(input_shape)
     x = halved_to_small(augmented(hp, inputs, distortions, training), 8, activation)
     for stage in range(stages):
-        filters = hp.Int(f"filters_{stage}", 10, 16, step=2, default=12)
+        filters = hp.Int(f"filters_{stage}", 6, 16, step=2, default=12)
         separable = hp.Boolean(f"separable_{stage}")
         for place in range(depth := hp.Int(f"depth_{stage}", 1, 2)):
             if narrowed and x.shape[-1] > 8:

@@ -17,6 +17,8 @@ def tally(study: Study) -> str:
     for trial in trials:
         if trial.number in past or screening.is_lost(trial):
             continue  # the trial that continues it is counted
+        if screening.REPEATS in trial.user_attrs:
+            continue  # it was not trained
         if trial.state == TrialState.COMPLETE:
             ends["complete"] += 1
         elif trial.state == TrialState.FAIL:

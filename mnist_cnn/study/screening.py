@@ -36,6 +36,9 @@ CONTINUES, FIRST, RUNG = "continues", "first", "rung"
 # multiply-accumulates of its model for an image, if they are known. Unlike its seconds, they do not
 # depend on the machine, so a search with one worker can be repeated.
 STOPPED, COST = "stopped", "cost"
+# The attribute of a trial that failed untrained since an earlier one, whose number this is, has the
+# same configuration.
+REPEATS = "repeats"
 # The reason of a failed trial whose worker could not be reached, so it may still have been running.
 # The trial that continues it has its values, seed and checkpoint.
 LOST = "lost"
@@ -71,7 +74,7 @@ def continued(trial: optuna.Trial | FrozenTrial) -> int | None:
 
 def tried(trials: Iterable[FrozenTrial]) -> int:
     """Return how many configurations there are among trials. Those that continue one count once."""
-    return sum(continued(trial) is None for trial in trials)
+    return sum(continued(trial) is None and REPEATS not in trial.user_attrs for trial in trials)
 
 
 def is_lost(trial: FrozenTrial) -> bool:

@@ -2,35 +2,65 @@
 
 import copy
 import importlib.util
+from collections.abc import Sequence
 from math import prod
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, QMCSampler
-from optuna.trial import TrialState
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    CmaEsSampler,
+    GPSampler,
+    GridSampler,
+    PartialFixedSampler,
+    QMCSampler,
+    RandomSampler,
+)
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
-from mnist_cnn.optuna_internals import all_trials, innermost, sample_outside_with
+from mnist_cnn.optuna_internals import (
+    all_trials,
+    enqueued_values,
+    innermost,
+    sample_outside_with,
+    values_in_queue,
+)
+from mnist_cnn.study.screening import REPEATS, continued
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
+# After so many repeated configurations in a row, the space is taken to be exhausted. KerasTuner
+# allows as many.
+REPEATS_IN_A_ROW = 20
 # These samplers import their package when they first sample, perhaps many trials after the start.
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}
 
 
-def sampler_of(experiment: Experiment, seed: int, number: int) -> BaseSampler:
+def sampler_of(
+    experiment: Experiment, seed: int, number: int, trials: Sequence[FrozenTrial]
+) -> BaseSampler:
     """Return the sampler for trial `number`.
 
     Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
     goes through one sequence over all trials gets the same seed in all of them.
 
+    A sampler that has found the best of a small space would suggest it again and again. So after a
+    repeated configuration, the next one is sampled at random.
+
     Args:
         experiment: The experiment.
         seed: That of the study, see `trial.study_seed`.
         number: The number of the trial in the study.
+        trials: The trials of the study, by number.
     """
     own = experiment.sampler(seed=derived_seed(seed, number, 1))
     if not isinstance(innermost(own), GridSampler | QMCSampler):
+        # The one enumerates the space, the other keeps to a part of it.
+        kept = isinstance(own, BruteForceSampler | PartialFixedSampler)
+        if _repeats_at_end(trials) and not kept:
+            return RandomSampler(derived_seed(seed, number, 1))
         return own
     sampler = experiment.sampler(seed=derived_seed(seed, 1))
     sequence, other = innermost(sampler), innermost(own)
@@ -73,21 +103,51 @@ def _check_packages(sampler: BaseSampler) -> None:
             )
 
 
-def repeats_a_trial(trial: optuna.Trial) -> bool:
-    """Return whether the sampler gave the trial a grid point that an earlier trial has.
+def repeated_trial(trial: optuna.Trial) -> int | None:
+    """Return the number of an earlier trial with the same configuration; None if there is none.
 
-    That happens if no other point is left, or if two workers ask at the same time.
+    Enqueued trials, such as baselines, and spaces without parameters may repeat themselves.
+
+    Args:
+        trial: The trial. Before its model is built it has no parameters yet, but if its sampler is
+            a grid, its point is known. Two workers that ask at the same time may get the same.
     """
     points = _points(trial)
-    return trial.number in points and points[trial.number] in [
-        point for number, point in points.items() if number < trial.number
-    ]
+    if trial.number in points:
+        same = [n for n, point in points.items() if point == points[trial.number]]
+        return min(same) if min(same) < trial.number else None
+    if not trial.params or enqueued_values(trial) is not None:
+        return None
+    for other in all_trials(trial):
+        ended = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if ended and other.number != trial.number and other.params == trial.params:
+            return other.number
+    return None
 
 
 def has_nothing_left(trial: optuna.Trial) -> bool:
-    """Return whether every point of the sampler's grid belongs to a trial."""
-    grid = all_trials(trial)[trial.number].system_attrs["search_space"]
-    return len(set(_points(trial).values())) == prod(map(len, grid.values()))
+    """Return whether there is nothing left to try, given that the trial repeats another one.
+
+    This is so if every point of the sampler's grid belongs to a trial, or if the trials before this
+    one were repeated too.
+    """
+    if points := _points(trial):
+        grid = all_trials(trial)[trial.number].system_attrs["search_space"]
+        return len(set(points.values())) == prod(map(len, grid.values()))
+    return 1 + _repeats_at_end(all_trials(trial)) >= REPEATS_IN_A_ROW
+
+
+def _repeats_at_end(trials: Sequence[FrozenTrial]) -> int:
+    """Return how many of the last sampled trials that have ended are repeated ones, in a row."""
+    count = 0
+    for trial in reversed(trials):
+        sampled = continued(trial) is None and not values_in_queue(trial)
+        if not sampled or not trial.state.is_finished():
+            continue
+        if REPEATS not in trial.user_attrs:
+            break
+        count += 1
+    return count
 
 
 def _points(trial: optuna.Trial) -> dict[int, int]:

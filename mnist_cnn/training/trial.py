@@ -41,7 +41,7 @@ from mnist_cnn.training.run import Run
 from mnist_cnn.training.sampling import (
     after_trial,
     has_nothing_left,
-    repeats_a_trial,
+    repeated_trial,
     sampler_of,
 )
 from mnist_cnn.training.train import Trained, train
@@ -77,14 +77,15 @@ def run_trial(
     try:
         study = _load_study(study_name, storage)
         _refuse_changed(experiment, study)
-        study.sampler = sampler_of(experiment, study_seed(experiment.seed, study_name), number)
+        # A served storage only samples for trials that it has listed.
+        trials = study.get_trials(deepcopy=False)
+        seed = study_seed(experiment.seed, study_name)
+        study.sampler = sampler_of(experiment, seed, number, trials)
         study.pruner = experiment.pruner()
         with file_lock(folder / RUN_LOCK_FILE):
             journal = Journal(folder)
             if journal.ended:
                 return False
-            # A served storage only samples for trials that it has listed.
-            study.get_trials(deepcopy=False)
             own = trial_id(storage_of_worker(storage), study_name, number)
             trial = adopt_trial(study, own)
             return _train(_run_of(experiment, data, journal, trial), trial)
@@ -159,17 +160,19 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         place["node"] = os.environ[NODE]
     # From here on, a death of the worker counts against the trial.
     run.journal.write("begin", name=run.title, tags=run.tags, **place)
-    if repeats_a_trial(trial):
-        write_end(run.journal, "FAIL", reason="the sampler repeated an earlier trial")
-        return has_nothing_left(trial)
     _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
+        _refuse_repeated(trial)
         trained = train(run, hp, _reporter(run, trial))
     except (UserError, *StorageError):
         raise
     except keras_tuner.errors.FatalError as error:
         raise UserError(f"the search space stopped the search: {one_line(error)}") from error
+    except _RepeatedError as error:
+        trial.set_user_attr(screening.REPEATS, error.number)
+        write_end(run.journal, "FAIL", reason=f"it repeats trial {error.number}")
+        return has_nothing_left(trial)
     except optuna.TrialPruned as error:
         if not run.journal.started:
             run.start(hp.values, "not built", {})
@@ -189,10 +192,28 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     return False
 
 
+class _RepeatedError(Exception):
+    """A trial has the configuration of an earlier one.
+
+    Attributes:
+        number: The number of the earlier trial.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _refuse_repeated(trial: optuna.Trial) -> None:
+    if (number := repeated_trial(trial)) is not None:
+        raise _RepeatedError(number)
+
+
 def _size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochMetrics], None]:
-    """Return a function that prunes a trial whose model is too large, or too small."""
+    """Return a function that ends a repeated trial, and prunes one whose model has a wrong size."""
 
     def check(size: EpochMetrics) -> None:
+        _refuse_repeated(trial)
         if broken := _broken_constraints(experiment, trial, size):
             raise optuna.TrialPruned(broken)
 

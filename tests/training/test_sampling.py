@@ -7,7 +7,14 @@ from itertools import product
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import GridSampler, PartialFixedSampler, QMCSampler, TPESampler
+from optuna.samplers import (
+    GridSampler,
+    NSGAIISampler,
+    PartialFixedSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.trial import TrialState
 from scipy.stats import qmc
 from strange_spaces import dense
@@ -17,12 +24,14 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
+from mnist_cnn.prior_sampler import PriorSampler
 from mnist_cnn.study import screening
 from mnist_cnn.training.sampling import (
+    REPEATS_IN_A_ROW,
     after_trial,
     check_sampling,
     has_nothing_left,
-    repeats_a_trial,
+    repeated_trial,
     sampler_of,
 )
 
@@ -71,16 +80,20 @@ class Search:
     def begin(self):
         """Begin a trial as a worker does; gives nothing if it repeats another one."""
         trial = self.adopt(self.study.ask().number)
-        if repeats_a_trial(trial):
-            self.exhausted |= has_nothing_left(trial)
-            self.study.tell(trial.number, state=TrialState.FAIL)
-            return []
-        self.space(TrialHyperParameters(trial))
-        return [trial]
+        if repeated_trial(trial) is None:
+            self.space(TrialHyperParameters(trial))
+        repeated = repeated_trial(trial)
+        if repeated is None:
+            return [trial]
+        trial.set_user_attr(screening.REPEATS, repeated)
+        self.exhausted |= has_nothing_left(trial)
+        self.study.tell(trial.number, state=TrialState.FAIL)
+        return []
 
     def adopt(self, number):
         study = optuna.load_study(study_name="s", storage=self.storage)
-        study.sampler = sampler_of(self.experiment, self.experiment.seed, number)
+        seed, trials = self.experiment.seed, study.get_trials(deepcopy=False)
+        study.sampler = sampler_of(self.experiment, seed, number, trials)
         study.pruner = self.experiment.pruner()
         return adopt_trial(study, trial_id(self.storage, "s", number))
 
@@ -223,15 +236,15 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
         for name, value in attributes.items():
             known = trial_id(search.storage, "s", number)
             search.storage.set_trial_system_attr(known, name, value)
-    assert not repeats_a_trial(search.adopt(first))
+    assert repeated_trial(search.adopt(first)) is None
     later = search.adopt(second)
-    assert repeats_a_trial(later) and not has_nothing_left(later)
+    assert repeated_trial(later) == first and not has_nothing_left(later)
 
 
 def test_a_point_whose_trial_was_continued_is_not_tried_again():
     search = grid()
     study = StudyAs("s", search.storage, screening.configurations)
-    study.sampler = sampler_of(search.experiment, 0, 0)
+    study.sampler = sampler_of(search.experiment, 0, 0, [])
     first = search.begin()[0]
     search.study.tell(first.number, state=TrialState.PRUNED)
     attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
@@ -242,7 +255,7 @@ def test_a_point_whose_trial_was_continued_is_not_tried_again():
     point = search.study.trials[first.number].system_attrs["grid_id"]
     for name, value in {"grid_id": point, "search_space": GRID}.items():
         search.storage.set_trial_system_attr(other, name, value)
-    assert repeats_a_trial(adopt_trial(study, other))
+    assert repeated_trial(adopt_trial(study, other)) == first.number
 
 
 def test_a_grid_with_fixed_parameters_is_tried_once_too():
@@ -257,6 +270,43 @@ def test_a_search_that_tries_everything_ends_by_itself():
     search = Search(optuna.samplers.BruteForceSampler, grid_space).run(30)
     assert sorted(search.points) == sorted(product(*GRID.values()))
     assert search.exhausted
+
+
+# A small space
+
+
+@pytest.mark.parametrize("sampler", [PriorSampler, TPESampler, RandomSampler, NSGAIISampler])
+def test_each_configuration_of_a_small_space_is_tried_once_and_then_the_search_ends(sampler):
+    search = Search(sampler, grid_space).run(500)
+    assert sorted(search.points) == sorted(product(*GRID.values()))
+    assert search.exhausted
+    assert screening.tried(search.study.trials) == 12
+    last = search.study.trials[-REPEATS_IN_A_ROW:]
+    assert all(screening.REPEATS in trial.user_attrs for trial in last)
+
+
+def test_a_repeated_trial_names_the_first_one_and_a_failed_one_may_be_tried_again():
+    search = Search(RandomSampler, lambda hp: hp.Boolean("wide"))
+    (failed,) = search.begin()
+    search.study.tell(failed.number, state=TrialState.FAIL)
+    search.run(100)
+    tried = {t.params["wide"]: t.number for t in search.study.trials if t.value is not None}
+    assert len(tried) == len(search.points) == 2
+    for trial in search.study.trials[1:]:
+        if trial.state == TrialState.FAIL:
+            assert trial.user_attrs[screening.REPEATS] == tried[trial.params["wide"]]
+
+
+@pytest.mark.parametrize("baseline", [{"units": 8, "depth": 1}, {}])
+def test_a_baseline_may_repeat_another_one(baseline):
+    search = Search(RandomSampler, grid_space, baselines=[baseline, baseline])
+    for _ in range(2):
+        search.end(*search.begin())
+    assert len(search.points) == 2
+
+
+def test_trials_without_parameters_differ_in_their_seeds_and_all_are_trained():
+    assert len(Search(TPESampler, lambda hp: None).run(30).points) == 30
 
 
 # A sequence

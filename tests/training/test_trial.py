@@ -13,7 +13,7 @@ from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
+from mnist_cnn.study.screening import CONTINUES, FIRST, REPEATS, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
@@ -333,3 +333,25 @@ def timed(folder):
 def weights(folder):
     tagged = [event.get("tags", {}) for event in read(folder)[0]]
     return [found[tags.WEIGHTS] for found in tagged if tags.WEIGHTS in found]
+
+
+def test_a_repeated_configuration_is_not_trained_again(small):
+    small.write("space=dense, sampler=optuna.samplers.RandomSampler")
+    ended = [small.run() for _ in range(8)]
+    first = {}
+    for number, trial in enumerate(small.study.trials):
+        original = first.setdefault(trial.params["units"], number)
+        end = ended[number]
+        if number == original:
+            assert end.state == "COMPLETE" and len(end.steps) == 2
+        else:
+            assert (end.state, end.reason) == ("FAIL", f"it repeats trial {original}")
+            assert end.steps == [] and end.events("start")
+            assert trial.user_attrs == {REPEATS: original}
+    assert len(first) == 2
+
+
+def test_a_hypermodel_whose_fit_has_hyperparameters_is_not_taken_for_a_repetition(small):
+    """Before its fit it has only a part of its parameters."""
+    small.write("space=Loop(), sampler=optuna.samplers.RandomSampler")
+    assert [small.run().state for _ in range(3)] == ["COMPLETE"] * 3
