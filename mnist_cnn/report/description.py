@@ -43,7 +43,7 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
     """
     metric = study.objective.metric
     counts = ", ".join(
-        f"{len(study.trials.all(state))} {STATE_WORDS[state]}"
+        f"{len(study.trials.ended_as(state))} {STATE_WORDS[state]}"
         for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
     lines = [f"**{study.name}**: {counts} trials. {_model(study, ranked[0])}"]

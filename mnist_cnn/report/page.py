@@ -114,7 +114,7 @@ def _tiles(
             optimism = difference(winner.first - winner.score)
             tiles.append((optimism, "its first score minus that mean"))
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    counts = {STATE_WORDS[state]: len(study.trials.all(state)) for state in states}
+    counts = {STATE_WORDS[state]: len(study.trials.ended_as(state)) for state in states}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     tiles.append((str(sum(counts.values())), f"trials: {words}"))
     if any(run.intervals for run in histories):
@@ -238,7 +238,7 @@ def _failures(study: Study) -> str:
     Reasons that differ in numbers only are counted as one.
     """
     groups: dict[str, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.trials.all(TrialState.FAIL):
+    for trial in study.trials.ended_as(TrialState.FAIL):
         reason = trial.user_attrs.get("reason", "unknown")
         groups[re.sub(r"\d+", "#", reason)].append(trial)
     if not groups:

@@ -103,7 +103,8 @@ def important_parameters(study: Study) -> dict[str, float]:
 def _drafts(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
 ) -> Iterator[_Draft]:
-    trials, objective = study.trials.finished(), study.objective
+    trials = study.trials.ended_as(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    objective = study.objective
     yield (
         "Optimisation history",
         "Each trial in the order of finishing. If the best value so far has been level for a long "

@@ -17,7 +17,6 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.study_run import REPORT_FILE
 from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short_value
-from mnist_cnn.study import screening
 from mnist_cnn.study.confirmation import Candidate, candidates
 from mnist_cnn.study.scheduling import seconds_in_full
 from mnist_cnn.study.study import Study, keeps_constraints
@@ -84,8 +83,7 @@ def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial."""
     if broken := _nearest_to_constraints(study):
         return broken
-    failed = study.trials.all(TrialState.FAIL)
-    failed = [trial for trial in failed if screening.REPEATS not in trial.user_attrs]
+    failed = study.trials.ended_as(TrialState.FAIL)
     if not failed:
         screen = study.plan.screen
         needed = seconds_in_full(study, screen) if screen else 0.0

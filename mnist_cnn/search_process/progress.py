@@ -117,6 +117,8 @@ class Progress:
             self.say(f"{self._clock()}  {running.name} starts over: {event['reason']}")
         elif event["event"] == "end":
             self._running.pop(folder, None)
+            if event.get("repeats") is not None:
+                return  # it was not trained, and a small space has many of them
             self.say(
                 f"{self._clock()}  {running.name or folder.name}{running.place}: "
                 f"{self._ending(running, event)}"

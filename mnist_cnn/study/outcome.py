@@ -30,8 +30,8 @@ def write_end(
         reason: Why the trial was pruned or failed.
         values: The values of the objectives if the trial is complete.
         summary: The metrics of the whole run.
-        more: `stop`, the kind of its `Stop`, and `model`, the digest of its model file. Each may be
-            None.
+        more: `stop`, the kind of its `Stop`; `model`, the digest of its model file; `repeats`, the
+            number of the trial that it repeats. Each may be None or missing.
     """
     own_tags = {tags.STATE: state}
     if reason:

@@ -19,7 +19,7 @@ from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of, values_in_queue
 from mnist_cnn.study.outcome import write_end
-from mnist_cnn.study.screening import COST, LOST, STOPPED, before, is_lost
+from mnist_cnn.study.screening import COST, LOST, REPEATS, STOPPED, before, is_lost
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
@@ -64,6 +64,10 @@ class Trials:
     def finished(self) -> list[FrozenTrial]:
         """Return the trials that are complete, pruned or failed."""
         return self.all(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+    def ended_as(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials that ended in these states, without those that repeat another one."""
+        return [trial for trial in self.all(*states) if REPEATS not in trial.user_attrs]
 
     def folder(self, number: int) -> Path:
         """Return the folder of a trial's files."""

@@ -40,6 +40,8 @@ class Run:
         seed: The seed of weights, dropout and the order of the images.
         keep: Which epoch's weights are saved and scored.
         sampled: Returns the parameters that Optuna has recorded for the trial so far.
+        on_built: Called when the model is built, before the start of the run is written. It may
+            raise.
         on_size: Called with the size of the model before it is trained. It may raise.
         precision: The Keras dtype policy. None means the experiment's, or the fastest here.
     """
@@ -53,6 +55,7 @@ class Run:
     seed: int
     keep: Literal["best", "last"] = "best"
     sampled: Callable[[], dict[str, Any]] = dict
+    on_built: Callable[[], None] = lambda: None
     on_size: Callable[[EpochMetrics], None] = lambda size: None
     precision: str | None = None
 

@@ -103,7 +103,7 @@ def _check_packages(sampler: BaseSampler) -> None:
             )
 
 
-def repeated_trial(trial: optuna.Trial) -> int | None:
+def repeated_trial(trial: optuna.Trial, also_running: bool = False) -> int | None:
     """Return the number of an earlier trial with the same configuration; None if there is none.
 
     Enqueued trials, such as baselines, and spaces without parameters may repeat themselves.
@@ -111,6 +111,7 @@ def repeated_trial(trial: optuna.Trial) -> int | None:
     Args:
         trial: The trial. Before its model is built it has no parameters yet, but if its sampler is
             a grid, its point is known. Two workers that ask at the same time may get the same.
+        also_running: Whether earlier trials that still run count, besides those that have ended.
     """
     points = _points(trial)
     if trial.number in points:
@@ -119,8 +120,10 @@ def repeated_trial(trial: optuna.Trial) -> int | None:
     if not trial.params or enqueued_values(trial) is not None:
         return None
     for other in all_trials(trial):
-        ended = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if ended and other.number != trial.number and other.params == trial.params:
+        known = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if other.state == TrialState.RUNNING and other.number < trial.number:
+            known = also_running
+        if known and other.number != trial.number and other.params == trial.params:
             return other.number
     return None
 

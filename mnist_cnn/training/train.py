@@ -109,6 +109,7 @@ def _prepare_session(run: Run) -> None:
 def _build(run: Run, hp: keras_tuner.HyperParameters) -> tuple[keras.Model, dict[str, int]]:
     """Build the model and write the run's start. Return the model and its size."""
     model = build(run.experiment, run.data, hp, epochs=run.epochs)
+    run.on_built()
     size = architecture.size_of(model)
     run.start(dict(hp.values), architecture.in_words(model), size)
     run.on_size({name: float(value) for name, value in size.items()})

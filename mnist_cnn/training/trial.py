@@ -148,6 +148,7 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed=seed,
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
+        on_built=_repetition_check(experiment, trial),
         on_size=_size_check(experiment, trial),
         precision=experiment.precision or trial.study.user_attrs.get(PRECISION),
     )
@@ -160,19 +161,18 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         place["node"] = os.environ[NODE]
     # From here on, a death of the worker counts against the trial.
     run.journal.write("begin", name=run.title, tags=run.tags, **place)
+    if (repeated := repeated_trial(trial)) is not None:
+        return _end_repeated(run, trial, repeated)
     _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
-        _refuse_repeated(trial)
         trained = train(run, hp, _reporter(run, trial))
     except (UserError, *StorageError):
         raise
     except keras_tuner.errors.FatalError as error:
         raise UserError(f"the search space stopped the search: {one_line(error)}") from error
     except _RepeatedError as error:
-        trial.set_user_attr(screening.REPEATS, error.number)
-        write_end(run.journal, "FAIL", reason=f"it repeats trial {error.number}")
-        return has_nothing_left(trial)
+        return _end_repeated(run, trial, error.number)
     except optuna.TrialPruned as error:
         if not run.journal.started:
             run.start(hp.values, "not built", {})
@@ -204,16 +204,29 @@ class _RepeatedError(Exception):
         self.number = number
 
 
-def _refuse_repeated(trial: optuna.Trial) -> None:
-    if (number := repeated_trial(trial)) is not None:
-        raise _RepeatedError(number)
+def _repetition_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[], None]:
+    """Return a function that ends a trial if it repeats another one, now that it is sampled."""
+    # A HyperModel's own `fit` may sample more, so until it has ended a trial is only known in part.
+    also_running = not has_own_fit(experiment.space)
+
+    def check() -> None:
+        if (number := repeated_trial(trial, also_running)) is not None:
+            raise _RepeatedError(number)
+
+    return check
+
+
+def _end_repeated(run: Run, trial: optuna.Trial, number: int) -> bool:
+    """End a trial that repeats another one. Return whether the sampler has nothing left to try."""
+    trial.set_user_attr(screening.REPEATS, number)
+    write_end(run.journal, "FAIL", reason=f"it repeats trial {number}", repeats=number)
+    return has_nothing_left(trial)
 
 
 def _size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochMetrics], None]:
-    """Return a function that ends a repeated trial, and prunes one whose model has a wrong size."""
+    """Return a function that prunes a trial whose model is too large, or too small."""
 
     def check(size: EpochMetrics) -> None:
-        _refuse_repeated(trial)
         if broken := _broken_constraints(experiment, trial, size):
             raise optuna.TrialPruned(broken)
 
