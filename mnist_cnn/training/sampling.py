@@ -120,10 +120,11 @@ def repeated_trial(trial: optuna.Trial, also_running: bool = False) -> int | Non
     if not trial.params or enqueued_values(trial) is not None:
         return None
     for other in all_trials(trial):
-        known = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if other.state == TrialState.RUNNING and other.number < trial.number:
-            known = also_running
-        if known and other.number != trial.number and other.params == trial.params:
+        if other.number == trial.number or other.params != trial.params:
+            continue
+        runs = other.state == TrialState.RUNNING and other.number < trial.number
+        ended = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        if ended or (runs and also_running):
             return other.number
     return None
 
