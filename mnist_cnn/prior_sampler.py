@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -29,9 +34,10 @@ class PriorSampler(BaseSampler):
         seed: The seed.
         random_share: The share of configurations that are sampled at random, in [0, 1].
         parents: The share of all configurations that are varied: the best ones, in (0, 1].
-        changed: The probability with which a parameter is changed, in (0, 1].
+        changed: The probability with which a parameter is changed, in (0, 1]. One of them, drawn at
+            random, is always changed, so that the best configurations are not sampled again.
         width: The standard deviation of a changed number, as a share of its range. A parameter
-            with a logarithmic range is changed on that scale. A changed category is any category.
+            with a logarithmic range is changed on that scale. A changed category is any other one.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class PriorSampler(BaseSampler):
         self._random_share, self._parents = random_share, parents
         self._changed, self._width = changed, width
         self._parent: dict[str, Any] = {}
+        self._always_changed = ""
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
@@ -60,10 +67,12 @@ class PriorSampler(BaseSampler):
         return {}
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self._parent = {}
+        self._parent, self._always_changed = {}, ""
         best = _best(study, self._parents)
         if best and self._rng.random() >= self._random_share:
             self._parent = best[int(self._rng.integers(len(best)))].params
+        if self._parent:
+            self._always_changed = str(self._rng.choice(list(self._parent)))
 
     def sample_independent(
         self,
@@ -75,25 +84,35 @@ class PriorSampler(BaseSampler):
         old: Any = self._parent.get(param_name)  # which may be None, as a choice
         if param_name not in self._parent or not contains(param_distribution, old):
             return self._random.sample_independent(study, trial, param_name, param_distribution)
-        if self._rng.random() >= self._changed:
+        changes = param_name == self._always_changed or self._rng.random() < self._changed
+        if not changes or param_distribution.single():
             return old
         if isinstance(param_distribution, IntDistribution | FloatDistribution):
             return self._near(old, param_distribution)
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
+        assert isinstance(param_distribution, CategoricalDistribution)
+        return self._other(old, param_distribution)
 
     def _near(self, old: float, of: IntDistribution | FloatDistribution) -> float:
-        """Return a number near `old`, of a normal distribution that is cut off at the range."""
+        """Return another number near `old`, of a normal distribution cut off at the range."""
         to, back = (math.log, math.exp) if of.log else (float, float)
         low, high = to(of.low), to(of.high)
         while True:
             new = to(old) + self._rng.normal(0, self._width * (high - low))
-            if low <= new <= high:
-                break
-        value = back(new)
+            value = self._rounded(back(new), of)
+            if low <= new <= high and value != old:
+                return value
+
+    def _rounded(self, value: float, of: IntDistribution | FloatDistribution) -> float:
+        """Return the value of a distribution that is nearest to `value`."""
         if of.step is not None and not of.log:
             value = of.low + of.step * round((value - of.low) / of.step)
         value = min(max(value, of.low), of.high)
         return round(value) if isinstance(of, IntDistribution) else float(value)
+
+    def _other(self, old: Any, of: CategoricalDistribution) -> Any:
+        places = len(of.choices)
+        place = int(of.to_internal_repr(old)) + int(self._rng.integers(1, places))
+        return of.choices[place % places]
 
 
 def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:

@@ -31,8 +31,7 @@ from mnist_cnn.study.screening import REPEATS, continued
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
-# After so many repeated configurations in a row, the space is taken to be exhausted. KerasTuner
-# allows as many.
+# After so many repeated configurations in a row, hardly any can be left. KerasTuner allows as many.
 REPEATS_IN_A_ROW = 20
 # These samplers import their package when they first sample, perhaps many trials after the start.
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}

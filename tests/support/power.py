@@ -26,7 +26,7 @@ class Disk:
         except FileNotFoundError:
             pytest.skip("there is no mkfs.ext4")
         assert made.returncode == 0, made.stderr
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)  # its content is hidden until the exit
         if problem := self._mount():
             pytest.skip(f"no file system can be mounted here: {problem}")
         return self

@@ -364,7 +364,6 @@ def test_a_full_disk_is_said_clearly_and_the_search_goes_on_when_there_is_room(t
 
 def test_a_disk_that_is_really_full_is_no_different(tmp_path, note):
     root = make_project(tmp_path)
-    (root / "mlruns").mkdir()
     mount = ["mount", "-t", "tmpfs", "tmpfs", root / "mlruns", "-o"]
     if subprocess.run([*mount, "size=4m"], capture_output=True, check=False).returncode:
         pytest.skip("no file system can be mounted here")
