@@ -26,6 +26,8 @@ from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.screening import last_value, rung_of
 from mnist_cnn.study.study import BASELINE, EARLIER, keeps_constraints
 
+DRAWS = 1000  # of a changed number, until it is another one
+
 
 class PriorSampler(BaseSampler):
     """Samples at random, or varies one of the best configurations.
@@ -93,14 +95,18 @@ class PriorSampler(BaseSampler):
         return self._other(old, param_distribution)
 
     def _near(self, old: float, of: IntDistribution | FloatDistribution) -> float:
-        """Return another number near `old`, of a normal distribution cut off at the range."""
+        """Return another number near `old`, of a normal distribution cut off at the range.
+
+        It is `old` if the steps of the range are so much wider that no other one is found.
+        """
         to, back = (math.log, math.exp) if of.log else (float, float)
         low, high = to(of.low), to(of.high)
-        while True:
+        for _ in range(DRAWS):
             new = to(old) + self._rng.normal(0, self._width * (high - low))
             value = self._rounded(back(new), of)
             if low <= new <= high and value != old:
                 return value
+        return old
 
     def _rounded(self, value: float, of: IntDistribution | FloatDistribution) -> float:
         """Return the value of a distribution that is nearest to `value`."""

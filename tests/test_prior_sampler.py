@@ -84,6 +84,13 @@ def test_what_is_varied_stays_in_its_range_and_keeps_its_type_and_step(distribut
             assert type(value) is type(parent)
 
 
+@pytest.mark.parametrize("width", [0.0, 1e-3])
+def test_a_width_far_below_a_step_keeps_the_value(width):
+    steps = IntDistribution(0, 10, step=5)
+    best = create_trial(value=1.0, params={"x": 5}, distributions={"x": steps})
+    assert study_of(best, width=width).ask({"x": steps}).params == {"x": 5}
+
+
 @pytest.mark.parametrize("log", [False, True])
 def test_a_number_is_varied_by_a_share_of_its_range(log):
     low, high = (1e-4, 1.0) if log else (0.0, 8.0)

@@ -278,9 +278,7 @@ def test_a_search_that_tries_everything_ends_by_itself():
 
 @pytest.mark.parametrize("sampler", [PriorSampler, TPESampler, RandomSampler, NSGAIISampler])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_no_configuration_of_a_small_space_is_tried_twice_and_the_search_ends(
-    sampler, workers
-):
+def test_no_configuration_of_a_small_space_is_tried_twice_and_the_search_ends(sampler, workers):
     search = Search(sampler, grid_space).run(500, workers)
     assert len(search.points) == len(set(search.points)) > 9  # of twelve
     assert search.exhausted
