@@ -5,6 +5,7 @@ This module is quick to import. Slow modules are imported while the first worker
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mnist_cnn.errors import UsageError
@@ -81,7 +82,7 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
                 "Ray is not installed; type `.venv/bin/uv pip install --no-deps --require-hashes "
                 "-r requirements-cluster.lock`"
             ) from None
-        return RayWorkers(workers, log, prepare=tasks.prepare)
+        return RayWorkers(workers, log, Path("experiments", f"{experiment.file}.py"), tasks.prepare)
     environments = machine.worker_environments(workers or machine.default_workers())
     memory = machine.worker_memory(len(environments))
     return Workers(environments, log, memory, prepare=tasks.prepare)

@@ -49,6 +49,7 @@ class RayWorkers:
     Args:
         wanted: How many, and what each needs.
         log: The file to which the process of `call` prints.
+        needed: As for `join`.
         prepare: As for `Workers`.
         checkpoint_seconds: The least time between two copies of a checkpoint.
 
@@ -64,6 +65,7 @@ class RayWorkers:
         self,
         wanted: RayWanted,
         log: Path,
+        needed: Path | None = None,
         prepare: Callable[[], None] | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
@@ -72,16 +74,20 @@ class RayWorkers:
         environment["CUDA_VISIBLE_DEVICES"] = "-1"
         self._local = Workers([environment], log, prepare=prepare)
         try:
-            self._join(wanted, prepare, checkpoint_seconds)
+            self._join(wanted, needed, prepare, checkpoint_seconds)
         except BaseException:
             self._local.__exit__()
             raise
 
     def _join(
-        self, wanted: RayWanted, prepare: Callable[[], None] | None, checkpoint_seconds: float
+        self,
+        wanted: RayWanted,
+        needed: Path | None,
+        prepare: Callable[[], None] | None,
+        checkpoint_seconds: float,
     ) -> None:
         """Join the cluster, and ask for the actors."""
-        cluster = join(wanted)
+        cluster = join(wanted, needed)
         try:
             self.host: str | None = cluster.host
             self.precision: str | None = cluster.precision

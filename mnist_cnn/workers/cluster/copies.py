@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,18 @@ def copy_project(source: Path, target: Path, seconds: float = COPY_SECONDS) -> N
 def _lock_of(unpacked: Path) -> Path:
     """Return the lock that Ray holds while it removes or unpacks a folder."""
     return unpacked.with_name(f"{unpacked.name}.zip.lock")
+
+
+def remove_left(folder: Path) -> None:
+    """Remove the copies and the data of searches whose actors on this machine were killed.
+
+    Args:
+        folder: The folder of `mnist-cnn-JOB-…`. An actor shares the lock `mnist-cnn-JOB.lock`.
+    """
+    for lock in folder.glob("mnist-cnn-*.lock"):
+        with suppress(BlockingIOError), file_lock(lock, 0.0):
+            for left in folder.glob(f"{lock.stem}-*"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def stamp(path: Path) -> tuple[int, int]:

@@ -1,8 +1,11 @@
 """Joins a Ray cluster, and ships it the project, if its nodes can run it."""
 
 import logging
+import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -23,11 +26,17 @@ from mnist_cnn.workers.cluster.nodes import (
     facts_of,
     has_requirements,
 )
-from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address
+from mnist_cnn.workers.cluster.shipping import largest, stage
+from mnist_cnn.workers.cluster.wanted import AUTO, RayWanted, checked_address
 
 ANSWER_SECONDS = 5.0  # for a cluster's port to answer
-# Parts of a project that no node needs. Ray itself leaves out what git ignores.
-NOT_SENT = ("/mlruns", "/.git", "/.venv*", "__pycache__", "*.egg-info")
+JOIN_SECONDS = 60.0  # for a cluster to let a process join
+# `ray.init` itself waits for ever if something else than Ray's GCS listens at the address, or if
+# nothing does and the address is in the environment. It also prints.
+TRIAL = (
+    "import logging, sys, ray; "
+    "ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
+)
 
 
 @dataclass(frozen=True)
@@ -70,17 +79,26 @@ class Cluster:
         return f"{self.fitting} of {count} workers fit on {nodes} now; others begin when nodes join"
 
 
-def join(wanted: RayWanted) -> Cluster:
+def join(wanted: RayWanted, needed: Path | None = None) -> Cluster:
     """Join a cluster, and ship it the project in the current folder.
+
+    Args:
+        wanted: The workers wanted on it.
+        needed: A file of the project without which no node can do anything, relative to it.
 
     Raises:
         UsageError: A search cannot use the address.
-        UserError: The cluster does not answer, or its nodes cannot run the search.
+        UserError: The cluster does not answer, its nodes cannot run the search, or a file of the
+            project cannot be sent.
     """
     checked_address(wanted.address)
     if ray.is_initialized():
         raise UserError("this process has joined a Ray cluster already; call ray.shutdown() first")
-    _connect(wanted.address)
+    address = wanted.address
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS") or AUTO
+    _check_answer(address)
+    _connect(address, needed)
     try:
         nodes = [node for node in ray.nodes() if node["Alive"]]
         gpus = wanted.gpus
@@ -106,35 +124,80 @@ def join(wanted: RayWanted) -> Cluster:
         raise
 
 
-def _connect(address: str) -> None:
-    """Join the cluster, and send it this folder and this package."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
+def _check_answer(address: str) -> None:
+    """Refuse an address at which no cluster answers, or that lets nobody join.
+
+    Args:
+        address: `auto`, or what the user has given. Ray finds a cluster of this machine for `auto`.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
         try:
             socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
         except OSError as error:
             raise UserError(f"no Ray cluster answers at {address}: {error}") from None
-    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        tried = subprocess.run(
+            [sys.executable, "-c", TRIAL, address],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=JOIN_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"no Ray cluster answers at {address} within {JOIN_SECONDS:.0f} s; the port must be "
+            "that of `ray start --head`, which is 6379 by default"
+        ) from None
+    if not tried.returncode:
+        return
+    if "InvalidAuthToken" in tried.stderr:
+        raise UserError(
+            f"the Ray cluster at {address} wants a token; set RAY_AUTH_MODE=token, and "
+            "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, as on its nodes"
+        )
+    if address == AUTO and "ConnectionError" in tried.stderr:
+        raise UserError(
+            "no Ray cluster runs here; type `.venv/bin/ray start --head` on this machine, and what "
+            "it prints on the others, or name the cluster with --ray-address HOST:PORT"
+        )
+    reason = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
+    raise UserError(f"cannot join the Ray cluster at {address}: {reason[:500]}")
+
+
+def _connect(address: str, needed: Path | None) -> None:
+    """Join the cluster, and send it this folder and this package."""
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    root = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        project.mkdir()
+        files = stage(root, project)
+        if needed and needed not in files:
+            raise UserError(
+                f"git ignores {needed}, so it would not be sent to the nodes; remove it from "
+                ".gitignore"
+            )
+        os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # `stage` has left out what it names
+        try:
             ray.init(
                 address=address,
                 runtime_env={
-                    "working_dir": str(Path.cwd()),
-                    "excludes": [*NOT_SENT, *_environments()],
+                    "working_dir": str(project),
                     "py_modules": [str(Path(mnist_cnn.__file__).parent), _metadata(Path(folder))],
                 },
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    except ConnectionError:
-        raise UserError(
-            "no Ray cluster runs here; type `ray start --head` on this machine, and what it prints "
-            "on the others, or name the cluster with --ray-address HOST:PORT"
-        ) from None
-    except (RuntimeError, ValueError, RayError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"cannot join the Ray cluster at {address}: {reason[:500]}") from None
+        except (RuntimeError, ValueError, ConnectionError, RayError) as error:
+            reason = " ".join(str(error).split())
+            if "exceeds the maximum size" in reason:
+                raise UserError(
+                    f"the project has {largest(root, files)}; Ray sends at most 500 MiB; let git "
+                    "ignore what the nodes do not need, or name it in .rayignore"
+                ) from None
+            raise UserError(f"cannot join the Ray cluster at {address}: {reason[:500]}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray's would end the search without saving
 
@@ -148,11 +211,6 @@ def _metadata(folder: Path) -> str:
     return str(written)
 
 
-def _environments() -> list[str]:
-    """Return the virtual environments in the current folder, whatever they are called."""
-    return [f"/{file.parent.name}" for file in Path.cwd().glob("*/pyvenv.cfg")]
-
-
 def _fitting(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
     """Return how many workers fit on a node."""
     wanted = {"CPU": cpus, "GPU": gpus}
@@ -163,11 +221,16 @@ def _fitting(resources: Mapping[str, float], cpus: float, gpus: float) -> int:
 
 def too_much(cpus: float, gpus: float, nodes: list[dict[str, Any]]) -> str:
     """Return the refusal of workers that fit on no node."""
-    most = ", ".join(
-        f"{max(node['Resources'].get(kind, 0.0) for node in nodes):g} {kind}s"
+    most = " and ".join(
+        _counted(max(node["Resources"].get(kind, 0.0) for node in nodes), kind)
         for kind in ("CPU", "GPU")
     )
+    wanted = f"{_counted(cpus, 'CPU')} and {_counted(gpus, 'GPU')}"
     return (
-        f"no node of the Ray cluster has {cpus:g} CPUs and {gpus:g} GPUs for a worker; the largest "
-        f"has {most}; ask for less, such as --workers ray:4,cpus=1,gpus=0"
+        f"no node of the Ray cluster has {wanted} for a worker; the largest has {most}; ask for "
+        "less, such as --workers ray:4,cpus=1,gpus=0"
     )
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"

@@ -14,17 +14,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder
 from mnist_cnn.mlruns import NODE
 from mnist_cnn.workers import machine
-from mnist_cnn.workers.cluster.copies import copy_project, current_folder, write_once
+from mnist_cnn.workers.cluster.copies import (
+    copy_project,
+    current_folder,
+    remove_left,
+    write_once,
+)
 from mnist_cnn.workers.cluster.news import News, RunFolder
 from mnist_cnn.workers.local_pool import Workers
 from mnist_cnn.workers.pool import Ended
@@ -55,9 +61,12 @@ class Node:
     ) -> None:
         unpacked = current_folder()
         # Beside it, in the folder of Ray's session, of which Ray removes only what it has unpacked.
-        job = ray.get_runtime_context().get_job_id()
-        self._home = unpacked.with_name(f"mnist-cnn-{job}-{name}")
-        self._data = unpacked.with_name(f"mnist-cnn-{job}-data")  # of all actors on this machine
+        job = unpacked.with_name(f"mnist-cnn-{ray.get_runtime_context().get_job_id()}")
+        self._alive = ExitStack()
+        self._alive.enter_context(file_lock(job.with_suffix(".lock"), shared=True))
+        remove_left(job.parent)
+        self._home = job.with_name(f"{job.name}-{name}")
+        self._data = job.with_name(f"{job.name}-data")  # of all actors on this machine
         self._place = self._home / "mlruns" / "worker"
         with _removed_if_it_fails(self._home):
             copy_project(unpacked, self._home)
@@ -167,13 +176,15 @@ class Node:
         Args:
             attempt: The number of the last call. It does not begin if it has not begun yet.
         """
+        if math.isinf(self._stopped):  # it has left
+            return
         self._stopped = max(self._stopped, attempt)
         self._pool.stop(self._pool.running)
         self._pool.wait(0)
 
     async def leave(self) -> None:
         """Kill the worker process, and remove this actor's folder and the shared data."""
-        self._stopped = math.inf
+        self._stopped, self._run = math.inf, None
         self._pool.__exit__()
         for folder in (self._home, self._data):
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mnist_cnn.errors import UsageError
 
+AUTO = "auto"  # as the address of a cluster: that of RAY_ADDRESS, or the one of this machine
 VALID = "a number, or ray:NUMBER, such as ray:16 or ray:16,cpus=2,gpus=0.5"
 
 
@@ -25,7 +26,7 @@ class RayWanted:
     count: int
     cpus: float = 1.0
     gpus: float | None = None
-    address: str = "auto"
+    address: str = AUTO
 
 
 def parse_workers(text: str) -> int | RayWanted:
@@ -34,27 +35,30 @@ def parse_workers(text: str) -> int | RayWanted:
     Raises:
         UsageError: The text is neither.
     """
+    given_text, text = text, text.strip().lower()
     if not text.startswith("ray:"):
-        return _count(text, text)
+        return _count(text, given_text)
     count, *settings = text.removeprefix("ray:").split(",")
     given: dict[str, float] = {}
     for setting in settings:
         name, _, number = setting.partition("=")
         try:
-            value = float(number)
+            value = float(number) if number.isascii() and "_" not in number else math.nan
         except ValueError:
             value = math.nan
         if name not in ("cpus", "gpus") or not 0 <= value < math.inf:
-            raise UsageError(f"--workers {text!r}: {setting!r} is not understood; valid: {VALID}")
+            raise UsageError(
+                f"--workers {given_text!r}: {setting!r} is not understood; valid: {VALID}"
+            )
         if name in given:
-            raise UsageError(f"--workers {text!r} has {name} twice; valid: {VALID}")
+            raise UsageError(f"--workers {given_text!r} has {name} twice; valid: {VALID}")
         if value > 1 and value != int(value):  # Ray shares one GPU or core, but never several
             problem = f"{name} above 1 must be a whole number"
-            raise UsageError(f"--workers {text!r}: {problem}; valid: {VALID}")
+            raise UsageError(f"--workers {given_text!r}: {problem}; valid: {VALID}")
         given[name] = value
-    wanted = RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
+    wanted = RayWanted(_count(count, given_text), given.get("cpus", 1.0), given.get("gpus"))
     if not wanted.cpus and not wanted.gpus:
-        raise UsageError(f"--workers {text!r}: a worker needs CPUs or GPUs; valid: {VALID}")
+        raise UsageError(f"--workers {given_text!r}: a worker needs CPUs or GPUs; valid: {VALID}")
     return wanted
 
 
@@ -64,7 +68,7 @@ def checked_address(address: str) -> str:
     Raises:
         UsageError: A search cannot use it.
     """
-    meant = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
+    meant = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
     if meant.startswith("ray://"):
         raise UsageError(
             f"the Ray address {meant!r} is for Ray clients, but the nodes cannot reach the machine "
@@ -72,7 +76,7 @@ def checked_address(address: str) -> str:
             "address"
         )
     host, _, port = address.rpartition(":")
-    if address != "auto" and not (host and _is_port(port)):
+    if address != AUTO and not (host and "/" not in host and _is_port(port)):
         raise UsageError(f"--ray-address {address!r} is not understood; valid: auto, or HOST:PORT")
     return address
 

@@ -196,8 +196,8 @@ def test_what_cannot_be_had_is_refused_before_anything_starts(pool, cluster):
 
     nodes = [{"Resources": {"CPU": 2.0}}, {"Resources": {"CPU": 4.0, "GPU": 1.0}}]
     line = joining.too_much(1, 2, nodes)
-    assert "no node of the Ray cluster has 1 CPUs and 2 GPUs" in line
-    assert "the largest has 4 CPUs, 1 GPUs" in line
+    assert "no node of the Ray cluster has 1 CPU and 2 GPUs" in line
+    assert "the largest has 4 CPUs and 1 GPU;" in line
     with pytest.raises(UserError, match="joined a Ray cluster already"):
         joining.join(RayWanted(1, address=cluster.address))
 

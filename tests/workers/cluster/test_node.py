@@ -16,7 +16,12 @@ from ray._private.runtime_env import packaging
 from mnist_cnn.file_lock import TICK_SECONDS, file_lock
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking.journal import Journal
-from mnist_cnn.workers.cluster.copies import _lock_of, copy_project, current_folder
+from mnist_cnn.workers.cluster.copies import (
+    _lock_of,
+    copy_project,
+    current_folder,
+    remove_left,
+)
 from mnist_cnn.workers.cluster.news import News
 from mnist_cnn.workers.cluster.node import Node
 
@@ -76,7 +81,7 @@ def test_an_actor_that_cannot_start_leaves_no_copy_of_the_project(tmp_path, monk
     monkeypatch.setattr("ray.get_runtime_context", lambda: context)
     with pytest.raises(FileExistsError):
         Node({"NPROC": "1"}, None, "1-1")
-    assert {path.name for path in tmp_path.iterdir()} <= {"unpacked", "unpacked.zip.lock"}
+    assert {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"} == {"unpacked"}
 
 
 class Submitted:
@@ -216,6 +221,34 @@ def test_a_question_about_a_call_that_was_stopped_takes_no_news_of_the_next(node
     stale, late, news = asyncio.run(stop_and_begin())
     assert stale == late == News()
     assert news.files[CHECKPOINT_FILE] == b"epoch 1"
+
+
+def test_an_actor_that_has_left_starts_no_process_for_a_late_question(node):
+    async def leave_and_be_asked():
+        await node.begin(1, "run", print, None, {}, {})
+        asked = asyncio.ensure_future(node.news(1, 0, 0, 60.0))
+        await asyncio.sleep(0)
+        await node.leave()
+        node._pool.wait = fail
+        await node.stop(1)
+        return await asked
+
+    def fail(seconds):
+        raise AssertionError("a process was started")
+
+    node._pool.__class__.__exit__ = lambda self: None
+    assert asyncio.run(leave_and_be_asked()) == News()
+    assert not node._home.exists()
+
+
+def test_what_killed_actors_have_left_is_removed_by_the_next_one(tmp_path):
+    for name in ("mnist-cnn-01-1-1", "mnist-cnn-01-data", "mnist-cnn-02-1-1", "unpacked"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mnist-cnn-01.lock").touch()
+    with file_lock(tmp_path / "mnist-cnn-02.lock", shared=True):
+        remove_left(tmp_path)
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {"mnist-cnn-02-1-1", "unpacked"}
 
 
 def test_a_folder_that_ray_has_replaced_is_found_again(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from mnist_cnn.workers.cluster.wanted import RayWanted, checked_address, parse_w
         ("ray:8,gpus=0.5,cpus=0.5", RayWanted(8, cpus=0.5, gpus=0.5)),
         ("ray:8,gpus=0", RayWanted(8, gpus=0)),
         ("ray:8,cpus=0,gpus=0.5", RayWanted(8, cpus=0, gpus=0.5)),
+        (" Ray:8 ", RayWanted(8)),
     ],
 )
 def test_a_number_or_a_number_on_ray(text, wanted):
@@ -30,9 +31,15 @@ def test_a_number_or_a_number_on_ray(text, wanted):
 @pytest.mark.parametrize(
     "text",
     [
-        *("0", "-1", "two", "²", "ray", "ray:", "ray:0", "ray:x", "ray:4,", "ray:4,gpus", "Ray:4"),
+        *("0", "-1", "two", "²", "ray", "ray:", "ray:0", "ray:x", "ray:4,", "ray:4,gpus", "ray: 4"),
         *("ray:4,gpu=1", "ray:4,gpus=-1", "ray:4,gpus=nan", "ray:4,cpus=1.5", "ray:4;gpus=1"),
-        *("ray:4,cpus=0", "ray:4,cpus=0,gpus=0", "ray:4,cpus=1,cpus=2", "ray:4,gpus=1,gpus=1"),
+        *(
+            "ray:4,cpus=0",
+            "ray:4,cpus=0,gpus=0",
+            "ray:4,cpus=1_0",
+            "ray:4,cpus=1,cpus=2",
+            "ray:4,gpus=1,gpus=1",
+        ),
     ],
 )
 def test_anything_else_is_refused_with_what_is_valid(text):
@@ -49,7 +56,7 @@ def test_an_address_of_a_cluster(address, monkeypatch):
 @pytest.mark.parametrize(
     "address",
     [
-        *("", "head", ":6379", "head:", "head:port", "http://a"),
+        *("", "head", ":6379", "head:", "head:port", "http://a", "http://a:6379"),
         *("head:²", "head:-1", "head:0", "head:65536", "head:+6379", "head:6_379"),
     ],
 )
@@ -123,7 +130,7 @@ def test_without_ray_a_line_says_what_to_type(monkeypatch):
         pool_of(ExperimentId("mnist"), RayWanted(4))
 
 
-def test_an_address_that_does_not_answer_is_told_before_anything_starts():
+def test_an_address_that_does_not_answer_is_told_before_anything_starts(monkeypatch):
     pytest.importorskip("ray")
     from mnist_cnn.workers.cluster.joining import join
 
@@ -132,3 +139,18 @@ def test_an_address_that_does_not_answer_is_told_before_anything_starts():
         address = f"127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(UserError, match=f"no Ray cluster answers at {address}: "):
             join(RayWanted(1, address=address))
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(UserError, match=f"no Ray cluster answers at {address}: "):
+            join(RayWanted(1))
+
+
+def test_what_answers_and_is_no_ray_cluster_is_told(monkeypatch):
+    """Such as the port of Ray's dashboard, which listens too."""
+    joining = pytest.importorskip("mnist_cnn.workers.cluster.joining")
+    monkeypatch.setattr(joining, "JOIN_SECONDS", 8.0)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(UserError, match=f"no Ray cluster answers at {address} within 8 s; "):
+            joining.join(RayWanted(1, address=address))
