@@ -19,7 +19,14 @@ from projects import copy_database, copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.mlruns import CHECKPOINT_FILE, confirmation_folder
-from mnist_cnn.study.screening import RUNG, STOPPED, continued, is_lost, superseded
+from mnist_cnn.study.screening import (
+    REPEATS,
+    RUNG,
+    STOPPED,
+    is_lost,
+    superseded,
+    tried,
+)
 from mnist_cnn.study.study import CHECKPOINTS_KEPT, OF, SEED
 from mnist_cnn.workers.signals import STOPPING
 
@@ -256,6 +263,9 @@ def agrees(root, name, uri=None, storage=None, winners=1):
         assert reported == list(range(1, len(reported) + 1))
     kept = set()  # checkpoints
     for trial in study.trials:
+        if REPEATS in trial.user_attrs:
+            assert trial.state == TrialState.FAIL
+            continue
         run = by_number[trial.number]
         assert run.info.status == STATUS[trial.state]
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
@@ -328,10 +338,11 @@ def losses(study, client, runs):
         lost_metrics += sum((Counter(there) - Counter(wanted)).values())
         lost_metrics += sum((Counter(wanted) - Counter(there)).values())
     journals = Counter(run.data.tags["journal"] for run in runs)
-    ended = sum(t.state.is_finished() and continued(t) is None for t in study.trials)
+    ended = tried([trial for trial in study.trials if trial.state.is_finished()])
+    with_run = {trial.number for trial in study.trials if REPEATS not in trial.user_attrs}
     return {
         "lost_trials": max(0, study.user_attrs["trials"] - ended)
-        + len({trial.number for trial in study.trials} ^ set(by_number))
+        + len(with_run ^ set(by_number))
         + sum(journals.values())
         - len(journals),
         "lost_metrics": lost_metrics,
