@@ -149,6 +149,11 @@ def values_in_queue(trial: FrozenTrial) -> dict[str, Any]:
     return dict(trial.system_attrs.get("fixed_params", {}))
 
 
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Return whether a trial was enqueued, if only with no values."""
+    return "fixed_params" in trial.system_attrs
+
+
 def answer_next(trial: BaseTrial, name: str, stored: Any) -> None:
     """Make the trial's next suggestion of `name` return and record a value, without the sampler.
 
@@ -179,6 +184,14 @@ def innermost(sampler: BaseSampler) -> BaseSampler:
     while isinstance(sampler, PartialFixedSampler):
         sampler = sampler._base_sampler
     return sampler
+
+
+def with_innermost(sampler: BaseSampler, replacement: BaseSampler) -> BaseSampler:
+    """Return a sampler like `sampler`, with a replacement for the innermost one."""
+    if not isinstance(sampler, PartialFixedSampler):
+        return replacement
+    inner = with_innermost(sampler._base_sampler, replacement)
+    return PartialFixedSampler(sampler._fixed_params, inner)
 
 
 def sample_outside_with(sampler: QMCSampler, other: QMCSampler) -> None:

@@ -103,8 +103,7 @@ class PriorSampler(BaseSampler):
         low, high = to(of.low), to(of.high)
         for _ in range(DRAWS):
             new = to(old) + self._rng.normal(0, self._width * (high - low))
-            value = self._rounded(back(new), of)
-            if low <= new <= high and value != old:
+            if low <= new <= high and (value := self._rounded(back(new), of)) != old:
                 return value
         return old
 

@@ -76,6 +76,7 @@ ORDER = (
     "workers.local_pool",
     "workers.cluster.wanted",
     "workers.cluster.nodes",
+    "workers.cluster.shipping",
     "workers.cluster.joining",
     "workers.cluster.copies",
     "workers.cluster.news",

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from optuna.trial import TrialState
-
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.text import STATE_WORDS, in_one_line, number
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
+from mnist_cnn.study.trials import ENDED
 from mnist_cnn.tracking import journal
 from mnist_cnn.tracking.journal import Journal
 
@@ -43,8 +42,7 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
     """
     metric = study.objective.metric
     counts = ", ".join(
-        f"{len(study.trials.ended_as(state))} {STATE_WORDS[state]}"
-        for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        f"{len(study.trials.without_repeats(state))} {STATE_WORDS[state]}" for state in ENDED
     )
     lines = [f"**{study.name}**: {counts} trials. {_model(study, ranked[0])}"]
     if points := front.rows(study, ranked):

@@ -29,6 +29,7 @@ from mnist_cnn.report.text import (
     print_text,
 )
 from mnist_cnn.study.opening import study_names
+from mnist_cnn.study.screening import REPEATS
 from mnist_cnn.study.storage import default_storage, exists, open_storage
 from mnist_cnn.study.study import objectives_of
 
@@ -59,6 +60,8 @@ class TrialRecord:
         duration_seconds: The training time without interruptions; None if it was not trained.
         params: The hyperparameters as the search space saw them.
         reason: Why it ended early; "" if it did not.
+        repeats: The number of the trial that it repeats, so that it was not trained; None if it
+            does not.
     """
 
     number: int
@@ -68,6 +71,7 @@ class TrialRecord:
     duration_seconds: float | None
     params: dict[str, Any]
     reason: str
+    repeats: int | None = None
 
 
 def show_trials(
@@ -200,6 +204,7 @@ def _record(
         duration_seconds=None if seconds is None else round(seconds, 3),
         params=params,
         reason=trial.user_attrs.get("reason", ""),
+        repeats=trial.user_attrs.get(REPEATS),
     )
 
 
@@ -209,6 +214,7 @@ def _table(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     A configuration would be illegible in a narrow column, so it follows on lines of its own.
     """
     metrics = [objective.metric for objective in objectives_of(study)]
+    records = [record for record in records if record.repeats is None]
     shown = records[:SHOWN_TRIALS]
     rows = [["trial", "state", "epochs", "trained", *metrics], *map(_cells, shown)]
     header, *aligned = in_columns(rows)

@@ -27,6 +27,7 @@ from mnist_cnn.report.text import (
 )
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
+from mnist_cnn.study.trials import ENDED
 
 SHOWN_TRIALS = 20
 SHOWN_NUMBERS = 12  # of trials that failed for the same reason
@@ -113,8 +114,7 @@ def _tiles(
         if winner.scores:
             optimism = difference(winner.first - winner.score)
             tiles.append((optimism, "its first score minus that mean"))
-    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    counts = {STATE_WORDS[state]: len(study.trials.ended_as(state)) for state in states}
+    counts = {STATE_WORDS[state]: len(study.trials.without_repeats(state)) for state in ENDED}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     tiles.append((str(sum(counts.values())), f"trials: {words}"))
     if any(run.intervals for run in histories):
@@ -219,8 +219,9 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
         rows.append([str(trial.number), *map(number, trial.values), *facts, *cells])
     metrics = [objective.metric for objective in study.plan.objectives]
     more = f" and {len(names) - len(shown)} more hyperparameters" if len(names) > len(shown) else ""
+    ended = counted(len(study.trials.without_repeats(*ENDED)), "trial")
     return (
-        f"<h2>The best {len(best)} of {counted(len(study.trials.finished()), 'trial')}</h2>"
+        f"<h2>The best {len(best)} of {ended}</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
         + f'<p class="soft">All trials{escape(more)}: <code>'
         + escape(f"mnist-cnn trials {study.plan.id.for_command} --csv")
@@ -238,7 +239,7 @@ def _failures(study: Study) -> str:
     Reasons that differ in numbers only are counted as one.
     """
     groups: dict[str, list[FrozenTrial]] = defaultdict(list)
-    for trial in study.trials.ended_as(TrialState.FAIL):
+    for trial in study.trials.without_repeats(TrialState.FAIL):
         reason = trial.user_attrs.get("reason", "unknown")
         groups[re.sub(r"\d+", "#", reason)].append(trial)
     if not groups:

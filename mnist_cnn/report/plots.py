@@ -25,6 +25,7 @@ from mnist_cnn.report.study_plots import confirmations, hypervolume_history, par
 from mnist_cnn.report.timeline import timeline
 from mnist_cnn.study.confirmation import Candidate
 from mnist_cnn.study.study import Study
+from mnist_cnn.study.trials import ENDED
 
 STEADY_TRIALS = 5  # PED-ANOVA's result is stable with this many among the best
 
@@ -103,7 +104,7 @@ def important_parameters(study: Study) -> dict[str, float]:
 def _drafts(
     study: Study, ranked: Sequence[Candidate], histories: Sequence[RunHistory]
 ) -> Iterator[_Draft]:
-    trials = study.trials.ended_as(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    trials = study.trials.without_repeats(*ENDED)
     objective = study.objective
     yield (
         "Optimisation history",

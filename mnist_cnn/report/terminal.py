@@ -83,7 +83,7 @@ def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial."""
     if broken := _nearest_to_constraints(study):
         return broken
-    failed = study.trials.ended_as(TrialState.FAIL)
+    failed = study.trials.without_repeats(TrialState.FAIL)
     if not failed:
         screen = study.plan.screen
         needed = seconds_in_full(study, screen) if screen else 0.0

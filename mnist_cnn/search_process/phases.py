@@ -63,7 +63,8 @@ class Search:
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.timetable = Timetable(study, self.budget, workers, self.done)
         self.phase = EXPLORING
-        self.exhausted = bool(study.attributes.get("exhausted"))
+        # Who asks for more trials has the sampler asked again: it may find something after all.
+        self.exhausted = bool(study.attributes.get("exhausted")) and not request.trials
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
         self.progress = Progress(console, study.objective, self.wanted_trials)
         self.progress.done = self.done
@@ -181,7 +182,7 @@ class Search:
         if sampler_is_exhausted and work.trials is study.trials and not self.exhausted:
             self.exhausted = True
             study.set_attributes(exhausted=True)
-            self.progress.say("the sampler has nothing left to try, so there are no more trials")
+            self.progress.say("the sampler finds nothing new to try, so there are no more trials")
         self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
         self.timetable.update()

@@ -24,6 +24,7 @@ from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of
 
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
 PROBLEM = "problem"  # the attribute of a lost trial: what happened to its worker
@@ -63,10 +64,10 @@ class Trials:
 
     def finished(self) -> list[FrozenTrial]:
         """Return the trials that are complete, pruned or failed."""
-        return self.all(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        return self.all(*ENDED)
 
-    def ended_as(self, *states: TrialState) -> list[FrozenTrial]:
-        """Return the trials that ended in these states, without those that repeat another one."""
+    def without_repeats(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials in these states, except those that failed since they repeat another."""
         return [trial for trial in self.all(*states) if REPEATS not in trial.user_attrs]
 
     def folder(self, number: int) -> Path:
@@ -90,6 +91,8 @@ class Trials:
             return
         if end["reason"]:
             self.set_attribute(number, "reason", end["reason"])
+        if end.get("repeats") is not None:
+            self.set_attribute(number, REPEATS, end["repeats"])
         if end.get("stop") == "rung":
             self.set_attribute(number, COST, end["metrics"].get("multiply_accumulates"))
             self.set_attribute(number, STOPPED, values_of(read(journal.folder)[0]))

@@ -12,7 +12,6 @@ from optuna.samplers import (
     CmaEsSampler,
     GPSampler,
     GridSampler,
-    PartialFixedSampler,
     QMCSampler,
     RandomSampler,
 )
@@ -24,10 +23,11 @@ from mnist_cnn.optuna_internals import (
     all_trials,
     enqueued_values,
     innermost,
+    is_enqueued,
     sample_outside_with,
-    values_in_queue,
+    with_innermost,
 )
-from mnist_cnn.study.screening import REPEATS, continued
+from mnist_cnn.study.screening import REPEATS, first_of
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 
@@ -37,29 +37,19 @@ REPEATS_IN_A_ROW = 20
 PACKAGES: dict[type[BaseSampler], str] = {GPSampler: "torch", CmaEsSampler: "cmaes"}
 
 
-def sampler_of(
-    experiment: Experiment, seed: int, number: int, trials: Sequence[FrozenTrial]
-) -> BaseSampler:
+def sampler_of(experiment: Experiment, seed: int, number: int) -> BaseSampler:
     """Return the sampler for trial `number`.
 
     Its seed depends on the trial, so it does not matter which worker runs the trial. A sampler that
     goes through one sequence over all trials gets the same seed in all of them.
 
-    A sampler that has found the best of a small space would suggest it again and again. So after a
-    repeated configuration, the next one is sampled at random.
-
     Args:
         experiment: The experiment.
         seed: That of the study, see `trial.study_seed`.
         number: The number of the trial in the study.
-        trials: The trials of the study, by number.
     """
     own = experiment.sampler(seed=derived_seed(seed, number, 1))
     if not isinstance(innermost(own), GridSampler | QMCSampler):
-        # The one enumerates the space, the other keeps to a part of it.
-        kept = isinstance(own, BruteForceSampler | PartialFixedSampler)
-        if _repeats_at_end(trials) and not kept:
-            return RandomSampler(derived_seed(seed, number, 1))
         return own
     sampler = experiment.sampler(seed=derived_seed(seed, 1))
     sequence, other = innermost(sampler), innermost(own)
@@ -102,15 +92,35 @@ def _check_packages(sampler: BaseSampler) -> None:
             )
 
 
+def random_after_repeats(
+    sampler: BaseSampler, trials: Sequence[FrozenTrial], number: int, seed: int
+) -> BaseSampler:
+    """Return a random sampler if the last trial was repeated, otherwise the given sampler.
+
+    A sampler that has found the best of a small space would suggest it again and again. One that
+    enumerates the space is kept.
+
+    Args:
+        sampler: The sampler of the experiment.
+        trials: The trials of the study, by number.
+        number: The number of the trial that is sampled.
+        seed: As for `sampler_of`.
+    """
+    enumerates = isinstance(innermost(sampler), BruteForceSampler | GridSampler | QMCSampler)
+    if enumerates or not _repeats_before(number, trials):
+        return sampler
+    return with_innermost(sampler, RandomSampler(derived_seed(seed, number, 1)))
+
+
 def repeated_trial(trial: optuna.Trial, also_running: bool = False) -> int | None:
-    """Return the number of an earlier trial with the same configuration; None if there is none.
+    """Return the number of another trial with the same configuration; None if there is none.
 
     Enqueued trials, such as baselines, and spaces without parameters may repeat themselves.
 
     Args:
-        trial: The trial. Before its model is built it has no parameters yet, but if its sampler is
-            a grid, its point is known. Two workers that ask at the same time may get the same.
-        also_running: Whether earlier trials that still run count, besides those that have ended.
+        trial: A trial that has not started training. Before its model is built it has no parameters
+            yet, but if its sampler is a grid, its point is known.
+        also_running: Whether earlier trials that have not ended count too.
     """
     points = _points(trial)
     if trial.number in points:
@@ -121,9 +131,9 @@ def repeated_trial(trial: optuna.Trial, also_running: bool = False) -> int | Non
     for other in all_trials(trial):
         if other.number == trial.number or other.params != trial.params:
             continue
-        runs = other.state == TrialState.RUNNING and other.number < trial.number
         ended = other.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        if ended or (runs and also_running):
+        earlier = other.number < trial.number and not other.state.is_finished()
+        if ended or (earlier and also_running):
             return other.number
     return None
 
@@ -137,15 +147,18 @@ def has_nothing_left(trial: optuna.Trial) -> bool:
     if points := _points(trial):
         grid = all_trials(trial)[trial.number].system_attrs["search_space"]
         return len(set(points.values())) == prod(map(len, grid.values()))
-    return 1 + _repeats_at_end(all_trials(trial)) >= REPEATS_IN_A_ROW
+    return 1 + _repeats_before(trial.number, all_trials(trial)) >= REPEATS_IN_A_ROW
 
 
-def _repeats_at_end(trials: Sequence[FrozenTrial]) -> int:
-    """Return how many of the last sampled trials that have ended are repeated ones, in a row."""
+def _repeats_before(number: int, trials: Sequence[FrozenTrial]) -> int:
+    """Return how many sampled trials in a row, up to the last one before `number`, are repeated.
+
+    Trials that have not ended are left out.
+    """
     count = 0
     for trial in reversed(trials):
-        sampled = continued(trial) is None and not values_in_queue(trial)
-        if not sampled or not trial.state.is_finished():
+        sampled = first_of(trial) == trial.number and not is_enqueued(trial)
+        if trial.number >= number or not sampled or not trial.state.is_finished():
             continue
         if REPEATS not in trial.user_attrs:
             break

@@ -41,6 +41,7 @@ from mnist_cnn.training.run import Run
 from mnist_cnn.training.sampling import (
     after_trial,
     has_nothing_left,
+    random_after_repeats,
     repeated_trial,
     sampler_of,
 )
@@ -80,7 +81,8 @@ def run_trial(
         # A served storage only samples for trials that it has listed.
         trials = study.get_trials(deepcopy=False)
         seed = study_seed(experiment.seed, study_name)
-        study.sampler = sampler_of(experiment, seed, number, trials)
+        own_sampler = sampler_of(experiment, seed, number)
+        study.sampler = random_after_repeats(own_sampler, trials, number, seed)
         study.pruner = experiment.pruner()
         with file_lock(folder / RUN_LOCK_FILE):
             journal = Journal(folder)
@@ -88,6 +90,7 @@ def run_trial(
                 return False
             own = trial_id(storage_of_worker(storage), study_name, number)
             trial = adopt_trial(study, own)
+            study.sampler = own_sampler  # which is told how the trial ends
             return _train(_run_of(experiment, data, journal, trial), trial)
     except StorageError as error:
         raise storage_failed(error) from error
@@ -148,7 +151,7 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed=seed,
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
-        on_built=_repetition_check(experiment, trial),
+        on_built=_repetition_check(experiment, journal, trial),
         on_size=_size_check(experiment, trial),
         precision=experiment.precision or trial.study.user_attrs.get(PRECISION),
     )
@@ -161,8 +164,9 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         place["node"] = os.environ[NODE]
     # From here on, a death of the worker counts against the trial.
     run.journal.write("begin", name=run.title, tags=run.tags, **place)
-    if (repeated := repeated_trial(trial)) is not None:
-        return _end_repeated(run, trial, repeated)
+    # A resumed trial is not looked at again: what it had trained would be lost.
+    if not run.journal.started and (number := repeated_trial(trial)) is not None:
+        return _end_repeated(run, trial, number)
     _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
@@ -174,7 +178,9 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
     except _RepeatedError as error:
         return _end_repeated(run, trial, error.number)
     except optuna.TrialPruned as error:
-        if not run.journal.started:
+        if not run.journal.started:  # the space has pruned it
+            if (number := repeated_trial(trial)) is not None:
+                return _end_repeated(run, trial, number)
             run.start(hp.values, "not built", {})
         reason = str(error) or "stopped by its search space"
         write_end(run.journal, "PRUNED", reason=reason)
@@ -204,13 +210,15 @@ class _RepeatedError(Exception):
         self.number = number
 
 
-def _repetition_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[], None]:
+def _repetition_check(
+    experiment: Experiment, journal: Journal, trial: optuna.Trial
+) -> Callable[[], None]:
     """Return a function that ends a trial if it repeats another one, now that it is sampled."""
     # A HyperModel's own `fit` may sample more, so until it has ended a trial is only known in part.
     also_running = not has_own_fit(experiment.space)
 
     def check() -> None:
-        if (number := repeated_trial(trial, also_running)) is not None:
+        if not journal.started and (number := repeated_trial(trial, also_running)) is not None:
             raise _RepeatedError(number)
 
     return check
@@ -218,7 +226,6 @@ def _repetition_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[
 
 def _end_repeated(run: Run, trial: optuna.Trial, number: int) -> bool:
     """End a trial that repeats another one. Return whether the sampler has nothing left to try."""
-    trial.set_user_attr(screening.REPEATS, number)
     write_end(run.journal, "FAIL", reason=f"it repeats trial {number}", repeats=number)
     return has_nothing_left(trial)
 

@@ -75,6 +75,17 @@ class Loop(keras_tuner.HyperModel):
         return best
 
 
+class TwoBatchSizes(keras_tuner.HyperModel):
+    """Its build has one configuration, its fit two."""
+
+    def build(self, hp):
+        return compiled(hp.Int("units", 8, 9))
+
+    def fit(self, hp, model, *args, **kwargs):
+        kwargs["batch_size"] = hp.Choice("batch_size", [16, 32])
+        return model.fit(*args, **kwargs)
+
+
 class Returns(keras_tuner.HyperModel):
     """Trains nothing, and returns what a choice names."""
 

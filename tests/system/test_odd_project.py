@@ -101,7 +101,7 @@ def client(searched, root, monkeypatch):
 
 
 def test_it_ends_when_the_grid_has_nothing_left(searched, root):
-    assert "the sampler has nothing left to try" in searched
+    assert "the sampler finds nothing new to try" in searched
     study = optuna.load_study(study_name="own-1", storage=sqlite_url(root / "mlruns/optuna.db"))
     assert sorted(trial.params["units (hidden)"] for trial in study.trials) == [4, 8]
 

@@ -1,6 +1,7 @@
 """Samplers and pruners of all kinds, as workers use them: one made anew for each trial."""
 
 import importlib.util
+from copy import copy
 from functools import partial
 from itertools import product
 
@@ -15,7 +16,7 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 from scipy.stats import qmc
 from strange_spaces import dense
 
@@ -31,6 +32,7 @@ from mnist_cnn.training.sampling import (
     after_trial,
     check_sampling,
     has_nothing_left,
+    random_after_repeats,
     repeated_trial,
     sampler_of,
 )
@@ -94,7 +96,8 @@ class Search:
     def adopt(self, number):
         study = optuna.load_study(study_name="s", storage=self.storage)
         seed, trials = self.experiment.seed, study.get_trials(deepcopy=False)
-        study.sampler = sampler_of(self.experiment, seed, number, trials)
+        own = sampler_of(self.experiment, seed, number)
+        study.sampler = random_after_repeats(own, trials, number, seed)
         study.pruner = self.experiment.pruner()
         return adopt_trial(study, trial_id(self.storage, "s", number))
 
@@ -245,7 +248,7 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
 def test_a_point_whose_trial_was_continued_is_not_tried_again():
     search = grid()
     study = StudyAs("s", search.storage, screening.configurations)
-    study.sampler = sampler_of(search.experiment, 0, 0, [])
+    study.sampler = sampler_of(search.experiment, 0, 0)
     first = search.begin()[0]
     search.study.tell(first.number, state=TrialState.PRUNED)
     attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
@@ -297,6 +300,24 @@ def test_a_repeated_trial_names_the_first_one_and_a_failed_one_may_be_tried_agai
     for trial in search.study.trials[1:]:
         if trial.state == TrialState.FAIL:
             assert trial.user_attrs[screening.REPEATS] == tried[trial.params["wide"]]
+
+
+def test_a_partly_fixed_sampler_keeps_to_its_part_after_a_repetition():
+    def sampler(seed):
+        return PartialFixedSampler({"depth": 2}, TPESampler(seed=seed))
+
+    search = Search(sampler, grid_space).run(500)
+    assert sorted(search.points) == [(units, 2) for units in GRID["units"]]
+
+
+def test_what_follows_a_new_configuration_is_left_to_the_sampler_though_it_was_continued():
+    trials = [create_trial(state=TrialState.FAIL, user_attrs={screening.REPEATS: 0})] * 3
+    trials += [create_trial(state=TrialState.PRUNED, user_attrs={screening.FIRST: 3})]
+    for number, trial in enumerate(trials := [copy(trial) for trial in trials]):
+        trial.number = number
+    own = TPESampler()
+    assert random_after_repeats(own, trials, 4, seed=0) is own
+    assert isinstance(random_after_repeats(own, trials, 3, seed=0), RandomSampler)
 
 
 @pytest.mark.parametrize("baseline", [{"units": 8, "depth": 1}, {}])

@@ -6,14 +6,16 @@ import keras
 import numpy as np
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.distributions import IntDistribution
+from optuna.trial import TrialState, create_trial
+from small import killed_after
 
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study.screening import CONTINUES, FIRST, REPEATS, RUNG
+from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
@@ -347,11 +349,57 @@ def test_a_repeated_configuration_is_not_trained_again(small):
         else:
             assert (end.state, end.reason) == ("FAIL", f"it repeats trial {original}")
             assert end.steps == end.events("start") == []  # MLflow gets no run of it
-            assert trial.user_attrs == {REPEATS: original}
+            assert Journal(end.folder).end["repeats"] == original
     assert len(first) == 2
 
 
+def running_like(trial):
+    """A trial with the same parameters that another worker is training."""
+    return create_trial(
+        state=TrialState.RUNNING, params=trial.params, distributions=trial.distributions
+    )
+
+
+def test_what_another_worker_trains_is_not_trained_beside_it(small):
+    small.write("space=dense, sampler=optuna.samplers.RandomSampler")
+    first = small.run(units=8)
+    assert first.state == "COMPLETE"
+    small.study.add_trial(running_like(small.study.trials[0]))
+    other = create_trial(
+        state=TrialState.RUNNING,
+        params={"units": 16},
+        distributions=small.study.trials[0].distributions,
+    )
+    small.study.add_trial(other)
+    reasons = {small.run().reason for _ in range(8)}
+    assert reasons == {"it repeats trial 0", "it repeats trial 2"}
+
+
 def test_a_hypermodel_whose_fit_has_hyperparameters_is_not_taken_for_a_repetition(small):
-    """Before its fit it has only a part of its parameters."""
-    small.write("space=Loop(), sampler=optuna.samplers.RandomSampler")
+    """Before its fit it has only a part of its parameters, as one that another worker begins."""
+    small.write(f"space=TwoBatchSizes(), sampler={ONLY_EIGHT}")
+    distributions = {"units": IntDistribution(8, 9)}
+    small.open().add_trial(
+        create_trial(state=TrialState.RUNNING, params={"units": 8}, distributions=distributions)
+    )
     assert [small.run().state for _ in range(3)] == ["COMPLETE"] * 3
+
+
+ONLY_EIGHT = (
+    "lambda seed: optuna.samplers.PartialFixedSampler("
+    "{'units': 8}, optuna.samplers.RandomSampler(seed))"
+)
+
+
+def test_a_resumed_trial_is_not_taken_for_a_repetition(small):
+    small.write("space=TwoBatchSizes(), sampler=optuna.samplers.RandomSampler")
+    small.run()
+    with killed_after(1):
+        small.run()
+    same = replace_params(small.study.trials[0], small.study.trials[1].params)
+    small.study.add_trial(same)  # another worker has come to the same meanwhile
+    assert small.go_on(1).state == "COMPLETE"
+
+
+def replace_params(trial, params):
+    return create_trial(value=0.5, params=params, distributions=trial.distributions)

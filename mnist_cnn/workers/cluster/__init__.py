@@ -3,7 +3,8 @@
 In the search process:
 
     wanted     parses `--workers ray:16`
-    joining    joins a cluster, and ships it the project
+    shipping   the files of the project that are sent
+    joining    joins a cluster, and sends it the project
     nodes      checks whether the nodes can run the search
     actors     a pool of actors, with the interface of `workers.pool`
     questions  the requests that actors have not answered yet
