@@ -65,7 +65,7 @@ def remove_left(folder: Path) -> None:
         folder: The folder of `mnist-cnn-JOB-…`. An actor shares the lock `mnist-cnn-JOB.lock`.
     """
     for lock in folder.glob("mnist-cnn-*.lock"):
-        with suppress(BlockingIOError), file_lock(lock, 0.0):
+        with suppress(OSError), file_lock(lock, 0.0):
             for left in folder.glob(f"{lock.stem}-*"):
                 shutil.rmtree(left, ignore_errors=True)
 

@@ -1,7 +1,6 @@
 """Joins a Ray cluster, and ships it the project, if its nodes can run it."""
 
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -31,12 +30,16 @@ from mnist_cnn.workers.cluster.wanted import AUTO, RayWanted, checked_address
 
 ANSWER_SECONDS = 5.0  # for a cluster's port to answer
 JOIN_SECONDS = 60.0  # for a cluster to let a process join
-# `ray.init` itself waits for ever if something else than Ray's GCS listens at the address, or if
-# nothing does and the address is in the environment. It also prints.
-TRIAL = (
-    "import logging, sys, ray; "
-    "ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)"
-)
+# `ray.init` waits for ever if something else than Ray's GCS listens at the address, and prints. So
+# another process tries first.
+PROBE = """
+import logging, sys, ray
+try:
+    ray.init(sys.argv[1], logging_level=logging.ERROR, log_to_driver=False)
+except Exception as error:
+    print(type(error).__name__, *str(error).split())
+    sys.exit(1)
+"""
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,9 @@ def join(wanted: RayWanted, needed: Path | None = None) -> Cluster:
         UserError: The cluster does not answer, its nodes cannot run the search, or a file of the
             project cannot be sent.
     """
-    checked_address(wanted.address)
+    address = checked_address(wanted.address)
     if ray.is_initialized():
         raise UserError("this process has joined a Ray cluster already; call ray.shutdown() first")
-    address = wanted.address
-    if address == AUTO:
-        address = os.environ.get("RAY_ADDRESS") or AUTO
     _check_answer(address)
     _connect(address, needed)
     try:
@@ -130,15 +130,15 @@ def _check_answer(address: str) -> None:
     Args:
         address: `auto`, or what the user has given. Ray finds a cluster of this machine for `auto`.
     """
-    host, _, port = address.rpartition(":")
-    if host and port.isdigit():
+    if address != AUTO:
+        host, _, port = address.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()
         except OSError as error:
             raise UserError(f"no Ray cluster answers at {address}: {error}") from None
     try:
-        tried = subprocess.run(
-            [sys.executable, "-c", TRIAL, address],
+        probed = subprocess.run(
+            [sys.executable, "-c", PROBE, address],
             capture_output=True,
             text=True,
             errors="replace",
@@ -146,23 +146,24 @@ def _check_answer(address: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
+        where = "on this machine" if address == AUTO else f"at {address}"
         raise UserError(
-            f"no Ray cluster answers at {address} within {JOIN_SECONDS:.0f} s; the port must be "
-            "that of `ray start --head`, which is 6379 by default"
+            f"no Ray cluster answers {where} within {JOIN_SECONDS:.0f} s; the port of "
+            "--ray-address must be that of `ray start --head`, which is 6379 by default"
         ) from None
-    if not tried.returncode:
+    if not probed.returncode:
         return
-    if "InvalidAuthToken" in tried.stderr:
+    if "InvalidAuthToken" in probed.stdout + probed.stderr:
         raise UserError(
             f"the Ray cluster at {address} wants a token; set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH, as on its nodes"
         )
-    if address == AUTO and "ConnectionError" in tried.stderr:
+    if address == AUTO and probed.stdout.startswith("ConnectionError"):
         raise UserError(
             "no Ray cluster runs here; type `.venv/bin/ray start --head` on this machine, and what "
             "it prints on the others, or name the cluster with --ray-address HOST:PORT"
         )
-    reason = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
+    reason = probed.stdout.strip() or f"the process that tried to exited with {probed.returncode}"
     raise UserError(f"cannot join the Ray cluster at {address}: {reason[:500]}")
 
 
@@ -176,15 +177,14 @@ def _connect(address: str, needed: Path | None) -> None:
         files = stage(root, project)
         if needed and needed not in files:
             raise UserError(
-                f"git ignores {needed}, so it would not be sent to the nodes; remove it from "
-                ".gitignore"
+                f"{needed} would not be sent to the nodes, because git ignores it; change its rules"
             )
-        os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # `stage` has left out what it names
         try:
             ray.init(
                 address=address,
                 runtime_env={
                     "working_dir": str(project),
+                    "excludes": ["__pycache__"],  # of this package
                     "py_modules": [str(Path(mnist_cnn.__file__).parent), _metadata(Path(folder))],
                 },
                 log_to_driver=False,

@@ -13,9 +13,10 @@ from pathlib import Path
 from mnist_cnn.errors import UserError
 
 # What no node needs: at the top of the project, and anywhere.
-NOT_SENT = ("mlruns", ".git")
-NOT_SENT_ANYWHERE = ("__pycache__", ".egg-info")
+NOT_SENT = ("mlruns",)
+NOT_SENT_ANYWHERE = ("__pycache__", ".git", ".egg-info", ".gitignore")  # Ray would read the last
 IGNORED = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
+HOW_TO_LEAVE_OUT = "or let git ignore it"
 
 
 def stage(root: Path, target: Path) -> list[Path]:
@@ -36,13 +37,10 @@ def stage(root: Path, target: Path) -> list[Path]:
         if not _is_utf8(str(file)):
             raise UserError(
                 f"the name of {str(file)!a} is not UTF-8, so Ray cannot send it; rename it, "
-                "or let git ignore it"
+                f"{HOW_TO_LEAVE_OUT}"
             )
         if not os.access(root / file, os.R_OK):
-            raise UserError(
-                f"{file} cannot be read, so it cannot be sent to the nodes; make it readable, or "
-                "let git ignore it"
-            )
+            raise _unreadable(file)
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         (target / file).symlink_to(root / file)
     return files
@@ -51,38 +49,87 @@ def stage(root: Path, target: Path) -> list[Path]:
 def sent_files(root: Path) -> list[Path]:
     """Return the files of a project that are sent, relative to it.
 
-    Links are followed, but no folder is taken twice. Not sent are virtual environments, what git
-    ignores, and what is no regular file.
+    Not sent are virtual environments, what git ignores, and what is no regular file. Links are
+    followed, except to folders around them and to what is not sent.
+
+    Raises:
+        UserError: A folder cannot be read.
     """
-    return sorted(_regular_files(root, root, _ignored(root), set()))
+    root = root.resolve()
+    return sorted(file.relative_to(root) for file in _files(root, root, _ignored(root), ()))
 
 
-def _regular_files(
-    folder: Path, root: Path, ignored: set[str], seen: set[tuple[int, int]]
+def _files(
+    folder: Path, root: Path, ignored: set[Path], around: tuple[Path, ...]
 ) -> Iterator[Path]:
-    found = folder.stat()
-    if (found.st_dev, found.st_ino) in seen:
-        return
-    seen.add((found.st_dev, found.st_ino))
-    for path in sorted(folder.iterdir()):
-        inner = path.relative_to(root)
-        if str(inner) in ignored or str(inner) in NOT_SENT or _is_left_out(path):
+    """Yield the files of a folder.
+
+    Args:
+        folder: The folder, in the project or behind a link.
+        root: The project.
+        ignored: The files and folders that git ignores.
+        around: The real folders on the way to this one.
+    """
+    if around and (folder / ".git").exists():  # a repository in the project has its own rules
+        ignored = ignored | _ignored(folder)
+    around = (*around, folder.resolve())
+    for path in _entries(folder, root):
+        if path in ignored or _is_left_out(path, root):
             continue
-        if path.is_dir():
-            yield from _regular_files(path, root, ignored, seen)
-        elif path.is_file():
-            yield inner
+        try:
+            if not path.is_dir():
+                if path.is_file():
+                    yield path
+                continue
+            if path.is_symlink() and not _is_followed(path, root, around):
+                continue
+            if (path / "pyvenv.cfg").is_file():
+                continue
+        except PermissionError:
+            raise _unreadable(path.relative_to(root)) from None
+        yield from _files(path, root, ignored, around)
 
 
-def _is_left_out(path: Path) -> bool:
-    return path.name.endswith(NOT_SENT_ANYWHERE) or (path / "pyvenv.cfg").is_file()
+def _entries(folder: Path, root: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:  # it was removed meanwhile
+        return []
+    except OSError:
+        raise _unreadable(folder.relative_to(root)) from None
 
 
-def _ignored(root: Path) -> set[str]:
-    """Return the files and folders that git ignores, relative to `root`; none without git.
+def _is_left_out(path: Path, root: Path) -> bool:
+    return path.name.endswith(NOT_SENT_ANYWHERE) or str(path.relative_to(root)) in NOT_SENT
 
-    Outside of a repository, and in one that git does not trust, the project's own `.gitignore`
-    counts.
+
+def _is_followed(link: Path, root: Path, around: tuple[Path, ...]) -> bool:
+    """Return whether a link to a folder is followed."""
+    target = link.resolve()
+    if target in around or root.is_relative_to(target):
+        return False
+    if any(target.is_relative_to(root / name) for name in (*NOT_SENT, ".git")):
+        return False
+    return not _is_ignored_folder(link)
+
+
+def _is_ignored_folder(link: Path) -> bool:
+    """Return whether the rules beside a link ignore a folder of its name.
+
+    For git, the rule `data/` is not about a link.
+    """
+    try:
+        rules = (link.parent / ".gitignore").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return not {f"{link.name}/", f"/{link.name}/"}.isdisjoint(rule.strip() for rule in rules)
+
+
+def _ignored(root: Path) -> set[Path]:
+    """Return the files and folders below `root` that git ignores; none without git.
+
+    Outside of a repository, in a folder that an outer repository ignores, and in a repository that
+    git does not trust, the `.gitignore` files of the project count.
     """
     with tempfile.TemporaryDirectory() as folder:
         init = ["git", "init", "--quiet", folder]
@@ -92,8 +139,9 @@ def _ignored(root: Path) -> set[str]:
                 ran = subprocess.run(command, cwd=root, capture_output=True, check=False)
             except FileNotFoundError:
                 return set()
-            if command is not init and not ran.returncode:
-                return {os.fsdecode(name).rstrip("/") for name in ran.stdout.split(b"\0") if name}
+            names = [name for name in ran.stdout.split(b"\0") if name]
+            if command is not init and not ran.returncode and b"./" not in names:
+                return {root / os.fsdecode(name) for name in names}
     return set()
 
 
@@ -105,9 +153,16 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+def _unreadable(path: Path) -> UserError:
+    return UserError(
+        f"{path} cannot be read, so it cannot be sent to the nodes; make it readable, "
+        f"{HOW_TO_LEAVE_OUT}"
+    )
+
+
 def largest(root: Path, files: list[Path]) -> str:
     """Return the size of some files, and which is the largest, in words."""
-    sizes = {file: (root / file).stat().st_size for file in files}
+    sizes = {file: (root / file).stat().st_size for file in files if (root / file).exists()}
     name = max(sizes, key=lambda file: sizes[file])
     return f"{_megabytes(sum(sizes.values()))}, of which {name} has {_megabytes(sizes[name])}"
 

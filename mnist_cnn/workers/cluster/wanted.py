@@ -63,22 +63,28 @@ def parse_workers(text: str) -> int | RayWanted:
 
 
 def checked_address(address: str) -> str:
-    """Return the address of a cluster.
+    """Return the address of a cluster: HOST:PORT, or `AUTO` for one that runs on this machine.
+
+    Args:
+        address: What the user has given. For `AUTO`, RAY_ADDRESS is used if it is set.
 
     Raises:
         UsageError: A search cannot use it.
     """
-    meant = os.environ.get("RAY_ADDRESS", AUTO) if address == AUTO else address
+    what, meant = f"--ray-address {address!r}", address
+    if address == AUTO and os.environ.get("RAY_ADDRESS"):
+        meant = os.environ["RAY_ADDRESS"]
+        what = f"RAY_ADDRESS={meant!r}"
     if meant.startswith("ray://"):
         raise UsageError(
             f"the Ray address {meant!r} is for Ray clients, but the nodes cannot reach the machine "
             "of a client; run the command on the head node, or with `ray job submit`, without an "
             "address"
         )
-    host, _, port = address.rpartition(":")
-    if address != AUTO and not (host and "/" not in host and _is_port(port)):
-        raise UsageError(f"--ray-address {address!r} is not understood; valid: auto, or HOST:PORT")
-    return address
+    host, _, port = meant.rpartition(":")
+    if meant != AUTO and not (host and "/" not in host and _is_port(port)):
+        raise UsageError(f"{what} is not understood; valid: auto, or HOST:PORT")
+    return meant
 
 
 def _is_port(text: str) -> bool:

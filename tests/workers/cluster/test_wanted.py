@@ -65,6 +65,39 @@ def test_an_address_that_is_none(address):
         checked_address(address)
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "head:70000", "local"])
+def test_an_address_in_the_environment_is_checked_too(address, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UsageError, match=f"RAY_ADDRESS='{address}' is not understood; valid: auto"):
+        checked_address("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert checked_address("auto") == "head:6379"
+    assert checked_address("other:6379") == "other:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "")
+    assert checked_address("auto") == "auto"
+
+
+@pytest.mark.parametrize(
+    ("printed", "said"),
+    [
+        ("ConnectionError Could not find any running Ray instance", "no Ray cluster runs here; "),
+        (
+            "RuntimeError Version mismatch: Ray: 2.60.0 Python: 3.12.1 This process was started "
+            "with: Ray: 2.60.0 Python: 3.11.2",
+            "Python: 3.12.1 .* Python: 3.11.2",
+        ),
+        ("AuthenticationError InvalidAuthToken: missing", "set RAY_AUTH_MODE=token, and"),
+        ("", "the process that tried to exited with 1"),
+    ],
+)
+def test_why_a_cluster_lets_nobody_join_is_said(printed, said, monkeypatch):
+    joining = pytest.importorskip("mnist_cnn.workers.cluster.joining")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(joining, "PROBE", f"print({printed!r}); exit(1)")
+    with pytest.raises(UserError, match=said):
+        joining.join(RayWanted(1))
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_a_client_is_refused_with_what_to_do(given, monkeypatch):
     address = "ray://10.0.0.2:10001"
