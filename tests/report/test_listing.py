@@ -117,6 +117,7 @@ def test_json_is_one_document_with_the_values_that_the_space_saw(study, capsys):
         "duration_seconds": 120.0,
         "params": PARAMS,  # Optuna's, where there is no journal
         "reason": "",
+        "repeats": None,
     }
     assert best["params"] == {"optimizer": "adam", "dense": 64, "rate": 1e-05}
     assert best["values"] == {"val_accuracy": 0.95, "parameters": None}
