@@ -36,8 +36,8 @@ CONTINUES, FIRST, RUNG = "continues", "first", "rung"
 # multiply-accumulates of its model for an image, if they are known. Unlike its seconds, they do not
 # depend on the machine, so a search with one worker can be repeated.
 STOPPED, COST = "stopped", "cost"
-# The attribute of a trial that failed untrained since an earlier one, whose number this is, has the
-# same configuration.
+# The attribute of a trial that failed before training, because another one has the same
+# configuration: the number of that one.
 REPEATS = "repeats"
 # The reason of a failed trial whose worker could not be reached, so it may still have been running.
 # The trial that continues it has its values, seed and checkpoint.

@@ -21,7 +21,6 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.optuna_internals import (
     all_trials,
-    enqueued_values,
     innermost,
     is_enqueued,
     sample_outside_with,
@@ -126,9 +125,10 @@ def repeated_trial(trial: optuna.Trial, also_running: bool = False) -> int | Non
     if trial.number in points:
         same = [n for n, point in points.items() if point == points[trial.number]]
         return min(same) if min(same) < trial.number else None
-    if not trial.params or enqueued_values(trial) is not None:
+    trials = all_trials(trial)
+    if not trial.params or is_enqueued(trials[trial.number]):
         return None
-    for other in all_trials(trial):
+    for other in trials:
         if other.number == trial.number or other.params != trial.params:
             continue
         ended = other.state in (TrialState.COMPLETE, TrialState.PRUNED)

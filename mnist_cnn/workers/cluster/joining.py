@@ -74,11 +74,11 @@ class Cluster:
 
     def remark(self, count: int) -> str:
         """Return a line about the cluster, for a user who asked for `count` workers."""
-        nodes = f"{self.nodes} node{'s' if self.nodes > 1 else ''} of a Ray cluster"
+        nodes = f"{_counted(self.nodes, 'node')} of a Ray cluster"
         if self.installing:
             nodes += f", {self.installing} of which first install the packages of {REQUIREMENTS}"
         if self.fitting == count:
-            return f"{count} worker{'s' if count > 1 else ''} on {nodes}"
+            return f"{_counted(count, 'worker')} on {nodes}"
         return f"{self.fitting} of {count} workers fit on {nodes} now; others begin when nodes join"
 
 

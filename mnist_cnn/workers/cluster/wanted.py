@@ -35,10 +35,10 @@ def parse_workers(text: str) -> int | RayWanted:
     Raises:
         UsageError: The text is neither.
     """
-    given_text, text = text, text.strip().lower()
-    if not text.startswith("ray:"):
-        return _count(text, given_text)
-    count, *settings = text.removeprefix("ray:").split(",")
+    plain = text.strip().lower()
+    if not plain.startswith("ray:"):
+        return _count(plain, text)
+    count, *settings = plain.removeprefix("ray:").split(",")
     given: dict[str, float] = {}
     for setting in settings:
         name, _, number = setting.partition("=")
@@ -47,18 +47,16 @@ def parse_workers(text: str) -> int | RayWanted:
         except ValueError:
             value = math.nan
         if name not in ("cpus", "gpus") or not 0 <= value < math.inf:
-            raise UsageError(
-                f"--workers {given_text!r}: {setting!r} is not understood; valid: {VALID}"
-            )
+            raise UsageError(f"--workers {text!r}: {setting!r} is not understood; valid: {VALID}")
         if name in given:
-            raise UsageError(f"--workers {given_text!r} has {name} twice; valid: {VALID}")
+            raise UsageError(f"--workers {text!r} has {name} twice; valid: {VALID}")
         if value > 1 and value != int(value):  # Ray shares one GPU or core, but never several
             problem = f"{name} above 1 must be a whole number"
-            raise UsageError(f"--workers {given_text!r}: {problem}; valid: {VALID}")
+            raise UsageError(f"--workers {text!r}: {problem}; valid: {VALID}")
         given[name] = value
-    wanted = RayWanted(_count(count, given_text), given.get("cpus", 1.0), given.get("gpus"))
+    wanted = RayWanted(_count(count, text), given.get("cpus", 1.0), given.get("gpus"))
     if not wanted.cpus and not wanted.gpus:
-        raise UsageError(f"--workers {given_text!r}: a worker needs CPUs or GPUs; valid: {VALID}")
+        raise UsageError(f"--workers {text!r}: a worker needs CPUs or GPUs; valid: {VALID}")
     return wanted
 
 
