@@ -115,6 +115,23 @@ def _plain(value: float) -> str:
     return f"{value:,.10g}"
 
 
+def _check_bounds(objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> None:
+    """Refuse a metric that is optimised twice, and bounds that no value can satisfy.
+
+    Raises:
+        UserError: There is one.
+    """
+    metrics = [objective.metric for objective in objectives]
+    for metric in metrics:
+        if metrics.count(metric) > 1:
+            raise UserError(f"Experiment: two objectives are {metric!r}; keep one of them")
+    for most in constraints:
+        for least in constraints:
+            opposite = (most.metric, most.kind, least.kind) == (least.metric, "at most", "at least")
+            if opposite and most.bound < least.bound:
+                raise UserError(f"Experiment: no trial can have both {most} and {least}")
+
+
 def AtMost(metric: str, bound: float) -> Constraint:  # noqa: N802, reads like a class
     """Return the constraint that a metric is at most `bound`, such as `parameters`."""
     return Constraint(metric, "at most", bound)
@@ -302,6 +319,7 @@ class Experiment:
                 f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
                 "such as (AtMost('parameters', 20_000),)"
             )
+        _check_bounds(self.objectives, self.constraints)
         if self.screen is not None and not isinstance(self.screen, Screen):
             raise UserError(f"Experiment: screen={self.screen!r} must be a Screen(...), or None")
         if not isinstance(self.confirm, Confirm):

@@ -153,6 +153,12 @@ def _check_objectives(
     """Refuse metrics that trials do not have, and directions that are obviously wrong."""
     epoch_metrics = [f"val_{name}" for name in scores]
     all_metrics = [*epoch_metrics, *costs]
+    first = experiment.objectives[0].metric
+    if first in costs:
+        raise UserError(
+            "the first objective decides which epoch of a trial is kept, and all epochs have the "
+            f"same {first}; let one of these come first: {', '.join(epoch_metrics)}"
+        )
     for index, objective in enumerate(experiment.objectives):
         valid = all_metrics if index else epoch_metrics
         if objective.metric not in valid:

@@ -125,6 +125,21 @@ REFUSED = {
         "(AtMost('watts', 3),)",
         r"the constraint's metric 'watts' does not exist; valid: .*parameters",
     ),
+    "a cost as the first objective": (
+        "(Minimize('parameters'), Maximize('val_accuracy'))",
+        "()",
+        r"all epochs have the same parameters; let one of these come first: .*val_accuracy",
+    ),
+    "one metric in two directions": (
+        "(Maximize('val_accuracy'), Minimize('val_loss'), Minimize('val_accuracy'))",
+        "()",
+        r"two objectives are 'val_accuracy'; keep one of them",
+    ),
+    "bounds that exclude each other": (
+        "(Maximize('val_accuracy'),)",
+        "(AtLeast('parameters', 9_000), AtMost('val_loss', 1), AtMost('parameters', 8_000))",
+        r"no trial can have both parameters at most 8,000 and parameters at least 9,000",
+    ),
     "a constraint of another kind": (
         "(Maximize('val_accuracy'),)",
         "AtMost('parameters', 3)",
