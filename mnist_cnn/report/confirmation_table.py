@@ -108,4 +108,7 @@ def _nothing_confirmed(study: Study) -> str:
 
 def _how_to_continue(study: Study) -> str:
     command = f"make search {study.plan.id.for_make} STUDY={study.name}"
-    return f"to continue, type `{command} TRIALS={study.tried() + 1}`."
+    return (
+        f"to confirm more, type `{command} TRIALS={study.tried() + 1}`, which first tries one more "
+        "configuration."
+    )

@@ -61,6 +61,8 @@ def report_page(
             _front(study, ranked),
             _confirmations(study, ranked),
         ]
+    else:
+        parts.append("<p>No trial is complete yet, so there is no winner.</p>")
     parts += [_plot(plot) for plot in plots]
     parts += [_best_trials(study, histories), _failures(study), _experiment(study)]
     return PAGE.format(
@@ -116,7 +118,7 @@ def _tiles(
             tiles.append((optimism, "its first score minus that mean"))
     counts = {STATE_WORDS[state]: len(study.trials.without_repeats(state)) for state in ENDED}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    tiles.append((str(sum(counts.values())), f"trials: {words}"))
+    tiles.append((str(sum(counts.values())), f"trials: {words}" if words else "trials have ended"))
     if any(run.intervals for run in histories):
         trained = sum(run.seconds for run in histories)
         tiles.append((duration(trained), "of training, all workers together"))
@@ -159,7 +161,9 @@ def _winner(
     if problem := problem_of_promotion(study, winner):
         text = f"Promote and serve refuse its model: {problem}. To {text}"
     else:
-        commands.insert(0, f"make promote {study.plan.id.for_make}")
+        several = len(study.plan.objectives) > 1  # then promote has to be told which point
+        which = f" RUN={run}{hint}" if several else ""
+        commands.insert(0, f"make promote {study.plan.id.for_make}{which}")
         text = f"Promote its model if it passes on the test set; {text}"
     typed = "\n".join(commands)
     return (

@@ -106,6 +106,8 @@ def _drafts(
 ) -> Iterator[_Draft]:
     trials = study.trials.without_repeats(*ENDED)
     objective = study.objective
+    if not trials:
+        return
     yield (
         "Optimisation history",
         "Each trial in the order of finishing. If the best value so far has been level for a long "
@@ -114,17 +116,25 @@ def _drafts(
     )
     if any(candidate.scores for candidate in ranked):
         epochs = (study.plan.epochs, study.plan.confirm.epochs or study.plan.epochs)
+        also = ", and by the effect of a different number of epochs" if len({*epochs}) > 1 else ""
         yield (
             "Confirmation",
             "The trials were selected by their first scores, so these are partly luck; the scores "
-            "on fresh seeds are not. The mean differs from the first score by that luck, and by "
-            "the effect of a different number of epochs.",
+            f"on fresh seeds are not. The mean differs from the first score by that luck{also}.",
             lambda: confirmations(ranked, objective, epochs),
         )
-    if len(study.plan.objectives) > 1 and study.trials.all(TrialState.COMPLETE):
+    count = len(study.plan.objectives)
+    if count > 1 and study.trials.all(TrialState.COMPLETE):
+        shown = ""
+        if count > 2:
+            shown = (
+                " The picture shows the first two. A point may look worse than another one in "
+                "both, and be on the front for one that is not shown."
+            )
         yield (
             "Pareto front",
-            "No trial is better than one of the front in one objective and as good in the other.",
+            "No trial is better than one of the front in one objective and as good in all others."
+            + shown,
             lambda: pareto_front(trials, study.plan.objectives, ranked),
         )
         yield (

@@ -157,12 +157,12 @@ def confirmations(
     for x, candidate in enumerate(confirmed):
         _draw_candidate(axes, x, candidate, epochs)
         winner = " (winner)" if candidate is ranked[0] else ""
-        change = difference(candidate.score - candidate.first)
-        labels.append(f"trial {candidate.trial.number}{winner}\n{change}")
+        optimism = difference(candidate.first - candidate.score)
+        labels.append(f"trial {candidate.trial.number}{winner}\n{optimism}")
     axes.set_xticks(range(len(confirmed)), labels)
     axes.set_xlim(-0.6, max(len(confirmed), 1) - 0.4)
     axes.margins(y=0.15)
-    axes.set_xlabel("candidate, the best mean first; below it, mean minus first score")
+    axes.set_xlabel("candidate, the best mean first; below it, first score minus mean")
     axes.set_ylabel(style.with_unit(objective.metric))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", alpha=0.3)

@@ -66,7 +66,7 @@ class Search:
         # Who asks for more trials has the sampler asked again: it may find something after all.
         self.exhausted = bool(study.attributes.get("exhausted")) and not request.trials
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
-        self.progress = Progress(console, study.objective, self.wanted_trials)
+        self.progress = Progress(console, study.objective, self.wanted_trials, request.started)
         self.progress.done = self.done
         if ranking := study.ranking():
             self.progress.best = (ranking[0].values[0], f"trial {ranking[0].number:03d}")

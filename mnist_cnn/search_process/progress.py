@@ -32,17 +32,18 @@ class Progress:
         console: Where to print.
         objective: The objective by which trials are ranked.
         total: The number of configurations that the study should have.
+        started: When the command began, on the clock of `time.monotonic`.
 
     Attributes:
         done: The number of configurations that were tried.
         best: The value and the name of the best trial so far; None if there is none.
     """
 
-    def __init__(self, console: Console, objective: Objective, total: int) -> None:
+    def __init__(self, console: Console, objective: Objective, total: int, started: float) -> None:
         self.console, self.objective, self.total = console, objective, total
         self.done = 0
         self.best: tuple[float, str] | None = None
-        self._started = time.monotonic()
+        self._started = started
         self._phases: Mapping[str, float] = {}
         self._expected = self._started  # the moment for which `_phases` holds
         self._offsets: dict[Path, int] = {}

@@ -67,6 +67,6 @@ def test_confirmations_show_first_scores_means_and_their_difference(tmp_path):
     figure = study_plots.confirmations(ranked, ACCURACY, (8, 32))
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert labels == ["trial 7 (winner)\n+0", "trial 3\n-0.0300"]
+    assert labels == ["trial 7 (winner)\n+0", "trial 3\n+0.0300"]
     words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     assert "(8 epochs)" in words and "(32 epochs)" in words

@@ -119,6 +119,8 @@ def test_the_report_shows_front_and_hypervolume(tmp_path):
     assert "The front" in page and "MAX_PARAMETERS=N" in page
     assert 'alt="Pareto front"' in page and 'alt="Hypervolume"' in page
     assert "could not be drawn" not in page
+    # Without RUN= the command would ask which point of the front.
+    assert "make promote EXPERIMENT=mnist RUN=RUN  # RUN: the id in MLflow of conf" in page
     assert "| trial | val_accuracy | parameters |" in description(study, ranked)
     # Those of earlier trials are in the picture only, whose scale is that of all trials.
     (written,) = [event for event in read(study.folder)[0] if event["event"] == "metrics"]

@@ -148,9 +148,11 @@ def test_every_study_has_a_report(place, tmp_path):
         warnings.simplefilter("error")
         study_run.write_report(study, study_run.begin(study), candidates(study))
     text = Page((study.folder / "report.html").read_text()).text
-    assert "Optimisation history" in text and "could not be drawn" not in text
+    assert "could not be drawn" not in text
+    assert ("No trial is complete yet" in text) == (not candidates(study))
+    assert ("Optimisation history" in text) == bool(told)
     pictures = list(study.folder.glob("*.png"))
-    assert len(pictures) >= 2
+    assert len(pictures) >= 2 * bool(told)
     for path in pictures:
         with Image.open(path) as picture:
             assert picture.width == 1296

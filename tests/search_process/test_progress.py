@@ -3,6 +3,7 @@
 import io
 import math
 import re
+import time
 
 import pytest
 from rich.console import Console, Group
@@ -22,7 +23,7 @@ def shown(tmp_path):
 
     def lines(width, phases, gone=0.0):
         console = Console(file=io.StringIO(), width=width)
-        progress = Progress(console, Maximize("val_accuracy"), 400)
+        progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
         progress.done, progress.best = 37, (0.9871, "trial 012")
         folder = tmp_path / f"trial-{width}"
         progress.follow(folder, 16)
@@ -60,7 +61,7 @@ def test_what_nobody_knows_is_not_guessed(shown):
 
 def test_the_beginning_of_a_phase_is_a_line_of_its_own():
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400)
+    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
     progress.begin({"confirming": 200.9, "report": 8.9})
     progress.begin({"report": math.nan})
     assert console.file.getvalue().splitlines() == [
@@ -73,7 +74,7 @@ def test_the_beginning_of_a_phase_is_a_line_of_its_own():
 def progress(tmp_path):
     """Follows the run of `tmp_path`, and prints to a file."""
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400)
+    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
     Journal(tmp_path).write("start", name="trial 000", tags={"kind": "trial"})
     return progress
 
@@ -111,7 +112,7 @@ def test_what_is_not_trained_is_stopped_before_training(progress, tmp_path):
 
 def test_one_word_for_what_did_not_come_to_its_end(tmp_path):
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400)
+    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
     progress.follow(tmp_path / "trial-00000", 16)
     Journal(tmp_path / "trial-00000").write("start", name="trial 000", tags={"kind": "trial"})
     journal = Journal(tmp_path / "trial-00000")
