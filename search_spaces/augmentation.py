@@ -36,7 +36,7 @@ def augmented(
         ValueError: A kind is unknown.
     """
     if unknown := sorted({*kinds} - {*ALL}):
-        raise ValueError(f"there is no distortion {unknown[0]!r}; valid: {', '.join(ALL)}")
+        raise ValueError(f"there is no augmentation {unknown[0]!r}; valid: {', '.join(ALL)}")
     found: list[keras.Layer] = []
     _, height, width, _ = images.shape
     if "shift" in kinds and (shift := hp.Int("shift_pixels", 0, 2, default=0)):
@@ -57,7 +57,7 @@ def augmented(
         found.append(ElasticDistortion(percent / 100))
     if "erasing" in kinds and (percent := hp.Int("erasing_percent", 0, 50, step=25, default=0)):
         share = (percent / 100, percent / 100)  # from and to: the probability of being erased
-        patch = (0.02, 0.2)  # of the squared sides
+        patch = (0.02, 0.2)  # of the area, from and to, for each side on its own
         found.append(layers.RandomErasing(share, patch, 0.0, value_range=(0, 1), **exact))
     if training:
         for layer in found:
@@ -73,8 +73,8 @@ class ElasticDistortion(layers.Layer):  # type: ignore[misc]
     Convolutional Neural Networks Applied to Visual Document Analysis", 2003).
 
     The field is interpolated between random shifts on a coarse grid, which costs less than Simard's
-    blurred noise. Keras's `RandomElasticTransform` distorts along one diagonal only, and does not
-    take a batch whose size is unknown (3.15).
+    blurred noise. Keras's `RandomElasticTransform` (3.15) shifts a pixel by the same amount to the
+    right as down, and gives every image of a batch the pixels of the first.
 
     Args:
         share: The standard deviation of the shifts on the grid, as a share of the sides.

@@ -70,9 +70,10 @@ def cnn(
 def possible_blocks(input_shape: tuple[int, int, int]) -> tuple[int, int]:
     """The least and the greatest number of blocks: 2 and 4 for images of 28x28.
 
-    A block halves the sides. Large images get more, so that about as many pixels are left.
+    A block halves the sides. Large images get more, so that about as many pixels are left. Images
+    that are one pixel high or wide get none.
     """
     side = min(input_shape[:2])
     halvings = max(0, side.bit_length() - 1)  # until one pixel is left
     larger = max(0, halvings - 4)
-    return max(1, min(2 + larger, halvings)), max(1, min(4 + larger, halvings))
+    return min(2 + larger, halvings), min(4 + larger, halvings)

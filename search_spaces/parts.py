@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-# Sides up to which a network works on all pixels. Larger images are halved before its stages.
+# A network works on all pixels if the shorter side has at most so many. Larger images are halved
+# before its stages.
 SMALL = 32
 
 
@@ -25,7 +26,7 @@ def normalised(x: keras.KerasTensor, kind: str) -> keras.KerasTensor:
 
 
 def halved_to_small(x: keras.KerasTensor, filters: int, activation: str) -> keras.KerasTensor:
-    """Halve large images by convolution and pooling until a side is at most `SMALL`.
+    """Halve large images by convolution and pooling until the shorter side is at most `SMALL`.
 
     Args:
         x: Images of shape (n, height, width, channels).
@@ -41,8 +42,8 @@ def halved_to_small(x: keras.KerasTensor, filters: int, activation: str) -> kera
 def possible_stages(input_shape: tuple[int, int, int]) -> tuple[int, int]:
     """Return the least and the greatest number of stages.
 
-    Each has images with half the sides of the one before. They are 2 and 4 for images of 28x28 and
-    for larger ones, which are halved to that size first.
+    Each has images with half the sides of the one before. They are 2 and 4 if the shorter side has
+    8 pixels or more. Large images are halved first, see `halved_to_small`.
     """
     side = min(*input_shape[:2], SMALL)
     most = min(4, side.bit_length())  # until one pixel is left

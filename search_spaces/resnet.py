@@ -17,9 +17,9 @@ from search_spaces.augmentation import LIGHT, augmented
 from search_spaces.compilation import compiled
 from search_spaces.parts import halved_to_small, normalised, possible_stages, probabilities
 
-EXPANSION = 4  # a bottleneck's output has this many times the filters of its 3x3 convolution
-BOTTLENECK = 2  # and that has the width of a basic block's divided by this
-SQUEEZE = 4  # squeeze-and-excitation describes this many channels by one number
+BOTTLENECK = 2  # a basic block's filters, divided by those of a bottleneck's 3x3 convolution
+EXPANSION = 4  # the channels of a bottleneck's output, divided by the same
+SQUEEZE = 4  # the channels, divided by those between squeeze and excitation
 
 
 def resnet(
@@ -74,7 +74,7 @@ class _Block:
         """
         convolutions = [(filters, 3, strides), (filters, 3, 1)]
         if self.bottleneck:
-            # The stride is at the 3x3 convolution: at a 1x1 convolution it would skip pixels.
+            # The stride is at the 3x3 convolution, which still sees every pixel.
             few = filters // BOTTLENECK
             convolutions = [(few, 1, 1), (few, 3, strides), (EXPANSION * few, 1, 1)]
         shortcut = x

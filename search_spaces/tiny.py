@@ -29,17 +29,18 @@ def tiny(
     stages = hp.Int("stages", fewest, most, default=min(3, most))
     normalisation = hp.Choice("normalisation", ["batch", "none"])
     activation = hp.Choice("activation", ["relu", "silu"])
-    narrowed = hp.Boolean("narrowed")
 
     inputs = keras.Input(input_shape)
     x = halved_to_small(augmented(hp, inputs, distortions, training), 8, activation)
     for stage in range(stages):
         filters = hp.Int(f"filters_{stage}", 6, 16, step=2, default=12)
-        separable = hp.Boolean(f"separable_{stage}")
-        for place in range(depth := hp.Int(f"depth_{stage}", 1, 2)):
-            if narrowed and x.shape[-1] > 8:
+        depth = hp.Int(f"depth_{stage}", 1, 2)
+        # One channel cannot be separated.
+        separable = (depth > 1 or x.shape[-1] > 1) and hp.Boolean(f"separable_{stage}")
+        for place in range(depth):
+            if x.shape[-1] > 8 and hp.Boolean("narrowed"):
                 x = layers.Conv2D(x.shape[-1] // 2, 1, use_bias=False)(x)
-            if separable and x.shape[-1] > 1:  # one channel cannot be separated
+            if separable and x.shape[-1] > 1:
                 # Twice the filters are still less than half the parameters of the other kind.
                 x = layers.SeparableConv2D(2 * filters, 3, padding="same")(x)
             else:

@@ -29,7 +29,9 @@ def vgg(
     stages = hp.Int("stages", fewest, most, default=min(3, most))
     width = hp.Int("width", 8, 32, step=8, default=16)
     normalisation = hp.Choice("normalisation", ["batch", "layer", "none"])
-    first = hp.Choice("first_of_normalisation_and_activation", ["normalisation", "activation"])
+    first = "activation"
+    if normalisation != "none":
+        first = hp.Choice("first_of_normalisation_and_activation", ["normalisation", "activation"])
     activation = hp.Choice("activation", ["relu", "elu", "silu"])
 
     inputs = keras.Input(input_shape)

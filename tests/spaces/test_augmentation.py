@@ -60,7 +60,7 @@ def test_a_model_to_be_saved_has_no_distortion_but_all_hyperparameters(images):
 
 
 def test_an_unknown_kind_is_refused_with_the_valid_ones():
-    with pytest.raises(ValueError, match=r"no distortion 'flip'; valid: shift, .*, erasing"):
+    with pytest.raises(ValueError, match=r"no augmentation 'flip'; valid: shift, .*, erasing"):
         distorter({}, ["shift", "flip"])
 
 

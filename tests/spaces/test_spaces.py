@@ -80,12 +80,29 @@ def test_large_and_oblong_images_are_halved_first(name):
     assert model.count_params() < 25_000  # the size does not follow that of the image
 
 
-@pytest.mark.parametrize("name", sorted(PARAMETERS.keys() - {"cnn"}))
+@pytest.mark.parametrize("name", PARAMETERS)
 @pytest.mark.parametrize("side", [1, 2, 5])
 def test_images_of_few_pixels_fit(name, side):
     for largest in (False, True):
         model = space_of(name)(Extreme(largest), (side, side, 1), 2)
         assert model.output_shape == (None, 2)
+
+
+WITHOUT_EFFECT = [
+    ("vgg", {"normalisation": "none"}, "first_of_normalisation_and_activation"),
+    ("tiny", {"depth_0": 1}, "separable_0"),  # one channel cannot be separated
+    ("tiny", {f"filters_{stage}": 8 for stage in range(3)}, "narrowed"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "asked"), WITHOUT_EFFECT)
+def test_a_hyperparameter_that_would_change_nothing_is_not_asked(name, values, asked):
+    """Otherwise one network would be trained twice."""
+    for fixed in ({}, values):
+        hp = keras_tuner.HyperParameters()
+        hp.values.update({"stages": 3, "depth_0": 2} | fixed)
+        space_of(name)(hp)
+        assert (asked in {one.name for one in hp.space}) == (not fixed)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
