@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--accuracy", type=float, default=0.99)
-    parser.add_argument("--passes", type=float, default=4)
+    parser.add_argument("--passes", type=int, default=4)
     options = parser.parse_args()
     os.environ.update(machine.threads_environment(machine.cores()), TF_CPP_MIN_LOG_LEVEL="3")
     curves: dict[str, list[Curve]] = {"plain Keras": [], "mnist-cnn": []}
@@ -61,7 +61,7 @@ def main() -> None:
         print(f"ratio {statistics.fmean(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})")
 
 
-def trained(name: str, seed: int, passes: float) -> Curve:
+def trained(name: str, seed: int, passes: int) -> Curve:
     """Train the network once, and return its curve."""
     import keras
     import keras_tuner
@@ -87,7 +87,7 @@ def trained(name: str, seed: int, passes: float) -> Curve:
     hp.values.update(experiment.baseline[0])
     model = build(experiment, data, hp)
     average = WeightAverage(AVERAGED_FROM if ours else None)
-    images = int(passes * len(data.train))
+    images = passes * len(data.train)
     if ours:
         size = experiment.batch_size
         model.jit_compile = jit_compile(experiment)
@@ -98,7 +98,7 @@ def trained(name: str, seed: int, passes: float) -> Curve:
         size = 32
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         train = data.train.scaled()
-        arguments = {"x": train.x, "y": train.y, "epochs": int(passes)}
+        arguments = {"x": train.x, "y": train.y, "epochs": passes}
     validation = evaluation_batches(data.validation)
     return _timed(model, arguments, average, validation, size)
 

@@ -5,6 +5,7 @@ ui, dashboard, or a function of a folder below. The Python API is `api`: `mnist_
 `mnist_cnn.load_champion`. Experiments are written with:
 
     experiment       the fields of an experiment
+    objectives       what it optimises, and within which bounds
     datasets/        labelled images from any source
     hyperparameters  KerasTuner's `hp`, backed by an Optuna trial
 

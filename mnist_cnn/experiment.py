@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import optuna
 
@@ -22,124 +21,17 @@ from mnist_cnn.experiment_fields import (
     name_of,
     take_whole_number,
 )
+from mnist_cnn.objectives import AtLeast as AtLeast  # experiments import all from here
+from mnist_cnn.objectives import AtMost as AtMost
+from mnist_cnn.objectives import Constraint, Objective, check_together
+from mnist_cnn.objectives import Maximize as Maximize
+from mnist_cnn.objectives import Minimize as Minimize
 
 if TYPE_CHECKING:  # the search process knows an experiment by its plan and never imports Keras
     import keras
     import keras_tuner
 
 SearchSpace: TypeAlias = "Callable[..., keras.Model] | keras_tuner.HyperModel"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A metric to optimise, and its direction.
-
-    Attributes:
-        metric: The name of the metric, such as `val_accuracy`.
-        direction: Which values are better.
-    """
-
-    metric: str
-    direction: Literal["maximize", "minimize"]
-
-    def better(self, value: float, other: float) -> bool:
-        """Return whether `value` is strictly better than `other`. NaN never is."""
-        return value > other if self.direction == "maximize" else value < other
-
-    def rank_key(self, value: float) -> float:
-        """Return a sort key by which the best value comes first."""
-        return -value if self.direction == "maximize" else value
-
-    def gain(self, value: float, other: float) -> float:
-        """Return by how much `value` is better than `other`. It is negative if it is worse."""
-        return self.rank_key(other) - self.rank_key(value)
-
-    @property
-    def worst(self) -> float:
-        """The infinite value that every other value is better than."""
-        return float("-inf") if self.direction == "maximize" else float("inf")
-
-
-def Maximize(metric: str) -> Objective:  # noqa: N802, reads like a class
-    """Return an objective for which more is better, such as `val_accuracy`."""
-    return Objective(metric, "maximize")
-
-
-def Minimize(metric: str) -> Objective:  # noqa: N802
-    """Return an objective for which less is better, such as `val_loss`."""
-    return Objective(metric, "minimize")
-
-
-@dataclass(frozen=True)
-class Constraint:
-    """A constraint that a trial has to satisfy, such as a maximum number of parameters.
-
-    A trial that violates a constraint on `parameters` or `multiply_accumulates` is pruned before
-    training, because these are known then. A trial that violates another one is complete, but is
-    neither confirmed nor the winner. Optuna's samplers get the amount of each violation.
-
-    Attributes:
-        metric: The name of the metric.
-        kind: Whether the bound is a maximum or a minimum.
-        bound: The bound.
-
-    Raises:
-        UserError: The bound is not a finite number.
-    """
-
-    metric: str
-    kind: Literal["at most", "at least"]
-    bound: float
-
-    def __post_init__(self) -> None:
-        if not is_number(self.bound, Real) or not math.isfinite(self.bound):
-            raise UserError(
-                f"the bound of {self.metric!r} is {self.bound!r}; it must be a finite number"
-            )
-
-    def __str__(self) -> str:
-        return f"{self.metric} {self.kind} {_plain(self.bound)}"
-
-    def violation(self, value: float) -> float:
-        """Return the violation as a share of the bound; 0 or less if `value` satisfies it."""
-        excess = value - self.bound if self.kind == "at most" else self.bound - value
-        return excess / abs(self.bound or 1.0)
-
-    def broken(self, value: float) -> str:
-        """Return a message that `value` violates the constraint."""
-        return f"{self.metric} {_plain(value)}, not {self.kind} {_plain(self.bound)}"
-
-
-def _plain(value: float) -> str:
-    """Format a bound or a value: 20,000 or 0.985."""
-    return f"{value:,.10g}"
-
-
-def _check_bounds(objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> None:
-    """Refuse a metric that is optimised twice, and bounds that no value can satisfy.
-
-    Raises:
-        UserError: There is one.
-    """
-    metrics = [objective.metric for objective in objectives]
-    for metric in metrics:
-        if metrics.count(metric) > 1:
-            raise UserError(f"Experiment: two objectives are {metric!r}; keep one of them")
-    for most in constraints:
-        for least in constraints:
-            opposite = (most.metric, most.kind, least.kind) == (least.metric, "at most", "at least")
-            if opposite and most.bound < least.bound:
-                raise UserError(f"Experiment: no trial can have both {most} and {least}")
-
-
-def AtMost(metric: str, bound: float) -> Constraint:  # noqa: N802, reads like a class
-    """Return the constraint that a metric is at most `bound`, such as `parameters`."""
-    return Constraint(metric, "at most", bound)
-
-
-def AtLeast(metric: str, bound: float) -> Constraint:  # noqa: N802
-    """Return the constraint that a metric is at least `bound`, such as `val_accuracy`."""
-    return Constraint(metric, "at least", bound)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,7 +211,7 @@ class Experiment:
                 f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
                 "such as (AtMost('parameters', 20_000),)"
             )
-        _check_bounds(self.objectives, self.constraints)
+        check_together(self.objectives, self.constraints)
         if self.screen is not None and not isinstance(self.screen, Screen):
             raise UserError(f"Experiment: screen={self.screen!r} must be a Screen(...), or None")
         if not isinstance(self.confirm, Confirm):

@@ -76,8 +76,8 @@ def _learning_rate(
     if schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(peak, training_steps)
     rising = max(1, round(0.3 * training_steps))
-    # The shape is that of L. N. Smith and N. Topin, "Super-Convergence" (2017). To rise from a 25th,
-    # for three tenths of the steps, is the default of PyTorch's OneCycleLR.
+    # The shape is that of L. N. Smith and N. Topin, "Super-Convergence" (2017). Its rise from a
+    # 25th, in three tenths of the steps, is the default of PyTorch's OneCycleLR.
     return keras.optimizers.schedules.CosineDecay(
         peak / 25, max(1, training_steps - rising), warmup_target=peak, warmup_steps=rising
     )

@@ -17,6 +17,7 @@ from mnist_cnn.datasets import digits, mnist
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import AtMost, Confirm, Experiment, Maximize, Minimize, Screen
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
+from mnist_cnn.objectives import Constraint, Objective
 from mnist_cnn.project.fingerprint import describe, fingerprint
 from mnist_cnn.project.loading import experiment_names, load_experiment
 from mnist_cnn.project.plan import plan
@@ -511,3 +512,14 @@ def test_data_where_there_should_be_none_and_the_reverse_are_refused(
 
 def save_images(path, images, count):
     np.savez(path, x=np.rint(255 * images.x[:count]).astype(np.uint8), y=images.y[:count])
+
+
+def test_an_objective_and_a_constraint_are_checked_where_they_are_written():
+    for wrong in (
+        lambda: Objective("val_auc", "max"),
+        lambda: Objective(3, "maximize"),
+        lambda: Constraint("parameters", "<", 3),
+        lambda: Constraint(None, "at most", 3),
+    ):
+        with pytest.raises(UserError, match=r"val_auc|parameters|metric"):
+            wrong()

@@ -50,6 +50,7 @@ ORDER = (
     "datasets.overview",
     "known_data",
     "experiment_fields",
+    "objectives",
     "experiment",
     "project.syntax",
     "project.sources",

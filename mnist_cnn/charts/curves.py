@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mnist_cnn.charts import style
-from mnist_cnn.experiment import Maximize, Minimize, Objective
+from mnist_cnn.objectives import Maximize, Minimize, Objective
 
 History = Sequence[Mapping[str, float]]
 

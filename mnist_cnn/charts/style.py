@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 
 SCORED = (TrialState.COMPLETE, TrialState.PRUNED)  # a trial that ended in one of these has a value
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D98300", "#009E73", "#555555"

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_cnn.experiment import Confirm, Experiment, Objective, Screen
+from mnist_cnn.experiment import Confirm, Experiment, Screen
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.objectives import Objective
 from mnist_cnn.project.fingerprint import describe, fingerprint
 
 

@@ -41,7 +41,7 @@ def write(candidate: Candidate, gate: str) -> str:
         f"- {gate}",
         "",
         "### Confirmation",
-        *_confirmation(run),
+        *_confirmation(candidate),
         "",
         "### Data",
         *_training_data(candidate.training),
@@ -67,9 +67,14 @@ def _training_runs(candidate: Candidate) -> list[str]:
     return [str(each.run_id) for each in members] or [candidate.training.info.run_id]
 
 
-def _confirmation(run: Run) -> list[str]:
+def _confirmation(candidate: Candidate) -> list[str]:
     """Return a line for each objective on which the winner was selected, if the run has any."""
+    run = candidate.chosen.run
     metrics = sorted(filter(None, map(result_names.metric_of_first_score, run.data.metrics)))
+    if not metrics and candidate.chosen.members:
+        return [f"- an average of {len(candidate.chosen.members)} trainings on fresh seeds"]
+    if not metrics and run.data.tags.get(tags.KIND) == "confirmation":
+        return ["- trained again on a fresh seed, after its configuration was selected"]
     if not metrics:
         return ["- none: this is a single training, and its score may be luck"]
     return [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]

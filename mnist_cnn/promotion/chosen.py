@@ -130,7 +130,8 @@ def choose(
         seeds = "one confirmed seed" if confirmed else "no confirmed seeds"
         raise UserError(
             f"{run.info.run_name} has {seeds}, and an ensemble takes two or more; leave out "
-            "--ensemble, or search with confirm=Confirm(seeds=2) in the experiment"
+            "--ensemble, or search with more `trials`, `seeds` or time for Confirm in the "
+            "experiment"
         )
     members = tuple(models.from_run(client, each, folder) for each in confirmed)
     return Chosen(run=run, single=single, members=members, calibrate=calibrate)

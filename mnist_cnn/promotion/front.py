@@ -61,7 +61,7 @@ class Choice:
                     f"no point of the front {small}has a validation accuracy of at least "
                     f"{self.min_accuracy:g}; the best has {best:.4f}"
                 )
-        fitting = [point for point in fitting if point["confirmed"] is not None] or fitting
+        fitting = [point for point in fitting if _is_confirmed(point)] or fitting
         if self.max_parameters is None:
             return min(fitting, key=lambda point: (_parameters(point), -_accuracy(point)))
         return max(fitting, key=lambda point: (_accuracy(point), -_parameters(point)))
@@ -151,11 +151,16 @@ def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
 
 
 def _in_words(point: Point) -> str:
-    confirmed = "" if point["confirmed"] is not None else ", not confirmed"
+    confirmed = "" if _is_confirmed(point) else ", not confirmed"
     return (
         f"trial {point['trial']}: {_parameters(point):,.0f} parameters, validation accuracy "
         f"{_accuracy(point):.4f}{confirmed}"
     )
+
+
+def _is_confirmed(point: Point) -> bool:
+    # Fronts of versions before 0.7.1 have no `seeds`.
+    return bool(point.get("seeds", point["confirmed"] is not None))
 
 
 def _parameters(point: Point) -> float:
@@ -163,9 +168,12 @@ def _parameters(point: Point) -> float:
 
 
 def _accuracy(point: Point) -> float:
-    """Return the mean over fresh seeds, if that is of the accuracy, or else the first score."""
-    first = float(point["values"]["val_accuracy"])
-    return first if point["confirmed"] is None else float(point["confirmed"])
+    """Return the mean over fresh seeds, if that is of the accuracy, or else the first score.
+
+    It has the four digits that are shown, so that what is shown can be typed.
+    """
+    first = point["values"]["val_accuracy"]
+    return round(float(first if point["confirmed"] is None else point["confirmed"]), 4)
 
 
 def _range(points: list[Point], of: Any, form: str) -> str:

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
 from mnist_cnn.study.confirmation import Candidate
@@ -22,6 +23,9 @@ from mnist_cnn.tracking.journal import Journal
 FRONT_FILE = "front.json"
 ACCURACY = "val_accuracy"
 HYPERVOLUME = "hypervolume"  # the metric of the study's run
+# The box of the hypervolume ends a tenth beyond the worst values. If it ended at them, the points
+# at the ends of the front would add nothing.
+BEYOND = 1.1
 
 
 def columns(study: Study) -> tuple[str, ...]:
@@ -50,9 +54,10 @@ def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
     """Return the front as `promote` reads it.
 
     It has the `metrics` of the objectives, and of each of the `points`: its `trial`; its `values`
-    by metric, including costs and accuracy that are not objectives; `confirmed`, the mean accuracy
-    over fresh seeds if that is the first objective, or null; and `run`, the folder of the run that
-    has its model, relative to mlruns/checkpoints/.
+    by metric, including costs and accuracy that are not objectives; `seeds`, the number of fresh
+    seeds on which it was confirmed; `confirmed`, the mean accuracy over them if accuracy is the
+    first objective, or null; and `run`, the folder of the run that has its model, relative to
+    mlruns/checkpoints/.
     """
     points: list[dict[str, Any]] = []
     of_accuracy = study.objective.metric == ACCURACY
@@ -63,6 +68,7 @@ def as_json(study: Study, ranked: Sequence[Candidate]) -> str:
             {
                 "trial": candidate.trial.number,
                 "values": _costs(study, candidate.trial) | values,
+                "seeds": len(candidate.scores),
                 "confirmed": candidate.score if candidate.scores and of_accuracy else None,
                 "run": f"{study.name}/{candidate.model.parent.name}",
             }
@@ -110,8 +116,9 @@ def hypervolumes(
 ) -> list[tuple[FrozenTrial, float]]:
     """Return the hypervolume after each of the `comparable` trials, in the order of their ends.
 
-    It is the share of the box between the best and the worst value of each objective that the front
-    dominates, from 0 to 1. Values are compared within a study only: the box is that of its trials.
+    It is the share of a box that the front dominates, from 0 to 1. The box lies between the best
+    value of each objective and a tenth of the range beyond the worst. Hypervolumes are compared
+    within a study only: the box is that of its trials.
 
     Args:
         trials: The trials of the study.
@@ -121,13 +128,38 @@ def hypervolumes(
     if not complete:
         return []
     complete.sort(key=lambda trial: trial.datetime_complete or datetime.max)
-    signs = np.array([objective.rank_key(1.0) for objective in objectives])
-    losses = signs * np.array([trial.values for trial in complete])
+    losses = _losses(complete, objectives)
     low, high = losses.min(axis=0), losses.max(axis=0)
     losses = (losses - low) / np.where(high > low, high - low, 1.0)
     found, front = [], np.empty((0, len(objectives)))
     for trial, loss in zip(complete, losses, strict=True):
         if not (front <= loss).all(axis=1).any():  # otherwise it changes nothing
             front = np.vstack([front[(front < loss).any(axis=1)], loss])
-        found.append((trial, hypervolume(front, np.ones(len(objectives)))))
+        corner = np.full(len(objectives), BEYOND)
+        found.append((trial, hypervolume(front, corner) / float(np.prod(corner))))
     return found
+
+
+def undominated(
+    trials: Sequence[FrozenTrial], objectives: Sequence[Objective]
+) -> list[FrozenTrial]:
+    """Return the trials to which no other is as good in every objective and better in one.
+
+    Args:
+        trials: Complete trials, see `comparable`.
+        objectives: All objectives of the study.
+    """
+    losses = _losses(trials, objectives)
+    return [
+        trial
+        for trial, loss in zip(trials, losses, strict=True)
+        if not ((losses <= loss).all(axis=1) & (losses < loss).any(axis=1)).any()
+    ]
+
+
+def _losses(trials: Sequence[FrozenTrial], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """Return the trials' values with the signs changed so that less is better."""
+    signs = np.array([objective.rank_key(1.0) for objective in objectives])
+    values = np.array([trial.values for trial in trials]).reshape(-1, len(objectives))
+    losses: NDArray[np.float64] = signs * values
+    return losses

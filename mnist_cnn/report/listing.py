@@ -15,9 +15,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError, unknown
-from mnist_cnn.experiment import Objective
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.objectives import Objective
 from mnist_cnn.project.loading import check_experiment, known_experiments
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.text import (

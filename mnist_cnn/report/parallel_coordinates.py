@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.report.parameter_axis import ParameterAxis
 
 SPREAD = 0.02  # lines that share a choice are spread this far above and below it

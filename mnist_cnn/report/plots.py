@@ -127,20 +127,18 @@ def _drafts(
     if count > 1 and study.trials.all(TrialState.COMPLETE):
         shown = ""
         if count > 2:
-            shown = (
-                " The picture shows the first two. A point may look worse than another one in "
-                "both, and be on the front for one that is not shown."
-            )
+            shown = " Only the first two objectives are drawn: a point may be there for another."
         yield (
             "Pareto front",
-            "No trial is better than one of the front in one objective and as good in all others."
-            + shown,
+            "A trial is on the front if no other one is as good in every objective and better in "
+            f"one.{shown}",
             lambda: pareto_front(trials, study.plan.objectives, ranked),
         )
         yield (
             "Hypervolume",
-            "How much of the box between the best and the worst value of each objective the front "
-            "dominates. If it has been level for a long time, more trials will hardly help.",
+            "How much of the box from the best value of each objective to just beyond the worst "
+            "the front dominates. If it has been level for a long time, more trials will hardly "
+            "help.",
             lambda: hypervolume_history(trials, study.plan.objectives),
         )
     yield from _drafts_of_parameters(study, trials, histories)

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS, SCORED
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.report.parameter_axis import ParameterAxis
 from mnist_cnn.report.text import STATE_WORDS
 

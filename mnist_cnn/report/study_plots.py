@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
-from mnist_cnn.experiment import Objective
-from mnist_cnn.report.front import comparable, hypervolumes
+from mnist_cnn.objectives import Objective
+from mnist_cnn.report.front import comparable, hypervolumes, undominated
 from mnist_cnn.report.text import counted, difference
 from mnist_cnn.study.confirmation import Candidate
 
@@ -38,9 +38,12 @@ def pareto_front(
     complete = comparable(trials)
     among = "" if len(objectives) == 2 else f" by the first two of {len(objectives)} objectives"
     figure, axes = style.new_figure(f"Pareto front{among}")
-    front = _front(complete, first, second)
+    front = undominated(complete, objectives)
+    front.sort(key=lambda trial: (trial.values[0], second.rank_key(trial.values[1])))
     _draw_dominated(axes, complete, front)
-    _draw_front(axes, front, first)
+    if len(objectives) == 2:
+        _draw_steps(axes, front, first)
+    _draw_front(axes, front)
     _draw_confirmed(axes, ranked)
     for letter, index, objective in (("x", 0, first), ("y", 1, second)):
         _style_axis(axes, letter, [trial.values[index] for trial in complete], objective)
@@ -48,21 +51,6 @@ def pareto_front(
     axes.set_axisbelow(True)
     style.legend(axes)
     return figure
-
-
-def _front(
-    complete: Sequence[FrozenTrial], first: Objective, second: Objective
-) -> list[FrozenTrial]:
-    """Return the trials that no other one dominates, from left to right."""
-    ranked = sorted(
-        complete,
-        key=lambda trial: (first.rank_key(trial.values[0]), second.rank_key(trial.values[1])),
-    )
-    front: list[FrozenTrial] = []
-    for trial in ranked:
-        if not front or second.better(trial.values[1], front[-1].values[1]):
-            front.append(trial)
-    return sorted(front, key=lambda trial: float(trial.values[0]))
 
 
 def _draw_dominated(
@@ -79,15 +67,21 @@ def _draw_dominated(
     )
 
 
-def _draw_front(axes: Axes, front: Sequence[FrozenTrial], first: Objective) -> None:
-    x, y = [trial.values[0] for trial in front], [trial.values[1] for trial in front]
-    # Between two trials, the front promises the worse value of both in each objective.
+def _draw_steps(axes: Axes, front: Sequence[FrozenTrial], first: Objective) -> None:
+    """Draw that the front promises, between two trials, the worse value of both."""
     axes.step(
-        x, y, where="pre" if first.direction == "maximize" else "post", color=BEST_COLOR, alpha=0.5
+        [trial.values[0] for trial in front],
+        [trial.values[1] for trial in front],
+        where="pre" if first.direction == "maximize" else "post",
+        color=BEST_COLOR,
+        alpha=0.5,
     )
+
+
+def _draw_front(axes: Axes, front: Sequence[FrozenTrial]) -> None:
     axes.plot(
-        x,
-        y,
+        [trial.values[0] for trial in front],
+        [trial.values[1] for trial in front],
         "D",
         color=BEST_COLOR,
         mec="white",

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS, MAX_PARAMETERS, SCORED
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.report.text import STATE_WORDS
 
 MANY_TRIALS = 200  # from here on, markers are small

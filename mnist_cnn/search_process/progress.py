@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.report.text import STATE_WORDS
 from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.tracking import journal, tags

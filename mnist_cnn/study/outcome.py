@@ -6,9 +6,6 @@ from typing import Any
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal
 
-# Metrics of a run besides those of the saved model. An objective after the first may be one.
-LATENCY = "milliseconds_per_image"  # measured only if an objective or a constraint asks for it
-COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds", LATENCY)
 # The status of a run in MLflow, by the state of its trial in Optuna.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 

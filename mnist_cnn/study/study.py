@@ -10,7 +10,6 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.experiment import Maximize, Minimize, Objective
 from mnist_cnn.files import make_folder
 from mnist_cnn.mlruns import (
     CHECKPOINT_FILE,
@@ -19,6 +18,7 @@ from mnist_cnn.mlruns import (
     confirmation_folder,
     trial_folder,
 )
+from mnist_cnn.objectives import Maximize, Minimize, Objective
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import screening
 from mnist_cnn.study.storage import open_storage

@@ -39,8 +39,9 @@ def size_of(model: keras.Model) -> dict[str, int]:
 def multiply_accumulates(model: keras.Model) -> int | None:
     """Return the number of multiply-accumulate operations to predict one image; None if unknown.
 
-    Convolutions count (output pixels) x (kernel weights), dense layers their kernel weights. As is
-    customary, nothing else is counted (Sovrasov, "ptflops", 2018-2024).
+    Convolutions count (output pixels) x (kernel weights), dense layers their kernel weights. It is
+    unknown if another kind of layer has a kernel, such as a transposed convolution. Nothing else is
+    counted, because it is little beside these.
     """
     total = 0
     try:
@@ -52,6 +53,8 @@ def multiply_accumulates(model: keras.Model) -> int | None:
             elif isinstance(layer, layers.SeparableConv2D):
                 kernels = prod(layer.depthwise_kernel.shape) + prod(layer.pointwise_kernel.shape)
                 total += prod(layer.output.shape[1:3]) * kernels
+            elif any("kernel" in weight.name for weight in layer.weights):
+                return None
     except (AttributeError, ValueError, TypeError):  # a layer with an unknown output shape
         return None
     return total

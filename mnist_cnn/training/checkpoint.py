@@ -13,8 +13,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from mnist_cnn.experiment import Objective
 from mnist_cnn.files import replace_file
+from mnist_cnn.objectives import Objective
 from mnist_cnn.training.averaging import WeightAverage, as_float32
 from mnist_cnn.training.retrained import differences
 

@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 
 from mnist_cnn.errors import UserError
-from mnist_cnn.experiment import Objective
+from mnist_cnn.objectives import Objective
 from mnist_cnn.training.callbacks import StopLoop
 from mnist_cnn.training.checkpoint import BeganAgain
 from mnist_cnn.training.data import Data

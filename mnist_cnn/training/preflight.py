@@ -18,10 +18,10 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.known_data import warnings_at
+from mnist_cnn.objectives import LATENCY
 from mnist_cnn.optuna_internals import innermost
 from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.project.plan import Plan, baselines, plan
-from mnist_cnn.study.outcome import COST_METRICS, LATENCY
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.architecture import size_of
 from mnist_cnn.training.backend import precision
@@ -150,7 +150,7 @@ def _check_keras() -> None:
 def _check_objectives(
     experiment: Experiment, scores: Mapping[str, float], costs: Sequence[str]
 ) -> None:
-    """Refuse metrics that trials do not have, and directions that are obviously wrong."""
+    """Refuse metrics that trials do not have."""
     epoch_metrics = [f"val_{name}" for name in scores]
     all_metrics = [*epoch_metrics, *costs]
     first = experiment.objectives[0].metric
@@ -163,26 +163,12 @@ def _check_objectives(
         valid = all_metrics if index else epoch_metrics
         if objective.metric not in valid:
             raise UserError(unknown_metric(objective.metric, valid))
-        better = _better(objective.metric)
-        if better not in ("", objective.direction):
-            raise UserError(
-                f"the objective {objective.metric!r} is to be {objective.direction}d, but "
-                f"{'less' if better == 'minimize' else 'more'} is better; write "
-                f"{better.capitalize()}({objective.metric!r})"
-            )
     for constraint in experiment.constraints:
         if constraint.metric not in all_metrics:
             raise UserError(
                 f"the constraint's metric {unknown(constraint.metric, all_metrics)} does not "
                 f"exist; valid: {', '.join(all_metrics)}"
             )
-
-
-def _better(metric: str) -> str:
-    """Return the direction in which a metric gets better; "" if it is unknown."""
-    if metric in COST_METRICS or metric.endswith("loss"):
-        return "minimize"
-    return "maximize" if metric.endswith("accuracy") else ""
 
 
 def _try(

@@ -11,7 +11,7 @@ import numpy as np
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.study.outcome import LATENCY
+from mnist_cnn.objectives import LATENCY
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches
 from mnist_cnn.training.build import build, build_for_images, build_metrics, has_own_fit

@@ -11,7 +11,7 @@ from mnist_cnn.charts import style
 from mnist_cnn.charts.curves import curves
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
-from mnist_cnn.study.outcome import LATENCY
+from mnist_cnn.objectives import LATENCY
 from mnist_cnn.tracking import tags
 from mnist_cnn.training import architecture
 from mnist_cnn.training.build import build, has_own_fit

@@ -42,6 +42,16 @@ def test_the_most_accurate_or_the_smallest_that_fits_is_chosen(choice, trial):
     assert choice.point(POINTS)["trial"] == trial
 
 
+def test_an_accuracy_is_found_as_it_is_shown():
+    mean = (0.9886 + 0.9886 + 0.9888) / 3  # is shown as 0.9887
+    assert Choice(min_accuracy=0.9887).point([point(1, 900, 0.99, mean)])["trial"] == 1
+
+
+def test_a_point_may_be_confirmed_by_another_metric_than_the_accuracy():
+    confirmed, other = point(1, 900, 0.98) | {"seeds": 2}, point(2, 800, 0.99) | {"seeds": 0}
+    assert Choice(min_accuracy=0.9).point([confirmed, other])["trial"] == 1
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [

@@ -281,6 +281,15 @@ def test_small_steps_down_are_compared_with_the_best_champion_so_far(client, wor
     assert openings(client, runs["good"])[-1]["verb"] == "promote, as the best champion so far"
 
 
+def test_the_card_says_whether_a_model_is_of_a_trial_or_of_a_confirmation(client, worker, searched):
+    (confirmation,) = client.search_runs(
+        [searched.info.experiment_id], "tags.kind = 'confirmation'"
+    )
+    make_champion(client, worker, confirmation.info.run_id)
+    version = store.version(client, MNIST_MODEL, "champion")
+    assert "trained again on a fresh seed" in version.description
+
+
 def test_a_trial_can_be_promoted_while_its_file_exists(client, worker, searched):
     training = client.search_runs(
         [searched.info.experiment_id], "tags.kind = 'trial' and tags.`optuna.state` = 'COMPLETE'"

@@ -80,10 +80,13 @@ def test_promote_finds_the_run_of_each_point(study):
 def test_the_hypervolume_is_that_of_boxes_and_never_falls(study):
     found = front.hypervolumes(study.trials.finished(), TWO)
     assert [trial.number for trial, _ in found] == [0, 1, 2, 3]
-    # The box goes from 0.95 to 0.99 and from 1,000 to 9,500 parameters.
-    alone = 500 / 8_500  # trial 1 is best in accuracy, and 500 parameters below the most
-    both = alone + (0.02 / 0.04) * (6_000 / 8_500)
-    np.testing.assert_allclose([value for _, value in found], [0, alone, both, both], atol=1e-9)
+    # From 0.99 to 0.95 is one unit, and so is from 1,000 to 9,500 parameters. The box has 1.1 each.
+    largest, middle = 8_000 / 8_500, 2_000 / 8_500
+    smallest_alone = 0.1 * 1.1  # the end of the front counts, although its accuracy is the worst
+    with_largest = smallest_alone + 1.0 * (1.1 - largest)
+    with_middle = with_largest + 0.5 * (largest - middle)
+    volumes = np.array([smallest_alone, with_largest, with_middle, with_middle]) / 1.1**2
+    np.testing.assert_allclose([value for _, value in found], volumes)
 
 
 def test_the_hypervolume_follows_the_order_in_which_trials_ended():
@@ -108,6 +111,10 @@ def test_three_objectives_have_a_front_and_a_hypervolume():
     trials = [finished_trial(number, point) for number, point in enumerate(points)]
     values = [value for _, value in front.hypervolumes(trials, objectives)]
     assert values == sorted(values) and 0 < values[-1] <= 1
+    dominated = finished_trial(3, (0.7, 8, 2.0))
+    # The second is worse than the first in both objectives that are drawn, but the fastest.
+    found = front.undominated([*trials, dominated], objectives)
+    assert [trial.number for trial in found] == [0, 1]
 
 
 def test_the_report_shows_front_and_hypervolume(tmp_path):

@@ -85,6 +85,19 @@ def test_a_network_without_convolution_and_dense_is_told_by_its_depth():
     assert multiply_accumulates(model) == 0
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        [layers.Conv2DTranspose(4, 3)],
+        [layers.Reshape((8, 8)), layers.LSTM(4)],
+        [layers.Reshape((8, 8)), layers.Conv1D(4, 3)],
+    ],
+    ids=["transposed", "recurrent", "of one dimension"],
+)
+def test_the_arithmetic_of_other_kernels_is_unknown(inner):
+    assert multiply_accumulates(classifier(*inner)) is None
+
+
 def test_a_nested_model_counts_as_its_layers():
     convolutions = keras.Sequential([layers.Conv2D(4, 3), layers.Conv2D(5, 3)])
     inputs = keras.Input((6, 6, 4))

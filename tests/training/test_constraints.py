@@ -130,8 +130,18 @@ REFUSED = {
         "()",
         r"all epochs have the same parameters; let one of these come first: .*val_accuracy",
     ),
-    "one metric in two directions": (
-        "(Maximize('val_accuracy'), Minimize('val_loss'), Minimize('val_accuracy'))",
+    "a percentage": (
+        "(Maximize('val_accuracy'),)",
+        "(AtLeast('val_accuracy', 98.5),)",
+        r"val_accuracy at least 98.5 is impossible: an accuracy is a share, such as 0.985",
+    ),
+    "no parameters at all": (
+        "(Maximize('val_accuracy'),)",
+        "(AtMost('parameters', 0),)",
+        r"parameters at most 0 is impossible: every model has more",
+    ),
+    "one metric twice": (
+        "(Maximize('val_accuracy'), Minimize('val_loss'), Maximize('val_accuracy'))",
         "()",
         r"two objectives are 'val_accuracy'; keep one of them",
     ),
