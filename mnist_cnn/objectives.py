@@ -75,6 +75,8 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
 
 def _direction_of(metric: str) -> str:
     """Return the direction in which a metric gets better; "" if it is unknown."""
+    if "neg_" in metric:  # such as scikit-learn's neg_log_loss
+        return ""
     if metric in COST_METRICS or metric.endswith("loss"):
         return "minimize"
     return "maximize" if metric.endswith("accuracy") else ""

@@ -515,6 +515,7 @@ def save_images(path, images, count):
 
 
 def test_an_objective_and_a_constraint_are_checked_where_they_are_written():
+    assert Maximize("val_neg_log_loss").direction == "maximize"
     for wrong in (
         lambda: Objective("val_auc", "max"),
         lambda: Objective(3, "maximize"),
