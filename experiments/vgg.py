@@ -3,7 +3,8 @@
     make search EXPERIMENT=vgg
 
 Cost: 10 to 12 minutes on two cores.
-Result: not measured yet; `benchmarks/spaces.py` compares it with `mnist` over three seeds.
+Result: 99.23 % of the validation images beside 99.46 % of `mnist`, in searches of five minutes over
+three seeds (docs/benchmarks.md).
 """
 
 from dataclasses import replace
