@@ -19,10 +19,10 @@ SEARCHED = {
     "subclass": ("must override `get_config()`", False, {"multiply_accumulates"}),
     "saveable": (OWN_CLASS.format("Saveable"), True, {"multiply_accumulates"}),
     "model_block": (OWN_CLASS.format("ModelBlock"), True, {"multiply_accumulates"}),
-    "layer_block": (OWN_CLASS.format("LayerBlock"), True, set()),
+    "layer_block": (OWN_CLASS.format("LayerBlock"), True, {"multiply_accumulates"}),
     "logits": ("outputs are not probabilities", True, set()),
     "nested": ("", True, set()),
-    "layered": ("", True, set()),
+    "layered": ("", True, {"multiply_accumulates"}),
 }
 
 
