@@ -10,7 +10,7 @@ Cost: 20 minutes on two cores.
 Result: 98.96 % of the validation images with 9,298 parameters, 98.80 % with 5,902 and 97.36 % with
 3,100, each on one fresh seed, in one search of nine minutes on two cores shared with other work. It
 allowed 20,000 parameters, its networks had ten filters or more, and its smaller baseline was
-normalised.
+normalised. 9,298 are those of the first baseline.
 """
 
 from dataclasses import replace
