@@ -10,7 +10,7 @@ from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.report.front import FRONT_FILE
-from mnist_cnn.report.text import counted
+from mnist_cnn.report.text import counted, number
 from mnist_cnn.tracking import tags
 
 Point = dict[str, Any]  # see `report.front.as_json`
@@ -90,14 +90,14 @@ def run_of_point(client: MlflowClient, study: Run, choice: Choice, folder: Path)
                 "--max-parameters and --min-accuracy"
             )
         return study
-    if not choice:
+    if not choice and len(points) > 1:
         for point in points:
             run = _run(client, study, point)
             print(f"{_in_words(point)}, run {run.info.run_id if run else 'not in MLflow yet'}")
         raise UsageError(
             f"{study.info.run_name} has a front of {counted(len(points), 'point')}; say which: "
             "--run RUN, --max-parameters N "
-            f"({_range(points, _parameters, ',.0f')}) or --min-accuracy X "
+            f"({_range(points, _parameters, '.0f')}) or --min-accuracy X "
             f"({_range(points, _accuracy, '.4f')})"
         )
     point = choice.point(points)
@@ -152,9 +152,11 @@ def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
 
 def _in_words(point: Point) -> str:
     confirmed = "" if _is_confirmed(point) else ", not confirmed"
+    known = ("parameters", "val_accuracy", "multiply_accumulates")
+    others = [f", {name} {number(v)}" for name, v in point["values"].items() if name not in known]
     return (
         f"trial {point['trial']}: {_parameters(point):,.0f} parameters, validation accuracy "
-        f"{_accuracy(point):.4f}{confirmed}"
+        f"{_accuracy(point):.4f}{confirmed}{''.join(others)}"
     )
 
 

@@ -68,6 +68,8 @@ def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
     mean = fmean(optimism(study, candidate) for candidate in confirmed)
     better = "better" if mean >= 0 else "worse"
     compared = f"{abs(mean):.2g} {better} than the mean on fresh seeds"
+    if mean == 0:
+        compared = "as good as the mean on fresh seeds"
     if len(confirmed) == 1:
         return f"The first score was {compared}."
     return f"On average over {len(confirmed)} trials, the first score was {compared}."

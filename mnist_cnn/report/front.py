@@ -95,8 +95,8 @@ def how_to_promote(study: Study) -> str:
     if len(study.plan.objectives) == 1 or study.plan.unserved:
         return ""
     return (
-        f"make promote {study.plan.id.for_make} with MAX_PARAMETERS=N or MIN_ACCURACY=X, which say "
-        "which point of the front"
+        f"make promote {study.plan.id.for_make}  # lists the points of the front; MAX_PARAMETERS=N "
+        "or MIN_ACCURACY=X chooses one"
     )
 
 

@@ -62,7 +62,10 @@ def report_page(
             _confirmations(study, ranked),
         ]
     else:
-        parts.append("<p>No trial is complete yet, so there is no winner.</p>")
+        # If there are complete ones, they all violate a constraint.
+        complete = study.trials.all(TrialState.COMPLETE)
+        within = " and satisfies the constraints" if complete else ""
+        parts.append(f"<p>No trial is complete{within}, so there is no winner.</p>")
     parts += [_plot(plot) for plot in plots]
     parts += [_best_trials(study, histories), _failures(study), _experiment(study)]
     return PAGE.format(

@@ -37,6 +37,10 @@ def test_where_no_mistake_is_made_or_none_is_avoided_there_is_no_temperature():
     logits, _ = answered(1)
     assert best_temperature(logits, logits[0].argmax(axis=1)) is None
     assert best_temperature(logits, logits[0].argmin(axis=1)) is None
+    # The loss of a confident model is rounded to zero before the temperature reaches its bound.
+    for margin in (5, 10, 20):
+        confident = log_softmax(margin * np.eye(4)[np.arange(54) % 4][None], axis=2)
+        assert best_temperature(confident, np.arange(54) % 4) is None
 
 
 # Of real models, on the validation images of the experiment `small`

@@ -108,6 +108,18 @@ def test_a_front_is_shown_and_never_guessed_from(client, experiment, tmp_path, c
         run_of_point(client, study, Choice(max_parameters=900), tmp_path)
 
 
+def test_a_front_of_one_point_is_no_guess_and_other_objectives_are_shown(
+    client, experiment, tmp_path, capsys
+):
+    one = point(2, 900, 0.95)
+    one["values"]["train_seconds"] = 1.25
+    study = study_run(client, experiment, [one])
+    own = {tags.JOURNAL: one["run"], tags.PARENT: study.info.run_id}
+    run = client.create_run(experiment, tags=own)
+    assert run_of_point(client, study, Choice(), tmp_path).info.run_id == run.info.run_id
+    assert "not confirmed, train_seconds 1.2500, of a-1" in capsys.readouterr().out
+
+
 def test_where_there_is_no_front_there_is_nothing_to_choose(client, experiment, tmp_path):
     study = study_run(client, experiment, None)
     trial = client.create_run(experiment, run_name="trial 3", tags={tags.KIND: "trial"})

@@ -149,7 +149,7 @@ def test_every_study_has_a_report(place, tmp_path):
         study_run.write_report(study, study_run.begin(study), candidates(study))
     text = Page((study.folder / "report.html").read_text()).text
     assert "could not be drawn" not in text
-    assert ("No trial is complete yet" in text) == (not candidates(study))
+    assert ("No trial is complete, so" in text) == (not candidates(study))
     assert ("Optimisation history" in text) == bool(told)
     pictures = list(study.folder.glob("*.png"))
     assert len(pictures) >= 2 * bool(told)
