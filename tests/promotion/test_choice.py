@@ -12,6 +12,7 @@ from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.fingerprint import describe
 from mnist_cnn.promotion.chosen import newest_study
 from mnist_cnn.promotion.front import Choice, run_of_point
+from mnist_cnn.promotion.promote import refuse_other_data
 from mnist_cnn.tracking import tags
 from search_spaces.tiny import tiny
 
@@ -118,6 +119,16 @@ def test_a_front_of_one_point_is_no_guess_and_other_objectives_are_shown(
     run = client.create_run(experiment, tags=own)
     assert run_of_point(client, study, Choice(), tmp_path).info.run_id == run.info.run_id
     assert "not confirmed, train_seconds 1.2500, of a-1" in capsys.readouterr().out
+
+
+def test_a_run_of_other_data_than_named_is_refused(client, tmp_path):
+    mine, other = ExperimentId("a", "/data/mine.npz"), ExperimentId("a", "/data/other.npz")
+    made = client.create_experiment(mine.name, str(tmp_path / "artifacts"))
+    run = client.create_run(made)
+    for experiment in (mine, ExperimentId("b", "/data/mine.npz"), ExperimentId("mnist")):
+        refuse_other_data(client, run, experiment)
+    with pytest.raises(UsageError, match=r"is of a-mine-\w+, not of /data/other.npz; leave out"):
+        refuse_other_data(client, run, other)
 
 
 def test_where_there_is_no_front_there_is_nothing_to_choose(client, experiment, tmp_path):
