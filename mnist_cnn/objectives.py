@@ -30,8 +30,7 @@ class Objective:
     direction: Literal["maximize", "minimize"]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, str):
-            raise UserError(f"the metric {self.metric!r} must be a name, such as 'val_accuracy'")
+        _check_name(self.metric)
         if self.direction not in ("maximize", "minimize"):
             raise UserError(
                 f"the direction of {self.metric!r} is {self.direction!r}; valid: 'maximize', "
@@ -73,6 +72,11 @@ def Minimize(metric: str) -> Objective:  # noqa: N802
     return Objective(metric, "minimize")
 
 
+def _check_name(metric: object) -> None:
+    if not isinstance(metric, str):
+        raise UserError(f"the metric {metric!r} must be a name, such as 'val_accuracy'")
+
+
 def _direction_of(metric: str) -> str:
     """Return the direction in which a metric gets better; "" if it is unknown."""
     if "neg_" in metric:  # such as scikit-learn's neg_log_loss
@@ -105,8 +109,7 @@ class Constraint:
     bound: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.metric, str):
-            raise UserError(f"the metric {self.metric!r} must be a name, such as 'parameters'")
+        _check_name(self.metric)
         if self.kind not in ("at most", "at least"):
             raise UserError(
                 f"the constraint on {self.metric!r} is {self.kind!r}; valid: 'at most', 'at least'"

@@ -71,13 +71,13 @@ def _confirmation(candidate: Candidate) -> list[str]:
     """Return a line for each objective on which the winner was selected, if the run has any."""
     run = candidate.chosen.run
     metrics = sorted(filter(None, map(result_names.metric_of_first_score, run.data.metrics)))
-    if not metrics and candidate.chosen.members:
+    if metrics:
+        return [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]
+    if candidate.chosen.members:
         return [f"- an average of {len(candidate.chosen.members)} trainings on fresh seeds"]
-    if not metrics and run.data.tags.get(tags.KIND) == "confirmation":
+    if run.data.tags.get(tags.KIND) == "confirmation":
         return ["- trained again on a fresh seed, after its configuration was selected"]
-    if not metrics:
-        return ["- none: this is a single training, and its score may be luck"]
-    return [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]
+    return ["- none: this is a single training, and its score may be luck"]
 
 
 def _confirmed_score(run: Run, metric: str) -> str:

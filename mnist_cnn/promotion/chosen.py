@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run, ViewType
 from mlflow.entities.model_registry import ModelVersion
 
-from mnist_cnn.errors import UserError
-from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.experiment_id import ExperimentId, data_name
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import DROPPED_FILE, own_folder
 from mnist_cnn.registry import models
@@ -101,6 +101,22 @@ def newest_study(client: MlflowClient, experiment: ExperimentId) -> Run:
     raise UserError(
         f"no finished search of {experiment.name!r} yet; type `make search {experiment.for_make}`"
     )
+
+
+def refuse_other_data(client: MlflowClient, run: Run, experiment: ExperimentId) -> None:
+    """Refuse a run of other data than the user named: it would be tested on those.
+
+    Raises:
+        UsageError: It is one.
+    """
+    if experiment.data is None:
+        return
+    searched = client.get_experiment(run.info.experiment_id).name
+    if not searched.endswith(f"-{data_name(experiment.data)}"):
+        raise UsageError(
+            f"run {run.info.run_id} is of {searched}, not of {experiment.data}; leave out the "
+            "data, or name another run"
+        )
 
 
 def choose(

@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Run
+from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
 from mnist_cnn.datasets.naming import some
-from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
-from mnist_cnn.experiment_id import ExperimentId, data_name
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.promotion import card
 from mnist_cnn.promotion.candidate import Candidate, run_test
-from mnist_cnn.promotion.chosen import MADE_FROM, choose, newest_study
+from mnist_cnn.promotion.chosen import MADE_FROM, choose, newest_study, refuse_other_data
 from mnist_cnn.promotion.front import Choice, run_of_point
 from mnist_cnn.promotion.gate import Comparison, compare, passes
 from mnist_cnn.registry import aliases, models, store
@@ -101,22 +101,6 @@ def promote(request: Request, worker: ModelWorker) -> None:
         print(candidate.evaluation.scores.summary)
         print(candidate.cost_summary)
         Promotion(client, worker, candidate, request.reason, Path(folder)).run()
-
-
-def refuse_other_data(client: MlflowClient, run: Run, experiment: ExperimentId) -> None:
-    """Refuse a run of other data than the user named: it would be tested on those.
-
-    Raises:
-        UsageError: It is one.
-    """
-    if experiment.data is None:
-        return
-    searched = client.get_experiment(run.info.experiment_id).name
-    if not searched.endswith(f"-{data_name(experiment.data)}"):
-        raise UsageError(
-            f"run {run.info.run_id} is of {searched}, not of {experiment.data}; leave out the "
-            "data, or name another run"
-        )
 
 
 @dataclass(frozen=True)

@@ -66,13 +66,13 @@ def summary(study: Study, ranked: Sequence[Candidate]) -> str:
 
 def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
     mean = fmean(optimism(study, candidate) for candidate in confirmed)
-    better = "better" if mean >= 0 else "worse"
-    compared = f"{abs(mean):.2g} {better} than the mean on fresh seeds"
-    if mean == 0:
-        compared = "as good as the mean on fresh seeds"
+    compared = "as good as"
+    if mean:
+        compared = f"{abs(mean):.2g} {'better' if mean > 0 else 'worse'} than"
+    sentence = f"first score was {compared} the mean on fresh seeds."
     if len(confirmed) == 1:
-        return f"The first score was {compared}."
-    return f"On average over {len(confirmed)} trials, the first score was {compared}."
+        return f"The {sentence}"
+    return f"On average over {len(confirmed)} trials, the {sentence}"
 
 
 def _not_confirmed_in_time(study: Study, ranked: Sequence[Candidate]) -> str:

@@ -132,11 +132,11 @@ def hypervolumes(
     low, high = losses.min(axis=0), losses.max(axis=0)
     losses = (losses - low) / np.where(high > low, high - low, 1.0)
     found, front = [], np.empty((0, len(objectives)))
+    corner, box = np.full(len(objectives), BEYOND), BEYOND ** len(objectives)
     for trial, loss in zip(complete, losses, strict=True):
         if not (front <= loss).all(axis=1).any():  # otherwise it changes nothing
             front = np.vstack([front[(front < loss).any(axis=1)], loss])
-        corner = np.full(len(objectives), BEYOND)
-        found.append((trial, hypervolume(front, corner) / float(np.prod(corner))))
+        found.append((trial, hypervolume(front, corner) / box))
     return found
 
 

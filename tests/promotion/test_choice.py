@@ -10,9 +10,8 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.fingerprint import describe
-from mnist_cnn.promotion.chosen import newest_study
+from mnist_cnn.promotion.chosen import newest_study, refuse_other_data
 from mnist_cnn.promotion.front import Choice, run_of_point
-from mnist_cnn.promotion.promote import refuse_other_data
 from mnist_cnn.tracking import tags
 from search_spaces.tiny import tiny
 
