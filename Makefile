@@ -7,11 +7,11 @@ MNIST_CNN := $(VENV)/bin/mnist-cnn
 WHAT = $(if $(EXPERIMENT),'$(EXPERIMENT)') $(if $(DATA),--data "$$DATA")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui dashboard promote serve test test-faults check bench lock clean
+.PHONY: help setup search ui dashboard promote serve test test-compatibility test-faults check bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
-		| awk -F '\t' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+		| awk -F '\t' '{ printf "  make %-19s %s\n", $$1, $$2 }'
 
 setup: $(VENV)/.done ## install the locked packages into .venv
 
@@ -43,7 +43,10 @@ promote: $(VENV)/.done ## test the best model once, and register it: EXPERIMENT=
 		$(if $(CALIBRATE),--calibrate)
 
 test: $(VENV)/.done ## run the tests
-	@$(VENV)/bin/pytest -n 2 --dist loadfile
+	@$(VENV)/bin/pytest -n 2 --dist loadfile -m 'not slow and not compatibility'
+
+test-compatibility: $(VENV)/.done ## run the tests with models, tools and folders of all kinds
+	@$(VENV)/bin/pytest -n 2 --dist loadfile -m 'compatibility and not slow'
 
 test-faults: $(VENV)/.done ## run the fault-injection tests (half an hour)
 	@$(VENV)/bin/pytest -n 2 --dist loadfile -m slow tests/system

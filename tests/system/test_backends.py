@@ -10,6 +10,8 @@ from projects import here
 
 from mnist_cnn.datasets import mnist, split
 
+pytestmark = pytest.mark.compatibility
+
 EXPERIMENT = """
 from dataclasses import replace
 from experiments.smoke import experiment as smoke

@@ -8,6 +8,8 @@ from nbclient import NotebookClient
 from projects import ROOT
 from tiny import make_tiny
 
+pytestmark = pytest.mark.compatibility
+
 MISTAKE = 'import mnist_cnn\nmnist_cnn.search("nope")'
 (PRINTED,) = (
     block

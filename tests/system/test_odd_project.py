@@ -28,6 +28,8 @@ from mnist_cnn.serving.champion import Watcher
 from mnist_cnn.tracking.client import connect
 from mnist_cnn.urls import sqlite_url
 
+pytestmark = pytest.mark.compatibility
+
 AWAY = "http://ada:hunter2@127.0.0.1:9"
 
 SPACE = """

@@ -11,6 +11,8 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.training.own_fit import metrics_of
 
+pytestmark = pytest.mark.compatibility
+
 # The objective
 
 

@@ -7,6 +7,8 @@ import pytest
 from eager import eagerly
 from small import few
 
+pytestmark = pytest.mark.compatibility
+
 # space: its objective. `val_accuracy` unless the guide has another.
 GUIDES = {
     "existing_code": "Maximize('val_accuracy')",

@@ -12,6 +12,8 @@ from mnist_cnn.tracking.journal import read, values_of
 from mnist_cnn.training import preflight, saved_model
 from mnist_cnn.training.data import load_data
 
+pytestmark = pytest.mark.compatibility
+
 OWN_CLASS = "Could not locate class '{}'"
 
 # space: (why its models are not served, whether they are saved, what cannot be told of them)

@@ -17,6 +17,8 @@ from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.tracking import journal
 from mnist_cnn.workers.cluster.wanted import RayWanted
 
+pytestmark = pytest.mark.compatibility
+
 PATIENCE_SECONDS = 120  # a bound on what a defect costs
 
 
