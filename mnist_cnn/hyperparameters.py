@@ -192,7 +192,13 @@ class _Domain:
         raise NotImplementedError
 
     def outside(self, value: Any) -> ValueError:
-        return ValueError(f"{value!r} is not in the domain of hyperparameter {self.hp!r}")
+        return ValueError(
+            f"hyperparameter '{self.hp.name}' cannot be {value!r}; valid: {self.in_words()}"
+        )
+
+    def in_words(self) -> str:
+        """Return the valid values, for messages."""
+        raise NotImplementedError
 
 
 class _Choices(_Domain):
@@ -205,6 +211,9 @@ class _Choices(_Domain):
         if value not in self.values:
             raise self.outside(value)
         return self.values[self.values.index(value)]
+
+    def in_words(self) -> str:
+        return ", ".join(map(repr, self.values))
 
 
 class _Constant(_Choices):
@@ -236,6 +245,14 @@ class _Number(_Domain):
             if math.isclose(own, value, rel_tol=1e-9, abs_tol=slack):
                 return own
         raise self.outside(value)
+
+    def in_words(self) -> str:
+        hp = self.hp
+        if hp.step is None:
+            return f"{hp.min_value} to {hp.max_value}"
+        if hp.sampling == "linear":
+            return f"{hp.min_value} to {self.type(_last(hp))} in steps of {hp.step}"
+        return f"{hp.min_value} to {hp.max_value} by factors of {hp.step}"
 
     def nearest(self, value: Any) -> float:
         if self.hp.step is not None:

@@ -255,7 +255,7 @@ def test_fixed_or_a_single_value_is_not_sampled(
     assert trial.params == {}
     assert same(declare(TrialHyperParameters(FixedTrial({}))), value)
     assert same(declare(TrialHyperParameters(enqueued(study, {"x": value}))), value)
-    with pytest.raises(ValueError, match="not in the domain of hyperparameter"):
+    with pytest.raises(ValueError, match="hyperparameter 'x' cannot be"):
         declare(TrialHyperParameters(enqueued(study, {"x": "another"})))
 
 
@@ -263,7 +263,7 @@ def test_fixed_or_a_single_value_is_not_sampled(
 @pytest.mark.parametrize("name", ["int", "int log with step", "float reverse_log"])
 def test_a_stored_value_outside_the_domain_is_refused(name: str) -> None:
     declare, _ = NUMBERS[name]
-    with pytest.raises(ValueError, match=r"99 is not in the domain of hyperparameter .*'x'"):
+    with pytest.raises(ValueError, match=r"hyperparameter 'x' cannot be 99; valid: \d"):
         declare(TrialHyperParameters(FixedTrial({"x": 99})))
 
 
@@ -652,8 +652,7 @@ def test_an_enqueued_value_outside_the_domain_is_refused_and_not_recorded(
         hp = TrialHyperParameters(trial)
         with pytest.raises(ValueError) as refusal:
             declare(hp)
-        assert repr(value) in str(refusal.value)
-        assert repr(declared(declare)) in str(refusal.value)
+        assert f"hyperparameter 'x' cannot be {value!r}; valid: " in str(refusal.value)
         assert study.trials[-1].params == trial.params == hp.values == {}
         assert hp.space == []
 
@@ -662,7 +661,8 @@ def test_a_default_outside_the_domain_is_refused_when_it_is_needed(study: optuna
     def declare(hp: keras_tuner.HyperParameters) -> Any:
         return hp.Float("dropout", 0, 0.5, step=0.1, default=0.25)
 
-    with pytest.raises(ValueError, match=r"0\.25 is not in the domain of hyperparameter Float"):
+    valid = r"0\.0 to 0\.4 in steps of 0\.1"  # as KerasTuner samples it
+    with pytest.raises(ValueError, match=rf"'dropout' cannot be 0\.25; valid: {valid}"):
         declare(TrialHyperParameters(enqueued(study, {})))
     assert declare(TrialHyperParameters(enqueued(study, {"dropout": 0.2}))) == 0.2
     declare(TrialHyperParameters(study.ask()))

@@ -206,5 +206,5 @@ def test_every_value_of_keras_tuner_can_be_enqueued(
 @given(spaces())
 def test_a_trial_enqueued_with_nothing_sees_the_defaults(space: Space) -> None:
     ours = outcome(space, TrialHyperParameters(enqueued_trial({})))
-    if "is not in the domain" not in ours:  # KerasTuner's default may lie beside its own grid
+    if "cannot be" not in ours:  # KerasTuner's default may lie beside its own grid
         assert ours == outcome(space, keras_tuner.HyperParameters())

@@ -152,7 +152,7 @@ def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
 
 def _in_words(point: Point) -> str:
     confirmed = "" if _is_confirmed(point) else ", not confirmed"
-    known = ("parameters", "val_accuracy", "multiply_accumulates")
+    known = ("parameters", "val_accuracy")
     others = [f", {name} {number(v)}" for name, v in point["values"].items() if name not in known]
     return (
         f"trial {point['trial']}: {_parameters(point):,.0f} parameters, validation accuracy "

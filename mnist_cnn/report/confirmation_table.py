@@ -58,6 +58,11 @@ def summary(study: Study, ranked: Sequence[Candidate]) -> str:
             f"A trial trains for {counted(study.plan.epochs, 'epoch')}, but a confirmation for "
             f"{epochs}."
         )
+    if any(study.objective.better(other.score, confirmed[0].score) for other in confirmed[1:]):
+        sentences.append(
+            "Two trials are compared on the seeds that both have, so the winner need not have the "
+            "best mean."
+        )
     missing = _not_confirmed_in_time(study, ranked)
     if missing:
         sentences.append(missing)

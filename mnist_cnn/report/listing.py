@@ -222,7 +222,11 @@ def _table(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
     width = max(MIN_WIDTH, shutil.get_terminal_size().columns) - len(indent)
     lines = [f"{study.study_name}: the best {len(shown)} of {len(records)}", "", header]
     for line, record in zip(aligned, shown, strict=True):
-        details = record.reason if record.state == "FAIL" else in_one_line(record.params)
+        details = in_one_line(record.params)
+        if record.state == "FAIL":
+            details = record.reason
+        elif record.state == "COMPLETE" and record.reason:  # it violates a constraint
+            details = f"{record.reason}; {details}"
         lines.append(line)
         # A number such as 1e-05 is not broken.
         for part in textwrap.wrap(details, width, break_on_hyphens=False):

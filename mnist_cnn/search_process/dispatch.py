@@ -41,6 +41,7 @@ class Work:
         inputs: The checkpoints that it may resume from, besides its own.
         epochs: The number of epochs.
         limit_seconds: The worker is killed after this time. None means no limit.
+        deadline: Returns when it is stopped, on the clock of `time.monotonic`. It waits to go on.
         times_begun: How often a worker has begun the trial before.
     """
 
@@ -51,6 +52,7 @@ class Work:
     inputs: Sequence[Path]
     epochs: int
     limit_seconds: float | None
+    deadline: Callable[[], float]
     times_begun: int
 
 
@@ -98,6 +100,7 @@ class Dispatch:
                     self._begin(work)
                 if idle and not running and not self.outage.lasts:
                     return
+                self._stop_overdue(running)
                 self._say_wait(started=bool(idle or running))
                 all_ended = self.workers.wait(TICK_SECONDS)
                 self.wait_for_lock()
@@ -196,8 +199,17 @@ class Dispatch:
             for path in (work.folder / CHECKPOINT_FILE, *work.inputs):
                 path.unlink(missing_ok=True)
 
+    def _stop_overdue(self, running: dict[Path, Work]) -> None:
+        """Stop the trials that are past their own deadline."""
+        now = time.monotonic()
+        overdue = {folder: work for folder, work in running.items() if now >= work.deadline()}
+        for folder in overdue:
+            del running[folder]
+        if overdue:
+            self._stop(overdue)
+
     def _stop(self, running: Mapping[Path, Work]) -> None:
-        """Stop the trials that are still running, and put them back into the queue."""
+        """Stop trials that are running, and put them back into the queue."""
         lost = self.workers.stop(list(running))
         with suppress(OSError, *StorageError, StudyLocked):  # the next search recovers
             if self.lock.held():

@@ -66,9 +66,11 @@ class Search:
         # Who asks for more trials has the sampler asked again: it may find something after all.
         self.exhausted = bool(study.attributes.get("exhausted")) and not request.trials
         self.deliverer = Deliverer(study.plan.name, study.folder, MLRUNS)
-        self.progress = Progress(console, study.objective, self.wanted_trials, request.started)
+        self.progress = Progress(console, study.objectives, self.wanted_trials, request.started)
         self.progress.done = self.done
-        if ranking := study.ranking():
+        ranking = study.ranking()
+        self.any_complete = bool(ranking)
+        if ranking and len(study.objectives) == 1:
             self.progress.best = (ranking[0].values[0], f"trial {ranking[0].number:03d}")
         self.dispatch = Dispatch(opened, workers, self.deliverer, self.progress)
 
@@ -128,9 +130,7 @@ class Search:
         with self.progress:
             restore_models(study, self.progress.say)
             self.progress.expect(self._phases())
-            self.run_on_workers(self._next_trial, self._last_trial_ends)
-            self._begin(CONFIRMING)
-            self.run_on_workers(self._next_confirmation, lambda: self.budget.deadline)
+            self.run_on_workers(self._next_work, lambda: self.budget.deadline)
             self._begin(REPORT)
             winner = study_run.publish(study, journal, self.workers)
         # The run ends before the study: a kill in between only publishes again.
@@ -185,6 +185,7 @@ class Search:
             self.progress.say("the sampler finds nothing new to try, so there are no more trials")
         self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
+        self.any_complete = bool(study.ranking())
         self.timetable.update()
         self.progress.expect(self._phases())
 
@@ -199,7 +200,7 @@ class Search:
             self.phase,
             tried=self.done,
             wanted=self.wanted_trials,
-            any_complete=self.progress.best is not None,
+            any_complete=self.any_complete,
         )
 
     def _something_left(self) -> bool:
@@ -213,20 +214,43 @@ class Search:
         """Return how many configurations the study should have; 0 if no new one can be made."""
         return 0 if self.exhausted else self.wanted_trials
 
+    def _next_work(self) -> Work | None:
+        """Return the next trial, or if there is none any more the next confirmation."""
+        if self.phase == EXPLORING:
+            work = self._next_trial()
+            if work or self._trials_may_follow():
+                return work
+            self._begin(CONFIRMING)
+        return self._next_confirmation()
+
+    def _trials_may_follow(self) -> bool:
+        """Return whether the end of a running trial may make another one begin.
+
+        Not if the time is up: then confirmations begin while the last trials still run.
+        """
+        begun = [trial for trial in self.study.trials.all() if trial.state != TrialState.WAITING]
+        if all(trial.state != TrialState.RUNNING for trial in begun):
+            return False
+        return not self.any_complete or self._wanted() <= screening.tried(begun)
+
     def _last_trial_ends(self) -> float:
-        return self.timetable.last_trial_ends(any_complete=self.progress.best is not None)
+        return self.timetable.last_trial_ends(any_complete=self.any_complete)
 
     def _next_trial(self) -> Work | None:
-        study = self.study
+        study, now = self.study, time.monotonic()
+        if now >= self._last_trial_ends():
+            return None
         trial = scheduling.next_trial(
             study,
             wanted=self._wanted(),
-            seconds_left=self.timetable.trials_deadline - time.monotonic(),
+            seconds_left=self.timetable.trials_deadline - now,
+            overtime=self.timetable.overtime,
         )
         if trial is None:
             return None
         epochs = screening.last_epoch(study.plan.screen, trial, study.plan.epochs)
-        return self._work(study.trials, trial, epochs, study.plan.trial_timeout_seconds)
+        limit = study.plan.trial_timeout_seconds
+        return self._work(study.trials, trial, epochs, limit, self._last_trial_ends)
 
     def _next_confirmation(self) -> Work | None:
         study = self.study
@@ -236,7 +260,8 @@ class Search:
             return None
         limit = confirmation.limit_seconds(study)
         trial = study.confirmations.get(number)
-        return self._work(study.confirmations, trial, confirmation.epochs(study), limit)
+        epochs = confirmation.epochs(study)
+        return self._work(study.confirmations, trial, epochs, limit, lambda: self.budget.deadline)
 
     def _work(
         self,
@@ -244,6 +269,7 @@ class Search:
         trial: optuna.Trial | FrozenTrial,
         epochs: int,
         limit_seconds: float | None,
+        deadline: Callable[[], float],
     ) -> Work:
         folder, number = trials.folder_of(trial), trial.number
         return Work(
@@ -254,5 +280,6 @@ class Search:
             inputs=self.study.inputs(trials, trial),
             epochs=epochs,
             limit_seconds=limit_seconds,
+            deadline=deadline,
             times_begun=Journal(folder).times_begun,
         )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mnist_cnn.objectives import Objective
-from mnist_cnn.report.text import STATE_WORDS
+from mnist_cnn.report.text import STATE_WORDS, number
 from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.tracking import journal, tags
 from mnist_cnn.tracking.journal import Event
@@ -30,17 +30,20 @@ class Progress:
 
     Args:
         console: Where to print.
-        objective: The objective by which trials are ranked.
+        objectives: The objectives. Trials that were stopped are shown by the first one.
         total: The number of configurations that the study should have.
         started: When the command began, on the clock of `time.monotonic`.
 
     Attributes:
         done: The number of configurations that were tried.
-        best: The value and the name of the best trial so far; None if there is none.
+        best: The value and the name of the best trial so far; None if there is none, or several
+            objectives.
     """
 
-    def __init__(self, console: Console, objective: Objective, total: int, started: float) -> None:
-        self.console, self.objective, self.total = console, objective, total
+    def __init__(
+        self, console: Console, objectives: Sequence[Objective], total: int, started: float
+    ) -> None:
+        self.console, self.objectives, self.total = console, objectives, total
         self.done = 0
         self.best: tuple[float, str] | None = None
         self._started = started
@@ -126,33 +129,39 @@ class Progress:
             )
 
     def _ending(self, running: "_Running", event: Event) -> str:
-        value = objective_value(event["metrics"], self.objective.metric)
+        first = self.objectives[0]
+        value = objective_value(event["metrics"], first.metric)
         if event["status"] == "FAILED":
             return f"failed: {event['tags'].get(tags.REASON, '')}"
         if math.isnan(value):  # the trial was stopped, so it has no final score
             state = STATE_WORDS[TrialState[event["tags"][tags.STATE]]]
             if not running.epoch:
                 return f"{state} before training: {event['tags'].get(tags.REASON, '')}"
-            last = running.metrics.get(self.objective.metric, float("nan"))
+            last = running.metrics.get(first.metric, float("nan"))
             how = "" if event.get("stop") == "rung" else f"{state} "
-            return f"{how}after epoch {running.epoch}: {self.objective.metric} {last:.4f}"
-        text = f"{self.objective.metric} {value:.4f}"
+            return f"{how}after epoch {running.epoch}: {first.metric} {last:.4f}"
+        values = {o.metric: objective_value(event["metrics"], o.metric) for o in self.objectives}
+        text = ", ".join(f"{n} {number(v)}" for n, v in values.items() if not math.isnan(v))
         if event.get("reason"):  # it violates a constraint
             text += f", but {event['reason']}"
-        elif running.is_trial and (self.best is None or self.objective.better(value, self.best[0])):
+        elif running.is_trial and self._is_best(value):
             self.best = (value, running.name)
             text += ", the best so far"
         return text
 
+    def _is_best(self, value: float) -> bool:
+        if len(self.objectives) > 1:
+            return False
+        return self.best is None or self.objectives[0].better(value, self.best[0])
+
     def _lines(self) -> list[Text]:
         head = f"{self._clock()}  {self.done} of {self.total} configurations tried"
         lines = [Text(head, style="bold"), Text(f"  {self._time_left()}")]
+        metric = self.objectives[0].metric
         for running in self._running.values():
-            lines.append(Text(f"  {running.line(self.objective.metric)}"))
+            lines.append(Text(f"  {running.line(metric)}"))
         if self.best:
-            lines.append(
-                Text(f"  best: {self.objective.metric} {self.best[0]:.4f}, {self.best[1]}", "green")
-            )
+            lines.append(Text(f"  best: {metric} {self.best[0]:.4f}, {self.best[1]}", "green"))
         for line in lines:  # a live view cannot scroll, and must not break into more lines
             line.no_wrap, line.overflow = True, "ellipsis"
         return lines

@@ -71,6 +71,7 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
         UsageError: Ray is asked for and not installed.
         UserError: The Ray cluster does not answer, or its nodes cannot run the search.
     """
+    print("starting the workers", flush=True)  # importing TensorFlow takes them seconds
     log = worker_log(experiment.name)
     if isinstance(workers, RayWanted):
         try:

@@ -9,6 +9,8 @@ from mnist_cnn.study.budget import Budget
 from mnist_cnn.study.study import Study
 from mnist_cnn.workers.pool import Pool
 
+MOST_OVERTIME = 1 / 3  # of the confirmations' time
+
 
 class Timetable:
     """The phases of one search in time. Moments are on the clock of `time.monotonic`.
@@ -20,7 +22,7 @@ class Timetable:
         tried: The number of configurations that were tried before.
 
     Attributes:
-        trials_deadline: When the last trial must end, so that the confirmations have their time.
+        trials_deadline: When the last trial should end, so that the confirmations have their time.
     """
 
     def __init__(self, study: Study, budget: Budget, workers: Pool, tried: int) -> None:
@@ -33,9 +35,18 @@ class Timetable:
         self._confirming = confirmation.expected_seconds(self._study, self._workers.count)
         self.trials_deadline = self._budget.trials_deadline(self._confirming)
 
+    @property
+    def overtime(self) -> float:
+        """The seconds for which a trial may go on after `trials_deadline`; 0 without a limit.
+
+        One that is nearly complete is worth more than some of the confirmations' time.
+        """
+        left = self._budget.deadline - self.trials_deadline
+        return left * MOST_OVERTIME if math.isfinite(left) else 0.0
+
     def last_trial_ends(self, any_complete: bool) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""
-        return self.trials_deadline if any_complete else self._budget.deadline
+        return self.trials_deadline + self.overtime if any_complete else self._budget.deadline
 
     def expected(
         self, phase: str, *, tried: int, wanted: int, any_complete: bool
@@ -54,7 +65,8 @@ class Timetable:
         pace = (now - self._began) / new if new else math.inf
         exploring = math.nan
         if tried < wanted:
-            exploring = min(pace * (wanted - tried), self.last_trial_ends(any_complete) - now)
+            latest = self.trials_deadline if any_complete else budget.deadline
+            exploring = min(pace * (wanted - tried), latest - now)
         confirming = self._confirming
         if math.isfinite(confirming + budget.deadline):
             confirming = min(confirming, budget.deadline - max(now, self.trials_deadline))

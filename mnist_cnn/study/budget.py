@@ -9,6 +9,7 @@ from mnist_cnn.study.study import Study
 # The time that confirmations need is reserved for them, but at most this share of the search. They
 # also get what the trials leave.
 MOST_FOR_CONFIRMATIONS = 1 / 3
+MOST_FOR_CLOSING = 30.0  # seconds: the start may have taken long because it converted the images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,14 @@ class Budget:
             this command has its own.
         deadline: When the last confirmation must end. Infinite if there is no limit.
         end: When everything must end, including the report.
+        confirming: The most seconds to reserve for confirmations.
     """
 
     started: float
     spent: float
     deadline: float
     end: float
+    confirming: float
 
     def trials_deadline(self, confirmation_seconds: float) -> float:
         """Return when the last trial must end.
@@ -36,8 +39,7 @@ class Budget:
         """
         if math.isinf(self.deadline):
             return self.deadline
-        most = (self.deadline - self.started) * MOST_FOR_CONFIRMATIONS
-        return self.deadline - min(confirmation_seconds, most)
+        return self.deadline - min(confirmation_seconds, self.confirming)
 
     def seconds(self) -> float:
         """Return how long the study has taken so far, including earlier commands."""
@@ -64,5 +66,11 @@ def budget_of(study: Study, asked_seconds: float | None, started: float) -> Budg
     end = started + left
     # The model is exported in a new process. The export and the plots take about as long as the
     # start of the command took.
-    closing = min(time.monotonic() - started, timeout / 4)
-    return Budget(started=started, spent=spent, deadline=end - closing, end=end)
+    closing = min(time.monotonic() - started, MOST_FOR_CLOSING, timeout / 4)
+    return Budget(
+        started=started,
+        spent=spent,
+        deadline=end - closing,
+        end=end,
+        confirming=(timeout - closing) * MOST_FOR_CONFIRMATIONS,
+    )

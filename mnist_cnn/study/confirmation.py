@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 from math import inf, sqrt
 from pathlib import Path
-from statistics import fmean, median, stdev, variance
+from statistics import fmean, stdev, variance
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import stdtrit
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
 from mnist_cnn.study import screening
@@ -25,11 +26,11 @@ from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.study.trials import VALUES
 from mnist_cnn.tracking.journal import read, values_of
 
-# The time of an epoch varies by a few per cent, and building, scoring and saving take time too. If
-# too little time is reserved, a candidate loses its last seed.
+# The time of an epoch varies by a few per cent, and building, scoring and saving take time too. A
+# confirmation that does not end in time is lost.
 MARGIN = 1.1
-# A candidate whose mean is this many standard errors behind the leader's is out of the race.
-CLEARLY_BEHIND = 2
+# A candidate is out of the race if a t test at this two-sided level puts it behind the leader.
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,12 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
     confirmations = study.confirmations
     placed = {_key(trial) for trial in confirmations.all(TrialState.RUNNING)}
     left = outstanding(study)
-    best = left[0].key if left else None
+    first = (study.ranking()[0].number, 0) if left else None
     fitting = [
         item
         for item in left
         if item.key not in placed
-        and (item.key == best or seconds_of(study, item) < seconds_left)
+        and (item.key == first or seconds_of(study, item) < seconds_left)
         and _values(study, item.trial) is not None
     ]
     ask, held_back = confirmations.optuna_study.ask, []
@@ -183,14 +184,14 @@ def expected_seconds(study: Study, workers: int) -> float:
     free = [0.0] * workers
     for confirmation in outstanding(study):
         heapq.heapreplace(free, free[0] + seconds_of(study, confirmation))
-    return MARGIN * max(free)
+    return max(free)
 
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
     """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
     events, _ = read(study.trials.folder_of(confirmation.trial))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
-    return epochs(study) * median(seconds) if seconds else 0.0
+    return MARGIN * epochs(study) * fmean(seconds) if seconds else 0.0
 
 
 def epochs(study: Study) -> int:
@@ -217,8 +218,8 @@ def candidates(study: Study) -> list[Candidate]:
     compared. But if there was no time to confirm the trials with the best first scores, these stay
     in front: confirmations of worse ones, which may have ended sooner, say nothing about them.
     Confirmed trials are ranked on the seeds that all of them have, then the best two on the seeds
-    that both have. One with fewer seeds than two others comes behind these. An unconfirmed trial
-    whose model is lost is left out.
+    that both have. One with fewer seeds than two others, because a seed failed, comes behind these.
+    An unconfirmed trial whose model is lost is left out.
     """
     results = _results(study)
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
@@ -238,12 +239,15 @@ def candidates(study: Study) -> list[Candidate]:
         leading = list(takewhile(lambda one: one.trial.number not in ended, found))
     found = found[len(leading) :]
     confirmed = [candidate for candidate in found if candidate.scores]
-    # A candidate whose other seeds failed must not reduce all comparisons to its only seed.
+    # A candidate whose other seeds failed must not reduce all comparisons to its only seed. One for
+    # whose other seeds there was no time must not lose because it is slow.
     counts = sorted(len(candidate.scores) for candidate in confirmed)
     enough = counts[-2] if len(counts) > 1 else 0
-    ranked = _by_common_seeds(study, [c for c in confirmed if len(c.scores) >= enough])
+    failed = {_key(trial)[0] for trial in study.confirmations.all(TrialState.FAIL)}
+    behind = [c for c in confirmed if len(c.scores) < enough and c.trial.number in failed]
+    ranked = _by_common_seeds(study, [c for c in confirmed if c not in behind])
     ranked[:2] = _by_common_seeds(study, ranked[:2])
-    ranked += _by_common_seeds(study, [c for c in confirmed if len(c.scores) < enough])
+    ranked += _by_common_seeds(study, behind)
     return [*leading, *ranked, *(candidate for candidate in found if not candidate.scores)]
 
 
@@ -270,14 +274,15 @@ def _beaten(study: Study, ranked: list[Candidate]) -> set[int]:
         ranked: The candidates, best first.
 
     Returns:
-        The trials whose mean is worse than the leader's, on the seeds that both have, by more than
-        `CLEARLY_BEHIND` standard errors of the difference.
+        The trials whose mean is significantly worse than the leader's, on the seeds that both have,
+        see `LEVEL`.
     """
     confirmed = [candidate for candidate in ranked if len(candidate.scores) > 1]
     if not confirmed:
         return set()
     squares = sum(variance(one.scores) * (len(one.scores) - 1) for one in confirmed)
-    pooled = squares / sum(len(one.scores) - 1 for one in confirmed)
+    freedom = sum(len(one.scores) - 1 for one in confirmed)
+    pooled, quantile = squares / freedom, stdtrit(freedom, 1 - LEVEL / 2)
     leader = confirmed[0]
     beaten = set()
     for other in confirmed[1:]:
@@ -285,7 +290,7 @@ def _beaten(study: Study, ranked: list[Candidate]) -> set[int]:
         if not common:
             continue
         one, two = (fmean(each.by_seed[seed] for seed in common) for each in (leader, other))
-        if study.objective.gain(one, two) > CLEARLY_BEHIND * sqrt(2 * pooled / len(common)):
+        if study.objective.gain(one, two) > quantile * sqrt(2 * pooled / len(common)):
             beaten.add(other.trial.number)
     return beaten
 

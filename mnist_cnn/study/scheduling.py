@@ -10,7 +10,9 @@ from mnist_cnn.study import screening
 from mnist_cnn.study.study import Study
 
 
-def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Trial | None:
+def next_trial(
+    study: Study, *, wanted: int, seconds_left: float, overtime: float = 0.0
+) -> optuna.Trial | None:
     """Ask Optuna for the next trial.
 
     Trials in the queue come first: baselines and interrupted trials. With screening, the best
@@ -19,12 +21,14 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     configurations begin in any case: before that many were tried, none may be continued, and the
     estimate of the time is too long. If there is no time for a new one, the best stopped trials are
     continued anyway. If all configurations were tried and none is complete, the best one is
-    continued too.
+    continued too. Once a trial is complete, others begin or are continued only if there is time to
+    complete them.
 
     Args:
         study: The study.
         wanted: The number of configurations that the study should have.
         seconds_left: The time for trials.
+        overtime: How much longer a trial may take that is continued, or without screening any.
 
     Returns:
         The trial, or None if there is nothing to do at the moment.
@@ -35,18 +39,33 @@ def next_trial(study: Study, *, wanted: int, seconds_left: float) -> optuna.Tria
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
     begun = [trial for trial in trials if trial.state != TrialState.WAITING]
     more = screening.tried(begun) < wanted
-    begin = more
-    if screen:
+    if not screen:
+        begin = more and _usual_seconds(trials) < seconds_left + overtime
+    else:
+        any_complete = any(trial.state == TrialState.COMPLETE for trial in trials)
+
+        def fits(trial: FrozenTrial) -> bool:
+            epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
+            seconds = epochs * _seconds_of_epoch(trial, screen)
+            return not any_complete or seconds < seconds_left + overtime
+
         few = screening.tried(begun) < screen.one_of
         needed = 0.0 if few else seconds_in_full(study, screen)
         begin = more and needed < seconds_left
         out_of_time = more and not begin
         none_complete = not more and not running and not study.ranking()
-        screening.enqueue_next(optuna_study, screen, anyway=out_of_time or none_complete)
+        anyway = out_of_time or none_complete
+        screening.enqueue_next(optuna_study, screen, fits=fits, anyway=anyway)
         waiting = bool(study.trials.all(TrialState.WAITING))
     if begin or waiting:
         return optuna_study.ask()
     return None
+
+
+def _usual_seconds(trials: list[FrozenTrial]) -> float:
+    """Return how many seconds a complete trial took, the median; 0 if there is none."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return median(map(_seconds, complete)) if complete else 0.0
 
 
 def seconds_in_full(study: Study, screen: Screen) -> float:
@@ -65,6 +84,10 @@ def seconds_in_full(study: Study, screen: Screen) -> float:
 
 
 def _seconds_of_epoch(trial: FrozenTrial, screen: Screen) -> float:
-    assert trial.duration is not None
     before = screening.epochs_before(screen, trial)
-    return trial.duration.total_seconds() / (screening.last_epoch(screen, trial, 0) - before)
+    return _seconds(trial) / (screening.last_epoch(screen, trial, 0) - before)
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    assert trial.duration is not None
+    return trial.duration.total_seconds()

@@ -20,7 +20,7 @@ the checkpoint is gone, comes from a different kind of machine, or the space has
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 import optuna
@@ -140,7 +140,13 @@ def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
     return shown
 
 
-def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -> None:
+def enqueue_next(
+    study: optuna.Study,
+    screen: Screen,
+    *,
+    fits: Callable[[FrozenTrial], bool] = lambda trial: True,
+    anyway: bool = False,
+) -> None:
     """Enqueue the continuation of the best stopped trial, if one may be continued now.
 
     Trials that are already in the queue, such as after an interruption, come first.
@@ -148,6 +154,7 @@ def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -
     Args:
         study: The study.
         screen: The screening of its experiment.
+        fits: Returns whether there is time to train a stopped trial to its last epoch.
         anyway: Whether the best trial of the highest rung is continued even if it is not among the
             best `1 / one_of`, since no other configuration will follow.
     """
@@ -160,7 +167,7 @@ def enqueue_next(study: optuna.Study, screen: Screen, *, anyway: bool = False) -
     for choice in [good, reached] if anyway else [good]:
         for rung, best in reversed(list(enumerate(choice))):
             for trial in best:
-                if trial.number not in taken:
+                if trial.number not in taken and fits(trial):
                     _enqueue_continuation(study, trial, rung + 1)
                     return
 

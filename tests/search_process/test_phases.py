@@ -85,6 +85,32 @@ def test_what_runs_at_the_deadline_waits_to_go_on(search):
     assert Journal(study.trials.folder(0)).last["event"] == "pause"
 
 
+def test_what_runs_at_its_own_deadline_waits_while_the_others_go_on(open_search, monkeypatch):
+    monkeypatch.setattr(phases.tasks, "trial", never_end)
+    with open_search() as one:
+        folder = one.study.folder / "trial-00000"
+
+        def ends():
+            return 0.0 if Journal(folder).started else math.inf
+
+        monkeypatch.setattr(one, "_last_trial_ends", ends)
+        one.run_on_workers(one._next_trial, lambda: math.inf)
+        assert [trial.state for trial in one.study.trials.all()] == [TrialState.WAITING]
+
+
+def test_confirmations_begin_beside_the_last_trials_if_the_time_for_others_is_up(
+    open_search, monkeypatch
+):
+    with open_search(before=[create_trial(value=0.9)]) as one:
+        one.study.trials.optuna_study.ask()
+        monkeypatch.setattr(one, "_next_trial", lambda: None)
+        monkeypatch.setattr(one, "_next_confirmation", lambda: "a confirmation")
+        one.wanted_trials = 2  # what follows the running trial comes first
+        assert (one._next_work(), one.phase) == (None, EXPLORING)
+        one.wanted_trials = 3
+        assert (one._next_work(), one.phase) == ("a confirmation", CONFIRMING)
+
+
 class Busy:
     """The workers of a cluster that has no room."""
 

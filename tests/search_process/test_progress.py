@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console, Group
 from studies import started
 
-from mnist_cnn.experiment import Maximize
+from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.search_process.progress import Progress
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal
@@ -23,7 +23,7 @@ def shown(tmp_path):
 
     def lines(width, phases, gone=0.0):
         console = Console(file=io.StringIO(), width=width)
-        progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
+        progress = Progress(console, [Maximize("val_accuracy")], 400, time.monotonic())
         progress.done, progress.best = 37, (0.9871, "trial 012")
         folder = tmp_path / f"trial-{width}"
         progress.follow(folder, 16)
@@ -61,7 +61,7 @@ def test_what_nobody_knows_is_not_guessed(shown):
 
 def test_the_beginning_of_a_phase_is_a_line_of_its_own():
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
+    progress = Progress(console, [Maximize("val_accuracy")], 400, time.monotonic())
     progress.begin({"confirming": 200.9, "report": 8.9})
     progress.begin({"report": math.nan})
     assert console.file.getvalue().splitlines() == [
@@ -74,7 +74,7 @@ def test_the_beginning_of_a_phase_is_a_line_of_its_own():
 def progress(tmp_path):
     """Follows the run of `tmp_path`, and prints to a file."""
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
+    progress = Progress(console, [Maximize("val_accuracy")], 400, time.monotonic())
     Journal(tmp_path).write("start", name="trial 000", tags={"kind": "trial"})
     return progress
 
@@ -95,6 +95,15 @@ def test_what_breaks_a_constraint_is_not_the_best_so_far(progress, tmp_path):
     assert progress.best is None
 
 
+def test_with_several_objectives_all_are_shown_and_no_trial_is_the_best(progress, tmp_path):
+    progress.objectives = [*progress.objectives, Minimize("parameters")]
+    progress.follow(tmp_path, 16)
+    summary = {"best_val_accuracy": 0.99, "parameters": 1476.0}
+    line = end_of(progress, tmp_path, "COMPLETE", summary=summary)
+    assert line == "0:00  trial 000: val_accuracy 0.9900, parameters 1,476\n"
+    assert progress.best is None
+
+
 def test_the_epochs_before_a_kill_count(progress, tmp_path):
     Journal(tmp_path).metrics(1, {"val_accuracy": 0.5})
     progress.follow(tmp_path, 16)
@@ -112,7 +121,7 @@ def test_what_is_not_trained_is_stopped_before_training(progress, tmp_path):
 
 def test_one_word_for_what_did_not_come_to_its_end(tmp_path):
     console = Console(file=io.StringIO(), width=80)
-    progress = Progress(console, Maximize("val_accuracy"), 400, time.monotonic())
+    progress = Progress(console, [Maximize("val_accuracy")], 400, time.monotonic())
     progress.follow(tmp_path / "trial-00000", 16)
     Journal(tmp_path / "trial-00000").write("start", name="trial 000", tags={"kind": "trial"})
     journal = Journal(tmp_path / "trial-00000")

@@ -123,6 +123,17 @@ def test_two_candidates_are_compared_on_common_seeds(study):
     assert ranked[1].score == pytest.approx(0.975)
 
 
+def test_a_slow_candidate_does_not_lose_because_time_ran_out(study):
+    one = study(Confirm(trials=3, seeds=2, max_seeds=2))
+    scores = {0: [0.96, 0.97], 1: [0.99], 2: [0.95, 0.98]}
+    for _ in range(5):  # the second seed of the best takes too long
+        number = confirmation.next_confirmation(one, FOREVER)
+        attributes = one.confirmations.get(number).user_attrs
+        if len(scores[attributes[OF]]) > attributes[SEED]:
+            end(one, number, scores[attributes[OF]][attributes[SEED]])
+    assert confirmation.candidates(one)[0].trial.number == 1
+
+
 def test_a_tie_gets_more_seeds_up_to_the_maximum(study):
     one = study(Confirm(trials=3, seeds=2, max_seeds=4))
     made = confirm_with(
@@ -247,6 +258,8 @@ def test_without_time_only_the_first_seed_of_the_best_is_tried(study):
     asked = [confirmation.next_confirmation(one, 1.0) for _ in range(2)]
     assert one.confirmations.get(asked[0]).user_attrs[OF] == 1
     assert asked[1] is None
+    end(one, asked[0], 0.9)
+    assert confirmation.next_confirmation(one, 1.0) is None
 
 
 def test_a_worse_trial_that_was_confirmed_sooner_does_not_win(study):

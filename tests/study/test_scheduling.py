@@ -31,9 +31,9 @@ def study(storage):
         yield opened.study
 
 
-def take(study, wanted=99, seconds_left=inf):
+def take(study, wanted=99, seconds_left=inf, overtime=0.0):
     """What an idle worker does: "new", the number of the continued trial, or None."""
-    trial = next_trial(study, wanted=wanted, seconds_left=seconds_left)
+    trial = next_trial(study, wanted=wanted, seconds_left=seconds_left, overtime=overtime)
     if trial is None:
         return None
     before = continued(trial)
@@ -81,9 +81,12 @@ def test_without_screening_new_configurations_begin_until_there_are_enough(plain
     assert take(plain, wanted=3) == "new"
 
 
-def test_without_screening_what_is_begun_late_may_be_stopped_by_the_deadline(plain):
-    add(plain, 0.5, state=TrialState.COMPLETE, seconds=100)
-    assert take(plain, seconds_left=1) == "new"
+def test_without_screening_nothing_begins_that_would_take_too_long(plain):
+    assert take(plain, seconds_left=1) == "new"  # nobody knows how long it takes
+    for seconds in (90, 100, 900):
+        add(plain, 0.5, state=TrialState.COMPLETE, seconds=seconds)
+    assert take(plain, seconds_left=100) is None
+    assert take(plain, seconds_left=90, overtime=11) == "new"
 
 
 def test_a_trial_that_is_among_the_best_is_continued_before_another_one_begins(study):
@@ -160,6 +163,18 @@ def test_out_of_time_all_stopped_trials_are_continued_the_highest_rung_first(stu
         add(study, score, seconds=1)
     add(study, 0.05, rung=1, before=2, seconds=3)
     assert [take(study, seconds_left=1) for _ in range(4)] == [3, 1, 0, None]
+
+
+def test_once_a_trial_is_complete_others_are_continued_only_if_they_can_complete(study):
+    for score in (0.1, 0.2, 0.3):
+        add(study, score, seconds=5)  # the other nine epochs take 45 seconds
+    assert take(study, seconds_left=1) == 2
+    end(study, 0.4, TrialState.COMPLETE)
+    add(study, 0.25, rung=1, before=1, seconds=6)  # the other six epochs take 12
+    assert take(study, seconds_left=12) is None
+    assert take(study, seconds_left=10, overtime=3) == 4
+    assert take(study, seconds_left=15, overtime=30) is None
+    assert take(study, seconds_left=15, overtime=31) == 0
 
 
 def test_before_anything_has_stopped_there_is_time(study):
