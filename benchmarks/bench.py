@@ -33,7 +33,14 @@ from benchmarks.peers import METHODS  # noqa: E402
 from mnist_cnn.workers.machine import processor  # noqa: E402
 
 # What the peers use of this project, besides the search spaces: the same images and batches.
-USED_BY_PEERS = ("datasets", "training/backend.py", "training/batches.py", "hyperparameters.py")
+USED_BY_PEERS = (
+    "datasets",
+    "training/backend.py",
+    "training/batches.py",
+    "hyperparameters.py",
+    "optuna_internals.py",
+    "workers/machine.py",
+)
 
 
 def main() -> None:
@@ -137,16 +144,26 @@ def subject(module: str) -> str:
     places = [*(f"benchmarks/peers/{name}" for name in own), "search_spaces"]
     if module == "ours":
         return digest_of(*places, "experiments", "mnist_cnn")
-    return digest_of(*places, *(f"mnist_cnn/{name}" for name in USED_BY_PEERS))
+    used = (f"mnist_cnn/{name}" for name in USED_BY_PEERS)
+    return digest_of(*places, *used, settings=settings())
 
 
-def digest_of(*places: str) -> str:
+def settings() -> str:
+    """The settings of experiments/mnist.py that peers share. Its other fields may change."""
+    from experiments.mnist import experiment
+
+    fields = ("batch_size", "validation_fraction", "precision", "jit_compile")
+    return ", ".join(f"{name}={getattr(experiment, name)}" for name in fields)
+
+
+def digest_of(*places: str, settings: str = "") -> str:
     """A digest of code, the locked packages and the processor.
 
     Args:
         places: Folders and files of this repository.
+        settings: What else the outcome depends on.
     """
-    digest = hashlib.sha256(processor().encode())
+    digest = hashlib.sha256(f"{processor()}{settings}".encode())
     for file in [ROOT / "requirements.lock", *sorted(f for p in places for f in code(p))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -9,7 +9,8 @@ same, are set aside. `search` runs experiments/mnist.py on the other 55,000, onc
 which is also that of the validation images. `judge` trains each winner and each baseline on all
 55,000 as long as a trial lasts, on seeds that no search has used, and scores them on the 5,000.
 Several may judge side by side, with the same --step and a --first of 0, 1, ... `table` pairs each
-winner with the baseline whose mean is higher, seed by seed; the interval is over the seeds.
+winner with the baseline whose mean is higher, seed by seed. It prints two intervals of the mean
+difference: over the seeds, for these winners alone, and over the searches, for others as well.
 
 Results are in benchmarks/results/winner/. Each subcommand continues where it was interrupted.
 """
@@ -21,7 +22,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -168,35 +168,41 @@ def scores() -> dict[str, dict[int, float]]:
 
 def table() -> None:
     """Print each winner's mean beside that of the better baseline, and the pooled difference."""
+    import numpy as np
     from scipy import stats
 
     found = scores()
     baselines = [name for name in found if name.startswith("baseline")]
     better = max(baselines, key=lambda name: statistics.fmean(found[name].values()))
     print(f"better baseline: {better}, {statistics.fmean(found[better].values()):.4%}")
-    print("| search | its winner, % | the baseline, % | difference, points | seeds | origin |")
-    print("|--:|--:|--:|--:|--:|---|")
-    differences: dict[int, list[float]] = defaultdict(list)
-    for file in sorted(FOLDER.glob("search-*/winner.json")):
-        winner = json.loads(file.read_text())
-        own = found.get(f"winner {winner['seed']}", {})
-        seeds = sorted(own.keys() & found[better])
-        if not seeds:
-            continue
-        ours, theirs = (statistics.fmean(of[seed] for seed in seeds) for of in (own, found[better]))
-        for seed in seeds:
-            differences[seed].append(100 * (own[seed] - found[better][seed]))
+    winners = [json.loads(file.read_text()) for file in sorted(FOLDER.glob("search-*/winner.json"))]
+    scores_of = [found.get(f"winner {winner['seed']}", {}) for winner in winners]
+    seeds = sorted(set(found[better]).intersection(*scores_of))
+    if len(winners) < 2 or len(seeds) < 2:
+        sys.exit("there are not two winners yet with two common seeds; judge them first")
+    theirs = 100 * np.array([found[better][seed] for seed in seeds])
+    ours = 100 * np.array([[scores[seed] for seed in seeds] for scores in scores_of])
+    print(f"{len(seeds)} seeds")
+    print("| search | its winner, % | the baseline, % | difference, points | origin |")
+    print("|--:|--:|--:|--:|---|")
+    for winner, row in zip(winners, ours, strict=True):
         origin = "search" if "found by the search" in winner["best"] else "baseline"
         print(
-            f"| {winner['seed']} | {100 * ours:.3f} | {100 * theirs:.3f} "
-            f"| {100 * (ours - theirs):+.3f} | {len(seeds)} | {origin} |"
+            f"| {winner['seed']} | {row.mean():.3f} | {theirs.mean():.3f} "
+            f"| {row.mean() - theirs.mean():+.3f} | {origin} |"
         )
+    mean = (ours - theirs).mean()
     # The winners of a seed share their baseline's score, so a seed is one observation.
-    by_seed = [statistics.fmean(of_winners) for of_winners in differences.values()]
-    mean = statistics.fmean(by_seed)
-    error = statistics.stdev(by_seed) / len(by_seed) ** 0.5
-    half = stats.t.ppf(0.975, len(by_seed) - 1) * error
-    print(f"mean {mean:+.3f} points, 95 % interval {mean - half:+.3f} to {mean + half:+.3f}")
+    over_seeds = stats.sem((ours - theirs).mean(axis=0)), len(seeds)
+    # The searches share the mean of the baseline, whose own error comes in addition.
+    error = np.hypot(stats.sem(ours.mean(axis=1)), stats.sem(theirs))
+    over_searches = error, len(winners)
+    for what, (error, count) in (("seeds", over_seeds), ("searches", over_searches)):
+        half = stats.t.ppf(0.975, count - 1) * error
+        print(
+            f"mean {mean:+.3f} points, 95 % interval over {what} {mean - half:+.3f} to "
+            f"{mean + half:+.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ experiment = Experiment(
     screen=Screen(rungs=(1, 4, 12), one_of=4),
     sampler=PriorSampler,
     pruner=optuna.pruners.NopPruner,
-    # A third of the time. On two cores that is two seeds each or more, which gives their means a
-    # standard error of about 0.03 points.
+    # A third of the time. On two cores that is one to three seeds each, the fewer the larger the
+    # networks are. The standard error of their means is then 0.03 to 0.05 points.
     confirm=Confirm(trials=2, seeds=4, max_seeds=6),
     baseline=(
         # A network that learns quickly: about 99.4 % of the validation images in one trial.
