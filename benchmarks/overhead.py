@@ -183,7 +183,7 @@ def measure(number: int, repeat: int, space, template) -> dict[str, list[float]]
             study.trials.tell(asked.number)
         with timed("rank"):
             study.remove_obsolete_files([asked.number])
-            confirmation.expected_seconds(study, workers=2)
+            confirmation.expected_rounds(study, workers=2)
         with timed("deliver"):
             delivery.follow(notes.folder)
             delivery.deliver()

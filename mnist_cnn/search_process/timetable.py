@@ -32,17 +32,23 @@ class Timetable:
 
     def update(self) -> None:
         """Update the estimated time of the confirmations, from the trials so far."""
-        self._confirming = confirmation.expected_seconds(self._study, self._workers.count)
+        most = self._budget.confirming
+        rounds = confirmation.expected_rounds(self._study, self._workers.count, most)
+        self._confirming = rounds[-1] if rounds else 0.0
+        self._first_round = rounds[0] if rounds else 0.0
         self.trials_deadline = self._budget.trials_deadline(self._confirming)
 
     @property
     def overtime(self) -> float:
         """The seconds for which a trial may go on after `trials_deadline`; 0 without a limit.
 
-        One that is nearly complete is worth more than some of the confirmations' time.
+        One that is nearly complete is worth more than the last round of confirmations, but not more
+        than the first.
         """
         left = self._budget.deadline - self.trials_deadline
-        return left * MOST_OVERTIME if math.isfinite(left) else 0.0
+        if not math.isfinite(left + self._first_round):
+            return 0.0
+        return max(0.0, min(left * MOST_OVERTIME, left - self._first_round))
 
     def last_trial_ends(self, any_complete: bool) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""

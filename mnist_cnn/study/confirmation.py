@@ -11,7 +11,7 @@ seed, and one that is clearly behind the leader gets no further seeds.
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from math import inf, sqrt
 from pathlib import Path
 from statistics import fmean, stdev, variance
@@ -26,8 +26,8 @@ from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 from mnist_cnn.study.trials import VALUES
 from mnist_cnn.tracking.journal import read, values_of
 
-# The time of an epoch varies by a few per cent, and building, scoring and saving take time too. A
-# confirmation that does not end in time is lost.
+# The time of an epoch varies by a few per cent, and building, scoring, saving and starting another
+# worker take time too. If too little time is reserved, a candidate loses its last seed.
 MARGIN = 1.1
 # A candidate is out of the race if a t test at this two-sided level puts it behind the leader.
 LEVEL = 0.05
@@ -174,24 +174,39 @@ def _values(study: Study, trial: FrozenTrial) -> dict[str, Any] | None:
     return None if trial.params and not found else dict(found)
 
 
-def expected_seconds(study: Study, workers: int) -> float:
-    """Return how many seconds all outstanding confirmations will take on `workers` workers.
+def expected_rounds(study: Study, workers: int, most: float = inf) -> list[float]:
+    """Return how many seconds the rounds will take that fit into some time, together.
 
-    It is infinite while no trial is complete and there is nothing to estimate from.
+    A round is one more seed for each candidate. A part of one is of little use: trials can use that
+    time better.
+
+    Args:
+        study: The study.
+        workers: The number of workers.
+        most: The time in seconds.
+
+    Returns:
+        The seconds from the beginning to the end of each round that is outstanding and fits. The
+        first one is there even if it does not fit. While no trial is complete and there is nothing
+        to estimate from, its time is infinite.
     """
     if study.plan.confirm.trials and not study.ranking():
-        return inf
-    free = [0.0] * workers
-    for confirmation in outstanding(study):
-        heapq.heapreplace(free, free[0] + seconds_of(study, confirmation))
-    return max(free)
+        return [inf]
+    free, ends = [0.0] * workers, list[float]()
+    for _, items in groupby(outstanding(study), key=lambda confirmation: confirmation.seed):
+        for confirmation in items:
+            heapq.heapreplace(free, free[0] + MARGIN * seconds_of(study, confirmation))
+        if ends and max(free) > most:
+            break
+        ends.append(max(free))
+    return ends
 
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
     """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
     events, _ = read(study.trials.folder_of(confirmation.trial))
     seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
-    return MARGIN * epochs(study) * fmean(seconds) if seconds else 0.0
+    return epochs(study) * fmean(seconds) if seconds else 0.0
 
 
 def epochs(study: Study) -> int:

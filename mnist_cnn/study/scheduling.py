@@ -42,7 +42,7 @@ def next_trial(
     if not screen:
         begin = more and _usual_seconds(trials) < seconds_left + overtime
     else:
-        any_complete = any(trial.state == TrialState.COMPLETE for trial in trials)
+        any_complete = bool(study.ranking())
 
         def fits(trial: FrozenTrial) -> bool:
             epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
@@ -53,7 +53,7 @@ def next_trial(
         needed = 0.0 if few else seconds_in_full(study, screen)
         begin = more and needed < seconds_left
         out_of_time = more and not begin
-        none_complete = not more and not running and not study.ranking()
+        none_complete = not more and not running and not any_complete
         anyway = out_of_time or none_complete
         screening.enqueue_next(optuna_study, screen, fits=fits, anyway=anyway)
         waiting = bool(study.trials.all(TrialState.WAITING))

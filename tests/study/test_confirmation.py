@@ -86,8 +86,20 @@ def test_the_reserved_time_is_the_expected_time_and_a_margin(study, workers, sec
     for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
         Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
     # Forty seconds and twenty, alternating, twice each.
-    expected = confirmation.expected_seconds(made, workers)
+    expected = confirmation.expected_rounds(made, workers)[-1]
     assert expected == pytest.approx(confirmation.MARGIN * seconds)
+
+
+@pytest.mark.parametrize(
+    ("most", "ends"),
+    [(FOREVER, [60, 120, 180]), (180, [60, 120, 180]), (179, [60, 120]), (119, [60]), (0, [60])],
+)
+def test_time_is_reserved_for_whole_rounds_and_at_least_one(study, most, ends):
+    made = study(Confirm(trials=2, seeds=3, max_seeds=3, epochs=4))
+    for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
+        Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+    expected = confirmation.expected_rounds(made, 1, confirmation.MARGIN * (most + 0.1))
+    assert expected == pytest.approx([confirmation.MARGIN * end for end in ends])
 
 
 def test_an_older_study_is_ranked_its_own_way(study):
