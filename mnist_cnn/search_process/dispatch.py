@@ -67,6 +67,7 @@ class Dispatch:
 
     Attributes:
         outage: Whether workers can reach Optuna's storage.
+        running: The trials and confirmations that workers run, by the folders of their runs.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Dispatch:
     ) -> None:
         self.study, self.lock, self.workers = opened.study, opened.lock, workers
         self.deliverer, self.progress, self.outage = deliverer, progress, Outage()
+        self.running: dict[Path, Work] = {}
         self._false_starts = 0
         self._say_wait_at = time.monotonic() + WAIT_SECONDS
 
@@ -91,7 +93,7 @@ class Dispatch:
             on_end: Called with each trial that has ended, and whether its sampler has nothing left
                 to try.
         """
-        running: dict[Path, Work] = {}
+        running = self.running = {}
         try:
             while time.monotonic() < deadline():
                 idle = self.workers.idle  # none while a cluster's first actors start
@@ -100,7 +102,7 @@ class Dispatch:
                     self._begin(work)
                 if idle and not running and not self.outage.lasts:
                     return
-                self._stop_overdue(running)
+                self._stop_overdue()
                 self._say_wait(started=bool(idle or running))
                 all_ended = self.workers.wait(TICK_SECONDS)
                 self.wait_for_lock()
@@ -112,6 +114,7 @@ class Dispatch:
                 self.progress.update()
         finally:
             self._stop(running)
+            running.clear()
 
     def wait_for_lock(self) -> None:
         """Wait until the study may be written. PostgreSQL may be unreachable for a while.
@@ -199,13 +202,14 @@ class Dispatch:
             for path in (work.folder / CHECKPOINT_FILE, *work.inputs):
                 path.unlink(missing_ok=True)
 
-    def _stop_overdue(self, running: dict[Path, Work]) -> None:
+    def _stop_overdue(self) -> None:
         """Stop the trials that are past their own deadline."""
         now = time.monotonic()
-        overdue = {folder: work for folder, work in running.items() if now >= work.deadline()}
-        for folder in overdue:
-            del running[folder]
+        overdue = {folder: work for folder, work in self.running.items() if now >= work.deadline()}
         if overdue:
+            self.wait_for_lock()  # to put them back
+            for folder in overdue:
+                del self.running[folder]
             self._stop(overdue)
 
     def _stop(self, running: Mapping[Path, Work]) -> None:

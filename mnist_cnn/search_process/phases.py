@@ -186,7 +186,7 @@ class Search:
         self.done = self.progress.done = study.tried()
         study.set_attributes(seconds=self.budget.seconds())
         self.any_complete = bool(study.ranking())
-        self.timetable.update()
+        self.timetable.update(self.phase)
         self.progress.expect(self._phases())
 
     def _begin(self, phase: str) -> None:
@@ -216,22 +216,27 @@ class Search:
 
     def _next_work(self) -> Work | None:
         """Return the next trial, or if there is none any more the next confirmation."""
+        if work := self._next_trial():
+            return work
         if self.phase == EXPLORING:
-            work = self._next_trial()
-            if work or self._trials_may_follow():
-                return work
+            if self._trials_may_follow():
+                return None
             self._begin(CONFIRMING)
         return self._next_confirmation()
 
     def _trials_may_follow(self) -> bool:
-        """Return whether the end of a running trial may make another one begin.
+        """Return whether confirmations wait, since what follows a running trial comes before them.
 
-        Not if the time is up: then confirmations begin while the last trials still run.
+        They do not if the time is up: then they begin while the last trials still run.
         """
-        begun = [trial for trial in self.study.trials.all() if trial.state != TrialState.WAITING]
-        if all(trial.state != TrialState.RUNNING for trial in begun):
+        trials = self.study.trials
+        if all(work.trials is not trials for work in self.dispatch.running.values()):
             return False
-        return not self.any_complete or self._wanted() <= screening.tried(begun)
+        if not self.any_complete:
+            return True
+        begun = [trial for trial in trials.all() if trial.state != TrialState.WAITING]
+        all_begun = self._wanted() <= screening.tried(begun)
+        return all_begun and time.monotonic() < self.timetable.trials_deadline
 
     def _last_trial_ends(self) -> float:
         return self.timetable.last_trial_ends(any_complete=self.any_complete)

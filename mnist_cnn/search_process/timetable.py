@@ -23,32 +23,35 @@ class Timetable:
 
     Attributes:
         trials_deadline: When the last trial should end, so that the confirmations have their time.
+        overtime: The seconds for which a trial may go on after that; 0 without a limit. One that is
+            nearly complete is worth more than the last round of confirmations, but not more than
+            the first.
     """
 
     def __init__(self, study: Study, budget: Budget, workers: Pool, tried: int) -> None:
         self._study, self._budget, self._workers = study, budget, workers
-        self.update()
+        self.update(EXPLORING)
         self._tried_before, self._began = tried, time.monotonic()
 
-    def update(self) -> None:
-        """Update the estimated time of the confirmations, from the trials so far."""
+    def update(self, phase: str) -> None:
+        """Update the estimated time of the confirmations, from the trials so far.
+
+        Once they have begun, the trials' deadline stays: what is over needs no time any more.
+
+        Args:
+            phase: The current phase.
+        """
         most = self._budget.confirming
         rounds = confirmation.expected_rounds(self._study, self._workers.count, most)
         self._confirming = rounds[-1] if rounds else 0.0
-        self._first_round = rounds[0] if rounds else 0.0
+        if phase != EXPLORING:
+            return
         self.trials_deadline = self._budget.trials_deadline(self._confirming)
-
-    @property
-    def overtime(self) -> float:
-        """The seconds for which a trial may go on after `trials_deadline`; 0 without a limit.
-
-        One that is nearly complete is worth more than the last round of confirmations, but not more
-        than the first.
-        """
         left = self._budget.deadline - self.trials_deadline
-        if not math.isfinite(left + self._first_round):
-            return 0.0
-        return max(0.0, min(left * MOST_OVERTIME, left - self._first_round))
+        of_more_rounds = left - (rounds[0] if rounds else 0.0)
+        self.overtime = 0.0
+        if math.isfinite(of_more_rounds):
+            self.overtime = max(0.0, min(left * MOST_OVERTIME, of_more_rounds))
 
     def last_trial_ends(self, any_complete: bool) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""
@@ -81,7 +84,7 @@ class Timetable:
             CONFIRMING: confirming,
             REPORT: budget.end - budget.deadline,
         }
-        if not self._study.plan.confirm.trials:
+        if not self._study.plan.confirm.trials and phase != CONFIRMING:
             del phases[CONFIRMING]
         order = list(phases)
         return {phase: phases[phase] for phase in order[order.index(phase) :]}

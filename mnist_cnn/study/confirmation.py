@@ -233,8 +233,9 @@ def candidates(study: Study) -> list[Candidate]:
     compared. But if there was no time to confirm the trials with the best first scores, these stay
     in front: confirmations of worse ones, which may have ended sooner, say nothing about them.
     Confirmed trials are ranked on the seeds that all of them have, then the best two on the seeds
-    that both have. One with fewer seeds than two others, because a seed failed, comes behind these.
-    An unconfirmed trial whose model is lost is left out.
+    that both have. One with fewer seeds than two others, because a seed failed or it is out of the
+    race, comes behind these. If there was only no time for its other seeds, it is compared with one
+    after the other. An unconfirmed trial whose model is lost is left out.
     """
     results = _results(study)
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
@@ -254,15 +255,19 @@ def candidates(study: Study) -> list[Candidate]:
         leading = list(takewhile(lambda one: one.trial.number not in ended, found))
     found = found[len(leading) :]
     confirmed = [candidate for candidate in found if candidate.scores]
-    # A candidate whose other seeds failed must not reduce all comparisons to its only seed. One for
-    # whose other seeds there was no time must not lose because it is slow.
+    # A candidate with few seeds must not reduce all comparisons to these.
     counts = sorted(len(candidate.scores) for candidate in confirmed)
     enough = counts[-2] if len(counts) > 1 else 0
-    failed = {_key(trial)[0] for trial in study.confirmations.all(TrialState.FAIL)}
-    behind = [c for c in confirmed if len(c.scores) < enough and c.trial.number in failed]
-    ranked = _by_common_seeds(study, [c for c in confirmed if c not in behind])
+    ranked = _by_common_seeds(study, [c for c in confirmed if len(c.scores) >= enough])
     ranked[:2] = _by_common_seeds(study, ranked[:2])
-    ranked += _by_common_seeds(study, behind)
+    short = [c for c in confirmed if len(c.scores) < enough]
+    slow = [c for c in short if c.trial.number in _in_race(study, [*ranked, *short])]
+    for one in slow:  # nor lose because it is slow
+        place = 0
+        while place < len(ranked) and _by_common_seeds(study, [ranked[place], one])[1] is one:
+            place += 1
+        ranked.insert(place, one)
+    ranked += _by_common_seeds(study, [c for c in short if c not in slow])
     return [*leading, *ranked, *(candidate for candidate in found if not candidate.scores)]
 
 
@@ -277,6 +282,17 @@ def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate
         return study.objective.rank_key(fmean(candidate.by_seed[seed] for seed in seeds))
 
     return sorted(confirmed, key=key)
+
+
+def _in_race(study: Study, ranked: list[Candidate]) -> set[int]:
+    """Return the numbers of the trials that would get more seeds if there were time."""
+    failed = {
+        _key(trial)[0]
+        for trial in study.confirmations.all(TrialState.FAIL)
+        if not screening.is_lost(trial)
+    }
+    field = {trial.number for trial in study.ranking()[: study.plan.confirm.trials]}
+    return field - failed - _beaten(study, ranked)
 
 
 def _beaten(study: Study, ranked: list[Candidate]) -> set[int]:

@@ -39,33 +39,27 @@ def next_trial(
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
     begun = [trial for trial in trials if trial.state != TrialState.WAITING]
     more = screening.tried(begun) < wanted
+    complete = study.ranking()
     if not screen:
-        begin = more and _usual_seconds(trials) < seconds_left + overtime
+        usual = median(map(_seconds, complete)) if complete else 0.0
+        begin = more and (not complete or usual < seconds_left + overtime)
     else:
-        any_complete = bool(study.ranking())
 
         def fits(trial: FrozenTrial) -> bool:
             epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
             seconds = epochs * _seconds_of_epoch(trial, screen)
-            return not any_complete or seconds < seconds_left + overtime
+            return not complete or seconds < seconds_left + overtime
 
         few = screening.tried(begun) < screen.one_of
-        needed = 0.0 if few else seconds_in_full(study, screen)
-        begin = more and needed < seconds_left
+        begin = more and (few or seconds_in_full(study, screen) < seconds_left)
         out_of_time = more and not begin
-        none_complete = not more and not running and not any_complete
+        none_complete = not more and not running and not complete
         anyway = out_of_time or none_complete
         screening.enqueue_next(optuna_study, screen, fits=fits, anyway=anyway)
         waiting = bool(study.trials.all(TrialState.WAITING))
     if begin or waiting:
         return optuna_study.ask()
     return None
-
-
-def _usual_seconds(trials: list[FrozenTrial]) -> float:
-    """Return how many seconds a complete trial took, the median; 0 if there is none."""
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return median(map(_seconds, complete)) if complete else 0.0
 
 
 def seconds_in_full(study: Study, screen: Screen) -> float:

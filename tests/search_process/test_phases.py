@@ -19,7 +19,7 @@ from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.search_process import dispatch, phases
 from mnist_cnn.search_process.phases import Search
-from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING
+from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT
 from mnist_cnn.search_process.request import Request
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
@@ -102,13 +102,23 @@ def test_confirmations_begin_beside_the_last_trials_if_the_time_for_others_is_up
     open_search, monkeypatch
 ):
     with open_search(before=[create_trial(value=0.9)]) as one:
-        one.study.trials.optuna_study.ask()
+        trial = one.study.trials.optuna_study.ask()
+        one.dispatch.running[Path("trial")] = one._work(one.study.trials, trial, 1, None, lambda: 0)
         monkeypatch.setattr(one, "_next_trial", lambda: None)
         monkeypatch.setattr(one, "_next_confirmation", lambda: "a confirmation")
         one.wanted_trials = 2  # what follows the running trial comes first
         assert (one._next_work(), one.phase) == (None, EXPLORING)
         one.wanted_trials = 3
         assert (one._next_work(), one.phase) == ("a confirmation", CONFIRMING)
+        monkeypatch.setattr(one, "_next_trial", lambda: "a trial that is continued")
+        assert one._next_work() == "a trial that is continued"
+
+
+def test_without_confirmations_the_last_trials_end_too(open_search):
+    plan = replace(PLAN, confirm=Confirm(trials=0), timeout_seconds=690.0)
+    with open_search(plan, before=[create_trial(value=0.9)]) as one:
+        one._begin(CONFIRMING)
+        assert list(one._phases()) == [CONFIRMING, REPORT]
 
 
 class Busy:

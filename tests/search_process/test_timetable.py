@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mnist_cnn.search_process import timetable
+from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING
 from mnist_cnn.search_process.timetable import Timetable
 from mnist_cnn.study.budget import Budget
 
@@ -23,6 +24,15 @@ def made(monkeypatch):
         return Timetable(None, budget, SimpleNamespace(count=2), 0), end
 
     return make
+
+
+def test_the_deadline_of_the_trials_stays_once_confirmations_have_begun(made, monkeypatch):
+    one, end = made([100.0, 200.0])
+    monkeypatch.setattr(timetable.confirmation, "expected_rounds", lambda *given: [])
+    one.update(CONFIRMING)
+    assert end - one.trials_deadline == pytest.approx(200)
+    one.update(EXPLORING)  # after an outage
+    assert one.trials_deadline == end
 
 
 @pytest.mark.parametrize(

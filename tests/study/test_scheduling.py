@@ -89,6 +89,11 @@ def test_without_screening_nothing_begins_that_would_take_too_long(plain):
     assert take(plain, seconds_left=90, overtime=11) == "new"
 
 
+def test_without_screening_trials_begin_until_one_is_complete(plain):
+    add(plain, 0.5, state=TrialState.FAIL, seconds=100)
+    assert take(plain, seconds_left=-1) == "new"
+
+
 def test_a_trial_that_is_among_the_best_is_continued_before_another_one_begins(study):
     for score in (0.1, 0.3):
         add(study, score)
