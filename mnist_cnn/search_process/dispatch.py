@@ -93,7 +93,7 @@ class Dispatch:
             on_end: Called with each trial that has ended, and whether its sampler has nothing left
                 to try.
         """
-        running = self.running = {}
+        running = self.running
         try:
             while time.monotonic() < deadline():
                 idle = self.workers.idle  # none while a cluster's first actors start

@@ -234,8 +234,7 @@ class Search:
             return False
         if not self.any_complete:
             return True
-        begun = [trial for trial in trials.all() if trial.state != TrialState.WAITING]
-        all_begun = self._wanted() <= screening.tried(begun)
+        all_begun = self._wanted() <= scheduling.begun(trials.all())
         return all_begun and time.monotonic() < self.timetable.trials_deadline
 
     def _last_trial_ends(self) -> float:

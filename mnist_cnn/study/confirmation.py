@@ -255,6 +255,12 @@ def candidates(study: Study) -> list[Candidate]:
         leading = list(takewhile(lambda one: one.trial.number not in ended, found))
     found = found[len(leading) :]
     confirmed = [candidate for candidate in found if candidate.scores]
+    ranked = _ranked(study, confirmed)
+    return [*leading, *ranked, *(candidate for candidate in found if not candidate.scores)]
+
+
+def _ranked(study: Study, confirmed: list[Candidate]) -> list[Candidate]:
+    """Return confirmed candidates, best first, see `candidates`."""
     # A candidate with few seeds must not reduce all comparisons to these.
     counts = sorted(len(candidate.scores) for candidate in confirmed)
     enough = counts[-2] if len(counts) > 1 else 0
@@ -267,8 +273,7 @@ def candidates(study: Study) -> list[Candidate]:
         while place < len(ranked) and _by_common_seeds(study, [ranked[place], one])[1] is one:
             place += 1
         ranked.insert(place, one)
-    ranked += _by_common_seeds(study, [c for c in short if c not in slow])
-    return [*leading, *ranked, *(candidate for candidate in found if not candidate.scores)]
+    return ranked + _by_common_seeds(study, [c for c in short if c not in slow])
 
 
 def _by_common_seeds(study: Study, confirmed: list[Candidate]) -> list[Candidate]:

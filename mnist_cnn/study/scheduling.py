@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
 from mnist_cnn.study import screening
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import Study, keeps_constraints
 
 
 def next_trial(
@@ -37,9 +37,9 @@ def next_trial(
     trials = study.trials.all()  # once: with many workers, reading them takes most of the time
     running = [trial for trial in trials if trial.state == TrialState.RUNNING]
     waiting = any(trial.state == TrialState.WAITING for trial in trials)
-    begun = [trial for trial in trials if trial.state != TrialState.WAITING]
-    more = screening.tried(begun) < wanted
-    complete = study.ranking()
+    more = begun(trials) < wanted
+    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    complete = [trial for trial in finished if keeps_constraints(trial)]
     if not screen:
         usual = median(map(_seconds, complete)) if complete else 0.0
         begin = more and (not complete or usual < seconds_left + overtime)
@@ -50,7 +50,7 @@ def next_trial(
             seconds = epochs * _seconds_of_epoch(trial, screen)
             return not complete or seconds < seconds_left + overtime
 
-        few = screening.tried(begun) < screen.one_of
+        few = begun(trials) < screen.one_of
         begin = more and (few or seconds_in_full(study, screen) < seconds_left)
         out_of_time = more and not begin
         none_complete = not more and not running and not complete
@@ -60,6 +60,11 @@ def next_trial(
     if begin or waiting:
         return optuna_study.ask()
     return None
+
+
+def begun(trials: list[FrozenTrial]) -> int:
+    """Return how many configurations have begun, or have ended."""
+    return screening.tried(trial for trial in trials if trial.state != TrialState.WAITING)
 
 
 def seconds_in_full(study: Study, screen: Screen) -> float:
