@@ -38,7 +38,7 @@ import sys
 from pathlib import Path
 
 from mnist_cnn import search
-from mnist_cnn.study.confirmation import candidates
+from mnist_cnn.study.candidates import candidates
 
 result = search("bench")
 winner, *_ = candidates(result._study)

@@ -97,6 +97,7 @@ ORDER = (
     "study.recovery",
     "study.models",
     "study.budget",
+    "study.candidates",
     "study.confirmation",
     "study.warm_start",
     "prior_sampler",

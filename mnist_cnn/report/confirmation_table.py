@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from mnist_cnn.report.text import counted, difference, number
-from mnist_cnn.study.confirmation import Candidate, outstanding
+from mnist_cnn.study.candidates import Candidate
+from mnist_cnn.study.confirmation import outstanding
 from mnist_cnn.study.study import Study
 
 COLUMNS = (

@@ -6,7 +6,7 @@ from typing import Any
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.text import STATE_WORDS, in_one_line, number
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
 from mnist_cnn.tracking import journal

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.objectives import Objective
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.tracking.journal import Journal

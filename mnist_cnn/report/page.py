@@ -25,7 +25,7 @@ from mnist_cnn.report.text import (
     number,
     short_value,
 )
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
 

@@ -23,7 +23,7 @@ from mnist_cnn.report.parameter_axis import parameter_axis
 from mnist_cnn.report.slices import slices
 from mnist_cnn.report.study_plots import confirmations, hypervolume_history, pareto_front
 from mnist_cnn.report.timeline import timeline
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
 

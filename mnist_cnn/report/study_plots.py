@@ -14,7 +14,7 @@ from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.objectives import Objective
 from mnist_cnn.report.front import comparable, hypervolumes, undominated
 from mnist_cnn.report.text import counted, difference
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 
 MAX_NUMBERS = 12  # trials of the front that are labelled with their number
 MANY_TRIALS = 300  # from here on, markers are small

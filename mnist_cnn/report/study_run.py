@@ -24,7 +24,7 @@ from mnist_cnn.report.page import report_page
 from mnist_cnn.report.plots import draw_plots
 from mnist_cnn.report.text import from_here
 from mnist_cnn.report.view_facts import view_facts
-from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.candidates import Candidate, candidates
 from mnist_cnn.study.study import Study
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read

@@ -17,7 +17,7 @@ from mnist_cnn.report.description import (
 from mnist_cnn.report.study_run import REPORT_FILE
 from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short_value
-from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.candidates import Candidate, candidates
 from mnist_cnn.study.scheduling import seconds_in_full
 from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.tracking.sync import Deliverer

@@ -9,7 +9,7 @@ from mnist_cnn.objectives import COST_METRICS
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.plots import important_parameters
 from mnist_cnn.report.tally import baselines
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.screening import first_of
 from mnist_cnn.study.study import Study
 

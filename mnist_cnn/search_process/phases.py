@@ -20,7 +20,7 @@ from mnist_cnn.search_process.request import Request
 from mnist_cnn.search_process.timetable import Timetable
 from mnist_cnn.study import confirmation, scheduling, screening
 from mnist_cnn.study.budget import budget_of
-from mnist_cnn.study.confirmation import Candidate
+from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.opening import Opened
 from mnist_cnn.study.proxy import StorageProxy
 from mnist_cnn.study.recovery import recover

@@ -11,7 +11,8 @@ In reading order:
     trials        the trials of one Optuna study: how each is interrupted, ended and told
     scheduling    what an idle worker does next: a new configuration, or one that is continued
     screening     which stopped trial is continued next: successive halving
-    confirmation  trains the best trials again on fresh seeds, and ranks them
+    candidates    which of the best trials wins, by its scores on fresh seeds
+    confirmation  trains the best trials again on fresh seeds
     warm_start    begins a new study with the best configurations of the one before it
     recovery      recovers from a killed search
     models        finds damaged models and replaces them

@@ -17,12 +17,8 @@ def next_trial(
 
     Trials in the queue come first: baselines and interrupted trials. With screening, the best
     stopped trial is continued if it is good enough, see `screening`. Otherwise a new configuration
-    begins, if the study wants more and there is time to train one in full. The first `one_of`
-    configurations begin in any case: before that many were tried, none may be continued, and the
-    estimate of the time is too long. If there is no time for a new one, the best stopped trials are
-    continued anyway. If all configurations were tried and none is complete, the best one is
-    continued too. Once a trial is complete, others begin or are continued only if there is time to
-    complete them.
+    begins, if the study wants more and there is time to train one in full. Once a trial is
+    complete, none begins or is continued that there is no time to complete.
 
     Args:
         study: The study.
@@ -33,33 +29,61 @@ def next_trial(
     Returns:
         The trial, or None if there is nothing to do at the moment.
     """
-    optuna_study, screen = study.trials.optuna_study, study.plan.screen
+    ask, screen = study.trials.optuna_study.ask, study.plan.screen
     trials = study.trials.all()  # once: with many workers, reading them takes most of the time
-    running = [trial for trial in trials if trial.state == TrialState.RUNNING]
-    waiting = any(trial.state == TrialState.WAITING for trial in trials)
+    if any(trial.state == TrialState.WAITING for trial in trials):
+        return ask()
     more = begun(trials) < wanted
-    finished = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    complete = [trial for trial in finished if keeps_constraints(trial)]
-    if not screen:
-        usual = median(map(_seconds, complete)) if complete else 0.0
-        begin = more and (not complete or usual < seconds_left + overtime)
-    else:
-
-        def fits(trial: FrozenTrial) -> bool:
-            epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
-            seconds = epochs * _seconds_of_epoch(trial, screen)
-            return not complete or seconds < seconds_left + overtime
-
+    if screen:
+        # Before the first `one_of` have begun, none may be continued, so they do not wait for that.
         few = begun(trials) < screen.one_of
         begin = more and (few or seconds_in_full(study, screen) < seconds_left)
-        out_of_time = more and not begin
-        none_complete = not more and not running and not complete
-        anyway = out_of_time or none_complete
-        screening.enqueue_next(optuna_study, screen, fits=fits, anyway=anyway)
-        waiting = bool(study.trials.all(TrialState.WAITING))
-    if begin or waiting:
-        return optuna_study.ask()
-    return None
+        seconds = seconds_left + overtime
+        continues = _continue(study, screen, trials, more=more, begin=begin, seconds_left=seconds)
+        return ask() if continues or begin else None
+    complete = _complete(trials)
+    usual = median(map(_seconds, complete)) if complete else 0.0
+    begin = more and (not complete or usual < seconds_left + overtime)
+    return ask() if begin else None
+
+
+def _continue(
+    study: Study,
+    screen: Screen,
+    trials: list[FrozenTrial],
+    *,
+    more: bool,
+    begin: bool,
+    seconds_left: float,
+) -> bool:
+    """Enqueue the continuation of the best stopped trial, if one should be continued.
+
+    It has to be good enough. If there is no time for a new configuration, the best one is continued
+    anyway. So it is if no more are wanted, none is running and none is complete.
+
+    Args:
+        study: The study.
+        screen: Its screening.
+        trials: Its trials.
+        more: Whether the study wants more configurations.
+        begin: Whether a new one may begin.
+        seconds_left: The time until a trial that is continued has to be complete.
+    """
+    complete = _complete(trials)
+    running = any(trial.state == TrialState.RUNNING for trial in trials)
+
+    def fits(trial: FrozenTrial) -> bool:
+        epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
+        return not complete or epochs * _seconds_of_epoch(trial, screen) < seconds_left
+
+    anyway = (more and not begin) or not (more or running or complete)
+    return screening.enqueue_next(study.trials.optuna_study, screen, fits=fits, anyway=anyway)
+
+
+def _complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    return [
+        trial for trial in trials if trial.state == TrialState.COMPLETE and keeps_constraints(trial)
+    ]
 
 
 def begun(trials: list[FrozenTrial]) -> int:

@@ -146,7 +146,7 @@ def enqueue_next(
     *,
     fits: Callable[[FrozenTrial], bool] = lambda trial: True,
     anyway: bool = False,
-) -> None:
+) -> bool:
     """Enqueue the continuation of the best stopped trial, if one may be continued now.
 
     Trials that are already in the queue, such as after an interruption, come first.
@@ -157,10 +157,13 @@ def enqueue_next(
         fits: Returns whether there is time to train a stopped trial to its last epoch.
         anyway: Whether the best trial of the highest rung is continued even if it is not among the
             best `1 / one_of`, since no other configuration will follow.
+
+    Returns:
+        Whether a trial is in the queue.
     """
     trials = study.get_trials(deepcopy=False)
     if any(trial.state == TrialState.WAITING for trial in trials):
-        return
+        return True
     taken = {continued(trial) for trial in trials}
     reached = [_best_at(study, screen, trials, rung) for rung in range(len(screen.rungs))]
     good = [best[: _quota(screen, rung, len(best))] for rung, best in enumerate(reached)]
@@ -169,7 +172,8 @@ def enqueue_next(
             for trial in best:
                 if trial.number not in taken and fits(trial):
                     _enqueue_continuation(study, trial, rung + 1)
-                    return
+                    return True
+    return False
 
 
 def _quota(screen: Screen, rung: int, reached: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.optuna_internals import values_in_queue
-from mnist_cnn.study.confirmation import candidates
+from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.opening import load_study, study_names
 from mnist_cnn.study.screening import first_of
 from mnist_cnn.study.study import BASELINE, EARLIER, Study

@@ -13,7 +13,7 @@ from mnist_cnn.report import confirmation_table, study_plots
 from mnist_cnn.report.description import description
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.text import difference
-from mnist_cnn.study.confirmation import Candidate, candidates
+from mnist_cnn.study.candidates import Candidate, candidates
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 

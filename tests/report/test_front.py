@@ -17,7 +17,8 @@ from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.report import front, study_run, terminal
 from mnist_cnn.report.description import description
 from mnist_cnn.report.tally import tally
-from mnist_cnn.study.confirmation import candidates, outstanding
+from mnist_cnn.study.candidates import candidates
+from mnist_cnn.study.confirmation import outstanding
 from mnist_cnn.tracking.journal import read
 
 TWO = (Maximize("val_accuracy"), Minimize("parameters"))

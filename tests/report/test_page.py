@@ -22,7 +22,7 @@ from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.report import confirmation_table, result_names, study_run, terminal
 from mnist_cnn.report.description import NO_MODEL, configuration, description
 from mnist_cnn.report.text import difference, short_value
-from mnist_cnn.study.confirmation import candidates
+from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer

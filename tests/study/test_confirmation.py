@@ -13,6 +13,7 @@ from mnist_cnn.experiment import Confirm, Maximize, Minimize
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import confirmation
+from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.study import OF, SEED, make_study
 from mnist_cnn.tracking.journal import Journal
 
@@ -119,7 +120,7 @@ def test_the_best_trials_are_confirmed_one_seed_after_another(study):
 def test_the_highest_confirmed_mean_wins_not_the_highest_first_score(study):
     one = study(Confirm(trials=2, seeds=2, max_seeds=2))
     confirm_with(one, {1: [0.980, 0.982], 2: [0.986, 0.984]})
-    ranked = confirmation.candidates(one)
+    ranked = candidates(one)
     assert [candidate.trial.number for candidate in ranked] == [2, 1, 0]
     assert ranked[0].score == pytest.approx(0.985)
     assert ranked[0].model.parent.name == "confirmation-00002-0"  # the better of its two
@@ -130,7 +131,7 @@ def test_two_candidates_are_compared_on_common_seeds(study):
     """The second seed is easy, and only the worse candidate has it."""
     one = study(Confirm(trials=2, seeds=2, max_seeds=2))
     confirm_with(one, {1: [0.97, None], 2: [0.96, 0.99]})
-    ranked = confirmation.candidates(one)
+    ranked = candidates(one)
     assert [candidate.trial.number for candidate in ranked[:2]] == [1, 2]
     assert ranked[1].score == pytest.approx(0.975)
 
@@ -143,7 +144,7 @@ def test_a_slow_candidate_does_not_lose_because_time_ran_out(study):
         attributes = one.confirmations.get(number).user_attrs
         if len(scores[attributes[OF]]) > attributes[SEED]:
             end(one, number, scores[attributes[OF]][attributes[SEED]])
-    assert confirmation.candidates(one)[0].trial.number == 1
+    assert candidates(one)[0].trial.number == 1
 
 
 def test_a_tie_gets_more_seeds_up_to_the_maximum(study):
@@ -172,7 +173,7 @@ def test_one_that_is_better_than_the_leader_is_not_out_of_the_race(study):
     }
     made = confirm_with(one, scores)
     assert (2, 3) in made
-    assert confirmation.candidates(one)[0].trial.number == 2
+    assert candidates(one)[0].trial.number == 2
 
 
 def test_two_equal_scores_do_not_make_a_small_difference_clear(study):
@@ -195,13 +196,13 @@ def test_a_confirmation_that_loses_its_worker_is_made_again(study):
     Journal(folder).write("begin", name="confirmation 1 of trial 001", tags={}, worker="1")
     one.confirmations.worker_died(number, "its process was killed by SIGKILL")
     assert confirm_with(one, {1: [0.98], 2: [0.90]}) == [(1, 0), (2, 0)]
-    assert confirmation.candidates(one)[0].trial.number == 1
+    assert candidates(one)[0].trial.number == 1
 
 
 def test_a_failed_confirmation_is_not_made_again_and_has_no_score(study):
     one = study(Confirm(trials=1, seeds=2, max_seeds=2))
     assert confirm_with(one, {1: [None, 0.98]}) == [(1, 0), (1, 1)]
-    assert confirmation.candidates(one)[0].scores == (0.98,)
+    assert candidates(one)[0].scores == (0.98,)
 
 
 def test_a_failed_confirmation_does_not_end_a_tie(study):
@@ -278,9 +279,9 @@ def test_a_worse_trial_that_was_confirmed_sooner_does_not_win(study):
     one = study(Confirm(trials=3, seeds=1, max_seeds=1))
     best, second, _ = (confirmation.next_confirmation(one, FOREVER) for _ in range(3))
     end(one, second, 0.85)
-    assert [each.trial.number for each in confirmation.candidates(one)] == [1, 2, 0]
+    assert [each.trial.number for each in candidates(one)] == [1, 2, 0]
     end(one, best, 0.84)
-    assert [each.trial.number for each in confirmation.candidates(one)] == [2, 1, 0]
+    assert [each.trial.number for each in candidates(one)] == [2, 1, 0]
 
 
 def test_a_trial_whose_confirmation_failed_does_not_stay_in_front(study):
@@ -288,13 +289,13 @@ def test_a_trial_whose_confirmation_failed_does_not_stay_in_front(study):
     best, second = (confirmation.next_confirmation(one, FOREVER) for _ in range(2))
     end(one, second, 0.85)
     end(one, best, None)
-    assert [each.trial.number for each in confirmation.candidates(one)] == [2, 1, 0]
+    assert [each.trial.number for each in candidates(one)] == [2, 1, 0]
 
 
 def test_without_confirmations_the_best_trial_wins(study):
     one = study(Confirm(trials=0))
     assert confirmation.outstanding(one) == []
-    assert confirmation.candidates(one)[0].trial.number == 1
+    assert candidates(one)[0].trial.number == 1
 
 
 @pytest.mark.parametrize(

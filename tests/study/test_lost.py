@@ -13,6 +13,7 @@ from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.report.tally import tally
 from mnist_cnn.study import confirmation, screening
+from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import recover
 from mnist_cnn.study.screening import FIRST, RUNG, STOPPED, continued, is_lost
@@ -151,4 +152,4 @@ def test_a_lost_confirmation_is_made_again_in_a_folder_of_its_own(study):
     ended(study.confirmations.folder(1), "COMPLETE", values=[0.6])
     study.confirmations.tell(1)
     assert confirmation.next_confirmation(study, 9.0) is None
-    assert confirmation.candidates(study)[0].scores == (0.6,)
+    assert candidates(study)[0].scores == (0.6,)
