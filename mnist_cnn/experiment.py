@@ -181,7 +181,7 @@ class Experiment:
         for name in ("trials", "epochs", "batch_size", "patience"):
             take_whole_number(self, name)
         take_whole_number(self, "epoch_images", none=True)
-        take_whole_number(self, "seed", least=None)
+        take_whole_number(self, "seed", least=0)
         if self.epoch_images is not None and self.epoch_images < self.batch_size:
             raise UserError(f"Experiment: epoch_images={self.epoch_images} is less than batch_size")
         for name in ("timeout_seconds", "trial_timeout_seconds"):

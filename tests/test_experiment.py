@@ -119,6 +119,11 @@ def test_confirmations_without_an_epoch_are_refused(epochs):
         Confirm(epochs=epochs)
 
 
+def test_a_negative_seed_is_refused(experiment):
+    with pytest.raises(UserError, match="seed=-1 must be a whole number of at least 0"):
+        replace(experiment, seed=-1)
+
+
 @pytest.mark.parametrize("value", ["2", 2.0, True, None, [2]])
 def test_what_is_no_whole_number_is_refused_by_name(experiment, value):
     for name in ("trials", "epochs", "batch_size", "patience", "seed"):

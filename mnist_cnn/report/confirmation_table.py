@@ -84,10 +84,10 @@ def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
 def _not_confirmed_in_time(study: Study, ranked: Sequence[Candidate]) -> str:
     """Say that the winner was not confirmed before time ran out, or which might have beaten it."""
     if not ranked[0].scores:
-        return (
-            f"The winner, trial {ranked[0].trial.number}, had the best first score, but time ran "
-            f"out before it was confirmed; {_how_to_continue(study)}"
-        )
+        winner = f"The winner, trial {ranked[0].trial.number}, had the best first score"
+        if not study.plan.confirm.trials:
+            return f"{winner}; it was not confirmed, since the experiment has Confirm(trials=0)."
+        return f"{winner}, but time ran out before it was confirmed; {_how_to_continue(study)}"
     waiting = {item.trial.number for item in outstanding(study)}
     better = [
         candidate.trial.number

@@ -19,7 +19,9 @@ from mnist_cnn.report.tally import origin, tally
 from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, short_value
 from mnist_cnn.study.candidates import Candidate, candidates
 from mnist_cnn.study.scheduling import seconds_in_full
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.study.trials import ENDED
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.tracking.views import listed
 
@@ -80,37 +82,46 @@ def _aligned(values: dict[str, Any]) -> list[str]:
 
 
 def nothing_completed(study: Study) -> str:
-    """Return the message for a study without a complete trial."""
-    if broken := _nearest_to_constraints(study):
-        return broken
-    failed = study.trials.without_repeats(TrialState.FAIL)
-    if not failed:
-        screen = study.plan.screen
-        needed = seconds_in_full(study, screen) if screen else 0.0
-        about = f" (training one in full takes about {needed:.0f} s)" if needed else ""
-        return (
-            f"{study.name}: no trial was complete in time{about}; the same command continues the "
-            "study; for more time add TIMEOUT=SECONDS to make, or --timeout SECONDS to mnist-cnn"
-        )
-    reason = failed[0].user_attrs.get("reason", "unknown")
-    message = (
-        f"{study.name}: no trial completed, {len(failed)} failed; trial {failed[0].number}: "
-        f"{reason}"
+    """Return the message for a study without a complete trial that satisfies the constraints."""
+    trials = study.trials.without_repeats(*ENDED)
+    broken = [trial for trial in trials if not keeps_constraints(trial)]
+    stopped = [trial for trial in trials if STOPPED in trial.user_attrs and trial not in broken]
+    can_continue = stopped or study.trials.all(TrialState.WAITING)
+    complete = study.trials.all(TrialState.COMPLETE)
+    if broken and (complete or not can_continue):
+        return _nearest_to_constraints(study, broken)
+    ended = _why_they_ended(study, [trial for trial in trials if trial not in stopped])
+    if not can_continue and ended:
+        return f"{study.name}: no trial completed, {ended}"
+    needed = seconds_in_full(study, study.plan.screen) if study.plan.screen else 0.0
+    about = f" (training one in full takes about {needed:.0f} s)" if needed else ""
+    return (
+        f"{study.name}: no trial was complete in time{about}; the same command continues the "
+        "study; for more time add TIMEOUT=SECONDS to make, or --timeout SECONDS to mnist-cnn"
+        f"{'; ' if ended else ''}{ended}"
     )
-    page = study.folder / REPORT_FILE
-    return f"{message}; all reasons: {from_here(page)}" if page.exists() else message
 
 
-def _nearest_to_constraints(study: Study) -> str:
-    """Return a message if trials violate the constraints and none satisfies them, or ""."""
-    checked = [trial for trial in study.trials.finished() if not keeps_constraints(trial)]
-    if not checked:
+def _why_they_ended(study: Study, trials: Sequence[FrozenTrial]) -> str:
+    """Count trials that failed or were pruned, and give the reason of the first; "" for none."""
+    if not trials:
         return ""
+    failed = sum(trial.state == TrialState.FAIL for trial in trials)
+    counts = {"failed": failed, "pruned": len(trials) - failed}
+    counted_states = " and ".join(f"{count} {state}" for state, count in counts.items() if count)
+    reason = trials[0].user_attrs.get("reason", "unknown")
+    page = study.folder / REPORT_FILE
+    more = f"; all reasons: {from_here(page)}" if page.exists() else ""
+    return f"{counted_states}; trial {trials[0].number}: {reason}{more}"
+
+
+def _nearest_to_constraints(study: Study, broken: Sequence[FrozenTrial]) -> str:
+    """Return the message for a study whose trials violate the constraints, such as `broken`."""
 
     def excess(trial: FrozenTrial) -> float:
         return sum(max(0.0, violation) for violation in trial.constraints.values())
 
-    nearest = min(checked, key=excess)
+    nearest = min(broken, key=excess)
     return (
         f"{study.name}: no complete trial satisfies the constraints; the nearest, trial "
         f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; relax the constraint, or "

@@ -97,10 +97,11 @@ class Dispatch:
         try:
             while time.monotonic() < deadline():
                 idle = self.workers.idle  # none while a cluster's first actors start
-                while self.workers.idle and not self.outage.lasts and (work := take()):
+                may_take = not self.outage.lasts  # it may be over a moment later
+                while may_take and self.workers.idle and (work := take()):
                     running[work.folder] = work
                     self._begin(work)
-                if idle and not running and not self.outage.lasts:
+                if may_take and idle and not running:
                     return
                 self._stop_overdue()
                 self._say_wait(started=bool(idle or running))

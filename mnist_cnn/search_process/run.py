@@ -85,7 +85,7 @@ def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console
     """Enqueue the baselines, and what was best in the study before this one."""
     wanted = study.wanted_trials(request.trials)
     study.enqueue_baselines(wanted)
-    most = most_from_earlier(wanted)
+    most = most_from_earlier(wanted, len(study.plan.baselines))
     if not most:
         return
     name, best = best_of_earlier(study)

@@ -24,6 +24,8 @@ from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 
 # A candidate is out of the race if a t test at this two-sided level puts it behind the leader.
 LEVEL = 0.05
+# The reason of a failed confirmation that waited until its trial was out of the race.
+UNWANTED = "no longer wanted: other trials are better"
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _in_race(study: Study, ranked: list[Candidate]) -> set[int]:
     failed = {
         key_of(trial)[0]
         for trial in study.confirmations.all(TrialState.FAIL)
-        if not screening.is_lost(trial)
+        if not screening.is_lost(trial) and trial.user_attrs.get("reason") != UNWANTED
     }
     field = {trial.number for trial in study.ranking()[: study.plan.confirm.trials]}
     return field - failed - beaten(study, ranked)

@@ -8,15 +8,14 @@ import heapq
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf
-from statistics import fmean
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.study import screening
-from mnist_cnn.study.candidates import beaten, candidates, key_of
+from mnist_cnn.study.candidates import UNWANTED, beaten, candidates, key_of
 from mnist_cnn.study.study import OF, SEED, Study
-from mnist_cnn.study.trials import VALUES
+from mnist_cnn.study.trials import VALUES, seconds_of_epoch
 from mnist_cnn.tracking.journal import read, values_of
 
 # The time of an epoch varies by a few per cent, and building, scoring, saving and starting another
@@ -50,15 +49,9 @@ def outstanding(study: Study) -> list[Confirmation]:
     front are confirmed, each on the planned number of seeds: all of them, or as many as planned,
     spread from one end to the other.
     """
-    plan = study.plan.confirm
     finished = study.confirmations.finished()
     ended = {key_of(trial) for trial in finished if not screening.is_lost(trial)}
-    out = beaten(study, candidates(study))
-    if front := study.front():  # whose points do not race: each is the best of its kind
-        field, most = _spread(front, plan.trials), plan.seeds
-    else:
-        field = [trial for trial in study.ranking()[: plan.trials] if trial.number not in out]
-        most = plan.max_seeds
+    plan, field, most = study.plan.confirm, _field(study), _most_seeds(study)
     # A seed whose run failed has ended too, and is not tried again.
     for seeds in range(plan.seeds, most + 1):
         planned = [Confirmation(trial, seed) for seed in range(seeds) for trial in field]
@@ -66,6 +59,21 @@ def outstanding(study: Study) -> list[Confirmation]:
         if left or len(field) < 2:
             return left
     return []
+
+
+def _field(study: Study) -> list[FrozenTrial]:
+    """Return the trials that may still win, best first."""
+    plan = study.plan.confirm
+    if front := study.front():  # whose points do not race: each is the best of its kind
+        return _spread(front, plan.trials)
+    out = beaten(study, candidates(study))
+    return [trial for trial in study.ranking()[: plan.trials] if trial.number not in out]
+
+
+def _most_seeds(study: Study) -> int:
+    """Return how many seeds a trial may get."""
+    plan = study.plan.confirm
+    return plan.seeds if len(study.objectives) > 1 else plan.max_seeds
 
 
 def _spread(front: list[FrozenTrial], count: int) -> list[FrozenTrial]:
@@ -91,6 +99,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
         The number of the trial in `study.confirmations`, or None if there is nothing to confirm.
     """
     confirmations = study.confirmations
+    field = {trial.number for trial in _field(study)}
     placed = {key_of(trial) for trial in confirmations.all(TrialState.RUNNING)}
     left = outstanding(study)
     first = (study.ranking()[0].number, 0) if left else None
@@ -105,13 +114,13 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
     try:
         # Optuna hands out the waiting trial with the lowest number, wanted or not.
         for trial in confirmations.all(TrialState.WAITING):
-            number = ask().number
-            if key_of(trial) in {item.key for item in fitting}:
+            number, (of, seed) = ask().number, key_of(trial)
+            if (of, seed) in {item.key for item in fitting}:
                 return number
-            if key_of(trial) in {item.key for item in left}:
-                held_back.append(number)  # there is not enough time for it
+            if of in field and seed < _most_seeds(study):
+                held_back.append(number)  # there is no time for it, or other seeds come first
             else:
-                confirmations.fail(number, "no longer wanted: other trials are better")
+                confirmations.fail(number, UNWANTED)
         if not fitting:
             return None
         trial, seed = fitting[0].trial, fitting[0].seed
@@ -159,9 +168,7 @@ def expected_rounds(study: Study, workers: int, most: float = inf) -> list[float
 
 def seconds_of(study: Study, confirmation: Confirmation) -> float:
     """Return how many seconds a confirmation will take, estimated from its trial's epochs."""
-    events, _ = read(study.trials.folder_of(confirmation.trial))
-    seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
-    return epochs(study) * fmean(seconds) if seconds else 0.0
+    return epochs(study) * (seconds_of_epoch(confirmation.trial) or 0.0)
 
 
 def epochs(study: Study) -> int:

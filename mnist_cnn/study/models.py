@@ -17,9 +17,10 @@ from mnist_cnn.tracking.journal import Journal
 
 def damaged(study: Study) -> list[Path]:
     """Return the folders of runs whose kept model does not match the digest in their journal."""
-    # Fewer may be kept than today's plan says, but never fewer than these. The front comes first.
-    kept = max(MODELS_KEPT, len(study.front()))
-    best = [study.trials.folder_of(trial) for trial in study.ranking()[:kept]]
+    # Fewer may be kept than today's plan says, but never fewer than these. With several objectives
+    # a trial may come nearer to the front after its model was removed, but not onto it.
+    kept = study.front() or study.ranking()[:MODELS_KEPT]
+    best = [study.trials.folder_of(trial) for trial in kept]
     confirmed = study.confirmations.all(TrialState.COMPLETE)
     folders = [*best, *(study.confirmations.folder_of(trial) for trial in confirmed)]
     return [folder for folder in folders if not _is_whole(folder, folder / MODEL_FILE)]

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.experiment import Screen
 from mnist_cnn.study import screening
 from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.study.trials import TRAINED, seconds_of_epoch
 
 
 def next_trial(
@@ -74,7 +75,7 @@ def _continue(
 
     def fits(trial: FrozenTrial) -> bool:
         epochs = study.plan.epochs - screening.last_epoch(screen, trial, study.plan.epochs)
-        return not complete or epochs * _seconds_of_epoch(trial, screen) < seconds_left
+        return not complete or epochs * (seconds_of_epoch(trial) or 0.0) < seconds_left
 
     anyway = (more and not begin) or not (more or running or complete)
     return screening.enqueue_next(study.trials.optuna_study, screen, fits=fits, anyway=anyway)
@@ -95,22 +96,17 @@ def seconds_in_full(study: Study, screen: Screen) -> float:
     """Return how many seconds it will take to train a configuration to its last epoch.
 
     The estimate is the median over the trials that continued others up to the highest rung so far:
-    these are the better configurations, and building them took the smallest share of their time.
-    Without any it is the median over all trials, and 0 if none has stopped.
+    these are the better configurations, and the first epoch, which takes the longest, has the
+    smallest share. Without any it is the median over all trials, and 0 if none has stopped.
     """
     stopped = [trial for trial in study.trials.finished() if screening.STOPPED in trial.user_attrs]
     highest = max(map(screening.rung_of, stopped), default=0)
     seconds = [
-        _seconds_of_epoch(trial, screen) for trial in stopped if screening.rung_of(trial) == highest
+        seconds_of_epoch(trial) or 0.0 for trial in stopped if screening.rung_of(trial) == highest
     ]
     return study.plan.epochs * median(seconds) if seconds else 0.0
 
 
-def _seconds_of_epoch(trial: FrozenTrial, screen: Screen) -> float:
-    before = screening.epochs_before(screen, trial)
-    return _seconds(trial) / (screening.last_epoch(screen, trial, 0) - before)
-
-
 def _seconds(trial: FrozenTrial) -> float:
-    assert trial.duration is not None
-    return trial.duration.total_seconds()
+    """Return how many seconds an ended trial has trained; 0 if it has not."""
+    return float(trial.user_attrs.get(TRAINED, {}).get("seconds", 0.0))

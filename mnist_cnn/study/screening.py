@@ -137,6 +137,11 @@ def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
     shown.state, shown.values = last.state, last.values
     shown.intermediate_values = last.intermediate_values
     shown.user_attrs = {**first.user_attrs, **last.user_attrs}
+    # Constraints on what is measured after the training are only checked at the end of the last.
+    shown.system_attrs = dict(first.system_attrs)
+    for name, violation in last.constraints.items():
+        if name not in first.constraints:
+            shown.set_constraint(name, violation)
     return shown
 
 

@@ -26,6 +26,10 @@ from mnist_cnn.tracking.journal import Journal, read, values_of
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 VALUES = "values"  # the attribute of a complete trial: its values as the search space saw them
+# The attribute of an ended trial: the number of its epochs, and their seconds in all. Optuna's
+# duration is too long if the search was interrupted before it told Optuna, and too short if the
+# trial was interrupted.
+TRAINED = "trained"
 DEATHS_ALLOWED = 1  # a trial that kills a second worker is failed
 PROBLEM = "problem"  # the attribute of a lost trial: what happened to its worker
 LOSSES_ALLOWED = 4  # nodes are lost for many reasons; after a fifth loss the trial is a likely one
@@ -84,9 +88,8 @@ class Trials:
 
     def tell(self, number: int) -> None:
         """Tell Optuna how a trial ended, as its journal records it, unless Optuna knows."""
-        journal = self.journal(number)
-        end = journal.end
-        assert end is not None
+        events, _ = read(self.folder(number))
+        end = next(event for event in reversed(events) if event["event"] == "end")
         if self.get(number).state.is_finished():
             return
         if end["reason"]:
@@ -95,11 +98,15 @@ class Trials:
             self.set_attribute(number, REPEATS, end["repeats"])
         if end.get("stop") == "rung":
             self.set_attribute(number, COST, end["metrics"].get("multiply_accumulates"))
-            self.set_attribute(number, STOPPED, values_of(read(journal.folder)[0]))
+            self.set_attribute(number, STOPPED, values_of(events))
         state = TrialState[end["tags"][tags.STATE]]
         if state == TrialState.COMPLETE:
             # A search on another machine, which has no journal of it, can then confirm it.
-            self.set_attribute(number, VALUES, values_of(read(journal.folder)[0]))
+            self.set_attribute(number, VALUES, values_of(events))
+        seconds = [e["metrics"]["epoch_seconds"] for e in events if e["event"] == "metrics"]
+        if seconds:
+            trained = {"epochs": len(seconds), "seconds": sum(seconds)}
+            self.set_attribute(number, TRAINED, trained)
         self.optuna_study.tell(number, end["values"], state=state)
 
     def pause(self, number: int) -> None:
@@ -188,3 +195,9 @@ class Trials:
                 f"a process of an earlier search is still training in {folder}; kill it and type "
                 "the same command again"
             ) from None
+
+
+def seconds_of_epoch(trial: FrozenTrial) -> float | None:
+    """Return the mean seconds of an ended trial's epochs; None if it has none."""
+    trained = trial.user_attrs.get(TRAINED)
+    return trained["seconds"] / trained["epochs"] if trained else None

@@ -22,13 +22,14 @@ ONE_OF = 4  # at most this share of the new study's configurations
 CHECKED = 20  # of the best, which the space may not accept any more
 
 
-def most_from_earlier(wanted: int) -> int:
+def most_from_earlier(wanted: int, baselines: int) -> int:
     """Return how many configurations of an earlier study a new one tries at most.
 
     Args:
         wanted: The number of configurations that the new study should have.
+        baselines: The number of its experiment's baselines.
     """
-    return min(MOST, wanted // ONE_OF)
+    return max(0, min(MOST, wanted // ONE_OF, wanted - baselines))
 
 
 def best_of_earlier(study: Study) -> tuple[str, list[dict[str, Any]]]:

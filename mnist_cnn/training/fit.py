@@ -159,7 +159,7 @@ class Training:
         result = call_own_fit(self.experiment.space, hp, model, self.data, self._given(last))
         if resumed and isinstance(result, keras.callbacks.History):
             return {}  # it lacks the epochs before the interruption
-        return metrics_of(result, self.experiment.objectives)
+        return metrics_of(result, self.experiment.objectives, self.checkpoint.keep)
 
     def _given(self, last: list[keras.callbacks.Callback]) -> dict[str, Any]:
         """Return the keyword arguments of either `fit`."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import keras_tuner
@@ -60,13 +60,16 @@ def call_own_fit(
     return None
 
 
-def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, float]:
+def metrics_of(
+    returned: Any, objectives: Sequence[Objective], keep: Literal["best", "last"]
+) -> dict[str, float]:
     """Return the metrics that a `fit` returned, read as KerasTuner 1.4.8 does.
 
     Args:
-        returned: A number, which is the value of a single objective; metrics by name; a History, of
-            which the best epoch counts; a list of these, which is averaged; or None.
+        returned: A number, which is the value of a single objective; metrics by name; a History; a
+            list of these, which is averaged; or None.
         objectives: The objectives of the experiment. Metrics must include the first.
+        keep: Which epoch of a History counts. KerasTuner takes the best.
 
     Returns:
         Metrics by name. Empty if `fit` returned None, or a History without the objective.
@@ -86,7 +89,7 @@ def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, floa
             )
         return {metric: float(returned)}
     if isinstance(returned, keras.callbacks.History):
-        return _best_epoch(returned.history, objectives[0])
+        return _epoch_of(returned.history, objectives[0], keep)
     if isinstance(returned, Mapping):
         if metric not in returned:
             raise UserError(
@@ -95,7 +98,7 @@ def metrics_of(returned: Any, objectives: Sequence[Objective]) -> dict[str, floa
             )
         return {str(name): _number(name, value) for name, value in returned.items()}
     if isinstance(returned, list | tuple) and returned:
-        return _average([metrics_of(part, objectives) for part in returned])
+        return _average([metrics_of(part, objectives, keep) for part in returned])
     raise UserError(
         f"the HyperModel's fit returned {type(returned).__name__}; valid: a number, a dictionary "
         f"with {metric!r}, a History, a list of these, or nothing"
@@ -117,9 +120,13 @@ def _average(found: list[dict[str, float]]) -> dict[str, float]:
     return {name: fmean(part[name] for part in found if name in part) for name in names}
 
 
-def _best_epoch(history: Mapping[str, list[float]], objective: Objective) -> dict[str, float]:
+def _epoch_of(
+    history: Mapping[str, list[float]], objective: Objective, keep: Literal["best", "last"]
+) -> dict[str, float]:
     values = history.get(objective.metric, [])
     if not values:
         return {}
-    best = min(range(len(values)), key=lambda epoch: objective.rank_key(values[epoch]))
-    return {name: float(found[best]) for name, found in history.items() if len(found) > best}
+    epoch = len(values) - 1
+    if keep == "best":
+        epoch = min(range(len(values)), key=lambda each: objective.rank_key(values[each]))
+    return {name: float(found[epoch]) for name, found in history.items() if len(found) > epoch}

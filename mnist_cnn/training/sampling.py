@@ -177,12 +177,15 @@ def _points(trial: optuna.Trial) -> dict[int, int]:
     }
 
 
-def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | None) -> bool:
-    """Tell the sampler how its trial ended. Some samplers then compute constraints, or stop.
+def after_trial(
+    sampler: BaseSampler, trial: optuna.Trial, state: TrialState, values: list[float] | None
+) -> bool:
+    """Tell a sampler how a trial ended. Some samplers then compute constraints, or stop.
 
     The search process cannot do this: its study has a trivial sampler.
 
     Args:
+        sampler: The sampler of the experiment.
         trial: The trial.
         state: How it ended.
         values: The values of the objectives, or None.
@@ -195,10 +198,10 @@ def after_trial(trial: optuna.Trial, state: TrialState, values: list[float] | No
     """
     study, frozen = trial.study, copy.deepcopy(all_trials(trial)[trial.number])
     in_grid = "grid_id" in frozen.system_attrs
-    if isinstance(innermost(study.sampler), GridSampler) and not in_grid:
+    if isinstance(innermost(sampler), GridSampler) and not in_grid:
         return False  # an enqueued trial is not a point of the grid, which Optuna does not expect
     try:
-        study.sampler.after_trial(study, frozen, state, values)
+        sampler.after_trial(study, frozen, state, values)
     except Exception as error:
         # To stop, the sampler calls `Study.stop`, which only works inside `Study.optimize`.
         if isinstance(error, RuntimeError) and "Study.stop" in str(error):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import keras_tuner
 import optuna
+from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from mnist_cnn.errors import UserError, full_disk
@@ -90,8 +91,7 @@ def run_trial(
                 return False
             own = trial_id(storage_of_worker(storage), study_name, number)
             trial = adopt_trial(study, own)
-            study.sampler = own_sampler  # which is told how the trial ends
-            return _train(_run_of(experiment, data, journal, trial), trial)
+            return _train(_run_of(experiment, data, journal, trial), trial, own_sampler)
     except StorageError as error:
         raise storage_failed(error) from error
 
@@ -157,8 +157,17 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
     )
 
 
-def _train(run: Run, trial: optuna.Trial) -> bool:
-    """Train a trial and write its end. Return whether the sampler has nothing left to try."""
+def _train(run: Run, trial: optuna.Trial, sampler: BaseSampler) -> bool:
+    """Train a trial and write its end.
+
+    Args:
+        run: The trial's run.
+        trial: The trial, whose study may have another sampler, see `random_after_repeats`.
+        sampler: The sampler of the experiment, which is told how the trial ends.
+
+    Returns:
+        Whether the sampler has nothing left to try.
+    """
     place = {"worker": os.environ.get(machine.WORKER, "")}
     if NODE in os.environ:
         place["node"] = os.environ[NODE]
@@ -194,7 +203,7 @@ def _train(run: Run, trial: optuna.Trial) -> bool:
         run.write_file("failure.txt", lambda path: path.write_text(details))
         write_end(run.journal, "FAIL", reason=one_line(error))
     else:
-        return _end(run, trial, trained)
+        return _end(run, trial, sampler, trained)
     return False
 
 
@@ -301,7 +310,7 @@ def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
     return report
 
 
-def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
+def _end(run: Run, trial: optuna.Trial, sampler: BaseSampler, trained: Trained) -> bool:
     """Tell the sampler how a trained trial ended, and write its end.
 
     Returns:
@@ -325,7 +334,7 @@ def _end(run: Run, trial: optuna.Trial, trained: Trained) -> bool:
                 reason = f"{metric} is not a number" if there else f"{who} no {metric}"
                 state, values = TrialState.FAIL, None
                 break
-    exhausted = after_trial(trial, state, values)
+    exhausted = after_trial(sampler, trial, state, values)
     model = run.journal.folder / MODEL_FILE
     write_end(
         run.journal,

@@ -58,6 +58,17 @@ def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
     assert "The winner: trial 1" in page and "ime ran out" not in page
 
 
+def test_a_winner_that_is_not_to_be_confirmed_is_not_said_to_lack_time(tmp_path):
+    study = made_study(tmp_path, confirm=Confirm(trials=0))
+    ranked = [
+        Candidate(finished_trial(3, [0.95]), {}, tmp_path),
+        Candidate(finished_trial(7, [0.90]), {0: 0.80}, tmp_path),  # when the experiment asked
+    ]
+    words = confirmation_table.summary(study, ranked)
+    assert "it was not confirmed, since the experiment has Confirm(trials=0)" in words
+    assert "time ran out" not in words
+
+
 def test_confirmations_show_first_scores_means_and_their_difference(tmp_path):
     ranked = [
         Candidate(finished_trial(7, [0.98]), {0: 0.97, 1: 0.99}, tmp_path),

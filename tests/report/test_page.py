@@ -24,6 +24,7 @@ from mnist_cnn.report.description import NO_MODEL, configuration, description
 from mnist_cnn.report.text import difference, short_value
 from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.outcome import write_end
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.tracking.sync import Deliverer
 
@@ -185,6 +186,22 @@ def test_without_a_complete_trial_the_report_is_written_and_the_message_names_it
     study = study_with(tmp_path, [([], FAIL, {})] * 3, ACCURACY)
     assert study_run.publish(study, study_run.begin(study), None) is None
     assert str(study.folder / "report.html") in terminal.nothing_completed(study)
+
+
+def test_if_trials_only_lacked_time_the_failures_beside_them_are_not_the_cause(tmp_path):
+    study = study_with(tmp_path, [([], FAIL, {})], ACCURACY)
+    for number in range(1, 6):
+        trial = finished_trial(number, None, TrialState.PRUNED, reported=[0.5])
+        trial.set_user_attr(STOPPED, {})
+        study.trials.optuna_study.add_trial(trial)
+    message = terminal.nothing_completed(study)
+    assert "no trial was complete in time; the same command continues the study" in message
+    assert message.endswith("1 failed; trial 0: unknown")
+
+
+def test_if_all_trials_were_pruned_they_did_not_lack_time(tmp_path):
+    study = study_with(tmp_path, [([0.5], TrialState.PRUNED, {})] * 2, ACCURACY)
+    assert "no trial completed, 2 pruned; trial 0: unknown" in terminal.nothing_completed(study)
 
 
 def test_a_search_ends_with_the_path_of_the_report(searched, monkeypatch):

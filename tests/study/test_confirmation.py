@@ -15,6 +15,7 @@ from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import confirmation
 from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.study import OF, SEED, make_study
+from mnist_cnn.study.trials import TRAINED
 from mnist_cnn.tracking.journal import Journal
 
 FOREVER = float("inf")
@@ -22,14 +23,17 @@ FOREVER = float("inf")
 
 @pytest.fixture
 def study(tmp_path):
-    def make(confirm, values=(0.95, 0.99, 0.97)):
+    def make(confirm, values=(0.95, 0.99, 0.97), epoch_seconds=(0.0, 0.0, 0.0)):
         storage = f"sqlite:///{tmp_path}/optuna.db"
         optuna_study = optuna.create_study(storage=storage, direction="maximize", study_name="a-1")
         optuna_study.set_user_attr("metrics", ["val_accuracy"])
-        for value in values:
+        for value, seconds in zip(values, epoch_seconds, strict=True):
             optuna_study.add_trial(
                 optuna.create_trial(
-                    params={"x": value}, distributions={"x": FloatDistribution(0, 1)}, value=value
+                    params={"x": value},
+                    distributions={"x": FloatDistribution(0, 1)},
+                    value=value,
+                    user_attrs={TRAINED: {"epochs": 1, "seconds": seconds}},
                 )
             )
         plan = Plan(
@@ -83,9 +87,8 @@ def test_a_confirmation_has_a_trials_time_limit_in_proportion_to_its_epochs(stud
 
 @pytest.mark.parametrize(("workers", "seconds"), [(1, 120), (2, 60), (3, 40), (4, 40)])
 def test_the_reserved_time_is_the_expected_time_and_a_margin(study, workers, seconds):
-    made = study(Confirm(trials=2, seeds=2, max_seeds=2, epochs=4))
-    for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
-        Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+    confirm = Confirm(trials=2, seeds=2, max_seeds=2, epochs=4)
+    made = study(confirm, epoch_seconds=(1.0, 10.0, 5.0))
     # Forty seconds and twenty, alternating, twice each.
     expected = confirmation.expected_rounds(made, workers)[-1]
     assert expected == pytest.approx(confirmation.MARGIN * seconds)
@@ -96,9 +99,8 @@ def test_the_reserved_time_is_the_expected_time_and_a_margin(study, workers, sec
     [(FOREVER, [60, 120, 180]), (180, [60, 120, 180]), (179, [60, 120]), (119, [60]), (0, [60])],
 )
 def test_time_is_reserved_for_whole_rounds_and_at_least_one(study, most, ends):
-    made = study(Confirm(trials=2, seeds=3, max_seeds=3, epochs=4))
-    for number, epoch_seconds in ((1, 10.0), (2, 5.0)):
-        Journal(made.trials.folder(number)).metrics(1, {"epoch_seconds": epoch_seconds})
+    confirm = Confirm(trials=2, seeds=3, max_seeds=3, epochs=4)
+    made = study(confirm, epoch_seconds=(1.0, 10.0, 5.0))
     expected = confirmation.expected_rounds(made, 1, confirmation.MARGIN * (most + 0.1))
     assert expected == pytest.approx([confirmation.MARGIN * end for end in ends])
 
@@ -242,9 +244,29 @@ def test_a_waiting_confirmation_that_is_no_longer_wanted_is_failed(study):
     assert one.confirmations.get(first).state == TrialState.FAIL
 
 
+def test_a_waiting_seed_of_a_later_round_waits_until_the_others_have_caught_up(study):
+    one = study(Confirm(trials=2, seeds=2, max_seeds=3))
+    for _ in range(4):
+        end(one, confirmation.next_confirmation(one, FOREVER), 0.9)
+    third_seeds = [confirmation.next_confirmation(one, FOREVER) for _ in range(2)]
+    for number in third_seeds:
+        one.confirmations.pause(number)
+    better = optuna.create_trial(
+        params={"x": 1.0}, distributions={"x": FloatDistribution(0, 1)}, value=1.0
+    )
+    one.trials.optuna_study.add_trial(better)
+    started(one.trials.folder(3), values={"x": 1.0})
+    asked = [confirmation.next_confirmation(one, FOREVER) for _ in range(2)]
+    assert [one.confirmations.get(each).user_attrs[OF] for each in asked] == [3, 3]
+    states = [one.confirmations.get(number).state for number in third_seeds]
+    assert states == [TrialState.WAITING, TrialState.FAIL]  # trial 2 is not among the best now
+    for number in asked:
+        end(one, number, 0.9)
+    assert third_seeds[0] in [confirmation.next_confirmation(one, FOREVER) for _ in range(2)]
+
+
 def test_one_that_does_not_fit_any_more_holds_up_no_other(study):
-    one = study(Confirm(trials=1, seeds=2, max_seeds=2))
-    Journal(one.trials.folder(1)).metrics(1, {"epoch_seconds": 10.0})
+    one = study(Confirm(trials=1, seeds=2, max_seeds=2), epoch_seconds=(0.0, 10.0, 0.0))
     confirm_first = confirmation.next_confirmation(one, FOREVER)
     ended(one.confirmations.folder(confirm_first), "COMPLETE", values=[0.9])
     one.confirmations.tell(confirm_first)
@@ -265,9 +287,7 @@ def test_a_trial_whose_values_nobody_knows_is_not_confirmed_with_defaults(study)
 
 
 def test_without_time_only_the_first_seed_of_the_best_is_tried(study):
-    one = study(Confirm(trials=2, seeds=2, max_seeds=2))
-    for number in (1, 2):
-        Journal(one.trials.folder(number)).metrics(1, {"epoch_seconds": 10.0})
+    one = study(Confirm(trials=2, seeds=2, max_seeds=2), epoch_seconds=(10.0, 10.0, 10.0))
     asked = [confirmation.next_confirmation(one, 1.0) for _ in range(2)]
     assert one.confirmations.get(asked[0]).user_attrs[OF] == 1
     assert asked[1] is None

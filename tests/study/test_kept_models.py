@@ -60,6 +60,17 @@ def test_each_model_of_a_front_is_checked(tmp_path, monkeypatch):
         assert sorted(models.damaged(opened.study)) == gone
 
 
+def test_a_model_behind_the_front_is_not_missed(tmp_path, monkeypatch):
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    digest = write_model(tmp_path / MODEL_FILE)
+    plan = replace(PLAN, objectives=(Maximize("val_accuracy"), Minimize("parameters")))
+    with open_study(plan, f"sqlite:///{tmp_path}/optuna.db") as opened:
+        complete(opened.study, digest, (0.5, 9))  # removed while the front was long
+        front = complete(opened.study, digest, (0.9, 1))  # which dominates all others
+        assert models.damaged(opened.study) == [front]
+
+
 def test_only_the_same_model_replaces_a_damaged_one(study, tmp_path):
     made = tmp_path / MODEL_FILE
     folder = complete(study, write_model(made))

@@ -12,6 +12,7 @@ from mnist_cnn.experiment import Screen
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.scheduling import next_trial
 from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED, continued
+from mnist_cnn.study.trials import TRAINED
 
 EPOCHS = 10
 SCREEN = Screen(rungs=(1, 4), one_of=3)
@@ -44,6 +45,8 @@ def add(study, score, rung=0, before=None, seconds=0.0, state=TrialState.PRUNED)
     """Add a trial that ended: stopped at its rung, unless another state is given."""
     began = datetime(2026, 1, 1)
     attributes = {} if before is None else {CONTINUES: before, FIRST: before, RUNG: rung}
+    rungs = (0, *study.plan.screen.rungs, EPOCHS) if study.plan.screen else (0, EPOCHS)
+    attributes[TRAINED] = {"epochs": rungs[rung + 1] - rungs[rung], "seconds": seconds}
     if state == TrialState.PRUNED:
         attributes[STOPPED] = {}
     study.trials.optuna_study.add_trial(
@@ -52,7 +55,7 @@ def add(study, score, rung=0, before=None, seconds=0.0, state=TrialState.PRUNED)
             state=state,
             value=score if state == TrialState.COMPLETE else None,
             datetime_start=began,
-            datetime_complete=began + timedelta(seconds=seconds),
+            datetime_complete=began + timedelta(days=9),  # a search was away before it told Optuna
             params={},
             distributions={},
             user_attrs=attributes,

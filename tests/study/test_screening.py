@@ -14,6 +14,7 @@ from mnist_cnn.study.screening import (
     LOST,
     RUNG,
     STOPPED,
+    configurations,
     continued,
     enqueue_next,
     first_of,
@@ -246,6 +247,23 @@ def test_unused_trials_are_listed_by_rung_until_their_continuation_has_ended(stu
     end(study, 4, 0.4)
     assert unused(study, LADDER) == [[0, 3], [4], []]
     assert superseded(study.trials) == {1}
+
+
+def test_a_sampler_sees_the_constraints_that_the_last_of_a_configuration_violates(study):
+    trial = study.ask()
+    trial.set_constraint("parameters at most 20", -3)
+    trial.set_user_attr(STOPPED, {})
+    trial.report(0.5, 2)
+    study.tell(trial, state=TrialState.PRUNED)
+    enqueue_next(study, SCREEN, anyway=True)
+    last = study.ask()
+    last.set_constraint("parameters at most 20", -3)
+    last.set_constraint("val_accuracy at least 0.9", 0.2)
+    study.tell(last, 0.7)
+    (seen,) = configurations(study.trials)
+    wanted = {"parameters at most 20": -3.0, "val_accuracy at least 0.9": 0.2}
+    assert seen.constraints == wanted
+    assert list(study.trials[0].constraints) == ["parameters at most 20"]  # nothing was written
 
 
 def test_a_continuation_that_failed_is_not_repeated(study):

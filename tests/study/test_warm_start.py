@@ -43,7 +43,12 @@ def first_trials(study):
 
 @pytest.mark.parametrize(("wanted", "most"), [(3, 0), (4, 1), (8, 2), (12, 3), (1000, 3)])
 def test_few_are_tried_of_few(wanted, most):
-    assert most_from_earlier(wanted) == most
+    assert most_from_earlier(wanted, baselines=2) == most
+
+
+@pytest.mark.parametrize(("baselines", "most"), [(6, 2), (7, 1), (8, 0), (9, 0)])
+def test_with_the_baselines_they_are_no_more_than_wanted(baselines, most):
+    assert most_from_earlier(8, baselines) == most
 
 
 def test_the_best_come_first(storage):

@@ -91,9 +91,17 @@ def test_what_a_fit_returns_is_read_as_kerastuner_reads_it(history):
         theirs = keras_tuner.Objective("val_score", kind)
         for one in [*returned, *lists, mixed, [mixed, 0.5]]:
             wanted = convert_to_metrics_dict(one, theirs)
-            found = metrics_of(one, (objective,))
+            found = metrics_of(one, (objective,), "best")
             assert found == pytest.approx(wanted), one
             assert all(type(value) is float for value in found.values())
+
+
+def test_of_the_history_of_a_confirmation_the_last_epoch_counts(history):
+    last = {name: values[-1] for name, values in history.history.items()}
+    assert metrics_of(history, (Maximize("val_score"),), "last") == pytest.approx(last)
+    best = metrics_of(history, (Maximize("val_score"),), "best")
+    assert best != pytest.approx(last)  # so the two can be told apart
+    assert metrics_of([history, history], (Maximize("val_score"),), "last") == pytest.approx(last)
 
 
 @pytest.mark.parametrize("what", ["number", "numpy", "dictionary", "list"])

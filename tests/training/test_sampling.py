@@ -96,14 +96,14 @@ class Search:
     def adopt(self, number):
         study = optuna.load_study(study_name="s", storage=self.storage)
         seed, trials = self.experiment.seed, study.get_trials(deepcopy=False)
-        own = sampler_of(self.experiment, seed, number)
-        study.sampler = random_after_repeats(own, trials, number, seed)
+        self.own_sampler = sampler_of(self.experiment, seed, number)
+        study.sampler = random_after_repeats(self.own_sampler, trials, number, seed)
         study.pruner = self.experiment.pruner()
         return adopt_trial(study, trial_id(self.storage, "s", number))
 
     def end(self, trial):
         value = sum(map(float, map(len, map(str, trial.params.values()))))
-        self.exhausted |= after_trial(trial, TrialState.COMPLETE, [value])
+        self.exhausted |= after_trial(self.own_sampler, trial, TrialState.COMPLETE, [value])
         self.study.tell(trial.number, value)
 
     @property

@@ -15,7 +15,7 @@ from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
+from mnist_cnn.study.screening import CONTINUES, FIRST, REPEATS, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
@@ -183,6 +183,32 @@ def test_without_its_checkpoint_it_begins_anew(study, project, monkeypatch):
     run(made, trial, folder)
     (anew,) = [event for event in read(folder)[0] if event["event"] == "anew"]
     assert anew["reason"] == "its checkpoint is gone"
+
+
+# Its sampler
+
+
+def test_after_a_repetition_it_is_sampled_at_random_and_the_own_sampler_is_told(
+    study, project, monkeypatch
+):
+    made, told = study(), []
+    repeated = made.ask()
+    repeated.set_user_attr(REPEATS, 0)
+    made.tell(repeated, state=TrialState.FAIL)
+
+    def sample(*arguments):
+        pytest.fail("TPE sampled")
+
+    def after_trial(sampler, study, trial, state, values):
+        told.append((trial.number, state, values))
+
+    for method in ("infer_relative_search_space", "sample_relative", "sample_independent"):
+        monkeypatch.setattr(optuna.samplers.TPESampler, method, sample)
+    monkeypatch.setattr(optuna.samplers.TPESampler, "after_trial", after_trial)
+    trial = made.ask()
+    folder = trial_folder(project, trial.number)
+    run(made, trial, folder)
+    assert told == [(1, TrialState.COMPLETE, Journal(folder).end["values"])]
 
 
 # Rungs
