@@ -38,7 +38,7 @@ from mnist_cnn.experiment_id import ExperimentId  # noqa: E402
 from mnist_cnn.hyperparameters import TrialHyperParameters  # noqa: E402
 from mnist_cnn.optuna_internals import adopt_trial, trial_id  # noqa: E402
 from mnist_cnn.project.plan import plan  # noqa: E402
-from mnist_cnn.study import confirmation, scheduling, screening  # noqa: E402
+from mnist_cnn.study import chains, confirmation, scheduling, screening  # noqa: E402
 from mnist_cnn.study.opening import open_study  # noqa: E402
 from mnist_cnn.study.outcome import write_end  # noqa: E402
 from mnist_cnn.study.storage import open_storage  # noqa: E402
@@ -200,7 +200,7 @@ def past(number: int, template) -> list[optuna.trial.FrozenTrial]:
         params = sampler.ask(template.distributions).params if stopped else found[-1].params
         # The best were all continued; else the measured trials would have nothing to sample.
         score = 0.9 + 0.05 * (turn >= experiment.screen.one_of - 1) + 0.01 * place / number
-        before = {screening.CONTINUES: place - 1, screening.FIRST: place - 1, screening.RUNG: 3}
+        before = {chains.CONTINUES: place - 1, chains.FIRST: place - 1, chains.RUNG: 3}
         about = {screening.STOPPED: params} if stopped else before
         found.append(
             optuna.trial.create_trial(

@@ -41,7 +41,8 @@ class Confirm:
     Attributes:
         trials: The number of best complete trials to confirm. 0 turns confirmation off.
         seeds: The number of fresh seeds for each of them. No trial uses these seeds.
-        max_seeds: The maximum number of seeds for those that may still win.
+        max_seeds: The maximum number of seeds for those that may still win. With several objectives
+            none wins, and each point of the front gets `seeds`.
         epochs: The number of epochs. None uses the number of a trial.
 
     Raises:

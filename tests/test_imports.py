@@ -88,6 +88,7 @@ ORDER = (
     "study.proxy",
     "study.outage",
     "study.lock",
+    "study.chains",
     "study.screening",
     "study.outcome",
     "study.trials",

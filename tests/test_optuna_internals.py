@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from mnist_cnn import optuna_internals
 from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, trial_id
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.storage import open_storage
 
 PRUNED = TrialState.PRUNED
@@ -66,11 +66,11 @@ def stopped(study, x, value, **before):
 @pytest.fixture
 def worker(study, storage):
     """The study as a worker has it: each configuration once."""
-    return StudyAs("one", storage, screening.configurations)
+    return StudyAs("one", storage, chains.configurations)
 
 
 def of_rung(number, rung):
-    return {screening.CONTINUES: number, screening.FIRST: number, screening.RUNG: rung}
+    return {chains.CONTINUES: number, chains.FIRST: number, chains.RUNG: rung}
 
 
 @pytest.mark.parametrize("use_cache", [False, True])
@@ -105,7 +105,7 @@ def test_a_configuration_has_the_sampler_of_its_first_trial_and_the_outcome_of_i
     study.tell(trial, 0.5)
     (shown,) = worker.trials
     assert (shown.number, shown.state, shown.value) == (0, TrialState.COMPLETE, 0.5)
-    assert shown.intermediate_values == {2: 0.4} and shown.user_attrs[screening.RUNG] == 1
+    assert shown.intermediate_values == {2: 0.4} and shown.user_attrs[chains.RUNG] == 1
     assert shown.system_attrs["generation"] == 3
     assert worker.get_trials(states=(PRUNED,)) == []
     assert [trial.number for trial in worker.best_trials] == [0]

@@ -11,7 +11,7 @@ from optuna.trial import TrialState, create_trial
 
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.prior_sampler import PriorSampler
-from mnist_cnn.study.screening import RUNG
+from mnist_cnn.study.chains import RUNG
 from mnist_cnn.study.study import BASELINE, EARLIER
 
 X = FloatDistribution(0.0, 1.0)

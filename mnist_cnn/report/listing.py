@@ -28,8 +28,8 @@ from mnist_cnn.report.text import (
     number,
     print_text,
 )
+from mnist_cnn.study.chains import REPEATS
 from mnist_cnn.study.opening import study_names
-from mnist_cnn.study.screening import REPEATS
 from mnist_cnn.study.storage import default_storage, exists, open_storage
 from mnist_cnn.study.study import objectives_of
 

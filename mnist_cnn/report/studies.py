@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.report.text import number, print_text
+from mnist_cnn.study.chains import tried
 from mnist_cnn.study.lock import StudyLock, StudyLocked
-from mnist_cnn.study.screening import tried
 from mnist_cnn.study.storage import default_storage, exists, open_storage
 from mnist_cnn.study.study import CONFIRMS, objectives_of
 

@@ -4,20 +4,20 @@ from collections import Counter
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains, screening
 from mnist_cnn.study.study import BASELINE, EARLIER, Study, keeps_constraints
 
 
 def tally(study: Study) -> str:
     """Return how many configurations were tried, and where they stopped."""
     trials = study.trials.finished()
-    past = screening.superseded(trials)
+    past = chains.superseded(trials)
     rungs = study.plan.screen.rungs if study.plan.screen else ()
     ends: Counter[str] = Counter()
     for trial in trials:
-        if trial.number in past or screening.is_lost(trial):
+        if trial.number in past or chains.is_lost(trial):
             continue  # the trial that continues it is counted
-        if screening.REPEATS in trial.user_attrs:
+        if chains.REPEATS in trial.user_attrs:
             continue  # it was not trained
         if trial.state == TrialState.COMPLETE:
             ends["complete"] += 1
@@ -37,7 +37,7 @@ def tally(study: Study) -> str:
 
 def origin(study: Study, trial: FrozenTrial) -> str:
     """Return where a trial's configuration is from, in words."""
-    number = screening.first_of(trial)
+    number = chains.first_of(trial)
     if number in baselines(study):
         return "a baseline"
     first = study.trials.get(number).user_attrs

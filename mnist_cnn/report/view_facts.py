@@ -10,7 +10,7 @@ from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.plots import important_parameters
 from mnist_cnn.report.tally import baselines
 from mnist_cnn.study.candidates import Candidate
-from mnist_cnn.study.screening import first_of
+from mnist_cnn.study.chains import first_of
 from mnist_cnn.study.study import Study
 
 SHOWN_COSTS = ("train_seconds", "parameters")

@@ -14,7 +14,7 @@ from pathlib import Path
 from mnist_cnn.errors import Unreachable, UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.search_process.progress import Progress
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.lock import StudyLocked
 from mnist_cnn.study.opening import Opened
 from mnist_cnn.study.outage import Outage
@@ -194,10 +194,10 @@ class Dispatch:
     def _remove_files(self, work: Work) -> None:
         """Remove files that are no longer needed, now that a worker is done with a trial."""
         study, trial = self.study, work.trials.get(work.number)
-        if screening.is_lost(trial):
+        if chains.is_lost(trial):
             return  # the trial that continues it needs its checkpoint, or the one before
         if work.trials is study.trials:
-            earlier = screening.before(study.trials.all(), trial) if work.inputs else []
+            earlier = chains.before(study.trials.all(), trial) if work.inputs else []
             study.remove_obsolete_files([work.number, *(each.number for each in earlier)])
         elif work.trials.journal(work.number).ended:
             for path in (work.folder / CHECKPOINT_FILE, *work.inputs):

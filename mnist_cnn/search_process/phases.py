@@ -130,7 +130,7 @@ class Search:
         with self.progress:
             restore_models(study, self.progress.say)
             self.progress.expect(self._phases())
-            self.run_on_workers(self._next_work, lambda: self.budget.deadline)
+            self.run_on_workers(self._next_work, lambda: self.budget.confirmations_end)
             self._begin(REPORT)
             winner = study_run.publish(study, journal, self.workers)
         # The run ends before the study: a kill in between only publishes again.
@@ -258,14 +258,16 @@ class Search:
 
     def _next_confirmation(self) -> Work | None:
         study = self.study
-        seconds_left = self.budget.deadline - time.monotonic()
+        seconds_left = self.budget.confirmations_end - time.monotonic()
         number = confirmation.next_confirmation(study, seconds_left)
         if number is None:
             return None
         limit = confirmation.limit_seconds(study)
         trial = study.confirmations.get(number)
         epochs = confirmation.epochs(study)
-        return self._work(study.confirmations, trial, epochs, limit, lambda: self.budget.deadline)
+        return self._work(
+            study.confirmations, trial, epochs, limit, lambda: self.budget.confirmations_end
+        )
 
     def _work(
         self,

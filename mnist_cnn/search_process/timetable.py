@@ -47,7 +47,7 @@ class Timetable:
         if phase != EXPLORING:
             return
         self.trials_deadline = self._budget.trials_deadline(self._confirming)
-        left = self._budget.deadline - self.trials_deadline
+        left = self._budget.confirmations_end - self.trials_deadline
         of_more_rounds = left - (rounds[0] if rounds else 0.0)
         self.overtime = 0.0
         if math.isfinite(of_more_rounds):
@@ -55,7 +55,9 @@ class Timetable:
 
     def last_trial_ends(self, any_complete: bool) -> float:
         """Return when the last trial is stopped. The first complete one may take all the time."""
-        return self.trials_deadline + self.overtime if any_complete else self._budget.deadline
+        return (
+            self.trials_deadline + self.overtime if any_complete else self._budget.confirmations_end
+        )
 
     def expected(
         self, phase: str, *, tried: int, wanted: int, any_complete: bool
@@ -74,15 +76,15 @@ class Timetable:
         pace = (now - self._began) / new if new else math.inf
         exploring = math.nan
         if tried < wanted:
-            latest = self.trials_deadline if any_complete else budget.deadline
+            latest = self.trials_deadline if any_complete else budget.confirmations_end
             exploring = min(pace * (wanted - tried), latest - now)
         confirming = self._confirming
-        if math.isfinite(confirming + budget.deadline):
-            confirming = min(confirming, budget.deadline - max(now, self.trials_deadline))
+        if math.isfinite(confirming + budget.confirmations_end):
+            confirming = min(confirming, budget.confirmations_end - max(now, self.trials_deadline))
         phases = {
             EXPLORING: exploring,
             CONFIRMING: confirming,
-            REPORT: budget.end - budget.deadline,
+            REPORT: budget.end - budget.confirmations_end,
         }
         if not self._study.plan.confirm.trials and phase != CONFIRMING:
             del phases[CONFIRMING]

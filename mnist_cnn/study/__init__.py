@@ -10,6 +10,7 @@ In reading order:
     study         a study: its ranking, its confirmations, the files that it keeps
     trials        the trials of one Optuna study: how each is interrupted, ended and told
     scheduling    what an idle worker does next: a new configuration, or one that is continued
+    chains        how one trial continues another
     screening     which stopped trial is continued next: successive halving
     candidates    which of the best trials wins, by its scores on fresh seeds
     confirmation  trains the best trials again on fresh seeds

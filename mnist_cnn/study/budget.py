@@ -20,14 +20,14 @@ class Budget:
         started: When the command began.
         spent: How long earlier commands of the same study took. It counts against the limit, unless
             this command has its own.
-        deadline: When the last confirmation must end. Infinite if there is no limit.
+        confirmations_end: When the last confirmation must end. Infinite if there is no limit.
         end: When everything must end, including the report.
         confirming: The most seconds to reserve for confirmations.
     """
 
     started: float
     spent: float
-    deadline: float
+    confirmations_end: float
     end: float
     confirming: float
 
@@ -37,9 +37,9 @@ class Budget:
         Args:
             confirmation_seconds: The time to leave for confirmations.
         """
-        if math.isinf(self.deadline):
-            return self.deadline
-        return self.deadline - min(confirmation_seconds, self.confirming)
+        if math.isinf(self.confirmations_end):
+            return self.confirmations_end
+        return self.confirmations_end - min(confirmation_seconds, self.confirming)
 
     def seconds(self) -> float:
         """Return how long the study has taken so far, including earlier commands."""
@@ -70,7 +70,7 @@ def budget_of(study: Study, asked_seconds: float | None, started: float) -> Budg
     return Budget(
         started=started,
         spent=spent,
-        deadline=end - closing,
+        confirmations_end=end - closing,
         end=end,
         confirming=(timeout - closing) * MOST_FOR_CONFIRMATIONS,
     )

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.special import stdtrit
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
 
 # A candidate is out of the race if a t test at this two-sided level puts it behind the leader.
@@ -132,7 +132,7 @@ def _in_race(study: Study, ranked: list[Candidate]) -> set[int]:
     failed = {
         key_of(trial)[0]
         for trial in study.confirmations.all(TrialState.FAIL)
-        if not screening.is_lost(trial) and trial.user_attrs.get("reason") != UNWANTED
+        if not chains.is_lost(trial) and trial.user_attrs.get("reason") != UNWANTED
     }
     field = {trial.number for trial in study.ranking()[: study.plan.confirm.trials]}
     return field - failed - beaten(study, ranked)

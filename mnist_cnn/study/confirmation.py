@@ -12,7 +12,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.candidates import UNWANTED, beaten, candidates, key_of
 from mnist_cnn.study.study import OF, SEED, Study
 from mnist_cnn.study.trials import VALUES, seconds_of_epoch
@@ -50,7 +50,7 @@ def outstanding(study: Study) -> list[Confirmation]:
     spread from one end to the other.
     """
     finished = study.confirmations.finished()
-    ended = {key_of(trial) for trial in finished if not screening.is_lost(trial)}
+    ended = {key_of(trial) for trial in finished if not chains.is_lost(trial)}
     plan, field, most = study.plan.confirm, _field(study), _most_seeds(study)
     # A seed whose run failed has ended too, and is not tried again.
     for seeds in range(plan.seeds, most + 1):

@@ -1,8 +1,8 @@
 """Recovers from a killed search at the next start: Optuna, journals, files.
 
 Trials without a worker are put back into the queue, Optuna is told the ends that it missed, and
-files that are no longer needed are removed. MLflow is updated from the journals. A second recovery
-finds nothing to do. The caller holds the study's lock.
+files that are no longer needed are removed. A second recovery finds nothing to do. The caller holds
+the study's lock. MLflow is not touched: `tracking.sync` brings it what the journals have.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import CHECKPOINT_FILE
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.opening import load_study, study_names
 from mnist_cnn.study.outcome import write_end
@@ -43,7 +43,7 @@ def recover(study: Study) -> list[str]:
     for number in study.remove_obsolete_files(trial.number for trial in study.trials.finished()):
         lines.append(f"trial {number} is finished; removed files that it no longer needs")
     for trial in study.confirmations.finished():
-        if screening.is_lost(trial):
+        if chains.is_lost(trial):
             continue  # the one that continues it may need its checkpoint
         (study.confirmations.folder_of(trial) / CHECKPOINT_FILE).unlink(missing_ok=True)
     return lines

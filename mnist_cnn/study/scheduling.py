@@ -6,7 +6,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains, screening
 from mnist_cnn.study.study import Study, keeps_constraints
 from mnist_cnn.study.trials import TRAINED, seconds_of_epoch
 
@@ -89,7 +89,7 @@ def _complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
 
 def begun(trials: list[FrozenTrial]) -> int:
     """Return how many configurations have begun, or have ended."""
-    return screening.tried(trial for trial in trials if trial.state != TrialState.WAITING)
+    return chains.tried(trial for trial in trials if trial.state != TrialState.WAITING)
 
 
 def seconds_in_full(study: Study, screen: Screen) -> float:
@@ -100,9 +100,9 @@ def seconds_in_full(study: Study, screen: Screen) -> float:
     smallest share. Without any it is the median over all trials, and 0 if none has stopped.
     """
     stopped = [trial for trial in study.trials.finished() if screening.STOPPED in trial.user_attrs]
-    highest = max(map(screening.rung_of, stopped), default=0)
+    highest = max(map(chains.rung_of, stopped), default=0)
     seconds = [
-        seconds_of_epoch(trial) or 0.0 for trial in stopped if screening.rung_of(trial) == highest
+        seconds_of_epoch(trial) or 0.0 for trial in stopped if chains.rung_of(trial) == highest
     ]
     return study.plan.epochs * median(seconds) if seconds else 0.0
 

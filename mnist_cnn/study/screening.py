@@ -13,14 +13,12 @@ for longer in the same time. So trials are compared at equal cost, see `_worth`.
 Optuna's `SuccessiveHalvingPruner` never returns to a trial that it stopped, so it compares each
 trial with the few before it.
 
-A trial is continued as a new trial with the same seed, which takes over the checkpoint. So no trial
-is both finished and waiting, and a kill leaves nothing to repair. No epoch is trained twice unless
-the checkpoint is gone, comes from a different kind of machine, or the space has its own `fit`.
+A trial is continued as a new trial, see `chains`. No epoch is trained twice unless the checkpoint
+is gone, comes from a different kind of machine, or the space has its own `fit`.
 """
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import optuna
@@ -28,25 +26,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
+from mnist_cnn.study.chains import as_continuation, continued, first_of, rung_of, superseded
 
-# Attributes of a trial that continues another one: the number of that one, the number of the first
-# in the chain, whose seed all share, and the index of the rung at which this one stops.
-CONTINUES, FIRST, RUNG = "continues", "first", "rung"
 # Attributes of a trial that stopped at a rung: its values, as the search space saw them, and the
 # multiply-accumulates of its model for an image, if they are known. Unlike its seconds, they do not
 # depend on the machine, so a search with one worker can be repeated.
 STOPPED, COST = "stopped", "cost"
-# The attribute of a trial that failed before training, because another one has the same
-# configuration: the number of that one.
-REPEATS = "repeats"
-# The reason of a failed trial whose worker could not be reached, so it may still have been running.
-# The trial that continues it has its values, seed and checkpoint.
-LOST = "lost"
-
-
-def rung_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the index of the rung at which a trial stops, from 0; one more for the last epoch."""
-    return int(trial.user_attrs.get(RUNG, 0))
 
 
 def last_epoch(screen: Screen | None, trial: optuna.Trial | FrozenTrial, epochs: int) -> int:
@@ -59,90 +44,6 @@ def epochs_before(screen: Screen | None, trial: optuna.Trial | FrozenTrial) -> i
     """Return how many epochs the trials have trained that this one continues."""
     rungs = screen.rungs if screen else ()
     return (0, *rungs)[rung_of(trial)]
-
-
-def first_of(trial: optuna.Trial | FrozenTrial) -> int:
-    """Return the number of the configuration's first trial: another one's, or its own."""
-    return int(trial.user_attrs.get(FIRST, trial.number))
-
-
-def continued(trial: optuna.Trial | FrozenTrial) -> int | None:
-    """Return the number of the trial that this one continues; None for a new configuration."""
-    number = trial.user_attrs.get(CONTINUES)
-    return None if number is None else int(number)
-
-
-def tried(trials: Iterable[FrozenTrial]) -> int:
-    """Return how many configurations there are among trials. Those that continue one count once."""
-    return sum(continued(trial) is None and REPEATS not in trial.user_attrs for trial in trials)
-
-
-def is_lost(trial: FrozenTrial) -> bool:
-    """Return whether a trial's worker could not be reached, see `LOST`."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == LOST
-
-
-def before(trials: Sequence[FrozenTrial], trial: optuna.Trial | FrozenTrial) -> list[FrozenTrial]:
-    """Return the trials whose checkpoint a trial may resume from, the nearest first.
-
-    These are the one that it continues and, if that was lost, also what that continued: the last
-    checkpoint of a lost trial may not have arrived.
-
-    Args:
-        trials: The study's trials that have ended, or all.
-        trial: The trial.
-    """
-    found: list[FrozenTrial] = []
-    number = continued(trial)
-    known = {} if number is None else {each.number: each for each in trials}
-    while number is not None:
-        found.append(known[number])
-        number = continued(known[number]) if is_lost(known[number]) else None
-    return found
-
-
-def superseded(trials: Sequence[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials whose continuation has ended, unless that was lost."""
-    lost = [trial for trial in trials if is_lost(trial)]
-    found = set()
-    for trial in trials:
-        number = continued(trial)
-        if number is None or not trial.state.is_finished() or is_lost(trial):
-            continue
-        found.add(number)
-        if lost:
-            found |= {earlier.number for earlier in before(trials, trial)}
-    return found
-
-
-def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return one trial for each configuration: its first, with the outcome of its last so far.
-
-    The first has the attributes that its sampler stored, which samplers look for in ended trials.
-    """
-    last = {
-        first_of(trial): trial
-        for trial in trials
-        if continued(trial) is not None and trial.state.is_finished() and not is_lost(trial)
-    }
-    return [
-        _with_outcome(trial, last[trial.number]) if trial.number in last else trial
-        for trial in trials
-        if continued(trial) is None
-    ]
-
-
-def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
-    shown = copy.copy(first)
-    shown.state, shown.values = last.state, last.values
-    shown.intermediate_values = last.intermediate_values
-    shown.user_attrs = {**first.user_attrs, **last.user_attrs}
-    # Constraints on what is measured after the training are only checked at the end of the last.
-    shown.system_attrs = dict(first.system_attrs)
-    for name, violation in last.constraints.items():
-        if name not in first.constraints:
-            shown.set_constraint(name, violation)
-    return shown
 
 
 def enqueue_next(
@@ -185,11 +86,6 @@ def _quota(screen: Screen, rung: int, reached: int) -> int:
     """Return how many of the trials that have reached a rung may be continued."""
     share = reached / screen.one_of
     return math.floor(share) if rung == 0 else math.ceil(share)
-
-
-def as_continuation(trial: FrozenTrial, rung: int) -> dict[str, int]:
-    """Return the attributes of a trial that continues another one, towards a rung."""
-    return {CONTINUES: trial.number, FIRST: first_of(trial), RUNG: rung}
 
 
 def _enqueue_continuation(study: optuna.Study, trial: FrozenTrial, rung: int) -> None:

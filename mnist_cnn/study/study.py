@@ -20,7 +20,7 @@ from mnist_cnn.mlruns import (
 )
 from mnist_cnn.objectives import Maximize, Minimize, Objective
 from mnist_cnn.project.plan import Plan
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains, screening
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.trials import PROBLEM, Trials
 from mnist_cnn.tracking import tags
@@ -152,7 +152,7 @@ class Study:
 
         A trial that continues another one is not another configuration.
         """
-        return screening.tried(self.trials.finished())
+        return chains.tried(self.trials.finished())
 
     def lose(self, trials: Trials, number: int, problem: str) -> list[str]:
         """Fail a trial whose worker cannot be reached, then enqueue the one that continues it.
@@ -182,13 +182,13 @@ class Study:
         lines = []
         for trials in (self.trials, self.confirmations):
             there = trials.all()
-            taken = {screening.continued(trial) for trial in there}
+            taken = {chains.continued(trial) for trial in there}
             for trial in there:
-                if screening.is_lost(trial) and trial.number not in taken:
+                if chains.is_lost(trial) and trial.number not in taken:
                     own = {
                         key: trial.user_attrs[key] for key in (OF, SEED) if OF in trial.user_attrs
                     }
-                    own |= screening.as_continuation(trial, screening.rung_of(trial))
+                    own |= chains.as_continuation(trial, chains.rung_of(trial))
                     trials.optuna_study.enqueue_trial(trials.values(trial), user_attrs=own)
                     name = trials.folder_of(trial).name
                     problem = trial.user_attrs.get(PROBLEM, "nothing more was heard of it")
@@ -197,9 +197,9 @@ class Study:
 
     def inputs(self, trials: Trials, trial: optuna.Trial | FrozenTrial) -> list[Path]:
         """Return the checkpoints that a trial may resume from, besides its own."""
-        if screening.continued(trial) is None:
+        if chains.continued(trial) is None:
             return []
-        earlier = screening.before(trials.all(), trial)
+        earlier = chains.before(trials.all(), trial)
         return [trials.folder_of(trial) / CHECKPOINT_FILE for trial in earlier]
 
     def enqueue_baselines(self, wanted: int) -> None:
@@ -232,8 +232,8 @@ class Study:
         stopped = screening.unused(self.trials.optuna_study, screen) if screen else []
         resumable = {number for rung in stopped for number in rung[:CHECKPOINTS_KEPT]}
         ended = {trial.number: trial for trial in self.trials.finished()}
-        lost = {number for number, trial in ended.items() if screening.is_lost(trial)}
-        resumable |= lost - screening.superseded(list(ended.values()))
+        lost = {number for number, trial in ended.items() if chains.is_lost(trial)}
+        resumable |= lost - chains.superseded(list(ended.values()))
         # A trial may push many others from the front, but only one from the best of a single order.
         pushed_out = set(ranked[kept:] if front else ranked[kept : kept + 1])
         for rung in stopped:  # whose order may change at once, with what more epochs gain
@@ -287,7 +287,7 @@ def title_and_tags(trial: optuna.Trial | FrozenTrial) -> tuple[str, dict[str, st
     else:
         title = f"trial {trial.number:03d}"
         own_tags |= {tags.KIND: "trial", tags.TRIAL: str(trial.number)}
-    if (before := screening.continued(trial)) is not None:
+    if (before := chains.continued(trial)) is not None:
         own_tags[tags.CONTINUES] = str(before)
     return title, own_tags
 
@@ -297,6 +297,6 @@ def folder_of_run(study_folder: Path, trial: optuna.Trial | FrozenTrial) -> Path
     if OF not in trial.user_attrs:
         return trial_folder(study_folder, trial.number)
     folder = confirmation_folder(study_folder, trial.user_attrs[OF], trial.user_attrs[SEED])
-    if screening.continued(trial) is None:
+    if chains.continued(trial) is None:
         return folder
     return folder.with_name(f"{folder.name}-{trial.number}")  # what it continues has that folder

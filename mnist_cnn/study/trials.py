@@ -18,8 +18,9 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of, values_in_queue
+from mnist_cnn.study.chains import LOST, REPEATS, before, is_lost
 from mnist_cnn.study.outcome import write_end
-from mnist_cnn.study.screening import COST, LOST, REPEATS, STOPPED, before, is_lost
+from mnist_cnn.study.screening import COST, STOPPED
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read, values_of

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.optuna_internals import values_in_queue
 from mnist_cnn.study.candidates import candidates
+from mnist_cnn.study.chains import first_of
 from mnist_cnn.study.opening import load_study, study_names
-from mnist_cnn.study.screening import first_of
 from mnist_cnn.study.study import BASELINE, EARLIER, Study
 from mnist_cnn.study.trials import VALUES
 

@@ -26,7 +26,7 @@ from mnist_cnn.optuna_internals import (
     sample_outside_with,
     with_innermost,
 )
-from mnist_cnn.study.screening import REPEATS, first_of
+from mnist_cnn.study.chains import REPEATS, first_of
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
 

@@ -27,7 +27,7 @@ from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, NODE, RUN_LOCK_FILE
 from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, report_value, trial_id
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains, screening
 from mnist_cnn.study.outcome import objective_value, write_end
 from mnist_cnn.study.storage import StorageError, storage_failed, storage_of_worker
 from mnist_cnn.study.study import CONFIRM_SUFFIX, OF, PRECISION, SEED, folder_of_run, title_and_tags
@@ -102,7 +102,7 @@ def _load_study(name: str, storage: str) -> optuna.Study:
 
     The sampler and the pruner would count these several times otherwise.
     """
-    return StudyAs(name, storage_of_worker(storage), screening.configurations)
+    return StudyAs(name, storage_of_worker(storage), chains.configurations)
 
 
 def _refuse_changed(experiment: Experiment, study: optuna.Study) -> None:
@@ -140,7 +140,7 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed = derived_seed(of_study, CONFIRMATION_SEEDS + trial.user_attrs[SEED])
     else:
         epochs = experiment.epochs
-        seed = derived_seed(of_study, screening.first_of(trial))
+        seed = derived_seed(of_study, chains.first_of(trial))
     return Run(
         experiment=experiment,
         data=data,
@@ -277,8 +277,8 @@ def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
     that was lost in between is resumed nevertheless, as after a kill.
     """
     own = run.journal.folder / CHECKPOINT_FILE
-    for earlier in screening.before(all_trials(trial), trial):
-        if has_own_fit(run.experiment.space) and not screening.is_lost(earlier):
+    for earlier in chains.before(all_trials(trial), trial):
+        if has_own_fit(run.experiment.space) and not chains.is_lost(earlier):
             return
         if not own.exists():
             with suppress(FileNotFoundError):

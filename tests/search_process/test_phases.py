@@ -21,9 +21,10 @@ from mnist_cnn.search_process import dispatch, phases
 from mnist_cnn.search_process.phases import Search
 from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT
 from mnist_cnn.search_process.request import Request
+from mnist_cnn.study.chains import CONTINUES, FIRST, RUNG
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
-from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.workers.local_pool import Workers
 

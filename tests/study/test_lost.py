@@ -12,11 +12,12 @@ from studies import PLAN, ended, events, started
 from mnist_cnn.experiment import Confirm, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.report.tally import tally
-from mnist_cnn.study import confirmation, screening
+from mnist_cnn.study import chains, confirmation, screening
 from mnist_cnn.study.candidates import candidates
+from mnist_cnn.study.chains import FIRST, RUNG, continued, is_lost
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import recover
-from mnist_cnn.study.screening import FIRST, RUNG, STOPPED, continued, is_lost
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.study.trials import LOSSES_ALLOWED
 
@@ -98,7 +99,7 @@ def test_it_counts_as_one_configuration(study):
     study.trials.tell(1)
     assert study.tried() == 1
     assert tally(study) == "configurations tried: 1, of which 1 complete"
-    (shown,) = screening.configurations(study.trials.all())
+    (shown,) = chains.configurations(study.trials.all())
     assert (shown.number, shown.state, shown.values) == (0, TrialState.COMPLETE, [0.5])
     assert study.remove_obsolete_files([0, 1]) == [0]
     assert not (study.trials.folder(0) / CHECKPOINT_FILE).exists()

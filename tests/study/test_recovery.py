@@ -10,9 +10,10 @@ from studies import PLAN, ended, events, files, started
 from mnist_cnn.experiment import Maximize, Minimize, Screen
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE
 from mnist_cnn.study import screening
+from mnist_cnn.study.chains import RUNG
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.screening import RUNG, STOPPED
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import CHECKPOINTS_KEPT, MODELS_KEPT, OF, SEED
 from mnist_cnn.tracking.journal import Journal
 

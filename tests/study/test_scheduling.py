@@ -9,9 +9,10 @@ from optuna.trial import FrozenTrial, TrialState
 from studies import PLAN
 
 from mnist_cnn.experiment import Screen
+from mnist_cnn.study.chains import CONTINUES, FIRST, RUNG, continued
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.scheduling import next_trial
-from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG, STOPPED, continued
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.trials import TRAINED
 
 EPOCHS = 10

@@ -7,21 +7,17 @@ import pytest
 from optuna.trial import TrialState
 
 from mnist_cnn.experiment import Screen
-from mnist_cnn.study.screening import (
+from mnist_cnn.study.chains import (
     CONTINUES,
-    COST,
     FIRST,
     LOST,
     RUNG,
-    STOPPED,
     configurations,
     continued,
-    enqueue_next,
     first_of,
-    last_epoch,
     superseded,
-    unused,
 )
+from mnist_cnn.study.screening import COST, STOPPED, enqueue_next, last_epoch, unused
 
 SCREEN = Screen(rungs=(2,), one_of=3)
 LADDER = Screen(rungs=(1, 4, 12), one_of=2)

@@ -19,14 +19,8 @@ from projects import copy_database, copy_project
 
 from mnist_cnn.datasets import mnist, split
 from mnist_cnn.mlruns import CHECKPOINT_FILE, confirmation_folder
-from mnist_cnn.study.screening import (
-    REPEATS,
-    RUNG,
-    STOPPED,
-    is_lost,
-    superseded,
-    tried,
-)
+from mnist_cnn.study.chains import REPEATS, RUNG, is_lost, superseded, tried
+from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import CHECKPOINTS_KEPT, OF, SEED
 from mnist_cnn.workers.signals import STOPPING
 

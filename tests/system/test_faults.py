@@ -24,7 +24,7 @@ from faults import (
 from optuna.trial import TrialState
 
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.study.screening import RUNG, continued, tried
+from mnist_cnn.study.chains import RUNG, continued, tried
 from mnist_cnn.tracking.journal import read
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from faults import (
 from optuna.trial import TrialState
 from postgres import PASSWORD, Postgres
 
-from mnist_cnn.study.screening import continued, is_lost
+from mnist_cnn.study.chains import continued, is_lost
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from projects import command, copy_database, copy_project, here
 
 from mnist_cnn.datasets import mnist, split
-from mnist_cnn.study.screening import RUNG, continued, superseded
+from mnist_cnn.study.chains import RUNG, continued, superseded
 from mnist_cnn.study.study import EARLIER
 
 # Small networks on few images, and time enough on any machine.

@@ -26,7 +26,7 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.optuna_internals import StudyAs, adopt_trial, report_value, trial_id
 from mnist_cnn.prior_sampler import PriorSampler
-from mnist_cnn.study import screening
+from mnist_cnn.study import chains
 from mnist_cnn.training.sampling import (
     REPEATS_IN_A_ROW,
     after_trial,
@@ -88,7 +88,7 @@ class Search:
             repeated = repeated_trial(trial, also_running=True)
         if repeated is None:
             return [trial]
-        trial.set_user_attr(screening.REPEATS, repeated)
+        trial.set_user_attr(chains.REPEATS, repeated)
         self.exhausted |= has_nothing_left(trial)
         self.study.tell(trial.number, state=TrialState.FAIL)
         return []
@@ -247,11 +247,11 @@ def test_of_two_trials_that_got_one_point_at_once_the_later_is_given_up():
 
 def test_a_point_whose_trial_was_continued_is_not_tried_again():
     search = grid()
-    study = StudyAs("s", search.storage, screening.configurations)
+    study = StudyAs("s", search.storage, chains.configurations)
     study.sampler = sampler_of(search.experiment, 0, 0)
     first = search.begin()[0]
     search.study.tell(first.number, state=TrialState.PRUNED)
-    attributes = {screening.CONTINUES: first.number, screening.FIRST: first.number}
+    attributes = {chains.CONTINUES: first.number, chains.FIRST: first.number}
     search.study.enqueue_trial(first.params, user_attrs=attributes)
     search.study.tell(search.study.ask(), 1.0)
     assert [trial.number for trial in study.trials] == [first.number]
@@ -285,8 +285,8 @@ def test_no_configuration_of_a_small_space_is_tried_twice_and_the_search_ends(sa
     search = Search(sampler, grid_space).run(500, workers)
     assert len(search.points) == len(set(search.points)) > 9  # of twelve
     assert search.exhausted
-    assert screening.tried(search.study.trials) == len(search.points)
-    repeated = [t for t in search.study.trials if screening.REPEATS in t.user_attrs]
+    assert chains.tried(search.study.trials) == len(search.points)
+    repeated = [t for t in search.study.trials if chains.REPEATS in t.user_attrs]
     assert len(repeated) >= REPEATS_IN_A_ROW
 
 
@@ -299,7 +299,7 @@ def test_a_repeated_trial_names_the_first_one_and_a_failed_one_may_be_tried_agai
     assert len(tried) == len(search.points) == 2
     for trial in search.study.trials[1:]:
         if trial.state == TrialState.FAIL:
-            assert trial.user_attrs[screening.REPEATS] == tried[trial.params["wide"]]
+            assert trial.user_attrs[chains.REPEATS] == tried[trial.params["wide"]]
 
 
 def test_a_partly_fixed_sampler_keeps_to_its_part_after_a_repetition():
@@ -311,8 +311,8 @@ def test_a_partly_fixed_sampler_keeps_to_its_part_after_a_repetition():
 
 
 def test_what_follows_a_new_configuration_is_left_to_the_sampler_though_it_was_continued():
-    trials = [create_trial(state=TrialState.FAIL, user_attrs={screening.REPEATS: 0})] * 3
-    trials += [create_trial(state=TrialState.PRUNED, user_attrs={screening.FIRST: 3})]
+    trials = [create_trial(state=TrialState.FAIL, user_attrs={chains.REPEATS: 0})] * 3
+    trials += [create_trial(state=TrialState.PRUNED, user_attrs={chains.FIRST: 3})]
     for number, trial in enumerate(trials := [copy(trial) for trial in trials]):
         trial.number = number
     own = TPESampler()

@@ -7,7 +7,7 @@ from small import killed_after, score_of
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
-from mnist_cnn.study.screening import CONTINUES, FIRST, RUNG
+from mnist_cnn.study.chains import CONTINUES, FIRST, RUNG
 from mnist_cnn.tracking.journal import read, values_of
 from mnist_cnn.training import preflight, saved_model
 from mnist_cnn.training.data import load_data

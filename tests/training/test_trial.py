@@ -15,7 +15,7 @@ from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study.screening import CONTINUES, FIRST, REPEATS, RUNG
+from mnist_cnn.study.chains import CONTINUES, FIRST, REPEATS, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
