@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import optuna
@@ -78,7 +78,7 @@ class Search:
         """Run the trials and the confirmations, and publish the winner.
 
         Raises:
-            UserError: No trial was completed, or the search failed.
+            UserError: No trial is complete within the constraints, or the search failed.
         """
         study = self.study
         study.set_attributes(
@@ -88,7 +88,7 @@ class Search:
             seconds=self.budget.spent,
         )
         journal = study_run.begin(study)
-        closing_seconds = HURRIED_SECONDS
+        closing_seconds, winner = HURRIED_SECONDS, None
         try:
             self.deliverer.start()
             winner = self._search_to_the_end(journal)
@@ -99,7 +99,9 @@ class Search:
                 self._save(journal)
             raise
         finally:
-            self.deliverer.close(closing_seconds)
+            # Once the study has its winner, Ctrl-C only ends the wait for MLflow.
+            with suppress(KeyboardInterrupt) if winner else nullcontext():
+                self.deliverer.close(closing_seconds)
             self.dispatch.say_news()
         if winner is None:
             raise UserError(terminal.nothing_completed(study))
@@ -111,7 +113,7 @@ class Search:
         """Run the phases, and start again at the first whenever the storage was unavailable.
 
         Returns:
-            The winner, or None if no trial was completed.
+            The winner, or None if no trial is complete within the constraints.
         """
         while True:
             try:

@@ -9,6 +9,7 @@ MLflow stores equal metrics once.
 
 import json
 import os
+import threading
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,16 +37,24 @@ class Delivery:
         client: The client of MLflow.
         experiment_id: The id of MLflow's experiment.
         study_folder: The study's folder, which holds its own journal and a folder for each run.
+        abandoned: Once it is set, no further folder is delivered.
 
     Attributes:
         news: Messages about runs that were restored in MLflow.
         views: The addresses of the views that were set, by title, see `views.addresses`.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, study_folder: Path) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        experiment_id: str,
+        study_folder: Path,
+        abandoned: threading.Event | None = None,
+    ) -> None:
         self.client = client
         self.experiment_id = experiment_id
         self.study_folder = study_folder
+        self._abandoned = abandoned or threading.Event()
         self._store = hide_passwords(client.tracking_uri)  # the notes are readable by everybody
         self._open: set[Path] = set()  # runs that have not ended, or that no worker has taken yet
         self._looked = False  # whether `_open` has the runs that existed at the start
@@ -144,6 +153,8 @@ class Delivery:
     def _deliver_folder(self, folder: Path, parent: str | None) -> str | None:
         """Deliver a journal's new events. Return the id of the run, None before its start."""
         state = self._note(folder)
+        if self._abandoned.is_set():
+            return None
         events, offset = journal.read(folder, state["offset"])
         if any(event["event"] == "anew" for event in events):
             # MLflow cannot delete metrics, so a run that starts over gets another one there.

@@ -35,7 +35,7 @@ class Deliverer(threading.Thread):
     def __init__(self, experiment: str, study_folder: Path, mlruns: Path) -> None:
         super().__init__(name="deliverer", daemon=True)
         self._experiment, self._study_folder, self._mlruns = experiment, study_folder, mlruns
-        self._closing = threading.Event()
+        self._closing, self._abandoned = threading.Event(), threading.Event()
         self._delivery: Delivery | None = None
         self._older: list[Path] = []
         self._followed: SimpleQueue[Path] = SimpleQueue()
@@ -55,14 +55,15 @@ class Deliverer(threading.Thread):
         while not self._closing.is_set():
             self._try()
             self._closing.wait(5.0 if self.problem else 0.5)
-        self._try()
+        if not self._abandoned.is_set():
+            self._try()
 
     def _try(self) -> None:
         try:
             if self._delivery is None:
                 client = connect(self._mlruns)
                 number = experiment_id(client, self._experiment, self._mlruns)
-                delivery = Delivery(client, number, self._study_folder)
+                delivery = Delivery(client, number, self._study_folder, self._abandoned)
                 for line in delivery.reconcile():
                     self.news.put(line)
                 self._older = _older_studies(self._study_folder, self._experiment)
@@ -73,8 +74,8 @@ class Deliverer(threading.Thread):
             while self._older and not self._closing.is_set():
                 self._deliver_older(self._older[-1])
                 self._older.pop()
-            if self._older:
-                return  # closing before they are delivered, so the problem may still be there
+            if self._older or self._abandoned.is_set():
+                return  # not everything was delivered, so the problem may still be there
             if self.problem:
                 self.news.put("MLflow has everything again")
             self.problem = None
@@ -96,20 +97,35 @@ class Deliverer(threading.Thread):
 
     def _deliver_older(self, folder: Path) -> None:
         assert self._delivery is not None
+        client, number = self._delivery.client, self._delivery.experiment_id
         try:
-            Delivery(self._delivery.client, self._delivery.experiment_id, folder).deliver()
+            Delivery(client, number, folder, self._abandoned).deliver()
         except MlflowException as error:
             if error.error_code not in ABOUT_ONE_RUN:
                 raise
 
     def close(self, seconds: float) -> None:
-        """Deliver once more, for at most `seconds`, and stop."""
+        """Deliver once more, for at most `seconds`, and stop.
+
+        Ctrl-C cuts the wait short. If the thread has not ended then, it delivers nothing more: the
+        experiment's lock may be released, and others may deliver the same journals.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C.
+        """
         self._closing.set()
         if self.ident is None:  # Ctrl-C came before it was started
             return
-        self.join(seconds)
-        if self.is_alive():
-            self.problem = self.problem or f"no answer within {seconds:.0f} s"
+        late = f"no answer within {seconds:.0f} s"
+        try:
+            self.join(seconds)
+        except KeyboardInterrupt:
+            late = "stopped by Ctrl-C"
+            raise
+        finally:
+            if self.is_alive():
+                self.problem = self.problem or late
+                self._abandoned.set()
 
 
 def _older_studies(study_folder: Path, experiment: str) -> list[Path]:

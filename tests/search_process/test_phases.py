@@ -2,6 +2,7 @@
 
 import io
 import math
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from mnist_cnn.search_process import dispatch, phases
 from mnist_cnn.search_process.phases import Search
 from mnist_cnn.search_process.progress import CONFIRMING, EXPLORING, REPORT
 from mnist_cnn.search_process.request import Request
+from mnist_cnn.study.candidates import candidates
 from mnist_cnn.study.chains import CONTINUES, FIRST, RUNG
 from mnist_cnn.study.opening import open_study
 from mnist_cnn.study.proxy import StorageProxy
@@ -238,6 +240,21 @@ def test_a_proxy_that_cannot_be_started_again_is_waited_for(open_search, monkeyp
         assert "the storage cannot be served; the trial waits, next try in 0 s" in shown
         assert len(one.study.trials.all(TrialState.RUNNING)) == 1
         assert len(one.study.trials.all()) == 1
+
+
+def test_ctrl_c_in_the_last_delivery_leaves_a_finished_search_with_its_summary(
+    open_search, monkeypatch
+):
+    def interrupted(seconds):
+        raise KeyboardInterrupt
+
+    with open_search(before=[create_trial(value=0.9)] * 3) as one:
+        monkeypatch.setattr(one, "_search_to_the_end", lambda journal: candidates(one.study)[0])
+        monkeypatch.setattr(one.deliverer, "join", interrupted)
+        one.run()
+        threading.Thread.join(one.deliverer)
+        shown = one.console.file.getvalue()
+    assert "best of tiny-1: trial 0" in shown and "(stopped by Ctrl-C)" in shown
 
 
 def test_a_finished_study_is_only_opened_for_more_trials(open_search):

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -417,6 +418,18 @@ def test_an_experiment_that_is_deleted_is_told_with_what_to_type(folder, client,
     deliverer.close(60)
     assert deliverer.problem.startswith(f"MLflow's experiment {name!r} is deleted; type `mlflow ")
     assert f"({deliverer.problem}); training continues" in deliverer.news.get_nowait()
+
+
+def test_a_delivery_that_is_given_up_delivers_nothing_more(folder, client, mlruns, name):
+    """As that of a notebook's search, whose experiment another process may deliver by now."""
+    write_study(folder)
+    deliverer = Deliverer(name, folder, mlruns)
+    deliverer.start()
+    deliverer.close(0)
+    assert deliverer.problem == "no answer within 0 s"
+    threading.Thread.join(deliverer)
+    assert deliverer.problem == "no answer within 0 s"
+    assert runs_of(client, experiment_id(client, name, mlruns)) == {}
 
 
 def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, monkeypatch):
