@@ -4,10 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_fields import is_number
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 # Metrics of a run besides those of the saved model. An objective after the first may be one.
 LATENCY = "milliseconds_per_image"  # measured only if an objective or a constraint asks for it
@@ -134,6 +137,11 @@ class Constraint:
     def broken(self, value: float) -> str:
         """Return a message that `value` violates the constraint."""
         return f"{self.metric} {_plain(value)}, not {self.kind} {_plain(self.bound)}"
+
+
+def keeps_constraints(trial: "FrozenTrial") -> bool:
+    """Return whether a trial satisfies all constraints, as far as they were checked."""
+    return all(violation <= 0 for violation in trial.constraints.values())
 
 
 def _plain(value: float) -> str:

@@ -22,10 +22,11 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.chains import rung_of
 from mnist_cnn.study.screening import last_value
-from mnist_cnn.study.study import BASELINE, EARLIER, keeps_constraints
+from mnist_cnn.study.study import BASELINE, EARLIER
 
 DRAWS = 1000  # of a changed number, until it is another one
 

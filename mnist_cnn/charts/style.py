@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import Objective, keeps_constraints
 
 SCORED = (TrialState.COMPLETE, TrialState.PRUNED)  # a trial that ended in one of these has a value
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D98300", "#009E73", "#555555"
@@ -81,13 +81,19 @@ def has_value(trial: FrozenTrial) -> bool:
 
 
 def complete(trials: Iterable[FrozenTrial], objective: Objective) -> list[FrozenTrial]:
-    """Return the complete trials that can be drawn, the best last: it is drawn on top."""
+    """Return the complete trials that can be drawn, those with the best values last, on top."""
     found = [trial for trial in trials if trial.state == TrialState.COMPLETE and has_value(trial)]
     return sorted(
         found,
         key=lambda trial: (objective.rank_key(trial.values[0]), trial.number),
         reverse=True,
     )
+
+
+def best(trials: Iterable[FrozenTrial], objective: Objective) -> FrozenTrial | None:
+    """Return the best of the `complete` trials that satisfy all constraints; None if none does."""
+    kept = [trial for trial in complete(trials, objective) if keeps_constraints(trial)]
+    return kept[-1] if kept else None
 
 
 def range_of_best(values: Iterable[float], objective: Objective) -> tuple[float, float]:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import Objective, keeps_constraints
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.outcome import objective_value
-from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.study.study import Study
 from mnist_cnn.tracking.journal import Journal
 
 FRONT_FILE = "front.json"

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import checkpoints
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import Objective, keeps_constraints
 from mnist_cnn.project.loading import check_experiment, known_experiments
 from mnist_cnn.report.history import RunHistory, of_trials, run_histories
 from mnist_cnn.report.text import (
@@ -103,15 +103,17 @@ def show_trials(
 def trial_records(study: optuna.Study, folder: Path) -> list[TrialRecord]:
     """Return all trials: the complete ones first and the best of them first, then the others.
 
+    Complete ones that violate a constraint come after those that could win.
+
     Args:
         study: The study.
         folder: Its folder, with the journals of its trials.
     """
     objectives = objectives_of(study)
 
-    def order(trial: FrozenTrial) -> tuple[int, float, int]:
+    def order(trial: FrozenTrial) -> tuple[int, bool, float, int]:
         rank = objectives[0].rank_key(trial.values[0]) if trial.values else 0
-        return STATES.index(trial.state), rank, trial.number
+        return STATES.index(trial.state), not keeps_constraints(trial), rank, trial.number
 
     trials = sorted(study.get_trials(deepcopy=False), key=order)
     histories = of_trials(run_histories(folder))

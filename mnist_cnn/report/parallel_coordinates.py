@@ -43,8 +43,8 @@ def parallel_coordinates(
     _draw_stopped(axes, trials, parameters)
     colors = ScalarMappable(_norm(complete, objective), _darker_is_better(objective))
     _draw_complete(axes, complete, parameters, colors)
-    if complete:
-        _draw_best(axes, complete[-1], parameters)
+    if best := style.best(trials, objective):
+        _draw_best(axes, best, parameters)
     figure.colorbar(
         colors,
         ax=axes,
@@ -118,7 +118,7 @@ def _draw_complete(
     parameters: Sequence[ParameterAxis],
     colors: ScalarMappable,
 ) -> None:
-    """Draw the complete trials, the best last, spread out where they share a choice."""
+    """Draw the complete trials, the best values last, spread out where they share a choice."""
     lines, values = [], []
     for rank, trial in enumerate(complete):
         offset = SPREAD * (2 * (rank + 0.5) / len(complete) - 1)

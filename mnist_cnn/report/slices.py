@@ -35,11 +35,11 @@ def slices(
     figure.suptitle(f"{objective.metric} by hyperparameter")
     grid = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     drawn = [trial for trial in trials if trial.state in SCORED and style.has_value(trial)]
-    complete = style.complete(trials, objective)
+    best = style.best(trials, objective)
     for axes, parameter in zip(grid, parameters, strict=False):
         _draw_trials(axes, drawn, parameter)
-        if complete:
-            _mark_best(axes, complete[-1], parameter, drawn)
+        if best:
+            _mark_best(axes, best, parameter, drawn)
         _style_axes(axes, parameter)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(style.wrapped(style.with_unit(objective.metric), 24))

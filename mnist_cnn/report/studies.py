@@ -1,13 +1,16 @@
 """The `studies` subcommand: all studies of a storage, with state, best value and size on disk."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import checkpoints
+from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.report.text import number, print_text
 from mnist_cnn.study.chains import tried
 from mnist_cnn.study.lock import StudyLock, StudyLocked
@@ -49,7 +52,7 @@ def _row(storage: str, name: str) -> tuple[str, ...]:
     trials = study.get_trials(deepcopy=False)
     done = tried(trial for trial in trials if trial.state.is_finished())
     wanted = study.user_attrs.get("trials", len(trials))
-    size = sum(file.stat().st_size for file in _files(checkpoints() / name))
+    size = _bytes(checkpoints() / name)
     count = f"{done} of {wanted}"
     return name, _state(storage, study), count, _best(study, trials), f"{size / MIB:.1f} MB"
 
@@ -67,14 +70,21 @@ def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
     if "metrics" not in study.user_attrs:  # nobody searched it yet
         return ""
     objective = objectives_of(study)[0]
-    values = [trial.values[0] for trial in trials if trial.state.name == "COMPLETE"]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    values = [trial.values[0] for trial in complete if keeps_constraints(trial)]
     if not values:
         return ""
     return f"{objective.metric} {number(min(values, key=objective.rank_key))}"
 
 
-def _files(folder: Path) -> Iterable[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+def _bytes(folder: Path) -> int:
+    """Return the size of the files in a folder, in which a search may replace and remove some."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += Path(parent, name).stat().st_size
+    return size
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

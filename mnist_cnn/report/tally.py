@@ -4,8 +4,9 @@ from collections import Counter
 
 from optuna.trial import FrozenTrial, TrialState
 
+from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.study import chains, screening
-from mnist_cnn.study.study import BASELINE, EARLIER, Study, keeps_constraints
+from mnist_cnn.study.study import BASELINE, EARLIER, Study
 
 
 def tally(study: Study) -> str:

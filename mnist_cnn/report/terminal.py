@@ -7,6 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import (
     NO_MODEL,
@@ -20,7 +21,7 @@ from mnist_cnn.report.text import fresh_seeds, from_here, in_columns, number, sh
 from mnist_cnn.study.candidates import Candidate, candidates
 from mnist_cnn.study.scheduling import seconds_in_full
 from mnist_cnn.study.screening import STOPPED
-from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.tracking.views import listed

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, COLORS, MARKERS, MAX_PARAMETERS, SCORED
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import Objective, keeps_constraints
 from mnist_cnn.report.text import STATE_WORDS
 
 MANY_TRIALS = 200  # from here on, markers are small
@@ -74,8 +74,7 @@ def learning_curves(trials: Sequence[FrozenTrial], objective: Objective) -> Figu
     """Plot the objective of every trial by epoch. The best trial is on top."""
     figure, axes = style.new_figure("Learning curves of all trials")
     shown = [trial for trial in trials if trial.intermediate_values and trial.state in SCORED]
-    complete = style.complete(shown, objective)
-    best = complete[-1] if complete else None
+    best = style.best(shown, objective)
     x, y = _points(best) if best else ([], [])
     label = f"best (trial {best.number})" if best else "best"
     axes.plot(x, y, color=BEST_COLOR, linewidth=2.2, marker="o", ms=4, zorder=3, label=label)
@@ -126,12 +125,15 @@ def _mark_failures(axes: Axes, ordered: Sequence[FrozenTrial]) -> None:
 
 
 def _draw_incumbent(axes: Axes, ordered: Sequence[FrozenTrial], objective: Objective) -> None:
-    """Draw the best value so far, from the first complete trial to the last finished one."""
+    """Draw the best value so far, from the first trial that counts to the last finished one.
+
+    Trials count that are complete and satisfy the constraints.
+    """
     best, found, steps = objective.worst, None, []
     for place, trial in enumerate(ordered):
-        value = trial.values[0] if trial.state == TrialState.COMPLETE and trial.values else math.nan
-        if objective.better(value, best) and math.isfinite(value):
-            best, found = value, (place, trial)
+        counts = trial.state == TrialState.COMPLETE and keeps_constraints(trial)
+        if counts and style.has_value(trial) and objective.better(trial.values[0], best):
+            best, found = trial.values[0], (place, trial)
         if found:
             steps.append((place, best))
     places, values = [step[0] for step in steps], [step[1] for step in steps]

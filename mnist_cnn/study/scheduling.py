@@ -6,8 +6,9 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
+from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.study import chains, screening
-from mnist_cnn.study.study import Study, keeps_constraints
+from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import TRAINED, seconds_of_epoch
 
 

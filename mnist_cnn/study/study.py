@@ -18,7 +18,7 @@ from mnist_cnn.mlruns import (
     confirmation_folder,
     trial_folder,
 )
-from mnist_cnn.objectives import Maximize, Minimize, Objective
+from mnist_cnn.objectives import Maximize, Minimize, Objective, keeps_constraints
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import chains, screening
 from mnist_cnn.study.storage import open_storage
@@ -255,11 +255,6 @@ class Study:
             for file in found:
                 file.unlink(missing_ok=True)
         return cleaned
-
-
-def keeps_constraints(trial: FrozenTrial) -> bool:
-    """Return whether a trial satisfies all constraints, as far as they were checked."""
-    return all(violation <= 0 for violation in trial.constraints.values())
 
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:

@@ -78,6 +78,19 @@ def test_the_ranking_has_the_best_first_and_whole_configurations(study, capsys, 
     assert max(map(len, lines)) <= 62
 
 
+def test_a_trial_that_violates_a_constraint_comes_after_those_that_could_win(study, capsys):
+    broken = "parameters 900, not at most 800"
+    study.trials.optuna_study.add_trial(
+        finished_trial(5, [0.99, 900.0], reason=broken, violation=0.1)
+    )
+    shown = output(capsys)
+    places = [shown.index(f"\n    {number}  ") for number in (2, 0, 5, 1)]
+    assert places == sorted(places) and broken in shown
+    with pytest.raises(SystemExit):
+        cli.main(["studies"])
+    assert "val_accuracy 0.9500" in capsys.readouterr().out
+
+
 def test_csv_is_read_by_a_spreadsheet(study, capsys):
     rows = list(csv.DictReader(io.StringIO(output(capsys, "--csv"))))
     assert [row["number"] for row in rows] == ["0", "1", "2", "3", "4"]

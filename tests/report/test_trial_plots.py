@@ -3,13 +3,16 @@
 import numpy as np
 import optuna
 import pytest
-from made_study import finished_trial
+from made_study import RATE, finished_trial
 from matplotlib import image
 from optuna.trial import TrialState
 
 from mnist_cnn.charts import style
 from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.report import trial_plots
+from mnist_cnn.report.parallel_coordinates import parallel_coordinates
+from mnist_cnn.report.parameter_axis import parameter_axis
+from mnist_cnn.report.slices import slices
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -110,6 +113,27 @@ def test_the_history_is_in_the_order_of_finishing_and_the_incumbent_reaches_its_
     assert best.get_xydata().tolist() == [[0, 0.5], [1, 0.9], [2, 0.9], [3, 0.9]]
     (failed,) = [line for line in axes.lines if "failed" in str(line.get_label())]
     assert list(failed.get_xdata()) == [3]
+
+
+def test_a_trial_that_violates_a_constraint_is_nowhere_marked_as_the_best():
+    params, domains = {"x": 0.01, "y": 0.01}, {"x": RATE, "y": RATE}
+    trials = [
+        finished_trial(
+            n, [value], params=params, domains=domains, reported=[value], violation=violation
+        )
+        for n, (value, violation) in enumerate([(0.9, 0.1), (0.7, -0.1), (0.8, 0.1)])
+    ]
+    parameters = [parameter_axis(name, trials, {}) for name in domains]
+    objective = Maximize("val_accuracy")
+    figures = [draw(trials, objective) for draw in PICTURES]
+    figures += [draw(trials, objective, parameters) for draw in (slices, parallel_coordinates)]
+    for figure in figures:
+        _, labels = figure.axes[0].get_legend_handles_labels()
+        assert [label for label in labels if label.startswith("best (trial 1)")]
+    (best,) = [line for line in figures[0].axes[0].lines if line.get_label() == "best so far"]
+    assert best.get_xydata().tolist() == [[1, 0.7], [2, 0.7]]
+    for draw in PICTURES:  # with none that could win
+        assert draw(trials[:1], objective).axes[0].get_legend()
 
 
 def test_of_many_importances_the_greatest_are_shown_and_the_others_summed():

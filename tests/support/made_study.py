@@ -75,8 +75,12 @@ def finished_trial(
     reported=(),
     minutes=(0, 1),
     reason="",
+    violation=None,
 ):
-    """A trial as Optuna stores it; minutes: from when to when it ran."""
+    """A trial as Optuna stores it.
+
+    minutes: from when to when it ran; violation: of a constraint, if there is one.
+    """
     start, end = (BEGIN + timedelta(minutes=minute) for minute in minutes)
     trial = create_trial(
         state=state,
@@ -85,6 +89,7 @@ def finished_trial(
         distributions={name: (domains or DOMAINS)[name] for name in params or {}},
         intermediate_values=dict(enumerate(reported, start=1)),
         user_attrs={"reason": reason} if reason else {},
+        constraints=None if violation is None else {"a constraint": violation},
     )
     trial.number, trial.datetime_start, trial.datetime_complete = number, start, end
     return trial

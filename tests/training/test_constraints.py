@@ -9,7 +9,7 @@ from small import killed_after
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import AtLeast, AtMost
-from mnist_cnn.study.study import keeps_constraints
+from mnist_cnn.objectives import keeps_constraints
 
 TWO = "space=dense, objectives=(Maximize('val_accuracy'), Minimize('parameters')), epochs=1"
 LARGE = 50_000  # more than either network of the space has
