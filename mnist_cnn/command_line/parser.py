@@ -87,7 +87,11 @@ def _add_studies(subparsers: "_Subparsers") -> None:
 
     verb = _verb(subparsers, verbs.delete, "delete a study: in Optuna, in MLflow and on the disk")
     verb.add_argument("study", metavar="STUDY", help="its name, such as mnist-1")
-    verb.add_argument("--force", action="store_true", help="even if the champion comes from it")
+    verb.add_argument(
+        "--force",
+        action="store_true",
+        help="even if the champion comes from it, or a part of it is elsewhere",
+    )
     _storage_option(verb)
 
 
