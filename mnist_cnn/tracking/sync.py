@@ -148,8 +148,8 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
         A message for each study, and for each repair.
 
     Raises:
-        UserError: MLflow cannot be reached, or a delivery failed. Or MLflow refused a run; then
-            everything else was delivered first.
+        UserError: MLflow cannot be reached, or a delivery failed. Or MLflow refused a run, or an
+            experiment is deleted in MLflow; then everything else was delivered first.
     """
     found = sorted((mlruns.absolute() / "checkpoints").glob("*/"))
     folders = [
@@ -167,23 +167,22 @@ def deliver_all(mlruns: Path) -> Iterator[str]:
             lines, refusal = _deliver_study(client, folder, mlruns)
             yield from lines
             if refusal:
-                refused.append(f"MLflow refused a run of {folder.name}: {refusal}")
-    except UserError:
-        raise
+                refused.append(refusal)
     except Exception as error:  # its database, or the server's store of files, raise their own
         raise full_disk(error) or UserError(
             f"{explain(error, mlruns)}; what is left stays on disk: fix the problem and type the "
             "same command again"
         ) from error
     if refused:
-        raise UserError("; ".join(refused))
+        # The studies of an experiment are refused for the same reason.
+        raise UserError("; ".join(dict.fromkeys(refused)))
 
 
 def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[list[str], str]:
     """Deliver one study.
 
     Returns:
-        Messages about the study, and why MLflow refused one of its runs; "" if it did not.
+        Messages about the study, and why it, or one of its runs, was refused; "" if none was.
     """
     experiment = folder.name.rpartition("-")[0]
     lines: list[str] = []
@@ -203,5 +202,7 @@ def _deliver_study(client: MlflowClient, folder: Path, mlruns: Path) -> tuple[li
     except MlflowException as error:
         if error.error_code not in ABOUT_ONE_RUN:
             raise
-        return lines, str(error).splitlines()[0]
+        return lines, f"MLflow refused a run of {folder.name}: {str(error).splitlines()[0]}"
+    except UserError as error:  # which concerns this experiment only, see `experiment_id`
+        return lines, str(error)
     return [*lines, f"{folder.name}: everything is in MLflow"], ""

@@ -442,6 +442,17 @@ def test_every_study_of_a_folder_is_delivered(tmp_path, client, mlruns, name, mo
     assert len(runs) == 8
 
 
+def test_an_experiment_that_is_deleted_delays_no_other(tmp_path, client, mlruns, name, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
+    for study in ("deleted-1", "deleted-2", f"{name}-1"):
+        write_study(tmp_path / "checkpoints" / study)
+    client.delete_experiment(experiment_id(client, "deleted", tmp_path))
+    with pytest.raises(UserError) as refusal:
+        list(deliver_all(tmp_path))
+    assert str(refusal.value).count("MLflow's experiment 'deleted' is deleted; type `mlflow ") == 1
+    assert len(runs_of(client, experiment_id(client, name, tmp_path), by="journal")) == 4
+
+
 def test_a_folder_without_studies_has_nothing_to_deliver(tmp_path, mlruns, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{mlruns}/mlflow.db")
     (line,) = deliver_all(tmp_path)
