@@ -16,6 +16,7 @@ from mnist_cnn.command_line.verbs import check_folder
 from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.evaluation.data import _datasets
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.registry import store
 from mnist_cnn.study.storage import default_storage, open_storage
 from mnist_cnn.training.preflight import check
@@ -96,6 +97,29 @@ def test_help_of_evaluate_names_the_data_sets(project):
 def test_wrong_usage_is_refused_with_the_valid_values(project, arguments, words):
     refuses(here(*arguments, cwd=project), 2, *words)
     assert not list((project / "mlruns").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "valid"),
+    [
+        ("my exp", "my_exp"),
+        ("it's", "it_s"),
+        ("a.b", "a_b"),
+        ("$x", "x"),
+        ("-x", "x"),
+        ("a\nb", "a_b"),
+        ("!", "mine"),
+    ],
+)
+def test_an_experiment_whose_name_would_break_commands_is_refused(project, name, valid):
+    (project / f"experiments/{name}.py").write_text("")
+    with pytest.raises(UsageError) as refusal:
+        check_experiment(ExperimentId(name))
+    (line,) = str(refusal.value).splitlines()
+    assert f"the name {name!r} of a file" in line and f"such as to {valid}.py" in line
+    for allowed in (valid, "größe_2-b"):
+        (project / f"experiments/{allowed}.py").write_text("")
+        check_experiment(ExperimentId(allowed))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -36,12 +37,19 @@ def check_experiment(experiment: ExperimentId) -> None:
     """Check that the current folder has the experiment's file, and that its data exist.
 
     Raises:
-        UsageError: One of them is missing.
+        UsageError: One of them is missing, or the file's name cannot be used.
     """
     names = experiment_names()
     if experiment.file not in names:
         raise UsageError(
             f"there is no experiment {unknown(experiment.file, names)}; valid: {', '.join(names)}"
+        )
+    # It becomes part of commands, of MLflow's filters and of the name of a module.
+    valid = re.sub(r"[^\w-]+", "_", experiment.file).lstrip("_-") or "mine"
+    if valid != experiment.file:
+        raise UsageError(
+            f"the name {experiment.file!r} of a file in experiments/ may only have letters, "
+            f"digits, _ and -, and begins with a letter or digit; rename it, such as to {valid}.py"
         )
     if experiment.data is not None and not known_data.sent_facts(experiment.data):
         root_of(experiment.data)
