@@ -1,11 +1,14 @@
 """The `ui` subcommand: serves the MLflow UI for mlruns/, on this machine only."""
 
+import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 import webbrowser
+from contextlib import suppress
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -25,13 +28,14 @@ SETTINGS = {
 
 
 def serve_ui(port: int) -> None:
-    """Serve the MLflow UI on 127.0.0.1 until Ctrl-C, and open the newest study in a browser.
+    """Serve the MLflow UI on 127.0.0.1 until it is interrupted; open the newest study in a browser.
 
     Args:
         port: The port, from 1 to 65535.
 
     Raises:
-        UserError: The port is in use, there are no runs yet, or MLFLOW_TRACKING_URI names a server.
+        UserError: The port cannot be used, there are no runs yet, or MLFLOW_TRACKING_URI names a
+            server.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if uri.startswith("http"):
@@ -46,20 +50,24 @@ def serve_ui(port: int) -> None:
     print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
     # The URI may have a password, and everybody on this machine can see a command's arguments.
     store = {"MLFLOW_BACKEND_STORE_URI": uri or sqlite_url(database)}
-    with subprocess.Popen(_command(port), env=os.environ | SETTINGS | store) as server:
+    environment = os.environ | SETTINGS | store
+    _leave_out_proxy()
+    # MLflow's process ends at a signal without the one that it has started, which serves. In a
+    # session of their own both are ended together, and Ctrl-C reaches this process alone.
+    with subprocess.Popen(_command(port), env=environment, start_new_session=True) as server:
         try:
             if _answers(server, address):
                 _show_newest_study(address)
             server.wait()
-        except BaseException:  # Ctrl-C
-            server.kill()
-            raise
-    if server.returncode not in (0, -2):
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
+    if server.returncode:
         raise UserError(f"MLflow's server ended with exit code {server.returncode}")
 
 
 def check_port(port: int, command: str) -> None:
-    """Refuse a port that is in use.
+    """Refuse a port that is in use, or that this user may not use.
 
     Args:
         port: The port.
@@ -69,10 +77,20 @@ def check_port(port: int, command: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
+        except OSError as error:
+            problem = "is in use"
+            if error.errno != errno.EADDRINUSE:
+                problem = f"cannot be used ({error.strerror})"
+            other = port + 1 if 1024 <= port < 65535 else 5001
             raise UserError(
-                f"port {port} is in use; choose another, such as `{command} PORT={port + 1}`"
+                f"port {port} {problem}; choose another, such as `{command} PORT={other}`"
             ) from None
+
+
+def _leave_out_proxy() -> None:
+    """Have this process reach this machine itself, also where others are reached by a proxy."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    os.environ["no_proxy"] = f"{known},127.0.0.1" if known else "127.0.0.1"
 
 
 def _command(port: int) -> list[str]:

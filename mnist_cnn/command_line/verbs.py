@@ -186,8 +186,10 @@ def sync(options: argparse.Namespace) -> None:
 
 def ui(options: argparse.Namespace) -> None:
     from mnist_cnn.ui import serve_ui
+    from mnist_cnn.workers.signals import stoppable
 
-    serve_ui(options.port)
+    with stoppable():
+        serve_ui(options.port)
 
 
 def dashboard(options: argparse.Namespace) -> None:
