@@ -3,8 +3,8 @@ PORT ?=
 
 VENV := .venv
 MNIST_CNN := $(VENV)/bin/mnist-cnn
-# DATA is read from the environment, where make puts it, so that no character in it is parsed.
-WHAT = $(if $(EXPERIMENT),'$(EXPERIMENT)') $(if $(DATA),--data "$$DATA")
+# Both are read from the environment, where make puts them, so that no character is parsed.
+WHAT = $(if $(EXPERIMENT),"$$EXPERIMENT") $(if $(DATA),--data "$$DATA")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search ui dashboard promote serve test test-compatibility test-faults check bench lock clean
@@ -30,7 +30,7 @@ ui: $(VENV)/.done ## open the MLflow UI: PORT=
 
 dashboard: $(VENV)/.done ## serve optuna-dashboard: PORT=
 	@$(VENV)/bin/python -c "import optuna_dashboard" 2> /dev/null \
-		|| $(VENV)/bin/uv pip install --quiet --no-deps -r requirements-dashboard.lock
+		|| $(VENV)/bin/uv pip install --quiet --python $(VENV) --no-deps -r requirements-dashboard.lock
 	@$(MNIST_CNN) dashboard $(if $(PORT),--port '$(PORT)')
 
 serve: $(VENV)/.done ## draw digits in a browser, and the champion classifies them: DATA=path PORT=

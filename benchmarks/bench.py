@@ -52,7 +52,8 @@ def main() -> None:
     methods = {name: METHODS[name] for name in options.only}
     ray = [name for name, (module, *_) in methods.items() if module == "ray_search"]
     if ray and not imports_ray_tune():
-        print("Ray Tune is left out: type `.venv/bin/uv pip install -e '.[ray]'` to include it")
+        command = ".venv/bin/uv pip install --python .venv -e '.[ray]'"
+        print(f"Ray Tune is left out: type `{command}` to include it")
         for name in ray:
             del methods[name]
     RESULTS.mkdir(exist_ok=True)

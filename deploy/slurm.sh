@@ -12,7 +12,7 @@
 # clusters. First type there
 #
 #     make setup
-#     .venv/bin/uv pip install --no-deps --require-hashes -r requirements-cluster.lock
+#     .venv/bin/uv pip install --python .venv --no-deps --require-hashes -r requirements-cluster.lock
 #
 # The search runs on the first node. When the job's time is over, submit it again: the same study
 # goes on.

@@ -80,8 +80,8 @@ def pool_of(experiment: ExperimentId, workers: int | RayWanted | None) -> "Worke
             if error.name != "ray":
                 raise
             raise UsageError(
-                "Ray is not installed; type `.venv/bin/uv pip install --no-deps --require-hashes "
-                "-r requirements-cluster.lock`"
+                "Ray is not installed; type `.venv/bin/uv pip install --python .venv --no-deps "
+                "--require-hashes -r requirements-cluster.lock`"
             ) from None
         return RayWorkers(workers, log, Path("experiments", f"{experiment.file}.py"), tasks.prepare)
     environments = machine.worker_environments(workers or machine.default_workers())

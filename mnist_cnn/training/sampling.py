@@ -87,7 +87,7 @@ def _check_packages(sampler: BaseSampler) -> None:
         if isinstance(sampler, kind) and importlib.util.find_spec(package) is None:
             raise UserError(
                 f"its sampler {kind.__name__} needs the package {package!r}, which is not "
-                f"installed; type `.venv/bin/uv pip install {package}`"
+                f"installed; type `.venv/bin/uv pip install --python .venv {package}`"
             )
 
 

@@ -24,7 +24,7 @@ experiment = replace(smoke, trials=1, batch_size=50, baseline=small, confirm=Con
 
 @pytest.mark.skipif(
     importlib.util.find_spec("jax") is None,
-    reason="no JAX: type `.venv/bin/uv pip install --no-deps -r requirements-jax.lock`",
+    reason="no JAX: `.venv/bin/uv pip install --python .venv --no-deps -r requirements-jax.lock`",
 )
 def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
     root = make_project(tmp_path)
