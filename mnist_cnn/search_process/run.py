@@ -73,7 +73,7 @@ def _recover_and_print(opened: Opened, console: Console) -> None:
     """Recover from a killed search, and print the notes about the study."""
     study, plan = opened.study, opened.study.plan
     for line in (*opened.lines, *recover(study), *close_others(study)):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for line in plan.warnings:
         console.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
     if plan.unserved:

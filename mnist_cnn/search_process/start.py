@@ -60,7 +60,7 @@ def start_search(request: Request, workers: int | RayWanted | None) -> "Study":
         terminal = None if sys.stdout.isatty() else False
         console = Console(force_jupyter=False, force_terminal=terminal)
         for line in pool.take_remarks():
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
         return search(request, pool, console)
 
 
