@@ -154,6 +154,17 @@ def test_a_command_is_one_that_there_is(command):
         parse(shlex.split(called))
 
 
+def test_packages_are_installed_into_the_projects_environment_whatever_is_active():
+    files = [*DOCUMENTS, *SOURCES, *(ROOT / "deploy").iterdir(), ROOT / "Makefile"]
+    found = [
+        command
+        for file in files
+        for command in re.findall(r"bin/uv pip install [^\n`]*", file.read_text())
+    ]
+    assert len(found) > 6
+    assert all(re.search(r" --python (\.venv|\$\(VENV\)) ", command) for command in found), found
+
+
 def parse(arguments):
     try:
         make_parser().parse_args(arguments)
