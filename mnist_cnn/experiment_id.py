@@ -4,8 +4,11 @@ import hashlib
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from mnist_cnn.urls import hide_passwords
 
 DEFAULT = "mnist"
 FOR_DATA = "images"  # the experiment that --data PATH runs
@@ -45,6 +48,36 @@ class ExperimentId:
             return self.file
         file = "" if self.file == FOR_DATA else f"{self.file} "
         return f"{file}--data {_quoted(self.data)}"
+
+
+def command(verb: str, experiment: ExperimentId, given: Mapping[str, object]) -> str:
+    """Return a command with an experiment, such as `mnist-cnn trials mnist --study mnist-1`.
+
+    Args:
+        verb: The subcommand.
+        experiment: Its experiment.
+        given: The values of its options by their names. None leaves one out.
+    """
+    options = [f"--{name} {_shown(value)}" for name, value in given.items() if value is not None]
+    return " ".join((f"mnist-cnn {verb} {experiment.for_command}", *options))
+
+
+def search_command(experiment: ExperimentId, given: Mapping[str, object]) -> str:
+    """Return the command that searches an experiment. It is `make`'s if that has all the options.
+
+    Args:
+        experiment: The experiment.
+        given: As for `command`.
+    """
+    if given.get("storage") or given.get("ray-address"):
+        return command("search", experiment, given)
+    variables = [f"{name.upper()}={_shown(v)}" for name, v in given.items() if v is not None]
+    return " ".join((f"make search {experiment.for_make}", *variables))
+
+
+def _shown(value: object) -> str:
+    """Return the value of an option as it is typed. A password in it is left to the user."""
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(hide_passwords(str(value)))
 
 
 def _quoted(path: str) -> str:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from mnist_cnn.experiment_id import ExperimentId, data_name, experiment_id
+from mnist_cnn.experiment_id import ExperimentId, data_name, experiment_id, search_command
 
 UNDECODED = os.fsdecode(b"\xff")
 
@@ -70,6 +70,21 @@ def test_what_to_type_is_one_line_from_which_the_shell_and_make_read_the_path(na
         assert line.isprintable()
         done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, check=True)
         assert os.fsdecode(done.stdout).removeprefix("--data") == found.data
+
+
+def test_a_command_that_make_has_is_typed_with_make():
+    mine = ExperimentId("mine")
+    given = {"trials": 9, "timeout": 1e3, "workers": "ray:4,cpus=2", "study": "mine-1"}
+    typed = "make search EXPERIMENT=mine TRIALS=9 TIMEOUT=1000 WORKERS=ray:4,cpus=2 STUDY=mine-1"
+    assert search_command(mine, given | {"storage": None, "ray-address": None}) == typed
+    assert search_command(mine, {}) == "make search EXPERIMENT=mine"
+    url = "postgresql+psycopg://ada:hunter2@host/db?a=1&b=2"
+    typed = (
+        "mnist-cnn search mine --trials 9 --ray-address h:1 "
+        "--storage 'postgresql+psycopg://***@host/db?a=1&b=2'"
+    )
+    more = {"trials": 9, "workers": None, "ray-address": "h:1", "storage": url}
+    assert search_command(mine, more) == typed
 
 
 @pytest.mark.parametrize("path", ["", "~nobody-of-this-name/x", "a\0b", "x" * 5000])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mnist_cnn.errors import UsageError
 from mnist_cnn.mlruns import check_project
-from mnist_cnn.urls import hide_passwords
 
 if TYPE_CHECKING:
     from mnist_cnn.experiment_id import ExperimentId
@@ -72,38 +71,41 @@ def _experiment(options: argparse.Namespace) -> "ExperimentId":
 
 def _again(options: argparse.Namespace) -> str:
     """The command that continues a search."""
-    experiment = _experiment(options)
-    given = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "STUDY": options.study}
-    if not options.storage and not options.workers:
-        return f"make search {experiment.for_make}" + "".join(
-            f" {name}={value:g}" if isinstance(value, float) else f" {name}={value}"
-            for name, value in given.items()
-            if value is not None
-        )
-    # make does not take one of these, and the user may want the other.
-    given["STORAGE"] = options.storage and f"'{hide_passwords(options.storage)}'"
-    given |= {"WORKERS": options.workers, "RAY-ADDRESS": options.ray_address}
-    return f"mnist-cnn search {experiment.for_command}" + "".join(
-        f" --{name.lower()} {value}" for name, value in given.items() if value is not None
-    )
+    from mnist_cnn.experiment_id import search_command
+
+    given = {
+        "trials": options.trials,
+        "timeout": options.timeout,
+        "workers": options.workers,
+        "study": options.study,
+        "storage": options.storage,
+        "ray-address": options.ray_address,
+    }
+    return search_command(_experiment(options), given)
 
 
 def trials(options: argparse.Namespace) -> None:
     from mnist_cnn.report.listing import show_trials
+    from mnist_cnn.study.storage import told_storage_errors
 
-    show_trials(_experiment(options), options.study, options.storage, options.form)
+    with told_storage_errors():
+        show_trials(_experiment(options), options.study, options.storage, options.form)
 
 
 def studies(options: argparse.Namespace) -> None:
     from mnist_cnn.report.studies import show_studies
+    from mnist_cnn.study.storage import told_storage_errors
 
-    show_studies(options.storage)
+    with told_storage_errors():
+        show_studies(options.storage)
 
 
 def delete(options: argparse.Namespace) -> None:
     from mnist_cnn.delete_study import delete_study
+    from mnist_cnn.study.storage import told_storage_errors
 
-    print(delete_study(options.study, options.storage, options.force))
+    with told_storage_errors():
+        print(delete_study(options.study, options.storage, options.force))
 
 
 def promote(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.objectives import Objective
+from mnist_cnn.report.confirmation_table import optimism
 from mnist_cnn.report.front import comparable, hypervolumes, undominated
 from mnist_cnn.report.text import counted, difference
 from mnist_cnn.study.candidates import Candidate
@@ -151,12 +152,12 @@ def confirmations(
     for x, candidate in enumerate(confirmed):
         _draw_candidate(axes, x, candidate, epochs)
         winner = " (winner)" if candidate is ranked[0] else ""
-        optimism = difference(candidate.first - candidate.score)
-        labels.append(f"trial {candidate.trial.number}{winner}\n{optimism}")
+        better = difference(optimism(objective, candidate))
+        labels.append(f"trial {candidate.trial.number}{winner}\n{better}")
     axes.set_xticks(range(len(confirmed)), labels)
     axes.set_xlim(-0.6, max(len(confirmed), 1) - 0.4)
     axes.margins(y=0.15)
-    axes.set_xlabel("candidate, the best mean first; below it, first score minus mean")
+    axes.set_xlabel("candidate, the best mean first; below it, the optimism of its first score")
     axes.set_ylabel(style.with_unit(objective.metric))
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(axis="y", alpha=0.3)

@@ -66,7 +66,7 @@ def publish(study: Study, journal: Journal, workers: Pool) -> Candidate | None:
         workers: One of them converts the model.
 
     Returns:
-        The winner, or None if no trial completed.
+        The winner, or None if no trial is complete within the constraints.
 
     Raises:
         UserError: The winner's model file is gone.
@@ -85,7 +85,7 @@ def write_report(study: Study, journal: Journal, ranked: Sequence[Candidate]) ->
     Args:
         study: The study.
         journal: Of the study's run.
-        ranked: The candidates, the winner first; empty if no trial completed.
+        ranked: The candidates, the winner first; empty if there is no winner.
     """
     histories = run_histories(study.folder)
     note = description(study, ranked) if ranked else ""
@@ -117,7 +117,7 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
         result_names.first_score(metric): winner.first,
     }
     if winner.scores:
-        scores[result_names.optimism(metric)] = confirmation_table.optimism(study, winner)
+        scores[result_names.optimism(metric)] = confirmation_table.optimism(study.objective, winner)
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
     if study.front():

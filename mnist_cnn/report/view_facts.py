@@ -23,7 +23,7 @@ def view_facts(
 
     Args:
         study: The study.
-        ranked: The candidates, the winner first; empty if no trial completed.
+        ranked: The candidates, the winner first; empty if there is no winner.
         histories: Of the study's runs.
 
     Returns:

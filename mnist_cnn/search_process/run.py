@@ -18,7 +18,7 @@ from mnist_cnn.search_process.request import Request
 from mnist_cnn.study.opening import Opened, open_study
 from mnist_cnn.study.proxy import storage_proxy
 from mnist_cnn.study.recovery import close_others, recover
-from mnist_cnn.study.storage import StorageError, default_storage, open_storage, storage_failed
+from mnist_cnn.study.storage import default_storage, open_storage, told_storage_errors
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.warm_start import best_of_earlier, enqueue, most_from_earlier
 from mnist_cnn.training import tasks
@@ -44,7 +44,7 @@ def search(request: Request, workers: Pool, console: Console) -> Study:
     """
     # An earlier search of this process may have opened a database that was deleted since.
     open_storage.cache_clear()
-    with _clear_errors():
+    with _told_if_full(), told_storage_errors():
         plan = _checked_plan(request, workers)
         for line in _unused_gpus(workers, request.timeout_seconds):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -110,18 +110,16 @@ def _unused_gpus(workers: Pool, limit_seconds: float | None) -> list[str]:
         raise UserError(f"cannot check whether Keras can use a GPU: {error}") from None
     return [
         f"Keras cannot use the {there} GPU(s) here, so training runs on the CPU; type "
-        "`.venv/bin/uv pip install --no-deps -r requirements-gpu.lock` to install the GPU "
-        f"libraries, or add WORKERS={machine.default_cpu_workers()} to use the whole CPU"
+        "`.venv/bin/uv pip install --python .venv --no-deps -r requirements-gpu.lock` to install "
+        f"the GPU libraries, or add WORKERS={machine.default_cpu_workers()} to use the whole CPU"
     ]
 
 
 @contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn a full disk and a failed storage into a UserError."""
+def _told_if_full() -> Iterator[None]:
+    """Turn an error of a full disk into a UserError."""
     try:
         yield
-    except StorageError as error:
-        raise storage_failed(error) from error
     except OSError as error:
         if full := full_disk(error):
             raise full from error

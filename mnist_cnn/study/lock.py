@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import TICK_SECONDS, file_lock
-from mnist_cnn.study.storage import storage_failed
+from mnist_cnn.study.storage import postgresql_arguments, storage_failed
 from mnist_cnn.urls import sqlite_file
 
 # A machine that has crashed cannot close its connection. The server probes it every 10 s and drops
@@ -115,7 +115,10 @@ class StudyLock:
     def _connect(self, wait_seconds: float = 0.0) -> sqlalchemy.Connection:
         """Return a new connection that holds the lock."""
         engine = sqlalchemy.create_engine(
-            self._storage, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+            self._storage,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=postgresql_arguments(self._storage),
         )
         connection = engine.connect()
         for name, seconds in KEEPALIVES.items():

@@ -12,11 +12,12 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from mnist_cnn.errors import UsageError, UserError, unknown
+from mnist_cnn.experiment_id import search_command
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import STUDY_ID_FILE, checkpoints
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.study.lock import StudyLock
-from mnist_cnn.study.storage import open_storage
+from mnist_cnn.study.storage import open_storage, storage_option
 from mnist_cnn.study.study import MODELS_KEPT, PRECISION, Study, make_study
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.urls import hide_passwords
@@ -61,10 +62,8 @@ def open_study(plan: Plan, storage: str, wanted: str | None = None) -> Iterator[
         set_fingerprint(study)
         _pin_precision(study)
         if not matches(study):
-            raise UserError(
-                f"{CHANGED} {name!r}; `make search {plan.id.for_make}` without STUDY= opens a "
-                "new study"
-            )
+            command = search_command(plan.id, {"storage": storage_option(storage)})
+            raise UserError(f"{CHANGED} {name!r}; `{command}`, without its name, opens a new study")
         _refuse_foreign_files(study)
         yield Opened(study, lock, tuple(lines))
 

@@ -3,6 +3,8 @@
 import functools
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -34,6 +36,17 @@ NETWORK_DISKS = {
     *("gpfs", "beegfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.gcsfuse"),
 }
 
+# How to connect with the drivers that use PostgreSQL's own library. By default, a server that
+# vanishes, such as behind a firewall, blocks the search for a quarter of an hour. With these, the
+# system notices within 40 s.
+_POSTGRESQL = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+
 # Optuna creates missing tables, and fails if another process creates them at the same time.
 TRIES, PAUSE_SECONDS = 5, 0.3
 
@@ -41,6 +54,11 @@ TRIES, PAUSE_SECONDS = 5, 0.3
 def default_storage() -> str:
     """Return the URL of the storage that is used unless the user gives another."""
     return sqlite_url(MLRUNS / "optuna.db")
+
+
+def storage_option(url: str) -> str | None:
+    """Return what to type after --storage for a storage; None if it is the default."""
+    return None if url == default_storage() else url
 
 
 def exists(url: str) -> bool:
@@ -94,8 +112,17 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
     raise AssertionError("the last try returns or raises")
 
 
+@contextmanager
+def told_storage_errors() -> Iterator[None]:
+    """Turn an error of the storage inside the block into a UserError, see `storage_failed`."""
+    try:
+        yield
+    except StorageError as error:
+        raise storage_failed(error) from error
+
+
 def storage_failed(error: Exception) -> UserError:
-    """Return the user's message for a storage that failed during a search.
+    """Return the user's message for a storage that failed after it was opened.
 
     Returns:
         `Unreachable` if it cannot be reached, so that the same work succeeds once it can be.
@@ -133,7 +160,8 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
         raise sqlalchemy.exc.ArgumentError(f"{backend} is not one of {' and '.join(BACKENDS)}")
     if backend == "postgresql":
         # `pool_pre_ping` replaces a connection that the server dropped before it is used.
-        return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+        settings = {"pool_pre_ping": True, "connect_args": postgresql_arguments(url)}
+        return optuna.storages.RDBStorage(url, engine_kwargs=settings)
     file = sqlite_file(url)
     if file is None:
         raise sqlalchemy.exc.ArgumentError("workers cannot share a database in memory")
@@ -147,6 +175,14 @@ def _connect(url: str) -> optuna.storages.RDBStorage:
     with storage.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")  # readers do not wait for a writer
     return storage
+
+
+def postgresql_arguments(url: str) -> dict[str, int]:
+    """Return what to connect to PostgreSQL with, besides a URL, whose own settings count."""
+    parts = sqlalchemy.make_url(url)
+    if not parts.get_driver_name().startswith("psycopg"):
+        return {}
+    return {name: value for name, value in _POSTGRESQL.items() if name not in parts.query}
 
 
 def _cannot_open(url: str, error: Exception) -> UsageError:

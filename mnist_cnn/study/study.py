@@ -264,6 +264,11 @@ def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Pat
     )
 
 
+def is_begun(optuna_study: optuna.Study) -> bool:
+    """Return whether a search has opened an Optuna study; it may have been killed before that."""
+    return "metrics" in optuna_study.user_attrs
+
+
 def objectives_of(optuna_study: optuna.Study) -> tuple[Objective, ...]:
     """Return the objectives that are stored with an Optuna study."""
     kinds = {StudyDirection.MAXIMIZE: Maximize, StudyDirection.MINIMIZE: Minimize}

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,13 +10,15 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import optuna
 import pytest
 import sqlalchemy
 from postgres import PASSWORD, Postgres
 
+from mnist_cnn import cli
 from mnist_cnn.errors import UserError
 from mnist_cnn.study.lock import StudyLock, StudyLocked
-from mnist_cnn.study.storage import disk_of
+from mnist_cnn.study.storage import disk_of, open_storage
 
 HOLDER = """
 import sys
@@ -136,13 +139,29 @@ def test_in_postgresql_a_study_that_another_took_meanwhile_is_never_written_agai
             lock.held()
 
 
+def test_in_postgresql_a_server_that_vanishes_does_not_block_a_search(server):
+    url = server.new_database()
+    with StudyLock(url, "tiny-1") as lock, open_storage(url).engine.connect() as connection:
+        for each in (lock._connection, connection):
+            number = each.connection.driver_connection.fileno()
+            with socket.socket(fileno=os.dup(number)) as used:
+                assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+                assert used.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+    own = f"{url}?keepalives_idle=99&connect_timeout=7"
+    with StudyLock(own, "tiny-1") as lock:
+        given = lock._connection.connection.driver_connection.info.get_parameters()
+    assert (given["keepalives_idle"], given["connect_timeout"]) == ("99", "7")
+    assert given["tcp_user_timeout"] == "30000"
+
+
 def test_in_postgresql_the_lock_of_a_broken_connection_is_waited_for(server):
     with StudyLock(server.new_database(), "tiny-1") as lock:
         # The socket stays open, so the server does not notice that nobody uses it any more.
-        socket = lock._connection.connection.driver_connection.fileno()
-        still_open = os.dup(socket)
+        number = lock._connection.connection.driver_connection.fileno()
+        still_open = os.dup(number)
         with Path(os.devnull).open() as nothing:
-            os.dup2(nothing.fileno(), socket)
+            os.dup2(nothing.fileno(), number)
         assert not lock.held()
         assert not lock.held()
         os.close(still_open)
@@ -159,6 +178,25 @@ def test_a_postgresql_server_that_is_away_is_one_line_without_the_password(serve
     finally:
         server.pg_ctl("start")
     assert len(str(refusal.value).splitlines()) == 1 and PASSWORD not in str(refusal.value)
+
+
+@pytest.mark.parametrize("command", ["trials tiny", "studies", "delete tiny-1"])
+def test_a_postgresql_server_that_goes_away_meanwhile_is_one_line(
+    server, command, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    url = server.new_database()
+    optuna.create_study(study_name="tiny-1", storage=open_storage(url))
+    server.pg_ctl("stop", "-m", "fast")
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main([*command.split(), "--storage", url])
+    finally:
+        server.pg_ctl("start")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 1 and "Optuna's storage does not answer: " in line
+    assert PASSWORD not in line
 
 
 MOUNTS = r"""/dev/sda1 / ext4 rw 0 0
