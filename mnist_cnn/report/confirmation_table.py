@@ -7,9 +7,12 @@ and the difference is the optimism of the first score.
 from collections.abc import Sequence
 from statistics import fmean
 
+from mnist_cnn.experiment_id import search_command
+from mnist_cnn.objectives import Objective
 from mnist_cnn.report.text import counted, difference, number
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.confirmation import outstanding
+from mnist_cnn.study.storage import storage_option
 from mnist_cnn.study.study import Study
 
 COLUMNS = (
@@ -30,7 +33,7 @@ def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
             number(candidate.first),
             number(candidate.score),
             "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
-            difference(optimism(study, candidate)),
+            difference(optimism(study.objective, candidate)),
             ", ".join(map(number, candidate.scores)),
         )
         for candidate in ranked
@@ -38,9 +41,9 @@ def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
     ]
 
 
-def optimism(study: Study, candidate: Candidate) -> float:
+def optimism(objective: Objective, candidate: Candidate) -> float:
     """Return by how much the first score is better than the mean on fresh seeds."""
-    return study.objective.gain(candidate.first, candidate.score)
+    return objective.gain(candidate.first, candidate.score)
 
 
 def summary(study: Study, ranked: Sequence[Candidate]) -> str:
@@ -71,7 +74,7 @@ def summary(study: Study, ranked: Sequence[Candidate]) -> str:
 
 
 def _mean_optimism(study: Study, confirmed: Sequence[Candidate]) -> str:
-    mean = fmean(optimism(study, candidate) for candidate in confirmed)
+    mean = fmean(optimism(study.objective, candidate) for candidate in confirmed)
     compared = "as good as"
     if mean:
         compared = f"{abs(mean):.2g} {'better' if mean > 0 else 'worse'} than"
@@ -115,8 +118,9 @@ def _nothing_confirmed(study: Study) -> str:
 
 
 def _how_to_continue(study: Study) -> str:
-    command = f"make search {study.plan.id.for_make} STUDY={study.name}"
+    storage = storage_option(study.storage)
+    given = {"study": study.name, "trials": study.tried() + 1, "storage": storage}
     return (
-        f"to confirm more, type `{command} TRIALS={study.tried() + 1}`, which first tries one more "
-        "configuration."
+        f"to confirm more, type `{search_command(study.plan.id, given)}`, which first tries one "
+        "more configuration."
     )

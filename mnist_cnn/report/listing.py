@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.errors import UsageError, UserError, unknown
-from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.experiment_id import ExperimentId, command, search_command
 from mnist_cnn.mlruns import checkpoints
 from mnist_cnn.objectives import Objective, keeps_constraints
 from mnist_cnn.project.loading import check_experiment, known_experiments
@@ -30,8 +30,8 @@ from mnist_cnn.report.text import (
 )
 from mnist_cnn.study.chains import REPEATS
 from mnist_cnn.study.opening import study_names
-from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import objectives_of
+from mnist_cnn.study.storage import default_storage, exists, open_storage, storage_option
+from mnist_cnn.study.study import is_begun, objectives_of
 
 SHOWN_TRIALS = 20
 MIN_WIDTH = 60  # characters
@@ -87,7 +87,7 @@ def show_trials(
 
     Raises:
         UsageError: The experiment has no study of this name.
-        UserError: The experiment has no study yet.
+        UserError: The experiment has no study yet, or the study has no trials yet.
     """
     study = _load(experiment, name, storage)
     records = trial_records(study, checkpoints() / study.study_name)
@@ -159,16 +159,18 @@ def as_json(study: optuna.Study, records: Sequence[TrialRecord]) -> str:
 
 def _load(experiment: ExperimentId, name: str | None, storage: str | None) -> optuna.Study:
     storage = storage or default_storage()
+    search = search_command(experiment, {"storage": storage_option(storage)})
     names = study_names(storage, experiment.name) if exists(storage) else []
     if not names:
         _refuse_study(experiment, storage)
         check_experiment(experiment)
-        raise UserError(
-            f"no study of {experiment.name!r} yet; type `make search {experiment.for_make}`"
-        )
+        raise UserError(f"no study of {experiment.name!r} yet; type `{search}`")
     if name is not None and name not in names:
         raise UsageError(f"there is no study {unknown(name, names)}; valid: {', '.join(names)}")
-    return optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
+    study = optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
+    if not is_begun(study):
+        raise UserError(f"{study.study_name} has no trials yet; type `{search}`")
+    return study
 
 
 def _refuse_study(experiment: ExperimentId, storage: str) -> None:
@@ -178,9 +180,8 @@ def _refuse_study(experiment: ExperimentId, storage: str) -> None:
     if study in known or searched is None or not exists(storage):
         return
     if study in study_names(storage, searched.name):
-        raise UsageError(
-            f"{study!r} is a study; type `mnist-cnn trials {searched.for_command} --study {study}`"
-        )
+        given = {"study": study, "storage": storage_option(storage)}
+        raise UsageError(f"{study!r} is a study; type `{command('trials', searched, given)}`")
 
 
 def _record(

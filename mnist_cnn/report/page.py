@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts.style import MAX_PARAMETERS
+from mnist_cnn.experiment_id import command
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import problem_of_promotion
 from mnist_cnn.report.history import RunHistory, of_trials
@@ -26,6 +27,7 @@ from mnist_cnn.report.text import (
     short_value,
 )
 from mnist_cnn.study.candidates import Candidate
+from mnist_cnn.study.storage import storage_option
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
 
@@ -47,7 +49,7 @@ def report_page(
 
     Args:
         study: The study.
-        ranked: The candidates, the winner first; empty if no trial completed.
+        ranked: The candidates, the winner first; empty if there is no winner.
         histories: Of the study's runs.
         plots: In the order of the page.
         winner_values: The winner's hyperparameters.
@@ -117,8 +119,8 @@ def _tiles(
         winner = ranked[0]
         tiles.append((number(winner.score), _meaning_of_score(study, winner)))
         if winner.scores:
-            optimism = difference(winner.first - winner.score)
-            tiles.append((optimism, "its first score minus that mean"))
+            optimism = confirmation_table.optimism(study.objective, winner)
+            tiles.append((difference(optimism), "optimism: how much better its first score was"))
     counts = {STATE_WORDS[state]: len(study.trials.without_repeats(state)) for state in ENDED}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     tiles.append((str(sum(counts.values())), f"trials: {words}" if words else "trials have ended"))
@@ -158,7 +160,7 @@ def _winner(
     hint = "" if run_id else f"  # RUN: the id in MLflow of {winner.model.parent.name}"
     commands = [
         f"mnist-cnn replay {run}{hint}",
-        f"mnist-cnn trials {study.plan.id.for_command} --study {study.name} --csv",
+        f"{_trials_command(study)} --csv",
     ]
     text = "train the same model again; export all trials to a spreadsheet:"
     if problem := problem_of_promotion(study, winner):
@@ -174,6 +176,11 @@ def _winner(
         f'{_reason(study, ranked)}<ul class="pairs">{pairs}</ul>'
         f"<p>{escape(text)}</p><pre>{escape(typed)}</pre>"
     )
+
+
+def _trials_command(study: Study) -> str:
+    given = {"study": study.name, "storage": storage_option(study.storage)}
+    return command("trials", study.plan.id, given)
 
 
 def _reason(study: Study, ranked: Sequence[Candidate]) -> str:
@@ -231,7 +238,7 @@ def _best_trials(study: Study, histories: Sequence[RunHistory]) -> str:
         f"<h2>The best {len(best)} of {ended}</h2>"
         + table(["trial", *metrics, "epochs", "trained", *shown], rows)
         + f'<p class="soft">All trials{escape(more)}: <code>'
-        + escape(f"mnist-cnn trials {study.plan.id.for_command} --csv")
+        + escape(f"{_trials_command(study)} --csv")
         + "</code></p>"
     )
 

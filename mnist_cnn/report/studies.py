@@ -15,7 +15,7 @@ from mnist_cnn.report.text import number, print_text
 from mnist_cnn.study.chains import tried
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import CONFIRMS, objectives_of
+from mnist_cnn.study.study import CONFIRMS, is_begun, objectives_of
 
 COLUMNS = ("study", "state", "trials", "best", "on disk")
 MIB = 2**20
@@ -67,7 +67,7 @@ def _state(storage: str, study: optuna.Study) -> str:
 
 
 def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
-    if "metrics" not in study.user_attrs:  # nobody searched it yet
+    if not is_begun(study):
         return ""
     objective = objectives_of(study)[0]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]

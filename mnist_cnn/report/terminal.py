@@ -1,12 +1,12 @@
 """The summary that a search prints at its end."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
 from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import (
@@ -23,8 +23,10 @@ from mnist_cnn.study.scheduling import seconds_in_full
 from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import Study
 from mnist_cnn.study.trials import ENDED
+from mnist_cnn.tracking.client import tracking_uri
 from mnist_cnn.tracking.sync import Deliverer
 from mnist_cnn.tracking.views import listed
+from mnist_cnn.urls import hide_passwords
 
 LINE_WIDTH = 90  # characters, of sentences
 ANY_WIDTH = 1000  # of lines in a file
@@ -59,12 +61,19 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
             f"{from_here(study.folder)}; `mnist-cnn sync` delivers them"
         )
     else:
-        lines.append("look   make ui, which opens the first of")
-        lines += listed(deliverer.views, "http://127.0.0.1:5000")
+        lines += _where_to_look(deliverer.views)
     if not problem_of_promotion(study, winner):
         promote = f"make promote {study.plan.id.for_make}"
         lines.append(f"next   {front.how_to_promote(study) or promote}")
     return lines
+
+
+def _where_to_look(views: Mapping[str, str]) -> list[str]:
+    """Return the addresses of a study's views, of the MLflow server or of that of `make ui`."""
+    uri = tracking_uri(MLRUNS)
+    if uri.startswith("http"):
+        return ["look   at the first of", *listed(views, hide_passwords(uri).rstrip("/"))]
+    return ["look   make ui, which opens the first of", *listed(views, "http://127.0.0.1:5000")]
 
 
 def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> list[str]:

@@ -1,5 +1,7 @@
 """The confirmations: their table, what it says in words, and their plot."""
 
+from dataclasses import replace
+
 import pytest
 from made_study import (
     confirm_trial,
@@ -14,6 +16,7 @@ from mnist_cnn.report.description import description
 from mnist_cnn.report.page import report_page
 from mnist_cnn.report.text import difference
 from mnist_cnn.study.candidates import Candidate, candidates
+from mnist_cnn.study.storage import default_storage
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 
@@ -36,10 +39,15 @@ def test_the_table_has_the_optimism_of_each_first_score(tmp_path, objective, sig
     assert "A trial trains for 6 epochs, but a confirmation for 9." in words
     assert confirmation_table.summary(study, ranked[2:]) == ""
     assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in description(study, ranked)
+    study.trials.optuna_study.add_trial(finished_trial(0, [0.9]))
+    page = report_page(study, ranked[:1], [], [], {}, None)
+    assert f"<b>{optimism}</b>optimism: how much better its first score was" in page
 
 
-def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
-    study = made_study(tmp_path, confirm=Confirm(trials=2, seeds=1, max_seeds=1))
+def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage, confirm = default_storage(), Confirm(trials=2, seeds=1, max_seeds=1)
+    study = made_study(tmp_path, confirm=confirm, storage=storage)
     for number, value in enumerate((0.95, 0.97)):
         study.trials.optuna_study.add_trial(finished_trial(number, [value]))
     worse, better = 0, 1
@@ -47,7 +55,10 @@ def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path):
         page = report_page(study, candidates(study), [], [], {}, None)
         if confirmed == worse:
             assert "Time ran out before any trial was confirmed" in page
-            assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3" in page
+            assert "make search EXPERIMENT=mnist STUDY=mnist-1 TRIALS=3`" in page
+            elsewhere = replace(study, storage=f"sqlite:///{tmp_path}/mlruns/../mlruns/optuna.db")
+            told = confirmation_table.summary(elsewhere, candidates(study))
+            assert "mnist-cnn search mnist --study mnist-1 --trials 3 --storage sqlite://" in told
         else:
             assert "The winner, trial 1, had the best first score, but time ran out" in page
         assert "on fresh seeds, trial" not in page
@@ -79,5 +90,7 @@ def test_confirmations_show_first_scores_means_and_their_difference(tmp_path):
     (axes,) = figure.axes
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["trial 7 (winner)\n+0", "trial 3\n+0.0300"]
+    (axes,) = study_plots.confirmations(ranked, LOSS, (8, 32)).axes
+    assert axes.get_xticklabels()[1].get_text() == "trial 3\n-0.0300"
     words = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     assert "(8 epochs)" in words and "(32 epochs)" in words

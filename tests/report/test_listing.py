@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import optuna
 import pytest
 from made_study import COMPLETE, FAIL, PRUNED, finished_trial, made_study, write_journal
 
@@ -15,6 +16,7 @@ from mnist_cnn import cli
 from mnist_cnn.experiment import Maximize, Minimize
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.report.text import counted
+from mnist_cnn.study.storage import open_storage
 
 PARAMS = {"optimizer": "adam", "dense": 1}
 
@@ -89,6 +91,14 @@ def test_a_trial_that_violates_a_constraint_comes_after_those_that_could_win(stu
     with pytest.raises(SystemExit):
         cli.main(["studies"])
     assert "val_accuracy 0.9500" in capsys.readouterr().out
+
+
+def test_a_study_whose_creation_was_interrupted_has_no_trials_yet(study, capsys):
+    optuna.create_study(study_name="mnist-2", storage=open_storage(study.storage))
+    with pytest.raises(SystemExit):
+        cli.main(["trials"])
+    told = "mnist-cnn: mnist-2 has no trials yet; type `make search EXPERIMENT=mnist`\n"
+    assert capsys.readouterr().err == told
 
 
 def test_csv_is_read_by_a_spreadsheet(study, capsys):

@@ -4,6 +4,7 @@ import json
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from made_study import (
@@ -90,7 +91,7 @@ def test_the_page_names_the_winner_its_configuration_and_the_next_commands(searc
     values = configuration(study, winner)
     assert {"blocks", "dense", "optimizer"} < set(values)
     assert all(f"{name} {short_value(value)}" in page.text for name, value in values.items())
-    assert difference(confirmation_table.optimism(study, winner)) in page.text
+    assert difference(confirmation_table.optimism(study.objective, winner)) in page.text
 
 
 @pytest.mark.parametrize("why", ["plan", "no model"])
@@ -210,6 +211,24 @@ def test_a_search_ends_with_the_path_of_the_report(searched, monkeypatch):
     lines = terminal.summary(study, Deliverer("mnist", study.folder, study.folder))
     assert "report mlruns/checkpoints/mnist-1/report.html" in lines
     assert lines[-1].endswith("make promote EXPERIMENT=mnist")
+
+
+@pytest.mark.parametrize("uri", ["http://ada:hunter2@host:5000/mlflow/", None])
+def test_a_search_ends_with_the_addresses_of_its_views(searched, monkeypatch, uri):
+    study, _ = searched
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    deliverer = Deliverer("mnist", study.folder, study.folder)
+    deliverer._delivery = SimpleNamespace(views={"best trials": "/#/experiments/1"})
+    lines = terminal.summary(study, deliverer)
+    place = next(line for line in lines if line.startswith("  best trials "))
+    if uri:
+        assert place.endswith(" http://***@host:5000/mlflow/#/experiments/1")
+        assert not any("make ui" in line for line in lines)
+    else:
+        assert place.endswith(" http://127.0.0.1:5000/#/experiments/1")
+        assert "look   make ui, which opens the first of" in lines
 
 
 def test_a_vertical_bar_in_a_name_does_not_break_the_table(tmp_path):
