@@ -50,7 +50,7 @@ def delete_study(name: str, storage: str | None, force: bool) -> str:
     url = storage or default_storage()
     names, folders = study_names_in(url), {path.name for path in checkpoints().glob("*/")}
     experiment, folder = name.rpartition("-")[0], checkpoints() / name
-    doomed = folder.with_name(f".{folder.name}.deleted")
+    doomed = checkpoints() / f".{name}.deleted"
     if name not in names and name not in folders and doomed.name not in folders:
         valid = ", ".join(names) or "none yet"
         raise UsageError(f"there is no study {unknown(name, names)}; valid: {valid}")
