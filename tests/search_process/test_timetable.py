@@ -20,7 +20,9 @@ def made(monkeypatch):
         monkeypatch.setattr(timetable.confirmation, "expected_rounds", lambda *given: rounds)
         now = time.monotonic()
         end = now + seconds
-        budget = Budget(started=now, spent=0.0, confirmations_end=end, end=end, confirming=seconds / 3)
+        budget = Budget(
+            started=now, spent=0.0, confirmations_end=end, end=end, confirming=seconds / 3
+        )
         return Timetable(None, budget, SimpleNamespace(count=2), 0), end
 
     return make
