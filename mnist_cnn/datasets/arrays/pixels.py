@@ -25,7 +25,7 @@ def as_images(where: Where, x: NDArray[Any]) -> NDArray[Any]:
     if x.ndim == 3 and x.shape[2] == 1 and side_of(x.shape[1]):
         x = x[..., 0]
     if x.ndim == 2 and (side := side_of(x.shape[1])):
-        return x.reshape(len(x), side, side, -1)
+        return x.reshape(len(x), side, side, x.shape[1] // side**2)
     if x.ndim == 3:
         return x[..., np.newaxis]
     if x.ndim == 4 and x.shape[3] in (1, 3):

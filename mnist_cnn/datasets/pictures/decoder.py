@@ -93,7 +93,8 @@ def read_header(content: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     with _opened(content, FORMATS, max_pixels) as image:
         height, width = image.height, image.width
         # A PNG may have its EXIF data after the pixels, and Pillow would decode them to get there.
-        known = image.format != "PNG" or "exif" in image.info
+        # The size of a TIFF is that of the upright picture.
+        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         if known and _orientation(image) in _ON_ITS_SIDE:
             height, width = width, height
         return Header(height, width, image.mode in ("1", "L", "LA", "La", "F") or _is_deep(image))

@@ -171,7 +171,7 @@ def _read(
             rows.labels.append(row[table.special["label"]])
             rows.names.append(name)
             if "group" in table.special:
-                rows.groups.append(row[table.special["group"]].strip())
+                rows.groups.append(_group(table, row, name))
     if "train" not in found:
         table = next(iter(tables.values()))
         raise UsageError(f"{shown(table.path)} has no images to train on; {_EXPECTED}")
@@ -180,6 +180,13 @@ def _read(
         for column in fields(_Rows):
             getattr(found[part], column.name).extend(getattr(validation, column.name))
     return found["train"], found.get("test"), notes
+
+
+def _group(table: Table, row: list[str], name: str) -> str:
+    """The group that a row has. Without one, all such rows would form a single group."""
+    if group := row[table.special["group"]].strip():
+        return group
+    raise UsageError(f"{name} has no group; fill it in, or remove the column from the table")
 
 
 def _split(table: Table, row: list[str], name: str) -> str:

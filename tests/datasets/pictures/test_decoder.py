@@ -28,8 +28,9 @@ def test_a_drawing_is_the_same_in_every_format(tmp_path, kind):
     assert (header.height, header.width) == (32, 24)
 
 
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_upright(orientation):
+def test_pictures_are_turned_upright(orientation, form):
     upright = np.zeros((20, 30), np.uint8)
     upright[:10, :15] = 255  # its upper left corner
     stored = {
@@ -45,8 +46,10 @@ def test_pictures_are_turned_upright(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(stored)).save(file, "PNG", exif=exif)
-    assert np.array_equal(decode(file.getvalue()).rgb[..., 0], upright)
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, form, exif=exif)
+    picture = decode(file.getvalue())
+    assert np.array_equal(picture.rgb[..., 0], upright)
+    assert (picture.height, picture.width) == (20, 30)
     header = read_header(file.getvalue())
     assert (header.height, header.width) == (20, 30)
 

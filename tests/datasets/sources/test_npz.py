@@ -160,6 +160,7 @@ BAD = {
     "two shapes": ({**PARTS, "x_test": PIXELS[:30, :3]}, ["x_train", "x_test", "(3, 4, 1)"]),
     "five dimensions": ({"x": PIXELS[..., None, None], "y": LABELS}, ["shape (60, 4, 4, 1, 1)"]),
     "two channels": ({"x": PIXELS.reshape(COUNT, 2, 4, 2), "y": LABELS}, ["one channel or three"]),
+    "no test images": ({**PARTS, "x_test": np.zeros((0, 16)), "y_test": []}, ["x_test has no"]),
     "signed": ({"x": PIXELS.astype(int) - 128, "y": LABELS}, ["own.npz: x", "image 0"]),
     "from -1 to 1": ({"x": PIXELS / 127.5 - 1, "y": LABELS}, ["own.npz: x", "-", "0 to 1"]),
     "a little above 1": ({"x": PIXELS / 240, "y": LABELS}, ["clip"]),

@@ -219,6 +219,12 @@ def test_an_unknown_split_is_refused(tmp_path):
     refused(written(tmp_path, text([[*HEADER, "split"], *rows])), "row 2", "'left'", "validation")
 
 
+def test_a_row_without_its_group_is_refused(tmp_path):
+    rows = [[*row, str(number // 6)] for number, row in enumerate(lines(None))]
+    rows[3][-1] = " "
+    refused(written(tmp_path, text([[*HEADER, "group"], *rows])), "row 5", "has no group")
+
+
 def test_several_tables_are_refused(tmp_path):
     for name in ("a.csv", "b.csv"):
         written(tmp_path, text(lines()), name)
