@@ -23,7 +23,9 @@ def draw_examples(dataset: Dataset, train: Images) -> Figure:
     figure = Figure(figsize=(9, 0.9 + rows * 9 / (12 + columns)), layout="constrained")
     height, width, _ = dataset.shape
     more = f", the first {shown} of {dataset.classes} classes" if shown < dataset.classes else ""
-    figure.suptitle(f"{dataset.name}: training images of {height}x{width} pixels{more}")
+    figure.suptitle(
+        f"{dataset.name}: training images of {height}x{width} pixels{more}", parse_math=False
+    )
     grid = figure.subplots(rows, columns, squeeze=False).T.ravel()
     labels = train.labels
     for axes in grid[shown:]:

@@ -72,8 +72,8 @@ def confusion_matrix(
     if classes <= MAX_CLASSES:
         names = [short(name, 16) for name in class_names]
         turned = 90 if max(map(len, names)) > 3 else 0
-        axes.set_xticks(range(classes), names, rotation=turned, parse_math=False)
-        axes.set_yticks(range(classes), names, parse_math=False)
+        axes.set_xticks(range(classes), names, rotation=turned)
+        axes.set_yticks(range(classes), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 color = "white" if shares[row, column] > 0.3 else "black"
@@ -106,6 +106,7 @@ def reliability(labels: Labels, probabilities: Probabilities, data: str) -> Figu
     upper.legend(loc="upper left")
     lower.bar(centres, [b.images for b in bins], width, edgecolor="white", color="tab:grey")
     lower.set_yscale("symlog", linthresh=1)
+    lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.set_ylim(bottom=0)
     lower.set_xlabel(f"confidence (greatest probability), {len(bins)} bins")
     lower.set_ylabel("images")
@@ -166,7 +167,7 @@ def _grid(
         if predicted != actual:
             text += f" ({_percent(given[actual])})"
         color = "black" if predicted == actual else "tab:red"
-        axes.set_title(text, fontsize=9, color=color, parse_math=False)
+        axes.set_title(text, fontsize=9, color=color)
     figure.supxlabel(
         f"{x.shape[1]}x{x.shape[2]} pixels; in brackets the predicted probability; mistakes are "
         "red",

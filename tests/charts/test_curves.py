@@ -35,6 +35,21 @@ def test_the_curves_of_a_training_are_drawn_and_labelled(history, tmp_path):
     assert pixels.shape[1] >= 1000 and pixels.std() > 0
 
 
+@pytest.mark.parametrize("place", ["title", "axis", "legend", "ticks", "note"])
+def test_what_is_between_dollar_signs_is_no_formula(tmp_path, place):
+    name = "a$b_$c"  # as a formula it would be wrong
+    figure, axes = style.new_figure(name if place == "title" else "")
+    axes.plot([1, 2], label=name if place == "legend" else "it")
+    style.label_axes(axes, name if place == "axis" else "epoch", "")
+    if place == "ticks":
+        axes.set_xticks([0, 1], [name, name])
+    if place == "note":
+        axes.annotate(name, (0, 1))
+    style.legend(axes)
+    style.save(figure, tmp_path / "plot.png")
+    assert image.imread(tmp_path / "plot.png").std() > 0
+
+
 def test_the_curves_begin_at_the_first_epoch():
     accuracy, _ = curves(HISTORIES["both"], "trial").axes
     training, validation = accuracy.lines

@@ -30,6 +30,14 @@ def test_counts_and_examples_of_each_class_are_shown(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["examples.png", "shapes"]
 
 
+def test_names_with_dollar_signs_are_no_formulas(tmp_path):
+    make_folder(tmp_path / "a$b_$c", 30)
+    (tmp_path / "a$b_$c" / "circle").rename(tmp_path / "a$b_$c" / "d$e_$f")
+    done = here("data", "a$b_$c", "--picture", "examples.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "examples.png").exists()
+
+
 def test_all_unreadable_pictures_are_named(tmp_path):
     make_folder(tmp_path / "shapes", 60)
     for name in ("b.png", "a.jpg"):

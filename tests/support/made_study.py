@@ -265,6 +265,7 @@ SMALL_STUDIES = {
         ([n / 10], COMPLETE, {f"a_rather_long_name/{p}": 0.001 * (n + p + 1) for p in range(100)})
         for n in range(9)
     ],
+    "no formula": [([n / 10], COMPLETE, {"$a_$": 0.05 * n, "$b_$": 0.9}) for n in range(9)],
     "nothing in common": [([n / 10], COMPLETE, {f"p{n}": 0.01}) for n in range(9)],
 }
 
