@@ -12,6 +12,7 @@ from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.report.front import FRONT_FILE
 from mnist_cnn.report.text import counted, number
 from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.client import in_filter
 
 Point = dict[str, Any]  # see `report.front.as_json`
 
@@ -144,7 +145,7 @@ def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
         [study.info.experiment_id],
         # Other people may deliver to the same server, with studies of the same names.
         f"tags.`{tags.PARENT}` = '{study.info.run_id}' and "
-        f"tags.`{tags.JOURNAL}` = '{point['run']}'",
+        f"tags.`{tags.JOURNAL}` = {in_filter(point['run'])}",
         max_results=1,
     )
     return found[0] if found else None

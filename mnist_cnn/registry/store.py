@@ -60,9 +60,30 @@ def connect(experiment: ExperimentId | None = None) -> MlflowClient:
     return tracking.connect(MLRUNS)
 
 
+def check_name(name: str) -> None:
+    """Check that MLflow takes a name of a registered model, and finds its versions again.
+
+    Raises:
+        UserError: It does not.
+    """
+    if set("/:?\n").intersection(name) or ("'" in name and '"' in name):
+        raise UserError(
+            f"MLflow cannot use a registered model called {name!r}, which has /, : or ?, or both ' "
+            'and "; give the Dataset another `model_name`'
+        )
+
+
 def names(client: MlflowClient) -> list[str]:
     """Return the names of the registered models, sorted."""
     return sorted(found.name for found in _all(client))
+
+
+def champion(client: MlflowClient, name: str) -> ModelVersion | None:
+    """Return the champion of a registered model; None if there is none."""
+    found = registered(client, name)
+    if found is None or "champion" not in found.aliases:
+        return None
+    return client.get_model_version(name, str(found.aliases["champion"]))
 
 
 def champions(client: MlflowClient) -> list[ModelVersion]:
@@ -130,7 +151,7 @@ def numbered_version(client: MlflowClient, name: str, number: int) -> ModelVersi
 
 def versions(client: MlflowClient, name: str) -> list[ModelVersion]:
     """Return all versions of a registered model."""
-    return list(client.search_model_versions(f"name = '{name}'"))
+    return list(client.search_model_versions(f"name = {tracking.in_filter(name)}"))
 
 
 def register(

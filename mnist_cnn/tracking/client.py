@@ -152,6 +152,15 @@ def valid_name(name: str) -> str:
     return f"{text[: MAX_ENTITY_KEY_LENGTH - 9]}_{digest}"
 
 
+def in_filter(text: str) -> str:
+    """Return a text as MLflow's filters take it, in quotes that are not in it.
+
+    There is no way to write a text with both kinds of quotes.
+    """
+    quote = '"' if "'" in text else "'"
+    return f"{quote}{text}{quote}"
+
+
 def user() -> str:
     """Return the name of the user, or the user id if there is no name."""
     try:

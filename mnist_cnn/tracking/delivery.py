@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from mnist_cnn.files import replace_file
 from mnist_cnn.mlruns import DELIVERED_FILE
 from mnist_cnn.tracking import journal, tags, views
-from mnist_cnn.tracking.client import user
+from mnist_cnn.tracking.client import in_filter, user
 from mnist_cnn.tracking.events import WRITERS
 from mnist_cnn.tracking.journal import Event
 from mnist_cnn.urls import hide_passwords
@@ -126,7 +126,7 @@ class Delivery:
         while True:
             page = self.client.search_runs(
                 [self.experiment_id],
-                f"tags.journal LIKE '{self.study_folder.name}%'",
+                f"tags.journal LIKE {in_filter(f'{self.study_folder.name}%')}",
                 ViewType.ALL,
                 page_token=token,
             )
@@ -213,7 +213,7 @@ class Delivery:
         found = self.client.search_runs(
             [self.experiment_id],
             # Other people may deliver to the same server, with studies of the same names.
-            f"tags.journal = '{key}' and attributes.start_time = {began}",
+            f"tags.journal = {in_filter(key)} and attributes.start_time = {began}",
             ViewType.ALL,
             max_results=1,
         )

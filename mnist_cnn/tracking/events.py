@@ -15,7 +15,11 @@ from mlflow.entities import (
     Param,
     RunTag,
 )
-from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+from mlflow.utils.validation import (
+    MAX_DATASET_DIGEST_SIZE,
+    MAX_METRICS_PER_BATCH,
+    MAX_PARAMS_TAGS_PER_BATCH,
+)
 
 from mnist_cnn.tracking.client import flush_artifacts, valid_name
 from mnist_cnn.tracking.journal import Event
@@ -67,7 +71,7 @@ def _dataset(client: MlflowClient, run_id: str, folder: Path, events: list[Event
         facts = {"images": event["images"]}
         dataset = Dataset(
             name=f"{event['name']} {event['context']}",  # MLflow merges equal names and digests
-            digest=event["digest"][:36],  # MLflow's limit
+            digest=event["digest"][:MAX_DATASET_DIGEST_SIZE],
             source_type="local",
             source=json.dumps({"sha256": event["digest"]}),
             profile=json.dumps(facts),

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from mlflow.utils.validation import MAX_EXPERIMENT_TAG_VAL_LENGTH
 
 from mnist_cnn.tracking import tags
-from mnist_cnn.tracking.client import valid_name
+from mnist_cnn.tracking.client import in_filter, valid_name
 from mnist_cnn.tracking.journal import Event
 
 TAG, SHARED = "mlflow.sharedViewState.", "viewStateShareKey"
@@ -89,7 +89,7 @@ def _view(
 ) -> View | None:
     """Return a view with `count` hyperparameters; None if the study has nothing to show in it."""
     score, curve = valid_name(event["score"]), valid_name(event["curve"])
-    own = f"tags.`{tags.STUDY}` = '{study}' and tags.{tags.KIND} = 'trial'"
+    own = f"tags.`{tags.STUDY}` = {in_filter(study)} and tags.{tags.KIND} = 'trial'"
     if title == BEST:
         return _table(own, event, count, [])
     if title == CURVES:

@@ -74,6 +74,18 @@ def test_a_study_becomes_a_run_and_its_trials_runs_below_it(folder, deliver):
     assert runs["trial-00000"].data.params == {"units": "3", "optimizer/rate": "0.5"}
 
 
+@pytest.mark.parametrize("whose", ["Ada's"])
+def test_a_study_may_have_an_apostrophe_in_its_name(folder, deliver, whose):
+    assert whose in folder.name
+    write_study(folder)
+    first = deliver()
+    for note in folder.rglob("delivered.json"):
+        note.unlink()  # its runs are then found by their names
+    assert {name: run.info.run_id for name, run in deliver().items()} == {
+        name: run.info.run_id for name, run in first.items()
+    }
+
+
 def test_metrics_have_their_steps_and_the_times_of_the_journal(folder, deliver, client):
     write_study(folder)
     run = deliver()["trial-00000"]
