@@ -175,6 +175,7 @@ ORDER = (
     "promotion.gate",
     "promotion.chosen",
     "promotion.candidate",
+    "promotion.rivals",
     "promotion.card",
     "promotion.promote",
     "promotion.rollback",

@@ -2,7 +2,7 @@
 
 table is the `evaluate` subcommand. It and `promotion` call, from the top down:
 
-    lockbox      records each opening of a test set on the model's run
+    lockbox      records each opening of a test set on the model's run; knows what was searched
     worker       the process that loads and runs models
     evaluate     what that process does: load a model (`training.saved_model`), predict, score
     data         which images a name means; the only module that opens a test set for a model

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import RunTag, ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_DATASET_DIGEST_SIZE
 
 from mnist_cnn.evaluation.data import DataInfo
+from mnist_cnn.experiment_id import data_name
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.registry import models
 from mnist_cnn.registry.models import MODEL_DIGEST, FoundModel
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.client import experiment_id, user
@@ -22,7 +24,7 @@ from mnist_cnn.tracking.client import experiment_id, user
 OPENED = "test.opened."  # and the time: a tag for each opening
 OPENINGS = "test.openings"  # the tag with their number for the model
 EVALUATIONS = "evaluations"  # the MLflow experiment for models that have no other run
-MOST_RUNS = 50_000  # in one answer of MLflow
+MOST = 50_000  # experiments or runs in one answer of MLflow
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,8 @@ class Opening:
 
 
 def ordinal(count: int) -> str:
-    """Return a count from 1 as an ordinal number: first, second, third, 4th, and so on."""
-    if count <= 3:
+    """Return a count as an ordinal number: first, second, third, 4th, and so on; 0th for none."""
+    if 1 <= count <= 3:
         return ("first", "second", "third")[count - 1]
     if count % 100 in (11, 12, 13):
         return f"{count}th"
@@ -105,14 +107,26 @@ def record(
     return Opening(data.name, user(), count, total, run_id)
 
 
+def was_searched(client: MlflowClient, path: str, data: DataInfo) -> bool:
+    """Return whether MLflow has runs that were trained on the data at a path.
+
+    Args:
+        client: Of the tracking store.
+        path: An absolute path with links followed.
+        data: What is recorded about all of its images.
+    """
+    experiments = client.search_experiments(ViewType.ALL, max_results=MOST)
+    # Also of images that have changed since, or that the experiment has changed.
+    if any(found.name.endswith(f"-{data_name(path)}") for found in experiments):
+        return True
+    trained_on = f"dataset.digest = '{data.digest[:MAX_DATASET_DIGEST_SIZE]}'"
+    ids = [found.experiment_id for found in experiments]
+    return bool(client.search_runs(ids, trained_on, ViewType.ALL, max_results=1))
+
+
 def _is_deleted(client: MlflowClient, run_id: str) -> bool:
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # after `mlflow gc`
-            return True
-        raise
-    return bool(run.info.lifecycle_stage == "deleted")
+    run = models.known_run(client, run_id)
+    return run is None or bool(run.info.lifecycle_stage == "deleted")
 
 
 def _is_of(opening: dict[str, str], data: DataInfo) -> bool:
@@ -134,7 +148,7 @@ def _run_of_file(client: MlflowClient, model: FoundModel, weights: str) -> str:
 
 def _runs_with_tag(client: MlflowClient, tag: str, digest: str) -> list[str]:
     """Return the ids of the runs that have this digest in this tag, of all experiments."""
-    experiments = [found.experiment_id for found in client.search_experiments()]
+    experiments = [found.experiment_id for found in client.search_experiments(max_results=MOST)]
     runs = client.search_runs(experiments, f"tags.`{tag}` = '{digest}'")
     return [run.info.run_id for run in runs]
 
@@ -146,12 +160,12 @@ def _openings(client: MlflowClient) -> list[dict[str, str]]:
     anything in it.
     """
     experiments = [
-        found.experiment_id for found in client.search_experiments(view_type=ViewType.ALL)
+        found.experiment_id for found in client.search_experiments(ViewType.ALL, max_results=MOST)
     ]
     opened = f"tags.`{OPENINGS}` LIKE '%'"
     return [
         tags.json_object(text)
-        for run in client.search_runs(experiments, opened, ViewType.ALL, MOST_RUNS)
+        for run in client.search_runs(experiments, opened, ViewType.ALL, MOST)
         for name, text in run.data.tags.items()
         if name.startswith(OPENED)
     ]

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_cnn import known_data
 from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo, check_name
 from mnist_cnn.evaluation.lockbox import Opening
 from mnist_cnn.evaluation.scores import Evaluation
 from mnist_cnn.evaluation.worker import ModelWorker
+from mnist_cnn.experiment_id import DEFAULT, ExperimentId, resolved
 from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
 from mnist_cnn.report.text import counted, in_columns, print_text
@@ -56,6 +58,9 @@ def show_evaluation(
         found = models.find(model, Path(folder), model_name)
         names = found.answers.class_names
         info, weights = worker.examine(found.file, data, names)
+        if not info.is_test_set and _was_searched(found, data, info):
+            known_data.dataset_at(resolved(data))  # from now on, `data` means its test images
+            info, weights = worker.examine(found.file, data, names)
         if pictures:
             _create(pictures)  # before the test set is opened
         opening = None
@@ -63,25 +68,49 @@ def show_evaluation(
             with store.answering():
                 opening = lockbox.record(store.connect(), found, weights, info, "evaluate")
         evaluation = worker.evaluate(found.file, data, pictures, names)
-    run_id = opening.run_id if opening else found.run_id
-    if pictures and run_id:
-        with store.answering():
-            client = store.connect()
-            training = models.training_run(client, client.get_run(run_id), weights)
-            models.download_curves(client, training, pictures)
     result = _Result(found, info, opening, evaluation)
     if as_json:
         print_text(json.dumps(_json(result), indent=2))
     else:
         notes = [f"note: {line}" for line in evaluation.warnings]
         print_text("\n".join([*_overview(result), *notes, "", *_class_table(result)]))
+    run_id = opening.run_id if opening else found.run_id
+    if pictures and run_id:
+        _add_curves(run_id, weights, pictures)
+
+
+def _was_searched(model: FoundModel, data: str, info: DataInfo) -> bool:
+    """Return whether a search has used the data at a path, by the runs that MLflow has.
+
+    This machine may not know it: the path is another one, or mlruns/data/ was removed. Otherwise
+    the model would be asked about its own training images.
+    """
+    try:
+        with store.answering():
+            client = store.connect(ExperimentId(DEFAULT))
+            return lockbox.was_searched(client, resolved(data), info)
+    except UserError:
+        if model.run_id:  # MLflow has just answered
+            raise
+        return False  # a file needs no MLflow
 
 
 def _create(folder: Path) -> None:
+    """Create a folder into which files can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _add_curves(run_id: str, weights: str, pictures: Path) -> None:
+    """Add the learning curves of the training, if they are still in MLflow."""
+    with store.answering():
+        client = store.connect()
+        if run := models.known_run(client, run_id):
+            models.download_curves(client, models.training_run(client, run, weights), pictures)
 
 
 def _json(result: _Result) -> dict[str, Any]:

@@ -1,7 +1,11 @@
-"""The model to promote, and its test: the test set is opened, and the run gets the scores."""
+"""The model to promote, and its test: the test set is opened, and the run gets the scores.
+
+Whatever may go wrong is done before the opening, or after the scores are printed and logged:
+another try would open the test set again.
+"""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -16,12 +20,32 @@ from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.project.loading import find_experiment
 from mnist_cnn.promotion.chosen import MADE_FROM, Chosen, study_and_trial
-from mnist_cnn.registry import models
+from mnist_cnn.registry import models, store
 from mnist_cnn.registry.models import FoundModel
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.client import user
 
 SPLIT_FIELDS = ("seed", "validation_fraction")  # of an experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """A chosen model that fits its images.
+
+    Attributes:
+        chosen: What the user wants to promote.
+        training: The run that trained the single model: the user's, or one nested in it if that is
+            a study's.
+        weights: The digest of the single model's weights.
+        data: The name of the experiment on whose test images it will be tested.
+        info: What is recorded about these images.
+    """
+
+    chosen: Chosen
+    training: Run
+    weights: str
+    data: str
+    info: DataInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +112,32 @@ def _size(model: FoundModel) -> str:
     return f"{model.file.stat().st_size:,} bytes"
 
 
-def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: Path) -> Candidate:
-    """Average and calibrate the chosen model, if that was asked for, and test it.
+def examine(client: MlflowClient, worker: ModelWorker, chosen: Chosen) -> Examined:
+    """Check that the chosen model can be tested and registered. The test set stays closed.
+
+    Args:
+        client: Of the tracking store.
+        worker: Loads and runs the models.
+        chosen: What the user wants to promote.
+
+    Raises:
+        UsageError: The experiment no longer exists.
+        UserError: The model cannot be loaded, does not fit the images, or was trained on a data set
+            that has changed since. Or MLflow takes no registered model of the data set's name.
+    """
+    data = str(client.get_experiment(chosen.run.info.experiment_id).name)
+    find_experiment(data)
+    info, weights = worker.examine(chosen.single.file, data)
+    store.check_name(info.model_name)
+    training = models.training_run(client, chosen.run, weights)
+    _check_data_unchanged(training, info)
+    return Examined(chosen=chosen, training=training, weights=weights, data=data, info=info)
+
+
+def run_test(
+    client: MlflowClient, worker: ModelWorker, examined: Examined, folder: Path
+) -> Candidate:
+    """Average and calibrate the chosen model, if that was asked for, test it, print the result.
 
     Its run gets the scores and the pictures: the one that the user named, or that of the derived
     model.
@@ -97,39 +145,37 @@ def run_test(client: MlflowClient, worker: ModelWorker, chosen: Chosen, folder: 
     Args:
         client: Of the tracking store.
         worker: Loads and runs the models.
-        chosen: What the user wants to promote.
+        examined: What the user wants to promote.
         folder: A folder for temporary files.
 
     Raises:
-        UsageError: The experiment no longer exists.
-        UserError: The model cannot be loaded, does not fit the images, cannot be calibrated, or was
-            trained on a data set that has changed since.
+        UserError: The model cannot be averaged, calibrated or tested.
     """
-    run, single = chosen.run, chosen.single
-    data = str(client.get_experiment(run.info.experiment_id).name)
-    find_experiment(data)
-    info, weights = worker.examine(single.file, data)
-    training = models.training_run(client, run, weights)
-    _check_data_unchanged(training, info)
-    model, calibration = _derived(client, worker, chosen, data, folder)
-    opening = lockbox.record(client, model, weights, info, "promote")
+    chosen, info = examined.chosen, examined.info
+    model, calibration = _derived(client, worker, chosen, examined.data, folder)
     pictures = folder / "test"
-    evaluation = worker.evaluate(model.file, data, pictures)
-    # Now, as a machine that is busy is slower for both then.
-    single_ms = worker.latencies_ms(single.file) if chosen.members else None
-    models.download_curves(client, training, pictures)
+    pictures.mkdir()
+    models.download_curves(client, examined.training, pictures)
+    opening = lockbox.record(client, model, examined.weights, info, "promote")
     candidate = Candidate(
         chosen=chosen,
-        training=training,
+        training=examined.training,
         model=model,
         calibration=calibration,
-        single_ms=single_ms,
-        data=data,
+        single_ms=None,
+        data=examined.data,
         info=info,
-        evaluation=evaluation,
+        evaluation=worker.evaluate(model.file, examined.data, pictures),
         opening=opening,
     )
+    if calibration:
+        print(calibration.summary)
+    print(opening.summary)
+    print(candidate.evaluation.scores.summary, flush=True)
     _log_test(client, candidate, pictures)
+    if chosen.members:  # now, as a machine that is busy is slower for both then
+        candidate = replace(candidate, single_ms=worker.latencies_ms(chosen.single.file))
+    print(candidate.cost_summary)
     return candidate
 
 

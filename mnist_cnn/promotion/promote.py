@@ -12,21 +12,25 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
-from mlflow.entities.model_registry import ModelVersion
 
-from mnist_cnn.datasets.naming import some
+from mnist_cnn import known_data
 from mnist_cnn.errors import UserError
-from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import is_model
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.promotion import card
-from mnist_cnn.promotion.candidate import Candidate, run_test
-from mnist_cnn.promotion.chosen import MADE_FROM, choose, newest_study, refuse_other_data
+from mnist_cnn.promotion.candidate import Candidate, examine, run_test
+from mnist_cnn.promotion.chosen import (
+    MADE_FROM,
+    Chosen,
+    choose,
+    newest_study,
+    refuse_other_data,
+)
 from mnist_cnn.promotion.front import Choice, run_of_point
-from mnist_cnn.promotion.gate import Comparison, compare, passes
+from mnist_cnn.promotion.rivals import OVERRIDE, Rivals
 from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 from mnist_cnn.registry.answers import Answers
@@ -80,27 +84,34 @@ def promote(request: Request, worker: ModelWorker) -> None:
         check_experiment(request.experiment)
     with store.answering(), tempfile.TemporaryDirectory() as folder:
         client = store.connect(request.experiment)
-        for name in store.names(client):
-            if finished := aliases.finish(client, name):
-                print(f"finished a {finished} that was interrupted")
-        if request.run is None:
-            run = newest_study(client, request.experiment)
-        else:
-            run = models.get_run(client, request.run)
-            refuse_other_data(client, run, request.experiment)
-        run = run_of_point(client, run, request.choice, Path(folder))
-        options = {"ensemble": request.ensemble, "calibrate": request.calibrate}
-        chosen = choose(client, run, Path(folder), **options)
-        if any(map(chosen.is_version, store.champions(client))):
+        chosen = _chosen(client, request, Path(folder))
+        examined = examine(client, worker, chosen)
+        rivals = Rivals(client, worker, examined.info, examined.data, Path(folder))
+        if finished := aliases.finish(client, rivals.name):
+            print(f"finished a {finished} that was interrupted")
+        champion = store.champion(client, rivals.name)
+        # In these two cases the test set stays closed.
+        if champion and chosen.is_version(champion):
             print(f"{chosen.title} is the champion already")
-            return  # the test set stays closed
-        candidate = run_test(client, worker, chosen, Path(folder))
-        if candidate.calibration_summary:
-            print(candidate.calibration_summary)
-        print(candidate.opening.summary)
-        print(candidate.evaluation.scores.summary)
-        print(candidate.cost_summary)
-        Promotion(client, worker, candidate, request.reason, Path(folder)).run()
+            return
+        if champion and request.reason is None:
+            rivals.check(champion)
+        candidate = run_test(client, worker, examined, Path(folder))
+        Promotion(client, worker, candidate, rivals, request.reason, Path(folder)).run()
+
+
+def _chosen(client: MlflowClient, request: Request, folder: Path) -> Chosen:
+    """Return what the user wants to promote."""
+    if request.run is None:
+        run = newest_study(client, request.experiment)
+    else:
+        run = models.get_run(client, request.run)
+        refuse_other_data(client, run, request.experiment)
+    if request.experiment.data is not None:
+        known_data.dataset_at(request.experiment.data)  # its facts may have been removed
+    run = run_of_point(client, run, request.choice, folder)
+    options = {"ensemble": request.ensemble, "calibrate": request.calibrate}
+    return choose(client, run, folder, **options)
 
 
 @dataclass(frozen=True)
@@ -111,13 +122,15 @@ class Promotion:
         client: Of the tracking store and the registry.
         worker: Loads and runs the models.
         candidate: The model and its test.
+        rivals: The models to compare it with.
         reason: Why the gate is overridden; None if it is not.
-        folder: Where to put downloads.
+        folder: Where to put the model.
     """
 
     client: MlflowClient
     worker: ModelWorker
     candidate: Candidate
+    rivals: Rivals
     reason: str | None
     folder: Path
 
@@ -129,11 +142,11 @@ class Promotion:
     def run(self) -> None:
         """Apply the gate and move the aliases; again if the champion changes in between."""
         for _ in range(ATTEMPTS):
-            if self._is_champion():
+            now = aliases.current(self.client, self.name)
+            if self._is_champion(now):
                 # The same command was running at the same time, and was faster.
                 print(f"{self.candidate.chosen.title} is the champion already")
                 return
-            now = aliases.current(self.client, self.name)
             decision = self._decide(now)
             try:
                 version = self._install(now, decision)
@@ -145,12 +158,11 @@ class Promotion:
             return
         raise UserError("the champion keeps changing; type the same command again")
 
-    def _is_champion(self) -> bool:
-        file = self.candidate.model.file
-        return any(
-            is_model(file, champion.tags.get(MODEL_DIGEST, ""))
-            for champion in store.champions(self.client)
-        )
+    def _is_champion(self, now: Aliases) -> bool:
+        if now.champion is None:
+            return False
+        champion = self.client.get_model_version(self.name, now.champion)
+        return is_model(self.candidate.model.file, champion.tags.get(MODEL_DIGEST, ""))
 
     def _decide(self, now: Aliases) -> str:
         """Return the gate's decision in words, and record it on the tested model's run.
@@ -158,78 +170,14 @@ class Promotion:
         Raises:
             UserError: The model is refused, and the gate is not overridden.
         """
-        passed, comparison = self._compare(now)
+        passed, comparison = self.rivals.compare(self.candidate, now.champion)
         decision = f"{'passed' if passed else 'refused'}: {comparison}"
         if not passed and self.reason is not None:
             decision += f"; forced by {user()}: {self.reason}"
         self.client.set_tag(self.candidate.model.run_id, GATE, decision)
         if not passed and self.reason is None:
-            raise UserError(f'{decision}. The champion stays; `--force --reason "…"` overrides')
+            raise UserError(f"{decision}. {OVERRIDE}")
         return decision
-
-    def _compare(self, now: Aliases) -> tuple[bool, str]:
-        """Return whether the candidate passes the gate, and the comparisons in words."""
-        if now.champion is None:
-            return True, "there was no champion to compare with"
-        version = self.client.get_model_version(self.name, now.champion)
-        try:
-            champion = self._compare_with(version, "champion")
-        except UserError as error:
-            return False, f"the champion, version {version.version}, cannot be compared: {error}"
-        if champion.as_good or not champion.may_be_chance:
-            return champion.as_good, champion.summary
-        passed, best = self._compare_with_best(champion, now.champion)
-        return passed, "; ".join([champion.summary, *best])
-
-    def _compare_with_best(self, champion: Comparison, number: str) -> tuple[bool, list[str]]:
-        """Compare with the best champion so far: the version with the most correct predictions.
-
-        Versions whose files are gone are skipped.
-
-        Args:
-            champion: The comparison with the present champion.
-            number: The number of the present champion.
-
-        Returns:
-            Whether the candidate passes the gate, and in words what was compared and skipped.
-        """
-        images = self.candidate.evaluation.images_sha256
-        passed = passes(champion, champion)
-        said: list[str] = []
-        skipped: list[str] = []
-        for version in store.versions_tested_on(self.client, self.name, images):
-            if str(version.version) == number:
-                break
-            try:
-                best = self._compare_with(version, "best champion so far")
-            except models.FilesGone:
-                skipped.append(str(version.version))
-                continue
-            except UserError as error:
-                name = f"the best champion so far, version {version.version},"
-                passed, said = False, [f"{name} cannot be compared: {error}"]
-                break
-            passed, said = passes(champion, best), [best.summary]
-            break
-        if skipped:
-            said.append(f"skipped, since the files are gone: version {some(skipped, 9)}")
-        return passed, said
-
-    def _compare_with(self, version: ModelVersion, what: str) -> Comparison:
-        """Compare with a version.
-
-        Raises:
-            FilesGone: Its files are gone.
-            UserError: It does not fit the images or their classes, or the worker failed.
-        """
-        candidate = self.candidate
-        model = models.from_version(version, self.folder)
-        names = model.answers.class_names
-        _, weights = self.worker.examine(model.file, candidate.data, names)
-        lockbox.record(self.client, model, weights, candidate.info, f"promote, as the {what}")
-        correct = self.worker.correct(model.file, candidate.data, names)
-        rival = f"the {what} (version {version.version})"
-        return compare(rival, candidate.evaluation.correct, correct)
 
     def _install(self, now: Aliases, decision: str) -> str:
         """Register the candidate and move the aliases.
@@ -265,6 +213,8 @@ class Promotion:
         def target() -> Aliases:
             run_id = str(model.run_id)
             number = store.register(self.client, self.name, model_id, run_id, text, own_tags)
+            if self.reason is None:  # an earlier promotion of the same version may have had one
+                self.client.delete_model_version_tag(self.name, number, FORCED_REASON)
             return Aliases(champion=number, previous=previous)
 
         return str(aliases.move(self.client, self.name, now, "promotion", target).champion)

@@ -10,7 +10,7 @@ from mnist_cnn.registry.aliases import Aliases, AliasesChangedError
 
 
 def rollback(model_name: str | None = None) -> str:
-    """Swap the aliases `champion` and `previous`.
+    """Swap the aliases `champion` and `previous`. Without a champion, the previous one becomes it.
 
     If an earlier rollback was killed half-way, this finishes it and does nothing else.
 
@@ -32,7 +32,7 @@ def rollback(model_name: str | None = None) -> str:
         now = aliases.current(client, name)
         if finished == "rollback":
             return f"finished the interrupted rollback: version {now.champion} is the champion"
-        if now.champion is None or now.previous is None or now.previous == now.champion:
+        if now.previous is None or now.previous == now.champion:
             raise UserError("there is no previous champion to go back to")
         with tempfile.TemporaryDirectory() as folder:  # checks that the file is still there
             version = store.version(client, name, "previous")
@@ -44,6 +44,8 @@ def rollback(model_name: str | None = None) -> str:
             raise UserError(
                 "another promotion or rollback was faster; look at its result and decide again"
             ) from None
+    if to.previous is None:
+        return f"champion is version {to.champion} again; there was none, and now no `previous`"
     return (
         f"champion is version {to.champion} again; version {to.previous} is `previous`, another "
         "rollback brings it back"

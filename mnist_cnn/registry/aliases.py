@@ -98,7 +98,7 @@ def finish(client: MlflowClient, name: str) -> str | None:
 
     Returns:
         The subcommand that began it; None if no move was unfinished, or the aliases have changed
-        since.
+        since. A tag of another program is left as it is.
     """
     with _registry_lock():
         return _finish(client, name)
@@ -112,8 +112,7 @@ def _finish(client: MlflowClient, name: str) -> str | None:
     try:
         start, to = Aliases(**unfinished["from"]), Aliases(**unfinished["to"])
         verb = str(unfinished["by"])
-    except (KeyError, TypeError):  # another program has set the tag
-        client.delete_registered_model_tag(name, MOVE)
+    except (KeyError, TypeError):  # the tag is another program's
         return None
     # Another champion may have been set by hand, or the version deleted: that has precedence.
     valid = current(client, name).champion in (start.champion, to.champion) and any(

@@ -131,11 +131,21 @@ def get_run(client: MlflowClient, run_id: str) -> Run:
     return run
 
 
+def known_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Return a run, also a deleted one; None if nothing is left of it."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":  # after `mlflow gc`
+            return None
+        raise
+
+
 def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
     """Return the model of a study's, a trial's or a confirmation's run.
 
-    It is the newest that was logged. If none was, as of most trials, it is the file that the search
-    left in mlruns/checkpoints/.
+    It is the newest that was logged. If none was, as of most trials, or its files are gone, it is
+    the file that the search left in mlruns/checkpoints/.
 
     Args:
         client: Of the tracking store.
@@ -170,18 +180,18 @@ def from_run(client: MlflowClient, run: Run, folder: Path) -> FoundModel:
 def _logged_file(
     client: MlflowClient, run: Run, folder: Path
 ) -> tuple[Path, str] | tuple[None, None]:
-    """Return the file and the id of the newest model that was logged to the run."""
+    """Return the file and the id of the newest model that was logged to the run.
+
+    The others are of earlier winners of a study that was extended.
+    """
     logged = client.search_logged_models(
         [run.info.experiment_id],
         f"source_run_id = '{run.info.run_id}'",
         order_by=[{"field_name": "creation_timestamp", "ascending": False}],
     )
-    for model in logged:
-        if model.status == "READY":
-            file = _download(f"models:/{model.model_id}", folder)
-            if file is not None:
-                return file, model.model_id
-    return None, None
+    ids = [str(model.model_id) for model in logged if model.status == "READY"]
+    file = _download(f"models:/{ids[0]}", folder) if ids else None
+    return (file, ids[0]) if file else (None, None)
 
 
 def logged_id(client: MlflowClient, run: Run, digest: str, folder: Path) -> str | None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import mlflow
 import pytest
+from mlflow.entities import DatasetInput
 from projects import connected
 
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.data import DataInfo
+from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.registry.models import FoundModel
 
 
@@ -46,6 +49,31 @@ def test_a_model_whose_run_is_deleted_is_recorded_on_another_one(client, run, op
     assert opened("b", "0" * 32).run_id not in (run, second.run_id)  # of which nothing is left
 
 
+def test_an_opening_that_is_not_counted_is_no_third_one():
+    assert [lockbox.ordinal(count) for count in range(5)] == [
+        "0th",
+        "first",
+        "second",
+        "third",
+        "4th",
+    ]
+
+
+def test_data_were_searched_if_a_run_has_them_or_an_experiment_is_called_like_them(client):
+    def searched(path, digest):
+        data = DataInfo(name="it", digest=digest, test_id=digest, is_test_set=False)
+        return lockbox.was_searched(client, path, data)
+
+    assert not searched("/home/ada/my digits", "a" * 64)
+    client.create_experiment(ExperimentId("images", "/home/ada/my digits").name)
+    assert searched("/home/ada/my digits", "b" * 64)
+    assert not searched("/home/ada/other", "b" * 64)
+    run = client.create_run(client.create_experiment("their own")).info.run_id
+    trained = mlflow.entities.Dataset("their own training", "b" * 36, "local", "{}")
+    client.log_inputs(run, [DatasetInput(trained)])
+    assert searched("/home/ada/moved", "b" * 64)
+
+
 def test_openings_of_a_deleted_experiment_count(client, run, opened):
     opened("a", run)
     client.delete_experiment(client.get_run(run).info.experiment_id)
@@ -67,3 +95,10 @@ def test_variants_of_a_data_set_are_counted_together(client, run, opened):
         client.set_tag(run, f"{lockbox.OPENED}{number}", f'{{"digest": "{digest}", "model": "b"}}')
     client.set_tag(run, lockbox.OPENINGS, "3")
     assert opened("a", run).total == 3
+
+
+def test_of_more_experiments_than_mlflow_answers_at_once_each_counts(client, run, opened):
+    opened("a", run)
+    for number in range(1000):
+        client.create_experiment(f"many {number}")
+    assert opened("b", run).total == 2

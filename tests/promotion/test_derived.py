@@ -13,6 +13,7 @@ from projects import command, here
 from scipy.special import softmax
 
 from mnist_cnn.datasets import mnist
+from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import model_digest
@@ -164,6 +165,20 @@ def test_it_is_evaluated_by_each_name_and_recorded_on_its_run(promoted, root, cl
         done = here("evaluate", "--model", model, "--data", "tiny", "--json", cwd=root)
         assert json.loads(done.stdout)["test_openings"] == before + 1
         assert client.get_run(run.info.run_id).data.tags["test.openings"] == str(before + 1)
+
+
+def test_the_scores_are_kept_although_the_single_model_could_not_be_timed(
+    promoted, worker, client, study, monkeypatch, capsys
+):
+    def lost(model_file):
+        raise UserError("out of memory")
+
+    monkeypatch.setattr(worker, "latencies_ms", lost)
+    with pytest.raises(UserError, match="out of memory"):
+        promote(Request(experiment=ExperimentId("tiny"), ensemble=True), worker)
+    (run,) = derived(client, study, "tiny-1, 3 seeds averaged")
+    assert run.data.metrics["test_accuracy"] > 0.15
+    assert "of 500 images, 95 % interval" in capsys.readouterr().out
 
 
 def test_the_same_again_is_the_champion_already_whatever_run_of_it_is_named(

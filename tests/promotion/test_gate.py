@@ -12,9 +12,8 @@ from projects import ROOT
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.promotion.gate import SIGNIFICANCE, compare, mcnemar, passes
-from mnist_cnn.promotion.promote import Promotion
+from mnist_cnn.promotion.rivals import Rivals
 from mnist_cnn.registry import store
-from mnist_cnn.registry.aliases import Aliases
 from mnist_cnn.registry.models import FilesGone
 from mnist_cnn.workers.pool import CallLost
 
@@ -106,7 +105,7 @@ def decided(monkeypatch):
         known = [SimpleNamespace(version=str(n)) for n in range(1, len(versions) + 1)]
         model = np.arange(1000) < 940
 
-        def compare_with(promotion, version, what):
+        def compare_with(rivals, candidate, version, what):
             found = versions[int(version.version) - 1]
             if isinstance(found, Exception):
                 raise found
@@ -115,13 +114,11 @@ def decided(monkeypatch):
             )
 
         monkeypatch.setattr(store, "versions_tested_on", lambda client, name, images: known)
-        monkeypatch.setattr(Promotion, "_compare_with", compare_with)
+        monkeypatch.setattr(Rivals, "_compare_with", compare_with)
         client = SimpleNamespace(get_model_version=lambda name, number: known[int(number) - 1])
-        about = SimpleNamespace(model_name="it")
-        tested = SimpleNamespace(images_sha256="0")
-        candidate = SimpleNamespace(info=about, evaluation=tested)
-        promotion = Promotion(client, None, candidate, None, None)
-        return promotion._compare(Aliases(champion=str(len(versions)), previous=None))
+        candidate = SimpleNamespace(evaluation=SimpleNamespace(images_sha256="0"))
+        rivals = Rivals(client, None, SimpleNamespace(model_name="it"), "it", None)
+        return rivals.compare(candidate, str(len(versions)))
 
     return decide
 

@@ -5,6 +5,7 @@ the tests before it as little as possible.
 """
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ import keras
 import numpy as np
 import pytest
 from mlflow.entities import Dataset, DatasetInput
+from mlflow.exceptions import MlflowException
 from projects import here
 
 from mnist_cnn import cli
@@ -26,12 +28,13 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.evaluation import lockbox
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.mlruns import MODEL_FILE
+from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
 from mnist_cnn.promotion.chosen import newest_study
 from mnist_cnn.promotion.promote import Promotion, Request, promote
-from mnist_cnn.registry import aliases, store
+from mnist_cnn.registry import aliases, models, store
 from mnist_cnn.registry.aliases import Aliases
 from mnist_cnn.registry.store import MNIST_MODEL
+from mnist_cnn.tracking.client import experiment_id
 
 COMMAND = [sys.executable, "-m", "mnist_cnn"]
 
@@ -281,6 +284,146 @@ def test_small_steps_down_are_compared_with_the_best_champion_so_far(client, wor
     assert openings(client, runs["good"])[-1]["verb"] == "promote, as the best champion so far"
 
 
+def test_a_champion_that_cannot_be_compared_is_told_before_the_test(client, worker, runs, tmp_path):
+    make_champion(client, worker, runs["bad"])
+    inputs = keras.Input((14, 14, 1))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "model.keras")
+    run_id = champions.log_study(client, "smaller", tmp_path / "model.keras", tmp_path)
+    version = client.create_model_version(MNIST_MODEL, logged_model(client, run_id), run_id)
+    client.set_registered_model_alias(MNIST_MODEL, "champion", version.version)
+    opened = len(openings(client, runs["best"]))
+    with pytest.raises(UserError) as refusal:
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["best"]), worker)
+    assert f"the champion, version {version.version}, cannot be compared: the model takes" in str(
+        refusal.value
+    )
+    assert str(refusal.value).endswith('The champion stays; `--force --reason "…"` overrides')
+    assert len(openings(client, runs["best"])) == opened
+    make_champion(client, worker, runs["best"], reason="another shape")
+    assert len(openings(client, runs["best"])) == opened + 1
+    client.delete_model_version(MNIST_MODEL, version.version)
+
+
+def test_another_registered_model_is_neither_compared_with_nor_changed(
+    client, worker, runs, capsys
+):
+    """As after the data set was renamed, or where other people use the same server."""
+    before = make_champion(client, worker, runs["best"])
+    digest = client.get_model_version(MNIST_MODEL, before.champion).tags["model.sha256"]
+    make_champion(client, worker, runs["bad"])
+    capsys.readouterr()
+    moves = {"move": '{"by": "promotion", "from": {"champion": "1", "previous": null}, "to": '}
+    moves["move"] += '{"champion": "1", "previous": null}}'
+    client.create_registered_model("other", tags=moves)
+    try:
+        source = logged_model(client, runs["best"])
+        client.create_model_version("other", source, tags={"model.sha256": digest})
+        client.set_registered_model_alias("other", "champion", "1")
+        make_champion(client, worker, runs["best"])
+        assert client.get_registered_model("other").tags == moves
+    finally:
+        client.delete_registered_model("other")
+    assert "is the champion already" not in capsys.readouterr().out
+    assert store.version(client, MNIST_MODEL, "champion").run_id == runs["best"]
+
+
+def logged_model(client, run_id):
+    """The URI of the model that was logged to a run."""
+    experiment = client.get_run(run_id).info.experiment_id
+    (found,) = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return f"models:/{found.model_id}"
+
+
+def test_a_version_that_is_promoted_again_without_force_has_no_reason(client, worker, runs):
+    forced = make_champion(client, worker, runs["best"]).champion
+    make_champion(client, worker, runs["bad"])
+    assert make_champion(client, worker, runs["best"], reason=None).champion == forced
+    assert "forced.reason" not in client.get_model_version(MNIST_MODEL, forced).tags
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def named(client, place, tmp_path):
+    """Returns a run for a data set of this name; the registered model is deleted afterwards."""
+    made = []
+
+    def run_of(name):
+        made.append(name)
+        # Another file for each: the worker has imported the others.
+        file = place / "experiments" / f"named_{next(NUMBERS)}.py"
+        file.write_text(
+            "from dataclasses import replace\n"
+            "from experiments.tiny import experiment as tiny, few_images\n\n\n"
+            f"def images():\n    return replace(few_images(), model_name={name!r})\n\n\n"
+            "experiment = replace(tiny, dataset=images)\n"
+        )
+        experiment = experiment_id(client, file.stem, MLRUNS)
+        run = client.create_run(experiment, tags={"kind": "study"}, run_name=file.stem)
+        champions.save_memorising_model(tmp_path / "model.keras", 20)
+        champions.log_winner(client, run.info.run_id, tmp_path / "model.keras", tmp_path)
+        client.set_terminated(run.info.run_id)
+        return run.info.run_id
+
+    yield run_of
+    for file in (place / "experiments").glob("named_*.py"):
+        file.unlink()
+    for name in set(store.names(client)) & set(made):
+        client.delete_registered_model(name)
+
+
+@pytest.mark.parametrize("name", ["Ada's digits", 'the "digits"'])
+def test_a_data_sets_name_may_have_quotes(client, worker, named, name):
+    run_id = named(name)
+    for _ in range(2):
+        promote(Request(experiment=ExperimentId("named"), run=run_id), worker)
+    assert aliases.current(client, name).champion == "1"
+    assert len(store.versions(client, name)) == 1
+
+
+@pytest.mark.parametrize("name", ["both ' and \"", "a/b", "a:b", "a?b"])
+def test_a_name_that_mlflow_does_not_take_is_refused_before_the_test(client, worker, named, name):
+    run_id = named(name)
+    with pytest.raises(UserError, match="give the Dataset another `model_name`"):
+        promote(Request(experiment=ExperimentId("named"), run=run_id), worker)
+    assert openings(client, run_id) == []
+    assert name not in store.names(client)
+
+
+# An MLflow that goes away after the test set was opened
+
+
+def unreachable(*arguments, **options):
+    raise MlflowException("Max retries exceeded with url")
+
+
+def test_the_scores_are_printed_even_if_they_cannot_be_logged(
+    client, worker, runs, monkeypatch, capsys
+):
+    make_champion(client, worker, runs["bad"])
+    evaluate = worker.evaluate
+
+    def evaluated(*arguments, **options):
+        monkeypatch.setattr(type(client), "log_batch", unreachable)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(worker, "evaluate", evaluated)
+    with pytest.raises(UserError, match="cannot be reached"):
+        promote(Request(experiment=ExperimentId("tiny"), run=runs["good"]), worker)
+    assert "accuracy 94.00% of 500 images" in capsys.readouterr().out
+
+
+def test_the_curves_are_fetched_before_the_test(client, worker, searched, monkeypatch):
+    (run,) = client.search_runs([searched.info.experiment_id], "tags.kind = 'confirmation'")
+    opened = len(openings(client, run.info.run_id))
+    monkeypatch.setattr(type(client), "download_artifacts", unreachable)
+    with pytest.raises(UserError, match="cannot be reached"):
+        make_champion(client, worker, run.info.run_id)
+    assert len(openings(client, run.info.run_id)) == opened
+
+
 def test_the_card_says_whether_a_model_is_of_a_trial_or_of_a_confirmation(client, worker, searched):
     (confirmation,) = client.search_runs(
         [searched.info.experiment_id], "tags.kind = 'confirmation'"
@@ -350,6 +493,31 @@ def test_rollback_goes_back_and_forth(client, worker, runs, capsys):
     assert cli_main("rollback") == 0
     assert aliases.current(client, MNIST_MODEL) == before
     assert f"champion is version {before.champion} again" in capsys.readouterr().out
+
+
+def test_rollback_goes_back_if_the_champions_alias_was_deleted(client, worker, runs, capsys):
+    make_champion(client, worker, runs["bad"])
+    before = make_champion(client, worker, runs["good"])
+    client.delete_registered_model_alias(MNIST_MODEL, "champion")
+    assert cli_main("rollback") == 0
+    assert aliases.current(client, MNIST_MODEL) == Aliases(before.previous, None)
+    said = capsys.readouterr().out
+    assert f"champion is version {before.previous} again; there was none" in said
+
+
+def test_an_earlier_winner_does_not_stand_in_for_the_newest_one(client, tmp_path):
+    champions.save_memorising_model(tmp_path / "model.keras", 1)
+    run_id = champions.log_study(client, "extended twice", tmp_path / "model.keras", tmp_path)
+    champions.log_winner(client, run_id, tmp_path / "model.keras", tmp_path)
+    experiment = client.get_run(run_id).info.experiment_id
+    newest = client.search_logged_models(
+        [experiment],
+        f"source_run_id = '{run_id}'",
+        order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+    )[0]
+    shutil.rmtree(newest.artifact_location.removeprefix("file://"))
+    with pytest.raises(UserError, match="has no model, or it is gone"):
+        models.from_run(client, client.get_run(run_id), tmp_path)
 
 
 # Kills, and two at once
@@ -552,6 +720,11 @@ CASES = [
         1,
         "cannot write",
     ),
+    (
+        ["evaluate", "--model", "champion", "--data", "tiny", "--pictures", "/proc"],
+        1,
+        "cannot write /proc",
+    ),
     (["evaluate", "--model", "nope", "--data", "tiny"], 2, "no alias 'nope'"),
     (
         ["evaluate", "--model", "champion", "--data", "nope"],
@@ -709,3 +882,27 @@ def test_the_users_own_images_are_not_a_test_set_and_need_no_mlflow(
     found = json.loads(capsys.readouterr().out)
     assert found["test_openings"] is None and found["images"] == 400
     assert (tmp_path / "seen" / "confusion.png").exists()
+
+
+def test_the_scores_are_printed_before_the_curves_are_fetched(
+    promoted, client, shared_worker, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setattr(type(client), "list_artifacts", unreachable)
+    named = ["--model", "champion", "--data", "tiny", "--pictures", str(tmp_path)]
+    assert cli_main("evaluate", *named) == 1
+    said = capsys.readouterr()
+    assert "95 % interval" in said.out and "cannot be reached" in said.err
+
+
+def test_pictures_of_a_model_whose_run_is_gone_have_no_curves(
+    promoted, client, shared_worker, searched, images, capsys, tmp_path
+):
+    np.savez(tmp_path / "own.npz", x=images.x, y=images.y)
+    source = logged_model(client, searched.info.run_id)
+    version = client.create_model_version(MNIST_MODEL, source, "0" * 32)
+    model, data = f"models:/{MNIST_MODEL}/{version.version}", str(tmp_path / "own.npz")
+    named = ["--model", model, "--data", data, "--pictures", str(tmp_path / "seen")]
+    assert cli_main("evaluate", *named) == 0
+    assert "95 % interval" in capsys.readouterr().out
+    assert not (tmp_path / "seen" / "curves.png").exists()
+    client.delete_model_version(MNIST_MODEL, version.version)

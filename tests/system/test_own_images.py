@@ -1,6 +1,7 @@
 """Somebody's own images, from the search to the page, by the commands that a user types."""
 
 import json
+import shutil
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from made_pictures import CLASSES, make_folder
 from projects import copy_database, copy_project, here
 from serving_project import served_here
 
+from mnist_cnn import known_data
 from mnist_cnn.evaluation.worker import ModelWorker
 from mnist_cnn.experiment_id import data_name, experiment_id
 
@@ -82,6 +84,32 @@ def test_predict_and_the_page_agree(root):
         ).json()
     assert info["class_names"] == list(CLASSES) and not info["like_mnist"]
     assert answer["number"] is None and answer["predictions"] == row["predictions"]
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_training_images_stay_unread_if_it_is_forgotten_that_they_were_searched(root, moved):
+    place = root / "my shapes"
+    if moved:
+        place = shutil.copytree(place, root / "elsewhere" / "copied")
+    forget(root)
+    done = here("evaluate", "--model", "champion", "--data", str(place), "--json", cwd=root)
+    found = json.loads(done.stdout)
+    assert found["test_openings"] is not None and found["images"] < 60
+
+
+def test_promote_knows_the_experiment_of_data_that_were_forgotten(root):
+    forget(root)
+    done = here("promote", "quick", "--data", "my shapes", cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert "is the champion already" in done.stdout
+
+
+def forget(root):
+    """Forget what is known of data, as after `rm -r mlruns/data` and in a new process."""
+    for file in (root / "mlruns" / "data").glob("*.json"):
+        file.unlink()
+    known_data._open.cache_clear()
+    known_data._as_stamped.cache_clear()
 
 
 def test_trials_are_listed_by_the_data(root):
