@@ -55,8 +55,8 @@ class Source:
         shape: Of one image: (height, width, channels).
         classes: The number of classes that a model must have; None if it only has to include
             theirs.
-        read: Returns the images, with float32 pixels in [0, 1]. Of a large set they are bytes that
-            are read on demand.
+        read: Checks and returns the images, with float32 pixels in [0, 1]. Of a large set they are
+            bytes that are read on demand.
     """
 
     info: DataInfo
@@ -118,6 +118,7 @@ def _test_images(dataset: Dataset, classes: Sequence[str]) -> Source:
 
     def read() -> Images:
         images = dataset.test()
+        check_images(dataset, images, "test")
         if numbers is not None:  # the same classes in another order
             images = replace(images, y=numbers[images.labels])
         return _scaled_if_small(images)
@@ -140,6 +141,11 @@ def _scaled_if_small(images: Images) -> Images:
 
 @lru_cache(maxsize=1)  # it is examined first, then read
 def _opened(path: str, shape: Shape) -> Dataset:
+    if shape[2] not in (1, 3):
+        raise UserError(
+            f"the model takes images of {shape[2]} channels, and those of files have one (grey) or "
+            "three (colours)"
+        )
     return open_dataset(path, shape=shape)
 
 

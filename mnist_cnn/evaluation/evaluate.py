@@ -27,9 +27,10 @@ MUCH_BETTER = 0.1
 
 
 def examine(model_file: Path, data: str, class_names: Sequence[str] = ()) -> tuple[DataInfo, str]:
-    """Check that a model can be evaluated on `data`. No test image is read.
+    """Check that a model can be evaluated on `data`. It is not asked about any image.
 
-    So a model that does not predict probabilities is refused before a test set is opened.
+    So a model that does not predict probabilities, or images that are not valid, are refused before
+    a test set is opened to the model.
 
     Args:
         model_file: A .keras file.
@@ -43,10 +44,12 @@ def examine(model_file: Path, data: str, class_names: Sequence[str] = ()) -> tup
     Raises:
         UsageError: Unknown data.
         UserError: The model cannot be loaded, does not fit the data, or does not predict
-            probabilities.
+            probabilities. Or the test images are not valid.
     """
     model, source = _load(model_file, data, class_names)
     saved_model.check_answers(model)
+    if source.info.is_test_set:
+        source.read()  # checks them
     return source.info, weights_digest(model.get_weights())
 
 

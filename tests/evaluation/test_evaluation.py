@@ -139,6 +139,13 @@ def test_axes_are_labelled_and_titles_have_the_numbers():
     assert all([upper.get_ylabel(), lower.get_ylabel(), lower.get_xlabel()])
 
 
+def test_names_with_dollar_signs_are_no_formulas(tmp_path):
+    name = "a$b_$c"
+    x, labels, probabilities = drawn([0, 1, 2], [0, 2, 1], classes=3)
+    plots.draw(x, labels, probabilities, name, tmp_path, [name, f"{name}d", f"{name}e"])
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
 # Bad input
 
 
@@ -249,6 +256,46 @@ def test_a_name_means_an_experiments_data_set_or_one_of_the_package(project):
     assert found.info.is_test_set and found.shape == MNIST_SHAPE
 
 
+OWN = """
+from dataclasses import replace
+
+import numpy as np
+
+from experiments.smoke import experiment as smoke
+from mnist_cnn.datasets import Images, mnist
+
+
+def test_images():
+    few = mnist().test()[slice(20)]
+    return Images({pixels}, {labels})
+
+
+def images():
+    return replace(mnist().first(200), test=test_images)
+
+
+experiment = replace(smoke, dataset=images)
+"""
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "words"),
+    [
+        ("few.x * 255", "few.y", r"the test images' x has 84 in image 0; expected \[0, 1\]"),
+        ("few.x", "few.y + 5", "the test images' y has 12 for image 0"),
+    ],
+)
+def test_invalid_test_images_are_refused_before_the_model_is_asked(
+    project, tmp_path_factory, pixels, labels, words
+):
+    (project / "experiments" / "own.py").write_text(OWN.format(pixels=pixels, labels=labels))
+    path = tmp_path_factory.mktemp("model") / "good.keras"
+    classifier().save(path)
+    for ask in (examine, correct):
+        with pytest.raises(UsageError, match=words):
+            ask(path, "own")
+
+
 # Somebody's own images
 
 
@@ -308,6 +355,14 @@ def test_pictures_that_were_searched_are_fitted_to_a_model_of_another_shape(tmp_
     assert found.shape == found.read().x.shape[1:] == MNIST_SHAPE
     assert found.info.is_test_set and len(found.read()) == len(searched.test())
     assert (found.info.test_id, found.info.model_name) == (searched.test_id, searched.model_name)
+
+
+def test_a_model_of_four_channels_is_not_asked_about_pictures(tmp_path):
+    classifier((28, 28, 4), classes=2).save(tmp_path / "four.keras")
+    for name in ("0", "1"):
+        save_pictures(tmp_path / "mine" / name)
+    with pytest.raises(UserError, match=r"images of 4 channels.* one \(grey\) or three"):
+        examine(tmp_path / "four.keras", str(tmp_path / "mine"))
 
 
 def test_arrays_of_another_shape_are_refused(model_file, tmp_path):
