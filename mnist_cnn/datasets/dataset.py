@@ -34,8 +34,8 @@ class Dataset:
             read.
         test_id: Names the test images: the openings of data sets with the same one are counted
             together. Variants share it. Default: the digest.
-        model_name: The registered model of this data set in MLflow. Variants share it. Default: the
-            name of the data set.
+        model_name: The registered model of this data set in MLflow. Variants share it, except that
+            in colour of images that are like MNIST's. Default: the name of the data set.
         like_mnist: Whether the images are single handwritten digits, prepared as MNIST's are. A
             drawing or a photo is prepared in the same way for models of such a data set.
         train: Reads the images to train and validate on.
@@ -66,8 +66,8 @@ class Dataset:
             object.__setattr__(self, "class_names", tuple(map(str, range(self.classes))))
         if not self.test_id:
             object.__setattr__(self, "test_id", self.digest)
-        if not self.model_name:  # MLflow allows neither of these in a name
-            object.__setattr__(self, "model_name", re.sub("[/:]", "-", self.name))
+        if not self.model_name:  # MLflow cannot use a name with one of these
+            object.__setattr__(self, "model_name", re.sub("[/:?\n]", "-", self.name))
         if self.test is _no_test:
             whole = self.train
             object.__setattr__(self, "whole", whole)
@@ -103,7 +103,9 @@ class Dataset:
             x = x.changed(repeat, shape) if isinstance(x, OnDemand) else repeat(x)
             return replace(images, x=x)
 
-        return replace(self._changed("rgb", change), shape=shape)
+        # The page draws for both, but a model of grey images cannot be compared with one of these.
+        name = f"{self.model_name}-rgb" if self.like_mnist else self.model_name
+        return replace(self._changed("rgb", change), shape=shape, model_name=name)
 
     def _changed(self, change: str, images: Callable[[Images], Images]) -> "Dataset":
         return replace(

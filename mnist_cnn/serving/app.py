@@ -183,9 +183,10 @@ def _add_api(app: FastAPI, service: Service) -> None:
         champion, problem = service.watcher.champion, service.watcher.problem
         if champion is None:
             response.status_code = 503
-            return Health(status="no champion", version=None, problem=problem or _NO_CHAMPION)
-        status = "degraded" if problem else "ok"
-        return Health(status=status, version=champion.info.version, problem=problem)
+            problem = problem or _NO_CHAMPION
+            return Health(status="no champion", name=None, version=None, problem=problem)
+        status, info = "degraded" if problem else "ok", champion.info
+        return Health(status=status, name=info.name, version=info.version, problem=problem)
 
 
 def _add_pages(app: FastAPI) -> None:

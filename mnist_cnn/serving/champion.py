@@ -61,7 +61,8 @@ class Watcher(threading.Thread):
     def __init__(self, model_name: str | None = None) -> None:
         """
         Args:
-            model_name: The registered model, see `registry.store.choose`.
+            model_name: The registered model, see `registry.store.choose`. None is decided once,
+                when the first champion is loaded.
         """
         super().__init__(name="watcher", daemon=True)
         self._wanted = model_name
@@ -118,6 +119,7 @@ class Watcher(threading.Thread):
             except Exception as error:
                 raise UserError(f"version {version.version} cannot be served: {error}") from None
             self._served, self._failed, self.problem = identity, None, None
+            self._wanted = version.name  # from now on, whatever else is promoted
 
     def _without_champion(self, problem: str) -> None:
         """Keep the last champion and record why. Before the first one there is no problem."""
@@ -154,10 +156,12 @@ def check_model_name(wanted: str | None) -> None:
 
     Raises:
         UsageError: The one that is named has no champion, or none is named and there are several.
+        UserError: The registry's database cannot be read.
     """
     database = sqlite_file(tracking_uri(MLRUNS))
     if database:
-        there = _champions_in(database) if database.exists() else []
+        with store.answering():
+            there = _champions_in(database) if database.exists() else []
     else:
         try:
             with store.answering():
@@ -199,7 +203,8 @@ def _load(client: MlflowClient, version: ModelVersion) -> Champion:
     answers = found.answers
     if answers.like_mnist:
         mnist = datasets.mnist()
-        saved_model.check_fits(model, "this page", mnist.shape, mnist.classes)
+        expected = mnist.rgb() if shape[2] == 3 else mnist
+        saved_model.check_fits(model, "this page", expected.shape, mnist.classes)
     predictor = Predictor(model)
     probabilities = predictor(np.zeros((1, *shape), np.float32))
     if not np.isclose(probabilities.sum(), 1, atol=1e-2):  # False for NaN

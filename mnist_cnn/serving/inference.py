@@ -16,13 +16,15 @@ from keras import Model
 from numpy.typing import NDArray
 
 from mnist_cnn.serving.refusal import Refusal
+from mnist_cnn.training.batches import evaluation_batch_size
 
 Images = NDArray[np.float32]
 Probabilities = NDArray[np.float32]
 
-BATCH = 128
-# Images in the queue, 3 kB each. At 1,000 images/s that is a wait of eight seconds.
+BATCH = 128  # fewer if they are large
+# Images in the queue. At 1,000 images/s that is a wait of eight seconds.
 MAX_WAITING = 8192
+MAX_WAITING_BYTES = 2**28  # of MNIST's, 8,192 have a tenth of it
 
 
 class Predictor:
@@ -41,10 +43,12 @@ class Predictor:
             model: Maps (n, height, width, channels) to (n, classes).
         """
         self._shape = tuple(model.input_shape[1:])
+        # A network keeps all that it computes for a batch, which for large images is gigabytes.
+        self._batch = _power_of_two(min(BATCH, evaluation_batch_size(self._shape)))
         function = tf.function(lambda images: model(images, training=False), autograph=False)
         self._functions = {
             size: function.get_concrete_function(tf.TensorSpec((size, *self._shape), tf.float32))
-            for size in _powers_of_two(BATCH)
+            for size in _powers_of_two(self._batch)
         }
         for size in self._functions:
             self(np.zeros((size, *self._shape), np.float32))
@@ -58,7 +62,8 @@ class Predictor:
         Returns:
             The probabilities: float32 of shape (n, classes).
         """
-        chunks = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        size = self._batch
+        chunks = [images[start : start + size] for start in range(0, len(images), size)]
         return np.concatenate([self._call(chunk) for chunk in chunks])
 
     def _call(self, images: Images) -> Probabilities:
@@ -68,6 +73,11 @@ class Predictor:
             images = np.concatenate([images, np.zeros((size - count, *self._shape), np.float32)])
         answer = self._functions[size](tf.constant(images)).numpy()
         return np.asarray(answer[:count], dtype=np.float32)
+
+
+def _power_of_two(most: int) -> int:
+    """The largest power of two that is not larger."""
+    return 1 << (most.bit_length() - 1)
 
 
 def _powers_of_two(largest: int) -> list[int]:
@@ -107,7 +117,8 @@ class Batcher:
         Raises:
             Refusal: 429 if too many images are waiting already.
         """
-        if self._images + len(images) > MAX_WAITING:
+        most = min(MAX_WAITING, MAX_WAITING_BYTES // images[0].nbytes)
+        if self._waiting and self._images + len(images) > most:
             raise Refusal(429, "too many images are waiting; try again in a second")
         pending = _Pending(predictor, images, asyncio.get_running_loop().create_future())
         self._waiting.append(pending)

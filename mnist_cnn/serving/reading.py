@@ -14,6 +14,7 @@ from mnist_cnn.datasets.pictures.decoder import Picture, fit, side_for
 from mnist_cnn.serving.drawing import mnist_image
 from mnist_cnn.serving.images import WORKING_SIDE
 from mnist_cnn.serving.ink import find_ink
+from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.schemas import ModelInfo
 from mnist_cnn.serving.segmentation import Digit, find_digits
 
@@ -54,19 +55,29 @@ def parse(picture: Picture, info: ModelInfo) -> Parsed:
         info: Of the model.
 
     Raises:
-        Refusal: It shows more than one line of digits.
+        Refusal: It shows more than one line of digits, or the model does not take pictures.
     """
-    return DigitsPicture(picture) if info.like_mnist else WholePicture(picture, info.input_shape)
+    channels = info.input_shape[2]
+    if channels not in (1, 3):
+        raise Refusal(
+            422,
+            f"the model takes images of {channels} channels, and a picture has one (grey) or three "
+            "(colours)",
+        )
+    if info.like_mnist:
+        return DigitsPicture(picture, channels)
+    return WholePicture(picture, info.input_shape)
 
 
 class DigitsPicture:
     """The digits that were found in a picture. See `Parsed`."""
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Picture, channels: int) -> None:
         self._picture = picture
         self._digits = find_digits(find_ink(picture.rgb))
         drawn = [mnist_image(digit.ink) for digit in self._digits]
-        self.images = np.array(drawn, np.float32).reshape(-1, 28, 28, 1)
+        grey = np.array(drawn, np.float32).reshape(-1, 28, 28, 1)
+        self.images = grey.repeat(channels, axis=3)  # as `Dataset.rgb` does
 
     def answer(self, probabilities: NDArray[np.float32], info: ModelInfo) -> dict[str, Any]:
         """Build the answer, with the box of each digit. See `Parsed`."""
@@ -108,7 +119,12 @@ def answer(probabilities: NDArray[np.float32], info: ModelInfo) -> dict[str, Any
     """
     rounded = probabilities.astype(np.float64).round(5)
     predictions = [_prediction(row, info.class_names) for row in rounded]
-    return {"version": info.version, "number": None, "predictions": predictions}
+    return {
+        "name": info.name,
+        "version": info.version,
+        "number": None,
+        "predictions": predictions,
+    }
 
 
 def _prediction(probabilities: NDArray[np.float64], class_names: Sequence[str]) -> dict[str, Any]:

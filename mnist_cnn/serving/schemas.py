@@ -39,7 +39,8 @@ class Prediction(BaseModel):
 class Answer(BaseModel):
     """The predictions: from left to right for a picture, in request order for arrays."""
 
-    version: str = Field(description="the model's version in the registry")
+    name: str = Field(description="the name of the model in the registry")
+    version: str = Field(description="its version there")
     number: str | None = Field(
         None, description="pictures of digits only: as one string, empty for a blank picture"
     )
@@ -71,6 +72,7 @@ class Health(BaseModel):
     """Whether the app can predict, and whether with the registry's current champion."""
 
     status: str = Field(description="ok, degraded, or no champion")
+    name: str | None = Field(description="the name of the model in the registry")
     version: str | None
     problem: str | None = Field(description="one line; null if there is no problem")
 

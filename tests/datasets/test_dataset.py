@@ -71,6 +71,13 @@ def test_variants_name_the_test_images_that_they_share():
     assert made().test_id == made().digest
 
 
+def test_variants_have_the_same_registered_model_but_mnist_in_colour_its_own():
+    """The page prepares drawings for both, and they cannot be compared with each other."""
+    assert mnist().first(300).one_hot().model_name == mnist().model_name
+    assert mnist().first(300).rgb().model_name == f"{mnist().model_name}-rgb"
+    assert made().rgb().model_name == made().model_name
+
+
 def test_pixels_that_are_read_on_demand_are_made_rgb_when_they_are_read():
     data = on_demand(read := [])
     x = data.rgb().train().x

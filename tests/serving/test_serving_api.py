@@ -12,15 +12,28 @@ import zipfile
 from types import SimpleNamespace
 
 import httpx
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from faults import Server
 from PIL import Image
 from projects import here
-from serving_project import Project, draw, free_port, png, resident_bytes, wait_for
+from serving_project import (
+    NAME,
+    Project,
+    draw,
+    free_port,
+    png,
+    resident_bytes,
+    wait_for,
+)
 
 from mnist_cnn.datasets import mnist
+from mnist_cnn.serving import inference
 from mnist_cnn.serving.champion import Watcher, _test_scores
+from mnist_cnn.serving.inference import Batcher, Predictor
+from mnist_cnn.serving.refusal import Refusal
 from mnist_cnn.serving.server import allow_files
 
 AS_JSON = {"content-type": "application/json"}
@@ -41,6 +54,10 @@ def levels(images):
     return np.rint(255 * images[..., 0]).astype(int).tolist()
 
 
+def healthy(version):
+    return {"status": "ok", "name": NAME, "version": version, "problem": None}
+
+
 def test_a_batch_of_arrays_is_classified(served, few):
     answer = predict(served, {"images": levels(few.x)}).json()
     read = [one["digit"] for one in answer["predictions"]]
@@ -49,7 +66,8 @@ def test_a_batch_of_arrays_is_classified(served, few):
     assert len(first["probabilities"]) == 10
     assert sum(first["probabilities"]) == pytest.approx(1, abs=1e-3)
     assert first["confidence"] == max(first["probabilities"])
-    assert answer["number"] is None and answer["version"] == "1"
+    assert answer["number"] is None
+    assert (answer["name"], answer["version"]) == (NAME, "1")
 
 
 def test_a_single_array_gives_the_same_as_in_a_batch_and_in_either_range(served, few):
@@ -142,7 +160,7 @@ def test_the_model_is_described_with_its_test_figures(served):
     assert info["version"] == "1" and info["name"] == "digit_recog_mnist_cnn"
     assert info["test_accuracy"] == 0.96 and info["test_loss"] is None
     assert info["input_shape"] == [28, 28, 1] and "Test" in info["card"]
-    assert served.health() == {"status": "ok", "version": "1", "problem": None}
+    assert served.health() == healthy("1")
 
 
 def test_a_version_is_described_with_the_test_of_its_own_model():
@@ -230,7 +248,7 @@ def test_the_app_follows_the_registry(tmp_path, digit_model, few):
 
         # Back to the first one, as `mnist-cnn rollback` does.
         project.set_champion("1")
-        wait_for(lambda: app.health() == {"status": "ok", "version": "1", "problem": None}, 60)
+        wait_for(lambda: app.health() == healthy("1"), 60)
 
         project.promote(digit_model, file=digit_model.read_bytes()[:1000])
         wait_for(lambda: app.health()["status"] == "degraded", 60)
@@ -266,7 +284,7 @@ def test_a_registry_on_a_server_may_go_away_and_come_back(tmp_path, digit_model,
     server.start()
     try:
         with project.served(MLFLOW_TRACKING_URI=server.uri) as app:
-            assert app.health() == {"status": "ok", "version": "1", "problem": None}
+            assert app.health() == healthy("1")
             with constant_load(app, few) as seen:
                 server.kill()
                 wait_for(lambda: app.health()["status"] == "degraded", 60)
@@ -298,6 +316,116 @@ def test_a_database_that_a_search_is_creating_is_left_alone(tmp_path, monkeypatc
         watcher.look()
         assert (watcher.champion, watcher.problem) == (None, None)
         assert database.read_bytes() == before
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """A project, which is the current folder."""
+    project = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return project
+
+
+def called(project, name):
+    """Give the registered model another name, with its versions and its champion."""
+    client = project.client()
+    client.rename_registered_model(NAME, name)
+    client.set_registered_model_alias(name, "champion", "1")
+
+
+def test_the_model_that_is_served_stays_the_same_one(registry, digit_model):
+    """Although the name of MNIST's model would now be preferred, and two would be ambiguous."""
+    registry.promote(digit_model)
+    called(registry, "my_digits")
+    watcher = Watcher()
+    watcher.look()
+    assert watcher.champion.info.name == "my_digits"
+    registry.promote(digit_model)
+    watcher.look()
+    assert (watcher.champion.info.name, watcher.problem) == ("my_digits", None)
+    called(registry, "others")
+    watcher.look()
+    assert (watcher.champion.info.name, watcher.problem) == ("my_digits", None)
+
+
+def test_a_damaged_registry_is_one_line(registry):
+    registry.database.write_bytes(b"this is no database" * 100)
+    done = here("serve", "--port", str(free_port()), cwd=registry.root)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("mnist-cnn: MLflow at sqlite:///") and "not a database" in line
+
+
+def test_a_model_of_digits_in_colour_reads_drawings(registry, digit_model, few, tmp_path):
+    grey = keras.models.load_model(digit_model)
+    inputs = keras.Input((28, 28, 3))
+    keras.Model(inputs, grey(inputs[..., :1])).save(tmp_path / "colour.keras")
+    registry.promote(tmp_path / "colour.keras")
+    sheet = draw(few.x[3, ..., 0], 150, 0, np.random.default_rng(3))
+    Image.fromarray(sheet).save(tmp_path / "number.png")
+    done = here("predict", "number.png", "--json", cwd=registry.root)
+    (row,) = json.loads(done.stdout)
+    assert row["label"] == str(few.y[3])
+    assert np.shape(row["predictions"][0]["pixels"]) == (28, 28, 3)
+
+
+def test_a_model_of_four_channels_takes_no_pictures(registry, tmp_path):
+    inputs = keras.Input((8, 8, 4))
+    outputs = keras.layers.Dense(2, "softmax")(keras.layers.Flatten()(inputs))
+    keras.Model(inputs, outputs).save(tmp_path / "four.keras")
+    registry.promote(tmp_path / "four.keras")
+    called(registry, "satellite")
+    Image.new("RGB", (8, 8)).save(tmp_path / "map.png")
+    done = here("predict", "map.png", cwd=registry.root)
+    assert done.returncode == 1
+    (line,) = done.stderr.strip().splitlines()
+    assert "map.png cannot be read: the model takes images of 4 channels" in line
+
+
+class SizesOfBatches:
+    """In place of a model: notes the sizes of the batches for which it is traced."""
+
+    def __init__(self, side):
+        self.input_shape, self.sizes = (None, side, side, 1), []
+
+    def __call__(self, images, training):
+        self.sizes.append(images.shape[0])
+        return tf.reduce_mean(images, axis=(1, 2))
+
+
+@pytest.mark.parametrize(("side", "largest"), [(28, 128), (256, 8), (4000, 1)])
+def test_large_images_are_classified_a_few_at_a_time(side, largest):
+    model = SizesOfBatches(side)
+    predictor = Predictor(model)
+    assert max(model.sizes) == largest
+    assert predictor(np.ones((3, side, side, 1), np.float32)).tolist() == [[1], [1], [1]]
+
+
+def test_large_images_wait_in_bounded_memory(monkeypatch):
+    images = np.zeros((2, 100, 100, 1), np.float32)
+    monkeypatch.setattr(inference, "MAX_WAITING_BYTES", 3 * images[0].nbytes)
+    free = threading.Event()
+
+    def predictor(images):
+        assert free.wait(60)
+        return np.zeros((len(images), 2), np.float32)
+
+    async def ask():
+        batcher = Batcher()
+        waiting = []
+        for _ in range(2):  # the first one is taken at once
+            waiting.append(asyncio.create_task(batcher.predict(predictor, images)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        with pytest.raises(Refusal, match="too many images"):
+            await batcher.predict(predictor, images)
+        free.set()
+        answers = await asyncio.gather(*waiting)
+        batcher.close()
+        return [len(answer) for answer in answers]
+
+    assert asyncio.run(ask()) == [2, 2]
 
 
 def test_a_port_in_use_is_one_line(tmp_path):

@@ -67,6 +67,12 @@ def opened(browser, served):
 
 def stroke(page, points, left=0.3, width=0.35):
     """Draw a line with the mouse; points are shares of the field that starts at `left`."""
+    begin_stroke(page, points, left, width)
+    page.mouse.up()
+
+
+def begin_stroke(page, points, left=0.3, width=0.35):
+    """Draw a line, and keep the button down."""
     box = page.locator("#ink").bounding_box()
     at = [
         (box["x"] + (left + x * width) * box["width"], box["y"] + (0.05 + 0.9 * y) * box["height"])
@@ -76,7 +82,6 @@ def stroke(page, points, left=0.3, width=0.35):
     page.mouse.down()
     for point in at[1:]:
         page.mouse.move(*point, steps=4)
-    page.mouse.up()
 
 
 def number(page):
@@ -182,6 +187,72 @@ def test_drawing_with_the_keyboard(opened):
     assert page.locator("#clear").is_disabled()
 
 
+def test_a_stroke_that_is_undone_while_it_is_drawn_adds_nothing_to_another(opened):
+    page = opened()
+    stroke(page, ONE, 0.0, 0.1)
+    before = page.evaluate("state.strokes[0].points.length")
+    begin_stroke(page, ZERO[:10])
+    page.keyboard.press("Control+z")
+    page.mouse.move(10, 10)
+    page.mouse.up()
+    assert page.evaluate("state.strokes.map((one) => one.points.length)") == [before]
+    stroke(page, ZERO, 0.2, 0.55)
+    expect(page, "10")
+
+
+def test_a_stroke_that_is_cleared_while_it_is_drawn_is_over(opened):
+    page = opened()  # which fails on an error of a script
+    begin_stroke(page, ZERO[:10])
+    page.keyboard.press("Escape")
+    page.mouse.move(10, 10)
+    page.mouse.up()
+    begin_stroke(page, ZERO[:10])
+    show_blank_picture(page)
+    page.mouse.move(10, 10)
+    page.mouse.up()
+    stroke(page, ONE)  # replaces the picture
+    expect(page, "1")
+
+
+def test_the_keyboards_pen_draws_over_a_picture(opened):
+    page = opened()
+    show_blank_picture(page)
+    page.locator("#ink").focus()
+    for key in ["ArrowUp"] * 9 + [" "] + ["ArrowDown"] * 18 + [" "]:
+        page.keyboard.press(key)
+    expect(page, "1")
+
+
+def test_another_model_with_a_version_of_the_same_number_is_noticed(opened, served):
+    page = opened()
+    playwright.expect(page.locator("#champion")).to_contain_text("Version 1")
+    info = page.evaluate("state.model") | {"name": "other", "parameters": 7}
+    health = {"status": "ok", "name": "other", "version": "1", "problem": None}
+    page.route("**/api/model", lambda route: route.fulfill(json=info))
+    page.route("**/healthz", lambda route: route.fulfill(json=health))
+    playwright.expect(page.locator("#champion")).to_contain_text("7 weights", timeout=15000)
+
+
+def show_blank_picture(page):
+    """Show a picture, as a paste does, and wait until the page has it."""
+    page.evaluate(
+        """(bytes) =>
+            usePicture(new File([new Uint8Array(bytes)], "a.png", {type: "image/png"}))""",
+        list(png(Image.new("RGB", (30, 20), "white"))),
+    )
+
+
+def paste(page, picture):
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "a.png", {type: "image/png"}));
+            document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data}));
+        }""",
+        list(picture),
+    )
+
+
 def test_a_picture_is_chosen_or_pasted(opened):
     few = mnist().first(40).train()
     random = np.random.default_rng(0)
@@ -195,14 +266,7 @@ def test_a_picture_is_chosen_or_pasted(opened):
     read = number(page).inner_text()
     page.get_by_role("button", name="Clear").click()
     playwright.expect(page.locator("#digits .digit")).to_have_count(0)
-    page.evaluate(
-        """(bytes) => {
-            const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], "a.png", {type: "image/png"}));
-            document.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data}));
-        }""",
-        list(picture),
-    )
+    paste(page, picture)
     expect(page, read)
     page.locator("#file").set_input_files(
         {"name": "no.png", "mimeType": "image/png", "buffer": b"this is no picture"}

@@ -18,7 +18,7 @@ const state = {
   answer: null,
   selected: 0,
   pen: { x: UNITS / 2, y: UNITS / 4, down: false, seen: false },
-  version: undefined,   // of the champion; null if there is none
+  champion: undefined,  // its name and version; null if there is none
   model: DIGITS,        // what /api/model says of the champion
 };
 
@@ -116,7 +116,7 @@ function place(event) {
 }
 
 function begin(point) {
-  if (state.picture) clear();
+  if (state.picture) empty();
   state.strokes.push({ width: penWidth(), points: [point] });
   changed();
 }
@@ -172,17 +172,27 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+/* Whatever is being drawn ends: the next points begin a stroke of their own, or none. */
+function lift() {
+  drawing = null;
+  state.pen.down = false;
+}
+
 function clear() {
+  lift();
+  empty();
+}
+
+function empty() {
   if (isEmpty()) return;
   state.cleared = { strokes: state.strokes, picture: state.picture };
   state.strokes = [];
   state.picture = null;
-  state.pen.down = false;
   changed();
 }
 
 function undo() {
-  state.pen.down = false;
+  lift();
   if (state.strokes.length) state.strokes.pop();
   else if (state.picture) state.picture = null;
   else if (state.cleared) { Object.assign(state, state.cleared); state.cleared = null; }
@@ -253,7 +263,7 @@ async function ask() {
       if (response.status === 429) { await pause(1000); again = true; }
       else if (response.status === 401) { await look(); }
       else if (!response.ok) { notify(answer.detail); if (!again) show(null); }
-      else if (!isEmpty()) { notify(trouble); show(answer); if (answer.version !== state.version) look(); }
+      else if (!isEmpty()) { notify(trouble); show(answer); if (championOf(answer) !== state.champion) look(); }
     } catch {
       notify("The app does not answer. Is `make serve` still running?");
     }
@@ -410,7 +420,7 @@ async function look() {
       notify(trouble = "The app asks for its token again. Reload the page.");
       return;
     }
-    if (health.version !== state.version) await welcome(health.version);
+    if (championOf(health) !== state.champion) await welcome(championOf(health));
     const still = health.version === null ? "" : `; version ${health.version} stays in use`;
     const problem = health.problem ? health.problem + still : "";
     if (problem !== trouble) notify(trouble = problem);
@@ -420,10 +430,13 @@ async function look() {
   }
 }
 
-async function welcome(version) {
-  if (version === null) {
+/* What distinguishes champions: two registered models may have versions of the same number. */
+const championOf = ({ name, version }) => version === null ? null : `${version} of ${name}`;
+
+async function welcome(champion) {
+  if (champion === null) {
     $("champion").textContent = "No champion yet";
-    state.version = null;
+    state.champion = null;
     return;
   }
   const info = await (await fetch("/api/model")).json();
@@ -433,7 +446,7 @@ async function welcome(version) {
     `Version ${info.version}, ${info.parameters.toLocaleString("en")} weights${tested}`;
   $("card-box").hidden = !info.card;
   $("card").textContent = info.card;
-  state.version = info.version;
+  state.champion = championOf(info);
   useModel(info);
   if (!isEmpty()) ask();
 }
@@ -442,7 +455,7 @@ async function welcome(version) {
 function useModel(info) {
   const drawn = info.like_mnist;
   state.model = info;
-  if (!drawn) state.strokes = [];
+  if (!drawn) { lift(); state.strokes = []; }
   document.title = document.querySelector("h1").textContent =
     drawn ? "Draw a number" : "Show a picture";
   $("hint").textContent = drawn ? "Draw one digit, or several side by side"
