@@ -19,6 +19,7 @@ from mnist_cnn.experiment_fields import (
     check_space,
     is_number,
     name_of,
+    take_baselines,
     take_whole_number,
 )
 from mnist_cnn.objectives import AtLeast as AtLeast  # experiments import all from here
@@ -212,6 +213,7 @@ class Experiment:
                 f"Experiment: constraints={self.constraints!r} must be a tuple of constraints, "
                 "such as (AtMost('parameters', 20_000),)"
             )
+        take_baselines(self, "baseline")
         check_together(self.objectives, self.constraints)
         if self.screen is not None and not isinstance(self.screen, Screen):
             raise UserError(f"Experiment: screen={self.screen!r} must be a Screen(...), or None")

@@ -1,8 +1,11 @@
 """Checks of the fields of an experiment, which people write. Each refusal says what is valid."""
 
 import sys
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from mnist_cnn import datasets
 from mnist_cnn.datasets import Dataset
@@ -30,12 +33,38 @@ def take_whole_number(owner: Any, name: str, least: int | None = 1, none: bool =
     object.__setattr__(owner, name, int(value))
 
 
+def take_baselines(owner: Any, name: str) -> None:
+    """Refuse a field that holds no configurations, and turn values of NumPy into Python's.
+
+    Optuna's storage does not take NumPy's.
+
+    Args:
+        owner: An object of a frozen dataclass.
+        name: The name of its field: a configuration, or a tuple or list of some.
+    """
+    value = getattr(owner, name)
+    if isinstance(value, Mapping):
+        taken: Any = _plain(value)
+    elif are(Mapping, value):
+        taken = tuple(map(_plain, value))
+    else:
+        raise UserError(
+            f"{type(owner).__name__}: {name}={value!r} must be a dictionary with values of "
+            "hyperparameters, such as {'units': 64}, or a tuple of some"
+        )
+    object.__setattr__(owner, name, taken)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
+
+
 def is_number(value: object, kind: type) -> bool:
     """Return whether a value is a number of a kind. True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def are(kind: type, value: object) -> bool:
+def are(kind: type, value: Any) -> bool:
     """Return whether a value is a tuple or list of objects of a kind."""
     return isinstance(value, tuple | list) and all(isinstance(one, kind) for one in value)
 
