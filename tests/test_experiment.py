@@ -367,6 +367,15 @@ def test_another_version_trains_otherwise(experiment, monkeypatch):
     assert fingerprint(experiment) != before
 
 
+def test_what_a_hyper_model_keeps_while_it_builds_does_not_change_the_fingerprint(experiment):
+    built = replace(experiment, space=Space("a layer"))
+    before, texts = fingerprint(built), describe(built)
+    built.space.setting = "a layer, built"
+    built.space.units = 32
+    assert (fingerprint(built), describe(built)) == (before, texts)
+    assert fingerprint(replace(built)) != before  # another experiment, made with these settings
+
+
 @pytest.fixture
 def tiny(project):
     """The project with a small experiment, and a space in a file of its own."""
@@ -375,7 +384,8 @@ def tiny(project):
     return project
 
 
-def test_a_new_process_finds_the_same_fingerprint(tiny):
+def in_a_new_process(project):
+    """The fingerprint of `tiny`, as a new process finds it."""
     ask = (
         "from mnist_cnn.experiment_id import ExperimentId\n"
         "from mnist_cnn.project.fingerprint import fingerprint\n"
@@ -383,9 +393,61 @@ def test_a_new_process_finds_the_same_fingerprint(tiny):
         "print(fingerprint(load_experiment(ExperimentId('tiny'))))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", ask], cwd=tiny, capture_output=True, text=True, check=True
+        [sys.executable, "-c", ask], cwd=project, capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == fingerprint(load_experiment(ExperimentId("tiny")))
+    return done.stdout.strip()
+
+
+def test_a_new_process_finds_the_same_fingerprint(tiny):
+    assert in_a_new_process(tiny) == fingerprint(load_experiment(ExperimentId("tiny")))
+
+
+# Python gives the elements of a set another order in each process.
+SETS = """
+from dataclasses import dataclass
+
+KINDS = {"conv", "dense", "pool", "norm", "drop", "flat", "add", "relu"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    kinds: set
+
+
+def with_sets(*settings):
+    return partial(tiny, *settings)
+"""
+
+
+@pytest.mark.parametrize(
+    "given", ["KINDS", "[{'a': frozenset(KINDS)}]", "{frozenset(KINDS): 1}", "Settings(KINDS)"]
+)
+def test_a_new_process_finds_the_same_fingerprint_of_a_space_with_a_set(tiny, given):
+    text = EXPERIMENT.replace("space=tiny", f"space=with_sets({given})")
+    (tiny / "experiments" / "tiny.py").write_text(
+        text.replace("experiment =", f"{SETS}\nexperiment =")
+    )
+    before = fingerprint(load_experiment(ExperimentId("tiny")))
+    assert in_a_new_process(tiny) == before
+    rewrite(tiny / "experiments" / "tiny.py", '"relu"', '"gelu"')
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) != before
+
+
+def test_what_a_build_keeps_does_not_make_workers_differ(tiny):
+    (tiny / "search_spaces" / "tiny.py").write_text(
+        "import keras\nimport keras_tuner\n\n"
+        "class Tiny(keras_tuner.HyperModel):\n"
+        "    def __init__(self, first):\n        super().__init__()\n        self.first = first\n\n"
+        "    def build(self, hp):\n"
+        "        self.units = hp.Int('units', 1, 9)\n"
+        "        self.first.build((None, 28, 28, 1))\n\n"
+        "tiny = Tiny(keras.Sequential([keras.layers.Rescaling(2)], name='first'))\n"
+    )
+    experiment = load_experiment(ExperimentId("tiny"))
+    experiment.space.build(keras_tuner.HyperParameters())
+    in_this_worker = plan(ExperimentId("tiny"), load_experiment(ExperimentId("tiny"))).fingerprint
+    forget_experiments()
+    assert fingerprint(load_experiment(ExperimentId("tiny"))) == in_this_worker
 
 
 def test_an_edit_of_the_spaces_file_changes_the_fingerprint(tiny):

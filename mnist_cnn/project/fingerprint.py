@@ -5,7 +5,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -14,9 +14,42 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.project import sources
 
 
+@dataclass(frozen=True)
+class _Noted:
+    """What is compared of an experiment.
+
+    Attributes:
+        texts: Each field as text.
+        code: The code on which its callables depend, by the name of the module.
+    """
+
+    texts: dict[str, str]
+    code: dict[str, str]
+
+
+def note(experiment: Experiment) -> None:
+    """Note what is compared of an experiment, before anything is built. Only the first call counts.
+
+    A HyperModel may keep what it builds, and a file may be edited while a search is running.
+    """
+    if _NOTED not in vars(experiment):
+        texts = {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
+        callables = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
+        vars(experiment)[_NOTED] = _Noted(texts, sources.normalized(*callables))
+
+
+def _noted(experiment: Experiment) -> _Noted:
+    note(experiment)
+    found: _Noted = vars(experiment)[_NOTED]
+    return found
+
+
+_NOTED = "_noted"  # the attribute of an experiment, like that of a cached property
+
+
 def describe(experiment: Experiment) -> dict[str, str]:
     """Return each field of an experiment as text. Callables are given by name and arguments."""
-    return {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
+    return dict(_noted(experiment).texts)
 
 
 # A study may continue with another budget, and however it began, so these fields do not affect
@@ -39,8 +72,7 @@ def fingerprint(experiment: Experiment) -> str:
     different fingerprints never share a study.
     """
     facts: dict[str, Any] = dict(comparable(experiment))
-    code = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
-    facts["sources"] = sources.normalized(*code)
+    facts["sources"] = _noted(experiment).code
     facts["data"] = experiment.opened_dataset.digest
     facts["version"] = version("mnist-cnn")
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -58,7 +90,13 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_text, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key!r}: {_text(item)}' for key, item in value.items())}}}"
+        return f"{{{', '.join(f'{_text(key)}: {_text(item)}' for key, item in value.items())}}}"
+    if isinstance(value, set | frozenset):  # whose own order differs from process to process
+        return f"{{{', '.join(sorted(map(_text, value)))}}}"
+    if is_dataclass(value):
+        shown = [item.name for item in fields(value) if item.repr]
+        given = [f"{name}={_text(getattr(value, name))}" for name in shown]
+        return f"{type(value).__qualname__}({', '.join(given)})"
     if (
         getattr(type(value), "__repr__", None) is object.__repr__
     ):  # a HyperModel or a pruner is described by its settings

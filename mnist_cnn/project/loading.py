@@ -15,7 +15,7 @@ from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.experiment import Experiment
 from mnist_cnn.experiment_id import ExperimentId, experiment_id
 from mnist_cnn.mlruns import no_project
-from mnist_cnn.project import sources
+from mnist_cnn.project.fingerprint import note
 
 
 def experiment_names(root: Path | None = None) -> list[str]:
@@ -108,8 +108,7 @@ def load_experiment(experiment: ExperimentId) -> Experiment:
         raise UserError(f"{file}: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
         raise UserError(f"{file} must define `experiment = Experiment(...)`")
-    # Read now, as it was imported: a file may be edited during a search.
-    sources.sources_of(found.space, found.dataset, found.sampler, found.pruner)
+    note(found)
     return found
 
 
