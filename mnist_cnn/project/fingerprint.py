@@ -27,15 +27,19 @@ class _Noted:
     code: dict[str, str]
 
 
-def note(experiment: Experiment) -> None:
+def note(experiment: Experiment, module: str = "") -> None:
     """Note what is compared of an experiment, before anything is built. Only the first call counts.
 
     A HyperModel may keep what it builds, and a file may be edited while a search is running.
+
+    Args:
+        experiment: The experiment.
+        module: The module that defines it, if it was loaded from one.
     """
     if _NOTED not in vars(experiment):
         texts = {item.name: _text(getattr(experiment, item.name)) for item in fields(experiment)}
         callables = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
-        vars(experiment)[_NOTED] = _Noted(texts, sources.normalized(*callables))
+        vars(experiment)[_NOTED] = _Noted(texts, sources.normalized(*callables, module=module))
 
 
 def _noted(experiment: Experiment) -> _Noted:

@@ -108,7 +108,7 @@ def load_experiment(experiment: ExperimentId) -> Experiment:
         raise UserError(f"{file}: {type(error).__name__}: {text}") from error
     if not isinstance(found, Experiment):
         raise UserError(f"{file} must define `experiment = Experiment(...)`")
-    note(found)
+    note(found, module.__name__)
     return found
 
 

@@ -1,8 +1,8 @@
 """The project's code that a run depends on: stored with it, and restored for a replay.
 
 It consists of the files that define the search space and the data set, and of every file of the
-project that these import. In experiments/ only the functions and classes that are used count,
-because an experiment's fields are compared as values. Comments and docstrings never count.
+project that these import. In experiments/ only what is used counts, and what changes another
+module, because an experiment's fields are compared as values. Comments and docstrings never count.
 """
 
 import ast
@@ -42,9 +42,14 @@ def sources_of(*definitions: Any) -> dict[str, Source]:
     return {name: found for name, (found, _) in _reached(definitions).items()}
 
 
-def normalized(*definitions: Any) -> dict[str, str]:
-    """Return the code that counts of the same modules, by name, without comments and docstrings."""
-    return {name: code for name, (_, code) in _reached(definitions).items()}
+def normalized(*definitions: Any, module: str = "") -> dict[str, str]:
+    """Return the code that counts of the same modules, by name, without comments and docstrings.
+
+    Args:
+        definitions: Functions, classes or objects.
+        module: The module of their experiment. What it changes in other modules counts too.
+    """
+    return {name: code for name, (_, code) in _reached(definitions, module).items()}
 
 
 def current(name: str) -> Source | None:
@@ -142,10 +147,10 @@ def _name_of(definition: Any) -> str:
     return name.partition(".")[0]
 
 
-def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
+def _reached(definitions: Sequence[Any], module: str = "") -> dict[str, tuple[Source, str]]:
     """Return each module that is reached, with its text and the part of its code that counts."""
     wanted: dict[str, set[str]] = {}  # the definitions that count in modules of experiments/
-    pending = []
+    pending = [(module, "<module>")] if module else []  # no definition has this name
     for definition in _definitions(definitions):
         if definition.__module__ and _read(definition.__module__):
             pending.append((definition.__module__, _name_of(definition)))
@@ -162,7 +167,7 @@ def _reached(definitions: Sequence[Any]) -> dict[str, tuple[Source, str]]:
         tree = ast.parse(source.text)
         body = used(tree, wanted[name]) if in_part else tree.body
         found[name] = source, code(body)
-        pending += imported(body, name, source.is_package)
+        pending += imported(body, name, source.is_package, wanted[name])
     return dict(sorted(found.items()))
 
 

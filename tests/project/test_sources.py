@@ -236,3 +236,124 @@ def test_the_class_of_an_object_that_is_called_counts(mine):
     before = print_of()
     edit(file, "return 64", "return 128")
     assert print_of() != before
+
+
+def test_all_lambdas_of_a_line_count(mine):
+    file = mine / "experiments/own.py"
+    edit(
+        file, "dataset=own, timeout_seconds=60", "sampler=lambda seed: seed, dataset=lambda: own()"
+    )
+    before = print_of()
+    edit(file, "lambda: own()", "lambda: shift(own())")
+    assert print_of() != before
+
+
+# Code at the start of the experiment's file, and what it binds or changes.
+BINDS = {
+    "a star import": ("from search_spaces.other import *", "body(8)", "search_spaces/other.py"),
+    "star imports of experiments": (
+        "from experiments.middle import *",
+        "WIDTH",
+        "experiments/base.py",
+    ),
+    "a module of experiments/": (
+        "from experiments import base",
+        "base.WIDTH",
+        "experiments/base.py",
+    ),
+    "the import that is tried": (
+        "try:\n    from search_spaces.other import body\n"
+        "except ImportError:\n    from search_spaces.pieces import body",
+        "body(8)",
+        "search_spaces/other.py",
+    ),
+    "a function in a branch": (
+        "if HOW_MANY:\n    def body(units):\n        return 'tanh'",
+        "body(8)",
+        "experiments/own.py",
+    ),
+    "a constant of a loop": (
+        "for width in (4, 8):\n    WIDTHS = [width, 'tanh']",
+        "WIDTHS",
+        "experiments/own.py",
+    ),
+    "a changed library": (
+        "for name in ('a', 'b'):\n    json.KNOWN[name] = 'tanh'",
+        "1",
+        "experiments/own.py",
+    ),
+    "a call for its effect": ("setattr(json, 'KNOWN', 'tanh')", "1", "experiments/own.py"),
+}
+
+
+@pytest.mark.parametrize(("code", "use", "edited"), BINDS.values(), ids=BINDS.keys())
+def test_code_counts_however_the_experiments_file_comes_by_it(mine, monkeypatch, code, use, edited):
+    (mine / "search_spaces/other.py").write_text("def body(units):\n    return 'tanh'\n")
+    (mine / "experiments/base.py").write_text("WIDTH = 'tanh'\n")
+    (mine / "experiments/middle.py").write_text("from experiments.base import *\n")
+    edit(
+        mine / "experiments/own.py",
+        "\n\ndef shift(images):\n",
+        f"\nimport json\n{code}\n\ndef shift(images):\n    {use}\n",
+    )
+    monkeypatch.setattr(json, "KNOWN", {}, raising=False)
+    before = print_of()
+    edit(mine / edited, "tanh", "relu")
+    assert print_of() != before
+
+
+def test_what_the_experiments_file_changes_counts_though_the_space_is_from_elsewhere(mine):
+    (mine / "experiments/patches.py").write_text(
+        "import json\n"
+        "from dataclasses import replace\n\n"
+        "from experiments.own import experiment as own\n\n"
+        "WEIGHTS = None\n"
+        "json.WEIGHTS = WEIGHTS\n"
+        "experiment = replace(own, timeout_seconds=60)\n"
+    )
+    before = print_of("patches")
+    edit(mine / "experiments/patches.py", "60", "90")
+    assert print_of("patches") == before
+    edit(mine / "experiments/patches.py", "WEIGHTS = None", "WEIGHTS = 'imagenet'")
+    assert print_of("patches") != before
+
+
+COUNTS_NOT_EITHER = {
+    "a field beside a module that the space reads": (
+        "import optuna\n\ndef helper():\n    return optuna.TrialPruned\n",
+        "helper()",
+        ("timeout_seconds=60", "timeout_seconds=60, pruner=optuna.pruners.NopPruner"),
+    ),
+    "a field beside a variable of the same name": (
+        "",
+        "[units for units in (1, 2)]",
+        ("timeout_seconds=60", "timeout_seconds=60, baseline=[{'a': units} for units in (1, 2)]"),
+    ),
+    "what only a script runs": (
+        "",
+        "1",
+        ("timeout_seconds=60)", "timeout_seconds=60)\nif __name__ == '__main__':\n    print(60)"),
+    ),
+    "settings that are put together": (
+        "settings = {}\nsettings['timeout_seconds'] = 60\nsettings.update(seed=3)\n",
+        "1",
+        ("timeout_seconds=60", "**settings"),
+    ),
+    "a field of an experiment that is shown": (
+        "",
+        "1",
+        ("timeout_seconds=60)", "timeout_seconds=60)\nprint(experiment.epochs)"),
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "use", "fields"), COUNTS_NOT_EITHER.values(), ids=COUNTS_NOT_EITHER.keys()
+)
+def test_a_time_limit_never_opens_a_study(mine, code, use, fields):
+    file = mine / "experiments/own.py"
+    edit(file, "\n\ndef shift(images):\n", f"\n{code}\n\ndef shift(images):\n    {use}\n")
+    edit(file, *fields)
+    before = print_of()
+    edit(file, "60", "90")
+    assert print_of() == before
