@@ -181,16 +181,26 @@ def _check_split(
             f"{what}: {_count(len(train) + len(validation), 'training')} cannot be split into a "
             "training and a validation part; add images, or groups if there are any"
         )
-    if batch_size is not None and len(train) < batch_size:
-        raise UsageError(
-            f"{what}: {_count(len(train), 'training')} remain after the split, fewer than a "
-            f"batch of {batch_size}; add images or reduce batch_size"
-        )
+    if batch_size is not None:
+        check_batch_size(dataset, train, batch_size)
     missing = np.flatnonzero(np.bincount(train.labels, minlength=dataset.classes) == 0)
     if len(missing):
         raise UsageError(
             f"{what}: class {dataset.class_names[missing[0]]!r} has no training images "
             "after the split; add images of it, or groups if there are any"
+        )
+
+
+def check_batch_size(dataset: Dataset, train: Images, batch_size: int) -> None:
+    """Check that the images that remain to train on fill a batch.
+
+    Raises:
+        UsageError: They do not.
+    """
+    if len(train) < batch_size:
+        raise UsageError(
+            f"data set {dataset.name!r}: {_count(len(train), 'training')} remain after the split, "
+            f"fewer than a batch of {batch_size}; add images or reduce batch_size"
         )
 
 

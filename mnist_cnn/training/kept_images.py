@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.datasets import Dataset, Images
-from mnist_cnn.datasets.check import checked_split
+from mnist_cnn.datasets.check import check_batch_size, checked_split
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, sync_folder, sync_tree
 from mnist_cnn.mlruns import kept_data
@@ -59,6 +59,7 @@ def kept_split(
             kept = _read(folder)
             _remove_earlier(dataset)
     assert kept is not None
+    check_batch_size(dataset, kept[0], batch_size)  # another one than when they were split, perhaps
     return kept
 
 

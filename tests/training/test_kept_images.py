@@ -72,6 +72,13 @@ def test_the_data_set_is_read_once():
     assert np.array_equal(first[0].x, again[0].x) and np.array_equal(first[1].y, again[1].y)
 
 
+def test_a_batch_that_has_become_too_large_is_refused_although_the_images_are_kept():
+    data = made(random_images(np.uint8))
+    kept_split(data, 1 / 4, 0, 30)
+    with pytest.raises(UsageError, match=r"30 training images remain .* than a batch of 31"):
+        kept_split(data, 1 / 4, 0, 31)
+
+
 def test_another_data_set_seed_or_share_are_other_files():
     data = made(random_images(np.uint8))
     kept_split(data, 1 / 4, 0, 4)
