@@ -15,7 +15,7 @@ from mnist_cnn.report.text import number, print_text
 from mnist_cnn.study.chains import tried
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import CONFIRMS, is_begun, objectives_of
+from mnist_cnn.study.study import CONFIRMS, is_begun, is_finite, objectives_of
 
 COLUMNS = ("study", "state", "trials", "best", "on disk")
 MIB = 2**20
@@ -71,7 +71,8 @@ def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
         return ""
     objective = objectives_of(study)[0]
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    values = [trial.values[0] for trial in complete if keeps_constraints(trial)]
+    kept = [trial for trial in complete if keeps_constraints(trial) and is_finite(trial)]
+    values = [trial.values[0] for trial in kept]
     if not values:
         return ""
     return f"{objective.metric} {number(min(values, key=objective.rank_key))}"

@@ -20,7 +20,7 @@ from scipy.special import stdtrit
 
 from mnist_cnn.mlruns import DROPPED_FILE, MODEL_FILE
 from mnist_cnn.study import chains
-from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study
+from mnist_cnn.study.study import MODELS_KEPT, OF, SEED, Study, is_finite
 
 # A candidate is out of the race if a t test at this two-sided level puts it behind the leader.
 LEVEL = 0.05
@@ -172,7 +172,7 @@ def beaten(study: Study, ranked: list[Candidate]) -> set[int]:
 def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:
     """Return the score and the model file of each complete confirmation, by trial and seed."""
     found: dict[int, dict[int, tuple[float, Path]]] = {}
-    for trial in study.confirmations.all(TrialState.COMPLETE):
+    for trial in filter(is_finite, study.confirmations.all(TrialState.COMPLETE)):
         number, seed = key_of(trial)
         folder = study.confirmations.folder_of(trial)
         if not (folder / DROPPED_FILE).exists():

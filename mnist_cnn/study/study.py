@@ -1,5 +1,6 @@
 """A study: its trials by rank, its confirmations, and the files that it keeps."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -112,7 +113,8 @@ class Study:
         objective.
         """
         front = {trial.number for trial in self.front()}
-        kept = [trial for trial in self.trials.all(TrialState.COMPLETE) if keeps_constraints(trial)]
+        complete = self.trials.all(TrialState.COMPLETE)
+        kept = [trial for trial in complete if keeps_constraints(trial) and is_finite(trial)]
 
         return sorted(kept, key=lambda trial: (trial.number not in front, self._rank_key(trial)))
 
@@ -124,7 +126,8 @@ class Study:
         """
         if len(self.objectives) == 1:
             return []
-        return sorted(self.trials.optuna_study.best_trials, key=self._rank_key)
+        front = filter(is_finite, self.trials.optuna_study.best_trials)
+        return sorted(front, key=self._rank_key)
 
     def _rank_key(self, trial: FrozenTrial) -> float:
         return self.objective.rank_key(trial.values[0])
@@ -255,6 +258,11 @@ class Study:
             for file in found:
                 file.unlink(missing_ok=True)
         return cleaned
+
+
+def is_finite(trial: FrozenTrial) -> bool:
+    """Return whether the values of a complete trial are finite. In older studies some are not."""
+    return all(math.isfinite(value) for value in trial.values)
 
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:

@@ -155,7 +155,7 @@ def _fit(
             "callbacks in the logs of an epoch"
         )
     if not checkpoint.kept_epoch:
-        raise TrainingFailed(f"{objective.metric} was not a number in any epoch")
+        raise TrainingFailed(f"{objective.metric} was not a finite number in any epoch")
     return checkpoint, stop, returned
 
 

@@ -260,7 +260,7 @@ def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: Ep
     broken = []
     for constraint in experiment.constraints if OF not in trial.user_attrs else ():
         value = objective_value(metrics, constraint.metric)
-        if math.isnan(value):
+        if not math.isfinite(value):
             continue
         violation = constraint.violation(value)
         if str(constraint) not in trial.constraints:  # otherwise the trial was resumed
@@ -328,10 +328,10 @@ def _end(run: Run, trial: optuna.Trial, sampler: BaseSampler, trained: Trained) 
             metrics += [constraint.metric for constraint in run.experiment.constraints]
             reason = _broken_constraints(run.experiment, trial, summary)
         for metric in metrics:
-            if math.isnan(objective_value(summary, metric)):
+            if not math.isfinite(objective_value(summary, metric)):
                 there = metric in summary or f"best_{metric}" in summary
                 who = "its fit gave" if has_own_fit(run.experiment.space) else "its model has"
-                reason = f"{metric} is not a number" if there else f"{who} no {metric}"
+                reason = f"{metric} is not a finite number" if there else f"{who} no {metric}"
                 state, values = TrialState.FAIL, None
                 break
     exhausted = after_trial(sampler, trial, state, values)

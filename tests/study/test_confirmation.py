@@ -312,6 +312,16 @@ def test_a_trial_whose_confirmation_failed_does_not_stay_in_front(study):
     assert [each.trial.number for each in candidates(one)] == [2, 1, 0]
 
 
+def test_scores_that_are_not_finite_are_left_out(study):
+    """Earlier versions have stored some."""
+    made = study(Confirm(trials=2, seeds=2, max_seeds=2))
+    made.trials.optuna_study.add_trial(optuna.create_trial(value=float("inf")))
+    assert [trial.number for trial in made.ranking()] == [1, 2, 0]
+    confirm_with(made, {1: (float("-inf"), 0.9), 2: (0.8, 0.8)})
+    scores = {one.trial.number: one.scores for one in candidates(made)}
+    assert scores == {1: (0.9,), 2: (0.8, 0.8), 0: ()}
+
+
 def test_without_confirmations_the_best_trial_wins(study):
     one = study(Confirm(trials=0))
     assert confirmation.outstanding(one) == []

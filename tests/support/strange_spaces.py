@@ -99,6 +99,8 @@ class Returns(keras_tuner.HyperModel):
             "dictionary": {"val_accuracy": 0.25, "seconds": np.float64(3)},
             "list": [0.25, {"val_accuracy": 0.75, "seconds": 2.0}],
             "not a number": float("nan"),
+            "infinite": float("inf"),
+            "minus infinite": {"val_accuracy": -np.inf},
             "text": "0.25",
             "array": np.ones(3),
             "another metric": {"accuracy": 0.25},
@@ -111,6 +113,7 @@ class Returns(keras_tuner.HyperModel):
 
 WHAT = (
     *("number", "numpy", "dictionary", "list", "not a number", "text", "array"),
+    *("infinite", "minus infinite"),
     *("another metric", "no number", "nothing", "empty", "two"),
 )
 

@@ -246,12 +246,12 @@ def test_a_space_that_fails_in_every_trial_ends_with_the_reasons_and_exit_1(proj
     assert "Keras cannot use the 1 GPU(s) here" in done.stdout
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "no trial completed, 3 failed; trial 0: val_beauty is not a number" in done.stderr
+    assert "no trial completed, 3 failed; trial 0: val_beauty is not a finite number" in done.stderr
     study = optuna.load_study(
         study_name="fragile-1", storage=f"sqlite:///{project}/mlruns/optuna.db"
     )
     reasons = [trial.user_attrs["reason"] for trial in study.trials]
-    words = ("val_beauty is not a number", "loss became", "cannot build this one")
+    words = ("val_beauty is not a finite number", "loss became", "cannot build this one")
     assert all(word in reason for word, reason in zip(words, reasons, strict=True)), reasons
     client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("fragile")

@@ -118,10 +118,11 @@ def test_what_a_fit_returns_is_the_trials_score(small, what):
     assert trial.values == [trial.scores["val_accuracy"]]
 
 
-def test_a_score_that_is_no_number_fails_its_trial(small):
+@pytest.mark.parametrize("what", ["not a number", "infinite", "minus infinite"])
+def test_a_score_that_is_no_finite_number_fails_its_trial(small, what):
     small.write("space=Returns()")
-    trial = small.run(what="not a number")
-    assert (trial.state, trial.reason) == ("FAIL", "val_accuracy is not a number")
+    trial = small.run(what=what)
+    assert (trial.state, trial.reason) == ("FAIL", "val_accuracy is not a finite number")
 
 
 @pytest.mark.parametrize(
