@@ -1,6 +1,7 @@
 """A HyperModel's own `fit`: how it is called, and its return value as the trial's score."""
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from numbers import Real
@@ -128,5 +129,12 @@ def _epoch_of(
         return {}
     epoch = len(values) - 1
     if keep == "best":
-        epoch = min(range(len(values)), key=lambda each: objective.rank_key(values[each]))
-    return {name: float(found[epoch]) for name, found in history.items() if len(found) > epoch}
+        epoch = min(range(len(values)), key=lambda each: _rank(objective, values[each]))
+    # Another length is that of other epochs: with `validation_freq`, not all are validated.
+    same = {name: found for name, found in history.items() if len(found) == len(values)}
+    return {name: float(found[epoch]) for name, found in same.items()}
+
+
+def _rank(objective: Objective, value: float) -> tuple[bool, float]:
+    """Return a sort key by which the best value comes first, and NaN last."""
+    return math.isnan(value), objective.rank_key(value)

@@ -1,5 +1,6 @@
 """KerasTuner's contract: what its HyperModels may do and return, its own search understands so."""
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -102,6 +103,28 @@ def test_of_the_history_of_a_confirmation_the_last_epoch_counts(history):
     best = metrics_of(history, (Maximize("val_score"),), "best")
     assert best != pytest.approx(last)  # so the two can be told apart
     assert metrics_of([history, history], (Maximize("val_score"),), "last") == pytest.approx(last)
+
+
+def a_history(**metrics):
+    made = keras.callbacks.History()
+    made.history = metrics
+    return made
+
+
+@pytest.mark.parametrize("objective", [Maximize("val_score"), Minimize("val_score")])
+def test_an_epoch_that_is_not_a_number_is_never_the_best(objective):
+    nan = float("nan")
+    found = metrics_of(a_history(val_score=[nan, 0.5, nan], loss=[1, 2, 3]), (objective,), "best")
+    assert found == {"val_score": 0.5, "loss": 2.0}
+    none = metrics_of(a_history(val_score=[nan, nan]), (objective,), "best")
+    assert np.isnan(none["val_score"])
+
+
+def test_of_a_history_only_what_was_measured_in_the_same_epochs_counts():
+    every_second = a_history(loss=[4, 3, 2, 1], val_score=[0.2, 0.9], val_loss=[2, 1])
+    for keep in ("best", "last"):
+        found = metrics_of(every_second, (Maximize("val_score"),), keep)
+        assert found == {"val_score": 0.9, "val_loss": 1.0}
 
 
 @pytest.mark.parametrize("what", ["number", "numpy", "dictionary", "list"])
