@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from mnist_cnn.errors import UserError, unknown
+from mnist_cnn.errors import unknown
 from mnist_cnn.training.checkpoint import Checkpoint, EpochMetrics
 from mnist_cnn.training.failure import TrainingFailed
 
@@ -52,14 +52,16 @@ class LossGuard(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Refuses a run whose validated epochs do not have the objective.
+    """Fails a run whose validated epochs do not have the objective.
+
+    The models of other configurations may have it: the check before a search has found it.
 
     Args:
         checkpoint: Precedes this callback in the list.
         validated: The validated epochs, from 1.
 
     Raises:
-        UserError: At the end of a validated epoch without the objective.
+        TrainingFailed: At the end of a validated epoch without the objective.
     """
 
     def __init__(self, checkpoint: Checkpoint, validated: Sequence[int]) -> None:
@@ -69,7 +71,7 @@ class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         metric, metrics = self._checkpoint.objective.metric, self._checkpoint.history[-1]
         if epoch + 1 in self._validated and metric not in metrics:
-            raise UserError(unknown_metric(metric, sorted(metrics)))
+            raise TrainingFailed(unknown_metric(metric, sorted(metrics)))
 
 
 def unknown_metric(name: str, valid: Iterable[str]) -> str:

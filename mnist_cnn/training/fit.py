@@ -75,7 +75,7 @@ class Training:
 
         Raises:
             TrainingFailed: The run cannot continue.
-            UserError: The objective's metric does not exist, or `fit` returned something else.
+            UserError: A HyperModel's own `fit` returned something that is no metric.
             BeganAgain: A HyperModel's own `fit` does not resume at the given epoch.
             Exception: Whatever the model, the space or `on_epoch` raises.
         """

@@ -244,6 +244,16 @@ class Tells(keras_tuner.HyperModel):
         return 0.5
 
 
+def sometimes_other_metrics(hp):
+    """Its default has the metric `accuracy`."""
+    model = network(8)
+    metrics = [hp.Choice("metric", ["accuracy", "top"])]
+    if metrics == ["top"]:
+        metrics = [keras.metrics.SparseTopKCategoricalAccuracy(name="top")]
+    model.compile(keras.optimizers.Adam(0.02), LOSS, metrics=metrics)
+    return model
+
+
 # What a function is offered
 
 

@@ -17,7 +17,6 @@ from keras.optimizers import LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay, PiecewiseConstantDecay
 
 from mnist_cnn.datasets import mnist
-from mnist_cnn.errors import UserError
 from mnist_cnn.experiment import Experiment, Maximize, Minimize, Screen
 from mnist_cnn.training.backend import precision
 from mnist_cnn.training.callbacks import Stop
@@ -347,9 +346,9 @@ def test_a_loss_that_is_no_number_fails_the_training_and_names_the_epoch(images,
         fit(model, images, checkpoint(tmp_path / "a.npz", spoil), epochs=3)
 
 
-def test_an_objective_that_does_not_exist_is_refused_with_the_valid_names(images, tmp_path):
+def test_an_objective_that_does_not_exist_fails_the_training_with_the_valid_names(images, tmp_path):
     state = checkpoint(tmp_path / "a.npz", objective=Maximize("val_acuracy"))
-    with pytest.raises(UserError) as refusal:
+    with pytest.raises(TrainingFailed) as refusal:
         fit(dense(), images, state, epochs=1)
     assert "'val_acuracy' (did you mean 'val_accuracy'?) does not exist" in str(refusal.value)
     for name in ("accuracy", "loss", "val_accuracy", "val_loss"):
