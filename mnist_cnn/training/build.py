@@ -129,16 +129,21 @@ def build_for_images(model: keras.Model, dataset: Dataset) -> None:
 
 
 def build_metrics(model: keras.Model, images: Images) -> None:
-    """Create the variables of the compiled metrics.
+    """Create the variables of the compiled metrics, which are created when they are first used."""
+    one = images[slice(1)].scaled().x
+    prediction = model(one, training=False)
+    model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
 
-    Metrics create them when they are first used. If that happened inside the training or evaluation
-    function, TensorFlow would trace it twice, which takes up to a second. Keras's other backends
-    create them earlier.
+
+def build_metrics_before_tracing(model: keras.Model, images: Images) -> None:
+    """Call `build_metrics` if that saves time.
+
+    If they were created inside the training or evaluation function, TensorFlow would trace it
+    twice, which takes up to a second. Keras's other backends create them earlier, and JAX takes
+    seconds for what is not compiled as a whole.
     """
     if keras.config.backend() == "tensorflow":
-        one = images[slice(1)].scaled().x
-        prediction = model(one, training=False)
-        model.compute_metrics(one, images.y[:1], prediction, sample_weight=None)
+        build_metrics(model, images)
 
 
 def has_own_fit(space: SearchSpace) -> bool:

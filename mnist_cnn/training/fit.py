@@ -20,7 +20,7 @@ import keras_tuner
 from mnist_cnn.experiment import Experiment, Screen
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import calls_of_epoch, evaluation_batches, training_batches
-from mnist_cnn.training.build import build_metrics, has_own_fit
+from mnist_cnn.training.build import build_metrics, build_metrics_before_tracing, has_own_fit
 from mnist_cnn.training.callbacks import (
     EarlyStopping,
     LossGuard,
@@ -95,6 +95,8 @@ class Training:
             refuse_to_resume(model, finished)
         if finished or relay.stop:
             hp.values.update(checkpoint.values)  # includes those declared by a `fit` of its own
+            if not own_fit:
+                build_metrics(model, self.data.train)  # whose names are asked for
             return relay.stop or stale.stop, {}
         checkpoint.values = hp.values
         if own_fit:
@@ -116,7 +118,7 @@ class Training:
             calls, model.steps_per_execution = calls_of_epoch(self.experiment, self.data.train)
             steps = int(calls * model.steps_per_execution)
             self.checkpoint.average.begin = AVERAGED_FROM
-            build_metrics(model, self.data.train)
+            build_metrics_before_tracing(model, self.data.train)
         if model.built and getattr(model, "optimizer", None) is not None:  # it is compiled
             model.optimizer.build(model.trainable_variables)
         return steps

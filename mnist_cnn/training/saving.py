@@ -14,7 +14,12 @@ from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.objectives import LATENCY
 from mnist_cnn.training.backend import jit_compile
 from mnist_cnn.training.batches import evaluation_batches
-from mnist_cnn.training.build import build, build_for_images, build_metrics, has_own_fit
+from mnist_cnn.training.build import (
+    build,
+    build_for_images,
+    build_metrics_before_tracing,
+    has_own_fit,
+)
 from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.run import Run
 from mnist_cnn.training.saved_model import latency_ms
@@ -54,7 +59,7 @@ def save_scored(
     model.set_weights(weights)
     if not has_own_fit(experiment.space):
         model.jit_compile = jit_compile(experiment)
-        build_metrics(model, data.validation)
+        build_metrics_before_tracing(model, data.validation)
         model.evaluate(evaluation_batches(data.validation), verbose=0)
         values = model.get_metrics_result().values()  # in the order of `names`; others are sorted
         scores = {f"val_{n}": float(value) for n, value in zip(names, values, strict=True)}

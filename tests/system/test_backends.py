@@ -1,12 +1,15 @@
 """Keras on JAX: the same search leaves the same files, and they load in Keras on TensorFlow."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import keras
 import optuna
 import pytest
 from faults import agrees, make_project
-from projects import here
+from projects import ROOT, here
 
 from mnist_cnn.datasets import mnist, split
 
@@ -22,10 +25,41 @@ experiment = replace(smoke, trials=1, batch_size=50, baseline=small, confirm=Con
 """
 
 
-@pytest.mark.skipif(
+FINISHED = """
+from pathlib import Path
+
+import small
+from small import Small, killed_after
+
+made = Small(Path.cwd())
+made.write("space=dense, epochs=2")
+with killed_after(2):
+    made.run(units=8)
+trial = made.go_on(0)
+print(trial.state, trial.reason, trial.steps, trial.values == [trial.scores["val_accuracy"]])
+"""
+
+needs_jax = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None,
     reason="no JAX: `.venv/bin/uv pip install --python .venv --no-deps -r requirements-jax.lock`",
 )
+
+
+@needs_jax
+def test_a_trial_on_jax_that_is_killed_after_its_last_epoch_is_scored_all_the_same(project):
+    paths = (str(ROOT), str(ROOT / "tests/support"))
+    done = subprocess.run(
+        [sys.executable, "-c", FINISHED],
+        cwd=project,
+        env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "COMPLETE  [1, 2] True\n", done.stderr
+
+
+@needs_jax
 def test_a_search_on_jax_gives_a_model_for_any_backend(tmp_path):
     root = make_project(tmp_path)
     (root / "experiments/jaxed.py").write_text(EXPERIMENT)
