@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from keras.src.backend.common.global_state import get_global_attribute
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR, global_seed_generator
 
 from mnist_cnn.files import replace_file
 from mnist_cnn.objectives import Objective
@@ -127,6 +129,8 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         if "averaged" in arrays:
             average = [arrays[f"average_{i}"] for i in range(len(model.weights))]
             self.average.restore(int(arrays["averaged"]), average)
+        if "global_seed" in arrays:
+            global_seed_generator().state.assign(arrays["global_seed"])
         return ""
 
     def set_model(self, model: keras.Model) -> None:
@@ -168,6 +172,10 @@ class Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
         if self.average.count:
             arrays["averaged"] = self.average.count
             arrays |= {f"average_{i}": w for i, w in enumerate(self.average.weights)}
+        # The generator of `keras.random` for calls without a seed, which no model has. Keras makes
+        # it when it is first used.
+        if (generator := get_global_attribute(GLOBAL_SEED_GENERATOR)) is not None:
+            arrays["global_seed"] = np.asarray(generator.state)
         replace_file(self.path, lambda file: np.savez(file, **arrays))
 
 
