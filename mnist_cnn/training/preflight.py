@@ -195,7 +195,12 @@ def _try(
             model.jit_compile = False
             scores = model.evaluate(few.x, few.y, verbose=0, return_dict=True)
         if wants(experiment.space, "training"):  # what it saves is another model
-            model = build(experiment, data, hp.copy(), training=False)
+            trained, model = model, build(experiment, data, hp.copy(), training=False)
+            if _weight_shapes(trained) != _weight_shapes(model):
+                raise TrainingFailed(
+                    "with training=False it has other weights than with training=True, so what is "
+                    "trained cannot be saved; leave out only layers without weights"
+                )
         problem = _problem_of_serving(model, data.dataset, few.x, what)
     except REFUSALS:
         return None, [], ""
@@ -213,6 +218,10 @@ def _try(
             f"valid: {', '.join(hp.values)}"
         )
     return scores, costs, problem
+
+
+def _weight_shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in model.weights]
 
 
 def _check_outputs(model: keras.Model, classes: int) -> None:

@@ -275,6 +275,15 @@ def noisy(hp, training=True):
     return model
 
 
+def heavier_in_training(hp, training=True):
+    """Its saved model lacks a layer that has weights."""
+    i = keras.Input((28, 28, 1))
+    x = layers.Conv2D(1, 3)(i) if training else i
+    model = keras.Model(i, network(8)(layers.Resizing(28, 28)(x)))
+    model.compile(keras.optimizers.Adam(0.02), LOSS, metrics=["accuracy"])
+    return model
+
+
 def scheduled(hp, training_steps=None):
     """Its learning rate falls to zero at the last step, if that is known."""
     model = network(hp.Choice("units", [8, 16]))

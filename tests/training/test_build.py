@@ -1,11 +1,13 @@
 """What a search space is offered: whether it is built to be trained, and for how many steps."""
 
 import pytest
-from small import score_of
+from small import killed_after, score_of
 
+from mnist_cnn.errors import UserError
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.mlruns import MODEL_FILE
 from mnist_cnn.project.loading import load_experiment
+from mnist_cnn.tracking import tags
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.build import wants
 
@@ -18,6 +20,27 @@ def test_a_layer_that_acts_in_training_only_is_not_in_the_file(small):
     model = saved_model.load(trial.folder / MODEL_FILE)
     assert "Noise" not in [type(layer).__name__ for layer in model.layers]
     assert score_of(trial) == pytest.approx(trial.values[0])
+
+
+def test_random_numbers_of_a_layer_without_a_seed_go_on_after_a_kill(small):
+    small.write("space=noisy, epochs=3")
+    with killed_after(1):
+        small.run(units=8)
+    whole = small.train(0, small.root / "whole")
+    again = small.go_on(0)
+    assert again.steps == [1, 2, 3] and not again.events("anew")
+    assert weights_digest(again) == weights_digest(whole)
+
+
+def weights_digest(trial):
+    (found,) = [e["tags"][tags.WEIGHTS] for e in trial.events("tags") if tags.WEIGHTS in e["tags"]]
+    return found
+
+
+def test_weights_in_training_only_are_refused_before_the_first_trial(small):
+    small.write("space=heavier_in_training")
+    with pytest.raises(UserError, match=r"with training=False it has other weights .* be saved"):
+        small.check()
 
 
 def test_a_baseline_is_checked_against_the_model_that_is_trained(small):
