@@ -254,6 +254,21 @@ def sometimes_other_metrics(hp):
     return model
 
 
+class Keeps(keras_tuner.HyperModel):
+    """Keeps a layer that all its models have, and what it built last."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = layers.MaxPooling2D(2, name="first")
+
+    def build(self, hp):
+        self.units = hp.Choice("units", [8, 16])
+        pooled = keras.Sequential([keras.Input((28, 28, 1)), self.first, layers.Resizing(28, 28)])
+        self.model = keras.Model(pooled.inputs, network(self.units)(pooled.outputs[0]))
+        self.model.compile(keras.optimizers.Adam(0.02), LOSS, metrics=["accuracy"])
+        return self.model
+
+
 # What a function is offered
 
 

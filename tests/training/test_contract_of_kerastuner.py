@@ -274,6 +274,14 @@ def test_a_configuration_without_the_objective_only_fails_its_trial(small):
     assert small.run(metric="accuracy").state == "COMPLETE"
 
 
+def test_a_hyper_model_that_keeps_what_it_builds_is_searched(small):
+    small.write("space=Keeps()")
+    assert small.check().unserved == ""
+    assert small.run(units=8).state == "COMPLETE"
+    small.forget()  # another worker
+    assert small.run(units=16).state == "COMPLETE"
+
+
 # What a space raises
 
 
