@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, PartialFixedSampler, QMCSampler
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages._grpc.server import make_server
-from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState, create_trial
 
 
 def adopt_trial(study: Study, trial_id: int) -> Trial:
@@ -90,6 +90,29 @@ def requeue_trial(storage: BaseStorage, study_name: str, number: int) -> None:
     change of state, although `Study` has no method for it.
     """
     storage.set_trial_state_values(trial_id(storage, study_name, number), TrialState.WAITING)
+
+
+def enqueue_again(study: Study, trial: FrozenTrial, user_attrs: dict[str, Any]) -> None:
+    """Enqueue a trial that begins with what another one has sampled.
+
+    It has the other one's parameters, as if it had been interrupted, and is answered the rest like
+    the other one: from the values that `Study.enqueue_trial` gave that, at its point of a grid, or
+    by the sampler. `Study.enqueue_trial` itself would leave nothing to the sampler.
+
+    Args:
+        study: The study.
+        trial: The other trial.
+        user_attrs: The attributes of the new trial.
+    """
+    answers = {"fixed_params", "grid_id", "search_space"} & trial.system_attrs.keys()
+    again = create_trial(
+        state=TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=user_attrs,
+        system_attrs={name: trial.system_attrs[name] for name in answers},
+    )
+    study.add_trial(again)
 
 
 def trial_of(study: Study, number: int) -> FrozenTrial:

@@ -101,6 +101,7 @@ def configurations(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 def _with_outcome(first: FrozenTrial, last: FrozenTrial) -> FrozenTrial:
     shown = copy.copy(first)
     shown.state, shown.values = last.state, last.values
+    shown.params, shown.distributions = last.params, last.distributions  # a lost one may have few
     shown.intermediate_values = last.intermediate_values
     shown.user_attrs = {**first.user_attrs, **last.user_attrs}
     # Constraints on what is measured after the training are only checked at the end of the last.

@@ -20,6 +20,7 @@ from mnist_cnn.mlruns import (
     trial_folder,
 )
 from mnist_cnn.objectives import Maximize, Minimize, Objective, keeps_constraints
+from mnist_cnn.optuna_internals import enqueue_again
 from mnist_cnn.project.plan import Plan
 from mnist_cnn.study import chains, screening
 from mnist_cnn.study.storage import open_storage
@@ -192,7 +193,7 @@ class Study:
                         key: trial.user_attrs[key] for key in (OF, SEED) if OF in trial.user_attrs
                     }
                     own |= chains.as_continuation(trial, chains.rung_of(trial))
-                    trials.optuna_study.enqueue_trial(trials.values(trial), user_attrs=own)
+                    enqueue_again(trials.optuna_study, trial, own)
                     name = trials.folder_of(trial).name
                     problem = trial.user_attrs.get(PROBLEM, "nothing more was heard of it")
                     lines.append(f"{name} was lost: {problem}; queued to continue elsewhere")

@@ -8,7 +8,6 @@ Optuna second, so after a kill in between, Optuna is told again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
@@ -17,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.mlruns import RUN_LOCK_FILE
-from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of, values_in_queue
+from mnist_cnn.optuna_internals import requeue_trial, trial_id, trial_of
 from mnist_cnn.study.chains import LOST, REPEATS, before, is_lost
 from mnist_cnn.study.outcome import write_end
 from mnist_cnn.study.screening import COST, STOPPED
@@ -158,10 +157,6 @@ class Trials:
             self.fail(number, f"lost for the {losses}th time: the trial itself may be the cause")
         else:
             self.fail(number, LOST)
-
-    def values(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Return a trial's values so far, as the search space saw them."""
-        return values_in_queue(trial) | values_of(read(self.folder_of(trial))[0])
 
     def fail(self, number: int, reason: str) -> None:
         """Fail a trial without a worker, in its journal and in Optuna."""

@@ -167,13 +167,14 @@ def _repeats_before(number: int, trials: Sequence[FrozenTrial]) -> int:
 
 
 def _points(trial: optuna.Trial) -> dict[int, int]:
-    """Return the grid point of each trial of the study, by the trial's number."""
+    """Return the grid point of each trial, by its number, without those that this one continues."""
     if not isinstance(innermost(trial.study.sampler), GridSampler):
         return {}
     return {
         other.number: other.system_attrs["grid_id"]
         for other in all_trials(trial)
         if "grid_id" in other.system_attrs
+        and (other.number == trial.number or first_of(other) != first_of(trial))
     }
 
 

@@ -6,10 +6,12 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.samplers import GridSampler, PartialFixedSampler, RandomSampler
 from optuna.trial import TrialState
 from studies import PLAN, ended, events, started
 
 from mnist_cnn.experiment import Confirm, Screen
+from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.mlruns import CHECKPOINT_FILE
 from mnist_cnn.report.tally import tally
 from mnist_cnn.study import chains, confirmation, screening
@@ -20,6 +22,7 @@ from mnist_cnn.study.recovery import recover
 from mnist_cnn.study.screening import STOPPED
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.study.trials import LOSSES_ALLOWED
+from mnist_cnn.training.sampling import repeated_trial
 
 WIDTH = {"width": FloatDistribution(0.0, 9.0)}
 GONE = "its node does not answer"
@@ -35,19 +38,20 @@ def study(storage):
 def begun(study):
     """A trial that is running, and that a worker has built."""
     trial = study.trials.optuna_study.ask()
+    trial.suggest_float("width", 0.0, 9.0)
     folder = study.trials.folder(trial.number)
-    started(folder, values={"width": 3.0, "deep": True})
+    started(folder, values=trial.params)
     (folder / CHECKPOINT_FILE).write_bytes(b"epoch 1")
     return trial
 
 
 def test_the_trial_fails_and_another_has_its_values_and_its_seed(study):
-    begun(study)
+    params = begun(study).params
     assert study.lose(study.trials, 0, GONE) == [LINE]
     first, second = study.trials.all()
     assert (first.state, first.user_attrs["reason"]) == (TrialState.FAIL, "lost")
     assert second.state == TrialState.WAITING and continued(second) == second.user_attrs[FIRST] == 0
-    assert second.system_attrs["fixed_params"] == {"width": 3.0, "deep": True}
+    assert second.params == params and params.keys() == {"width"}
     assert events(study.trials.folder(0)) == ["begin", "start", "end"]
 
 
@@ -55,7 +59,7 @@ def test_what_the_lost_worker_still_writes_is_refused(study):
     late = begun(study)
     study.lose(study.trials, 0, GONE)
     for write in (
-        lambda: late.suggest_float("width", 0.0, 9.0),
+        lambda: late.suggest_float("height", 0.0, 9.0),
         lambda: late.report(0.9, 2),
         lambda: late.set_user_attr("a", 1),
         lambda: study.trials.optuna_study.tell(late, 0.9),
@@ -71,6 +75,42 @@ def test_a_trial_that_nothing_was_heard_of_has_a_run_all_the_same(study):
     study.lose(study.trials, 0, GONE)
     assert events(study.trials.folder(0)) == ["begin", "start", "end"]
     assert study.trials.get(1).system_attrs["fixed_params"] == {"width": 1.0}
+
+
+def test_what_was_not_sampled_yet_is_sampled_and_gets_no_default(study):
+    """A node may die before its news has arrived, and a HyperModel's `fit` may declare more."""
+    optuna_study = study.trials.optuna_study
+    lost = optuna_study.ask()
+    width = TrialHyperParameters(lost).Float("width", 0, 9, default=9)
+    study.lose(study.trials, 0, GONE)
+    optuna_study.sampler = PartialFixedSampler({"height": 3.0}, RandomSampler())
+    hp = TrialHyperParameters(optuna_study.ask())
+    assert hp.Float("width", 0, 9, default=9) == width
+    assert hp.Float("height", 0, 9, default=9) == 3
+    ended(study.trials.folder(1), "COMPLETE", values=[0.5])
+    study.trials.tell(1)
+    (shown,) = chains.configurations(study.trials.all())  # as samplers see it
+    assert shown.params == {"width": width, "height": 3}
+
+
+def test_what_a_baseline_does_not_name_gets_its_default_all_the_same(study):
+    study.enqueue_baselines(1)
+    study.trials.optuna_study.ask()
+    study.lose(study.trials, 0, GONE)
+    hp = TrialHyperParameters(study.trials.optuna_study.ask())
+    assert hp.Float("width", 0, 9, default=9) == 1
+    assert hp.Float("height", 0, 9, default=9) == 9
+
+
+def test_one_of_a_grid_keeps_its_point(study):
+    optuna_study = study.trials.optuna_study
+    optuna_study.sampler = GridSampler({"width": [1.0, 2.0, 3.0, 4.0]}, seed=0)
+    optuna_study.ask()
+    study.lose(study.trials, 0, GONE)
+    again = optuna_study.ask()
+    assert repeated_trial(again) is None
+    lost, continuation = study.trials.all()
+    assert continuation.system_attrs["grid_id"] == lost.system_attrs["grid_id"]
 
 
 def test_one_whose_end_has_arrived_is_told_and_not_continued(study):

@@ -13,9 +13,11 @@ from small import killed_after
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, confirmation_folder, trial_folder
+from mnist_cnn.optuna_internals import enqueue_again
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study.chains import CONTINUES, FIRST, REPEATS, RUNG
+from mnist_cnn.study import chains
+from mnist_cnn.study.chains import CONTINUES, FIRST, LOST, REPEATS, RUNG
 from mnist_cnn.study.storage import open_storage
 from mnist_cnn.study.study import OF, SEED
 from mnist_cnn.tracking import tags
@@ -425,6 +427,26 @@ def test_a_resumed_trial_is_not_taken_for_a_repetition(small):
     same = replace_params(small.study.trials[0], small.study.trials[1].params)
     small.study.add_trial(same)  # another worker has come to the same meanwhile
     assert small.go_on(1).state == "COMPLETE"
+
+
+def test_a_lost_trial_goes_on_with_what_its_fit_had_sampled(small):
+    """The journal of a node that is lost may have only what the build had declared."""
+    fixed = "{'units': 9, 'batch_size': 32}"
+    small.write(
+        f"space=TwoBatchSizes(), sampler=lambda seed: optuna.samplers.PartialFixedSampler({fixed}, "
+        "optuna.samplers.RandomSampler(seed))"
+    )
+    lost = small.open().ask()
+    with killed_after(1):
+        small.train(lost.number, small.root)
+    lost.set_user_attr("reason", LOST)
+    small.study.tell(lost, state=TrialState.FAIL)
+    (trial,) = small.study.trials
+    enqueue_again(small.study, trial, chains.as_continuation(trial, 0))
+    again = small.run()
+    assert again.state == "COMPLETE", again.reason
+    assert small.study.trials[1].params == trial.params == {"units": 9, "batch_size": 32}
+    assert again.steps == [1, 2] and not again.events("anew")
 
 
 def replace_params(trial, params):
