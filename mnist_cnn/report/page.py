@@ -28,7 +28,7 @@ from mnist_cnn.report.text import (
 )
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.storage import storage_option
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import Study, is_finite
 from mnist_cnn.study.trials import ENDED
 
 SHOWN_TRIALS = 20
@@ -65,7 +65,7 @@ def report_page(
         ]
     else:
         # If there are complete ones, they all violate a constraint.
-        complete = study.trials.all(TrialState.COMPLETE)
+        complete = list(filter(is_finite, study.trials.all(TrialState.COMPLETE)))
         within = " and satisfies the constraints" if complete else ""
         parts.append(f"<p>No trial is complete{within}, so there is no winner.</p>")
     parts += [_plot(plot) for plot in plots]
