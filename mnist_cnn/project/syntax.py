@@ -50,7 +50,7 @@ def _lambdas(tree: ast.Module) -> dict[str, list[ast.stmt]]:
 
 def _is_script(node: ast.stmt) -> bool:
     """Whether a statement only runs in a script."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+    return isinstance(node, ast.If) and ast.unparse(node).startswith("if __name__ == '__main__':")
 
 
 def _names_in(node: ast.AST) -> list[str]:

@@ -90,7 +90,7 @@ def test_a_trial_that_violates_a_constraint_comes_after_those_that_could_win(stu
     assert places == sorted(places) and broken in shown
     with pytest.raises(SystemExit):
         cli.main(["studies"])
-    assert "val_accuracy 0.9500" in capsys.readouterr().out
+    assert "val_accuracy 0.9000" in capsys.readouterr().out
 
 
 def test_a_study_whose_creation_was_interrupted_has_no_trials_yet(study, capsys):
