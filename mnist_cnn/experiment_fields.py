@@ -56,7 +56,11 @@ def take_baselines(owner: Any, name: str) -> None:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: v.item() if isinstance(v, np.generic) else v for n, v in values.items()}
+    return {n: v.item() if _is_one_of_numpy(v) else v for n, v in values.items()}
+
+
+def _is_one_of_numpy(value: object) -> bool:
+    return isinstance(value, np.generic | np.ndarray) and value.ndim == 0
 
 
 def is_number(value: object, kind: type) -> bool:

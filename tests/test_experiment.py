@@ -163,7 +163,7 @@ def test_numbers_of_numpy_become_those_of_python(experiment):
     assert repr(given.trials) == "3" and repr(given.screen.rungs) == "(1,)"
     assert repr(replace(experiment, timeout_seconds=np.int64(9)).timeout_seconds) == "9.0"
     assert replace(experiment, validation_fraction=np.float32(0.5)).validation_fraction == 0.5
-    values = {"a": np.int64(64), "b": np.float32(0.5), "c": np.bool_(True), "d": np.str_("relu")}
+    values = {"a": np.int64(64), "b": np.array(0.5), "c": np.bool_(True), "d": np.str_("relu")}
     plain = "{'a': 64, 'b': 0.5, 'c': True, 'd': 'relu'}"
     assert repr(replace(experiment, baseline=values).baseline) == plain
     assert repr(replace(experiment, baseline=[values, {}]).baseline) == f"({plain}, {{}})"

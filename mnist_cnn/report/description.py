@@ -13,7 +13,10 @@ from mnist_cnn.tracking import journal
 from mnist_cnn.tracking.journal import Journal
 
 SHOWN_CONFIGURATIONS = 5
-NO_MODEL = "the models of its space cannot be saved, or its own fit trained another model"
+NO_MODEL = (
+    "the models of its space cannot be saved, or its own fit trained another model or did not pass "
+    "on the callbacks"
+)
 
 
 def configuration(study: Study, candidate: Candidate) -> dict[str, Any]:

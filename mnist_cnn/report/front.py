@@ -94,10 +94,11 @@ def how_to_promote(study: Study) -> str:
     """Return how to promote a point of the front; "" if there is no point to promote."""
     if len(study.plan.objectives) == 1 or study.plan.unserved:
         return ""
-    return (
-        f"make promote {study.plan.id.for_make}  # lists the points of the front; MAX_PARAMETERS=N "
-        "or MIN_ACCURACY=X chooses one"
-    )
+    command = f"make promote {study.plan.id.for_make}"
+    if len(study.front()) == 1:
+        return command
+    choosing = "MAX_PARAMETERS=N or MIN_ACCURACY=X chooses one"
+    return f"{command}  # lists the points of the front; {choosing}"
 
 
 def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

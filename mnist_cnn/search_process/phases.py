@@ -58,7 +58,7 @@ class Search:
         if study.attributes.get("finished") and self.wanted_trials <= self.done:
             raise UsageError(
                 f"{study.name} is finished and has {counted(self.done, 'trial')}; to extend it, "
-                "type TRIALS= with a larger number"
+                "type TRIALS=, or --trials, with a larger number"
             )
         self.budget = budget_of(study, request.timeout_seconds, request.started)
         self.timetable = Timetable(study, self.budget, workers, self.done)

@@ -137,6 +137,14 @@ def test_the_report_shows_front_and_hypervolume(tmp_path):
     assert written["step"] == len(study.trials.finished())
 
 
+def test_a_front_of_one_point_needs_no_choice(tmp_path):
+    study = made_study(tmp_path, TWO)
+    study.trials.optuna_study.add_trial(finished_trial(0, [0.9, 500.0]))
+    assert front.how_to_promote(study) == "make promote EXPERIMENT=mnist"
+    study.trials.optuna_study.add_trial(finished_trial(1, [0.8, 400.0]))
+    assert "lists the points of the front" in front.how_to_promote(study)
+
+
 def test_constraints_that_no_trial_meets_are_told_with_the_nearest_trial(tmp_path):
     study = made_study(tmp_path, TWO)
     reasons = ("parameters 50,000, not at most 20,000", "parameters 21,000, not at most 20,000")
