@@ -192,7 +192,9 @@ def test_ctrl_c_sigterm_and_a_closed_terminal_save_and_say_how_to_go_on(tmp_path
         code, out, err = search.finish(60)
         assert code == 130, err
         assert err == ""
-        assert out.splitlines()[-1].endswith("continue with `mnist-cnn search slow --workers 1`")
+        assert out.splitlines()[-1].endswith(
+            "continue with `make search EXPERIMENT=slow WORKERS=1`"
+        )
         nothing_runs(root, "slow-1")
         assert TrialState.WAITING in {trial.state for trial in load_study(root, "slow-1").trials}
 
