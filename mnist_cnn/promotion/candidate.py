@@ -49,30 +49,21 @@ class Examined:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class Candidate(Examined):
     """The model to promote, and the result of its test.
 
     Attributes:
-        chosen: What the user wants to promote.
-        training: The run that trained the single model: the user's, or one nested in it if that is
-            a study's.
         model: The model that was tested.
         calibration: How it was calibrated; None if it was not.
         single_ms: The median times in milliseconds in which the single model predicts one image,
             and a batch; None if it is no ensemble that was tested.
-        data: The name of the experiment on whose test images it was tested.
-        info: What is recorded about these images.
         evaluation: The result.
         opening: How the opening of the test set was recorded.
     """
 
-    chosen: Chosen
-    training: Run
     model: FoundModel
     calibration: Calibration | None
     single_ms: tuple[float, float] | None
-    data: str
-    info: DataInfo
     evaluation: Evaluation
     opening: Opening
 
@@ -158,13 +149,10 @@ def run_test(
     models.download_curves(client, examined.training, pictures)
     opening = lockbox.record(client, model, examined.weights, info, "promote")
     candidate = Candidate(
-        chosen=chosen,
-        training=examined.training,
+        **vars(examined),
         model=model,
         calibration=calibration,
         single_ms=None,
-        data=examined.data,
-        info=info,
         evaluation=worker.evaluate(model.file, examined.data, pictures),
         opening=opening,
     )
