@@ -8,11 +8,10 @@ from typing import Any
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
-from mlflow.exceptions import MlflowException
 
 from mnist_cnn.errors import UsageError, UserError, unknown
 from mnist_cnn.mlruns import DELIVERED_FILE, STUDY_ID_FILE, checkpoints
-from mnist_cnn.registry import store
+from mnist_cnn.registry import models, store
 from mnist_cnn.report.studies import study_names_in
 from mnist_cnn.report.text import counted
 from mnist_cnn.study.lock import StudyLock
@@ -142,15 +141,11 @@ def _refuse_other_store(client: MlflowClient, folder: Path) -> None:
     here = hide_passwords(client.tracking_uri)
     if note is None or hide_passwords(note["store"]) == here:
         return
-    try:
-        client.get_run(note["run"])
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
+    if models.known_run(client, note["run"]) is None:
         raise UserError(
             f"the runs of {folder.name} are in MLflow at {hide_passwords(note['store'])}, not at "
             f"{here}; set MLFLOW_TRACKING_URI to that, or add --force to leave them there"
-        ) from None
+        )
 
 
 def _note(folder: Path) -> dict[str, Any] | None:
