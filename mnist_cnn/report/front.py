@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from mnist_cnn.objectives import Objective, keeps_constraints
+from mnist_cnn.objectives import Objective
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.outcome import objective_value
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import Study, comparable
 from mnist_cnn.tracking.journal import Journal
 
 FRONT_FILE = "front.json"
@@ -99,17 +99,6 @@ def how_to_promote(study: Study) -> str:
         return command
     choosing = "MAX_PARAMETERS=N or MIN_ACCURACY=X chooses one"
     return f"{command}  # lists the points of the front; {choosing}"
-
-
-def comparable(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the complete trials with finite values that satisfy the constraints."""
-    return [
-        trial
-        for trial in trials
-        if trial.state == TrialState.COMPLETE
-        and keeps_constraints(trial)
-        and np.isfinite(trial.values).all()
-    ]
 
 
 def hypervolumes(

@@ -6,16 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import checkpoints
-from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.report.text import number, print_text
 from mnist_cnn.study.chains import tried
 from mnist_cnn.study.lock import StudyLock, StudyLocked
 from mnist_cnn.study.storage import default_storage, exists, open_storage
-from mnist_cnn.study.study import CONFIRMS, is_begun, is_finite, objectives_of
+from mnist_cnn.study.study import CONFIRMS, comparable, is_begun, objectives_of
 
 COLUMNS = ("study", "state", "trials", "best", "on disk")
 MIB = 2**20
@@ -70,9 +69,7 @@ def _best(study: optuna.Study, trials: Sequence[FrozenTrial]) -> str:
     if not is_begun(study):
         return ""
     objective = objectives_of(study)[0]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    kept = [trial for trial in complete if keeps_constraints(trial) and is_finite(trial)]
-    values = [trial.values[0] for trial in kept]
+    values = [trial.values[0] for trial in comparable(trials)]
     if not values:
         return ""
     return f"{objective.metric} {number(min(values, key=objective.rank_key))}"

@@ -13,9 +13,10 @@ from mnist_cnn.charts import style
 from mnist_cnn.charts.style import BEST_COLOR, BLUE, ORANGE
 from mnist_cnn.objectives import Objective
 from mnist_cnn.report.confirmation_table import optimism
-from mnist_cnn.report.front import comparable, hypervolumes, undominated
+from mnist_cnn.report.front import hypervolumes, undominated
 from mnist_cnn.report.text import counted, difference
 from mnist_cnn.study.candidates import Candidate
+from mnist_cnn.study.study import comparable
 
 MAX_NUMBERS = 12  # trials of the front that are labelled with their number
 MANY_TRIALS = 300  # from here on, markers are small

@@ -95,15 +95,15 @@ def nothing_completed(study: Study) -> str:
     """Return the message for a study without a complete trial that satisfies the constraints."""
     trials = study.trials.without_repeats(*ENDED)
     broken = [trial for trial in trials if not keeps_constraints(trial)]
-    stopped = [trial for trial in trials if STOPPED in trial.user_attrs and trial not in broken]
+    stopped = {t.number for t in trials if STOPPED in t.user_attrs and keeps_constraints(t)}
     can_continue = stopped or study.trials.all(TrialState.WAITING)
     complete = study.trials.all(TrialState.COMPLETE)
     if broken and (complete or not can_continue):
         return _nearest_to_constraints(study, broken)
-    ended = _why_they_ended(study, [trial for trial in trials if trial not in stopped])
+    ended = _why_they_ended(study, [trial for trial in trials if trial.number not in stopped])
     if not can_continue and ended:
         return f"{study.name}: no trial completed, {ended}"
-    needed = seconds_in_full(study, study.plan.screen) if study.plan.screen else 0.0
+    needed = seconds_in_full(study, trials)
     about = f" (training one in full takes about {needed:.0f} s)" if needed else ""
     return (
         f"{study.name}: no trial was complete in time{about}; the same command continues the "

@@ -49,9 +49,13 @@ def outstanding(study: Study) -> list[Confirmation]:
     front are confirmed, each on the planned number of seeds: all of them, or as many as planned,
     spread from one end to the other.
     """
+    return _outstanding(study, _field(study))
+
+
+def _outstanding(study: Study, field: list[FrozenTrial]) -> list[Confirmation]:
     finished = study.confirmations.finished()
     ended = {key_of(trial) for trial in finished if not chains.is_lost(trial)}
-    plan, field, most = study.plan.confirm, _field(study), _most_seeds(study)
+    plan, most = study.plan.confirm, _most_seeds(study)
     # A seed whose run failed has ended too, and is not tried again.
     for seeds in range(plan.seeds, most + 1):
         planned = [Confirmation(trial, seed) for seed in range(seeds) for trial in field]
@@ -99,9 +103,9 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
         The number of the trial in `study.confirmations`, or None if there is nothing to confirm.
     """
     confirmations = study.confirmations
-    field = {trial.number for trial in _field(study)}
+    field = _field(study)
     placed = {key_of(trial) for trial in confirmations.all(TrialState.RUNNING)}
-    left = outstanding(study)
+    left = _outstanding(study, field)
     first = (study.ranking()[0].number, 0) if left else None
     fitting = [
         item
@@ -110,6 +114,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
         and (item.key == first or seconds_of(study, item) < seconds_left)
         and _values(study, item.trial) is not None
     ]
+    in_field = {trial.number for trial in field}
     ask, held_back = confirmations.optuna_study.ask, []
     try:
         # Optuna hands out the waiting trial with the lowest number, wanted or not.
@@ -117,7 +122,7 @@ def next_confirmation(study: Study, seconds_left: float) -> int | None:
             number, (of, seed) = ask().number, key_of(trial)
             if (of, seed) in {item.key for item in fitting}:
                 return number
-            if of in field and seed < _most_seeds(study):
+            if of in in_field and seed < _most_seeds(study):
                 held_back.append(number)  # there is no time for it, or other seeds come first
             else:
                 confirmations.fail(number, UNWANTED)

@@ -6,9 +6,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.experiment import Screen
-from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.study import chains, screening
-from mnist_cnn.study.study import Study
+from mnist_cnn.study.study import Study, comparable
 from mnist_cnn.study.trials import TRAINED, seconds_of_epoch
 
 
@@ -39,11 +38,11 @@ def next_trial(
     if screen:
         # Before the first `one_of` have begun, none may be continued, so they do not wait for that.
         few = begun(trials) < screen.one_of
-        begin = more and (few or seconds_in_full(study, screen) < seconds_left)
+        begin = more and (few or seconds_in_full(study, trials) < seconds_left)
         seconds = seconds_left + overtime
         continues = _continue(study, screen, trials, more=more, begin=begin, seconds_left=seconds)
         return ask() if continues or begin else None
-    complete = _complete(trials)
+    complete = comparable(trials)
     usual = median(map(_seconds, complete)) if complete else 0.0
     begin = more and (not complete or usual < seconds_left + overtime)
     return ask() if begin else None
@@ -71,7 +70,7 @@ def _continue(
         begin: Whether a new one may begin.
         seconds_left: The time until a trial that is continued has to be complete.
     """
-    complete = _complete(trials)
+    complete = comparable(trials)
     running = any(trial.state == TrialState.RUNNING for trial in trials)
 
     def fits(trial: FrozenTrial) -> bool:
@@ -82,25 +81,20 @@ def _continue(
     return screening.enqueue_next(study.trials.optuna_study, screen, fits=fits, anyway=anyway)
 
 
-def _complete(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        trial for trial in trials if trial.state == TrialState.COMPLETE and keeps_constraints(trial)
-    ]
-
-
 def begun(trials: list[FrozenTrial]) -> int:
     """Return how many configurations have begun, or have ended."""
     return chains.tried(trial for trial in trials if trial.state != TrialState.WAITING)
 
 
-def seconds_in_full(study: Study, screen: Screen) -> float:
+def seconds_in_full(study: Study, trials: list[FrozenTrial]) -> float:
     """Return how many seconds it will take to train a configuration to its last epoch.
 
     The estimate is the median over the trials that continued others up to the highest rung so far:
     these are the better configurations, and the first epoch, which takes the longest, has the
     smallest share. Without any it is the median over all trials, and 0 if none has stopped.
     """
-    stopped = [trial for trial in study.trials.finished() if screening.STOPPED in trial.user_attrs]
+    ended = [trial for trial in trials if trial.state.is_finished()]
+    stopped = [trial for trial in ended if screening.STOPPED in trial.user_attrs]
     highest = max(map(chains.rung_of, stopped), default=0)
     seconds = [
         seconds_of_epoch(trial) or 0.0 for trial in stopped if chains.rung_of(trial) == highest

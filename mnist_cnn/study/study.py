@@ -114,9 +114,7 @@ class Study:
         objective.
         """
         front = {trial.number for trial in self.front()}
-        complete = self.trials.all(TrialState.COMPLETE)
-        kept = [trial for trial in complete if keeps_constraints(trial) and is_finite(trial)]
-
+        kept = comparable(self.trials.all(TrialState.COMPLETE))
         return sorted(kept, key=lambda trial: (trial.number not in front, self._rank_key(trial)))
 
     def front(self) -> list[FrozenTrial]:
@@ -264,6 +262,12 @@ class Study:
 def is_finite(trial: FrozenTrial) -> bool:
     """Return whether the values of a complete trial are finite. In older studies some are not."""
     return all(math.isfinite(value) for value in trial.values)
+
+
+def comparable(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the complete trials with finite values that satisfy the constraints."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return [trial for trial in complete if keeps_constraints(trial) and is_finite(trial)]
 
 
 def make_study(plan: Plan, storage: str, optuna_study: optuna.Study, folder: Path) -> Study:

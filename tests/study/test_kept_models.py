@@ -48,27 +48,28 @@ def test_a_missing_or_different_model_is_damaged_and_one_that_never_was_is_not(s
     assert models.damaged(study) == [gone, empty]
 
 
-def test_each_model_of_a_front_is_checked(tmp_path, monkeypatch):
+@pytest.fixture
+def of_two_objectives(tmp_path, monkeypatch):
     (tmp_path / "mlruns").mkdir()
     monkeypatch.chdir(tmp_path)
-    digest = write_model(tmp_path / MODEL_FILE)
     plan = replace(PLAN, objectives=(Maximize("val_accuracy"), Minimize("parameters")))
     with open_study(plan, f"sqlite:///{tmp_path}/optuna.db") as opened:
-        points = [(number / 10, number) for number in range(7)]
-        gone = [complete(opened.study, digest, point) for point in points]
-        complete(opened.study, digest, (0.0, 9))  # dominated, so its model was removed
-        assert sorted(models.damaged(opened.study)) == gone
+        yield opened.study
 
 
-def test_a_model_behind_the_front_is_not_missed(tmp_path, monkeypatch):
-    (tmp_path / "mlruns").mkdir()
-    monkeypatch.chdir(tmp_path)
+def test_each_model_of_a_front_is_checked(of_two_objectives, tmp_path):
     digest = write_model(tmp_path / MODEL_FILE)
-    plan = replace(PLAN, objectives=(Maximize("val_accuracy"), Minimize("parameters")))
-    with open_study(plan, f"sqlite:///{tmp_path}/optuna.db") as opened:
-        complete(opened.study, digest, (0.5, 9))  # removed while the front was long
-        front = complete(opened.study, digest, (0.9, 1))  # which dominates all others
-        assert models.damaged(opened.study) == [front]
+    points = [(number / 10, number) for number in range(7)]
+    gone = [complete(of_two_objectives, digest, point) for point in points]
+    complete(of_two_objectives, digest, (0.0, 9))  # dominated, so its model was removed
+    assert sorted(models.damaged(of_two_objectives)) == gone
+
+
+def test_a_model_behind_the_front_is_not_missed(of_two_objectives, tmp_path):
+    digest = write_model(tmp_path / MODEL_FILE)
+    complete(of_two_objectives, digest, (0.5, 9))  # removed while the front was long
+    front = complete(of_two_objectives, digest, (0.9, 1))  # which dominates all others
+    assert models.damaged(of_two_objectives) == [front]
 
 
 def test_only_the_same_model_replaces_a_damaged_one(study, tmp_path):
