@@ -11,14 +11,16 @@ label smoothing); 99.35 to 99.70 % with earlier versions.
 import optuna
 
 from mnist_cnn.datasets import mnist
-from mnist_cnn.experiment import Confirm, Experiment, Maximize, Screen
+from mnist_cnn.experiment import Confirm, Experiment, Minimize, Screen
 from mnist_cnn.prior_sampler import PriorSampler
 from search_spaces.cnn import cnn
 
 experiment = Experiment(
     space=cnn,
     dataset=mnist,
-    objectives=(Maximize("val_accuracy"),),
+    # Of two configurations it finds the one that is more accurate on other images more often than
+    # the validation accuracy does (docs/benchmarks.md).
+    objectives=(Minimize("val_calibrated_loss"),),
     trials=1000,  # more than two cores try in the time that confirmation leaves
     timeout_seconds=690,
     # A short epoch, so that the first rung comes after a ninth of a pass over the images. The ranks

@@ -12,6 +12,7 @@ from mnist_cnn.experiment_fields import is_number
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+ACCURACY = "val_accuracy"  # of every classifier that is compiled with the metric "accuracy"
 # Metrics of a run besides those of the saved model. An objective after the first may be one.
 LATENCY = "milliseconds_per_image"  # measured only if an objective or a constraint asks for it
 COST_METRICS = ("parameters", "multiply_accumulates", "train_seconds", LATENCY)

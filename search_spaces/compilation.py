@@ -10,6 +10,8 @@ import keras
 import keras_tuner
 from keras import ops
 
+from mnist_cnn.calibrated_loss import CalibratedLoss
+
 # Without decay: they scale and shift what is normalised, and do not make a network overfit.
 NOT_DECAYED = ["bias", "beta", "gamma"]
 
@@ -20,7 +22,9 @@ def compiled(
     classes: int,
     training_steps: int | None = None,
 ) -> keras.Model:
-    """Compile a classifier for integer labels, with the metric `accuracy`, and return it.
+    """Compile a classifier for integer labels and return it.
+
+    Its metrics are `accuracy` and `calibrated_loss`, so the latter is an objective too.
 
     Args:
         hp: Gets the hyperparameters.
@@ -32,7 +36,7 @@ def compiled(
     model.compile(
         optimizer=_optimizer(hp, training_steps),
         loss=_loss(hp.Choice("label_smoothing", [0.0, 0.005, 0.05]), classes),
-        metrics=["accuracy"],
+        metrics=["accuracy", CalibratedLoss()],
     )
     return model
 

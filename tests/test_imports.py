@@ -57,6 +57,7 @@ ORDER = (
     "project.fingerprint",
     "project.plan",
     "project.loading",
+    "calibrated_loss",
     "optuna_internals",
     "hyperparameters",
     "charts.style",

@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.report.front import FRONT_FILE
 from mnist_cnn.report.text import counted, number
 from mnist_cnn.tracking import tags
@@ -131,7 +132,7 @@ def _front(client: MlflowClient, study: Run, folder: Path) -> list[Point] | None
     client.download_artifacts(run_id, FRONT_FILE, str(folder))
     points: list[Point] = json.loads((folder / FRONT_FILE).read_text())["points"]
     for point in points:
-        for name in ("val_accuracy", "parameters"):
+        for name in (ACCURACY, "parameters"):
             if name not in point["values"]:
                 raise UserError(
                     f"trial {point['trial']} of the front has no {name}; name a run with --run"
@@ -153,7 +154,7 @@ def _run(client: MlflowClient, study: Run, point: Point) -> Run | None:
 
 def _in_words(point: Point) -> str:
     confirmed = "" if _is_confirmed(point) else ", not confirmed"
-    known = ("parameters", "val_accuracy")
+    known = ("parameters", ACCURACY)
     others = [f", {name} {number(v)}" for name, v in point["values"].items() if name not in known]
     return (
         f"trial {point['trial']}: {_parameters(point):,.0f} parameters, validation accuracy "
@@ -175,7 +176,7 @@ def _accuracy(point: Point) -> float:
 
     It has the four digits that are shown, so that what is shown can be typed.
     """
-    first = point["values"]["val_accuracy"]
+    first = point["values"][ACCURACY]
     return round(float(first if point["confirmed"] is None else point["confirmed"]), 4)
 
 

@@ -4,41 +4,60 @@ Trials are selected by their first score, so that is partly luck. The scores on 
 and the difference is the optimism of the first score.
 """
 
+import math
 from collections.abc import Sequence
 from statistics import fmean
 
 from mnist_cnn.experiment_id import search_command
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import ACCURACY, Objective
 from mnist_cnn.report.text import counted, difference, number
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.confirmation import outstanding
+from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.study.storage import storage_option
 from mnist_cnn.study.study import Study
-
-COLUMNS = (
-    "trial",
-    "first score",
-    "confirmed mean",
-    "standard deviation",
-    "optimism",
-    "scores on fresh seeds",
-)
+from mnist_cnn.tracking.journal import Journal
 
 
-def rows(study: Study, ranked: Sequence[Candidate]) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for each confirmed candidate, the winner first."""
+def columns(study: Study) -> list[str]:
+    """Return the titles of the columns of `rows`."""
+    shown = ["trial", "first score", "confirmed mean"]
+    if study.objective.metric != ACCURACY:
+        shown.append("accuracy")
+    return [*shown, "standard deviation", "optimism", "scores on fresh seeds"]
+
+
+def rows(study: Study, ranked: Sequence[Candidate]) -> list[list[str]]:
+    """Return a row for each confirmed candidate, the winner first, see `columns`."""
     return [
-        (
-            str(candidate.trial.number),
-            number(candidate.first),
-            number(candidate.score),
-            "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
-            difference(optimism(study.objective, candidate)),
-            ", ".join(map(number, candidate.scores)),
-        )
-        for candidate in ranked
-        if candidate.scores
+        [cells[title] for title in columns(study)]
+        for cells in (_cells(study, candidate) for candidate in ranked if candidate.scores)
     ]
+
+
+def _cells(study: Study, candidate: Candidate) -> dict[str, str]:
+    mean_accuracy = accuracy(study, candidate)
+    return {
+        "trial": str(candidate.trial.number),
+        "first score": number(candidate.first),
+        "confirmed mean": number(candidate.score),
+        "accuracy": "" if mean_accuracy is None else number(mean_accuracy),
+        "standard deviation": "" if candidate.deviation is None else f"{candidate.deviation:.2g}",
+        "optimism": difference(optimism(study.objective, candidate)),
+        "scores on fresh seeds": ", ".join(map(number, candidate.scores)),
+    }
+
+
+def accuracy(study: Study, candidate: Candidate) -> float | None:
+    """Return the mean validation accuracy of the runs that a candidate's score is from.
+
+    None if that is the score itself, or the models have no such metric.
+    """
+    if study.objective.metric == ACCURACY:
+        return None
+    ends = [Journal(folder).end or {} for folder in candidate.runs]
+    found = [objective_value(end.get("metrics", {}), ACCURACY) for end in ends]
+    return None if any(map(math.isnan, found)) else fmean(found)
 
 
 def optimism(objective: Objective, candidate: Candidate) -> float:

@@ -54,7 +54,7 @@ def description(study: Study, ranked: Sequence[Candidate]) -> str:
     rows = confirmation_table.rows(study, ranked)
     if rows:
         lines += ["", f"**Confirmed on fresh seeds, by {metric}**", ""]
-        lines += _markdown_table(confirmation_table.COLUMNS, rows)
+        lines += _markdown_table(confirmation_table.columns(study), rows)
     lines += ["", confirmation_table.summary(study, ranked)]
     lines += ["", "**The best configurations**", ""]
     lines += _markdown_table(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import ACCURACY, Objective
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
 from mnist_cnn.study.candidates import Candidate
@@ -21,7 +21,6 @@ from mnist_cnn.study.study import Study, comparable
 from mnist_cnn.tracking.journal import Journal
 
 FRONT_FILE = "front.json"
-ACCURACY = "val_accuracy"
 HYPERVOLUME = "hypervolume"  # the metric of the study's run
 # The box of the hypervolume ends a tenth beyond the worst values. If it ended at them, the points
 # at the ends of the front would add nothing.

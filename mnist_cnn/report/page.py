@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.charts.style import MAX_PARAMETERS
 from mnist_cnn.experiment_id import command
+from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import problem_of_promotion
 from mnist_cnn.report.history import RunHistory, of_trials
@@ -118,6 +119,8 @@ def _tiles(
     if ranked:
         winner = ranked[0]
         tiles.append((number(winner.score), _meaning_of_score(study, winner)))
+        if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+            tiles.append((number(accuracy), f"{ACCURACY} of the same trainings"))
         if winner.scores:
             optimism = confirmation_table.optimism(study.objective, winner)
             tiles.append((difference(optimism), "optimism: how much better its first score was"))
@@ -214,7 +217,7 @@ def _confirmations(study: Study, ranked: Sequence[Candidate]) -> str:
         return f"<p>{escape(summary)}</p>" if summary else ""
     note = f"By {study.objective.metric}; the best mean wins. {summary}"
     return f"<h2>Confirmed on fresh seeds</h2><p>{escape(note)}</p>" + table(
-        confirmation_table.COLUMNS, rows, first_wins=bool(ranked[0].scores)
+        confirmation_table.columns(study), rows, first_wins=bool(ranked[0].scores)
     )
 
 

@@ -12,6 +12,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.files import replace_file
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import DELIVERED_FILE, MODEL_FILE
+from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.report import confirmation_table, front, result_names
 from mnist_cnn.report.description import (
     NO_MODEL,
@@ -120,6 +121,8 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
         scores[result_names.optimism(metric)] = confirmation_table.optimism(study.objective, winner)
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
+    if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+        scores[result_names.best(ACCURACY)] = accuracy
     if study.front():
         text = front.as_json(study, ranked)
         replace_file(study.folder / front.FRONT_FILE, lambda path: path.write_text(text))

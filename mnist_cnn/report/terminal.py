@@ -7,7 +7,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from mnist_cnn.mlruns import MLRUNS, MODEL_FILE
-from mnist_cnn.objectives import keeps_constraints
+from mnist_cnn.objectives import ACCURACY, keeps_constraints
 from mnist_cnn.report import confirmation_table, front
 from mnist_cnn.report.description import (
     NO_MODEL,
@@ -45,6 +45,8 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
+    if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+        score += f", {ACCURACY} {number(accuracy)}"
     lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
     if points := front.rows(study, ranked):
         lines += ["the front", *in_columns((front.columns(study), *points), width), ""]
@@ -82,7 +84,7 @@ def _confirmations(study: Study, ranked: Sequence[Candidate], width: int) -> lis
     rows = confirmation_table.rows(study, ranked)
     if not rows:
         return sentences
-    table = in_columns((confirmation_table.COLUMNS, *rows), width)
+    table = in_columns((confirmation_table.columns(study), *rows), width)
     return [f"confirmed on fresh seeds, by {study.objective.metric}", *table, *sentences, ""]
 
 

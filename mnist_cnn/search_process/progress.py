@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from mnist_cnn.objectives import Objective
+from mnist_cnn.objectives import ACCURACY, Objective
 from mnist_cnn.report.text import STATE_WORDS, number
 from mnist_cnn.study.outcome import objective_value
 from mnist_cnn.tracking import journal, tags
@@ -137,11 +137,10 @@ class Progress:
             state = STATE_WORDS[TrialState[event["tags"][tags.STATE]]]
             if not running.epoch:
                 return f"{state} before training: {event['tags'].get(tags.REASON, '')}"
-            last = running.metrics.get(first.metric, float("nan"))
             how = "" if event.get("stop") == "rung" else f"{state} "
-            return f"{how}after epoch {running.epoch}: {first.metric} {last:.4f}"
-        values = {o.metric: objective_value(event["metrics"], o.metric) for o in self.objectives}
-        text = ", ".join(f"{n} {number(v)}" for n, v in values.items() if not math.isnan(v))
+            metrics = _shown(running.metrics, [first.metric]) or f"no {first.metric}"
+            return f"{how}after epoch {running.epoch}: {metrics}"
+        text = _shown(event["metrics"], [objective.metric for objective in self.objectives])
         if event.get("reason"):  # it violates a constraint
             text += f", but {event['reason']}"
         elif running.is_trial and self._is_best(value):
@@ -196,11 +195,18 @@ class _Running:
     def line(self, metric: str) -> str:
         """The trial, its epoch and its metrics, the most important first: the end may be cut."""
         trial, _, words = self.name.partition(" · ")
-        names = dict.fromkeys((metric, "val_loss", "accuracy", "loss"))
+        names = dict.fromkeys((metric, ACCURACY, "val_loss", "accuracy", "loss"))
         shown = [f"{name} {self.metrics[name]:.4f}" for name in names if name in self.metrics]
         place = self.place.removeprefix(" ")
         parts = [trial or "starting", place, f"epoch {self.epoch} of {self.epochs}", *shown, words]
         return " · ".join(part for part in parts if part)
+
+
+def _shown(metrics: Mapping[str, Any], objectives: Sequence[str]) -> str:
+    """Format the objectives of a run, and its accuracy, which people know best."""
+    values = {name: objective_value(metrics, name) for name in (*objectives, ACCURACY)}
+    known = {name: value for name, value in values.items() if not math.isnan(value)}
+    return ", ".join(f"{name} {number(value)}" for name, value in known.items())
 
 
 def _minutes(seconds: float) -> str:

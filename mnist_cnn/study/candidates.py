@@ -8,7 +8,7 @@ It is a race (O. Maron and A. W. Moore, "Hoeffding Races", 1993): the candidates
 seed, and one that is clearly behind the leader is beaten, and gets no further seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from math import sqrt
@@ -37,11 +37,14 @@ class Candidate:
         by_seed: The first objective of each complete confirmation, by the index of its seed. Empty
             if there is none.
         model: The model file of its best confirmation. Without confirmations, that of the trial.
+        runs: The folders of the runs that its score is from: its complete confirmations. Without
+            these, that of the trial.
     """
 
     trial: FrozenTrial
     by_seed: Mapping[int, float]
     model: Path
+    runs: Sequence[Path]
 
     @property
     def scores(self) -> tuple[float, ...]:
@@ -79,14 +82,16 @@ def candidates(study: Study) -> list[Candidate]:
     kept = max(MODELS_KEPT, study.plan.confirm.trials)
     found = []
     for place, trial in enumerate(study.ranking()):
-        scores = {seed: score for seed, (score, _) in results.get(trial.number, {}).items()}
-        model = study.trials.folder_of(trial) / MODEL_FILE
+        confirmations = results.get(trial.number, {})
+        scores = {seed: score for seed, (score, _) in confirmations.items()}
+        runs = [folder for _, folder in confirmations.values()]
+        best = study.trials.folder_of(trial)
         if scores:
-            best = min(scores, key=lambda seed: study.objective.rank_key(scores[seed]))
-            model = results[trial.number][best][1]
-        elif place < kept and (model.parent / DROPPED_FILE).exists():
+            seed = min(scores, key=lambda seed: study.objective.rank_key(scores[seed]))
+            best = confirmations[seed][1]
+        elif place < kept and (best / DROPPED_FILE).exists():
             continue
-        found.append(Candidate(trial, scores, model))
+        found.append(Candidate(trial, scores, best / MODEL_FILE, runs or [best]))
     leading: list[Candidate] = []
     if any(candidate.scores for candidate in found) and not study.front():
         ended = {key_of(trial)[0] for trial in study.confirmations.finished()}
@@ -170,13 +175,13 @@ def beaten(study: Study, ranked: list[Candidate]) -> set[int]:
 
 
 def _results(study: Study) -> dict[int, dict[int, tuple[float, Path]]]:
-    """Return the score and the model file of each complete confirmation, by trial and seed."""
+    """Return the score and the folder of each complete confirmation, by trial and seed."""
     found: dict[int, dict[int, tuple[float, Path]]] = {}
     for trial in filter(is_finite, study.confirmations.all(TrialState.COMPLETE)):
         number, seed = key_of(trial)
         folder = study.confirmations.folder_of(trial)
         if not (folder / DROPPED_FILE).exists():
-            found.setdefault(number, {})[seed] = (float(trial.values[0]), folder / MODEL_FILE)
+            found.setdefault(number, {})[seed] = (float(trial.values[0]), folder)
     return found
 
 

@@ -1,6 +1,7 @@
 """How a trial ended, as it is recorded in its journal."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from mnist_cnn.tracking import tags
@@ -45,7 +46,7 @@ def write_end(
     )
 
 
-def objective_value(summary: dict[str, float], metric: str) -> float:
+def objective_value(summary: Mapping[str, float], metric: str) -> float:
     """Return the value of an objective: the saved model's metric, or a cost of the run.
 
     Args:

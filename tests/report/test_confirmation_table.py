@@ -17,6 +17,7 @@ from mnist_cnn.report.page import report_page
 from mnist_cnn.report.text import difference
 from mnist_cnn.study.candidates import Candidate, candidates
 from mnist_cnn.study.storage import default_storage
+from mnist_cnn.tracking.journal import Journal
 
 ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 
@@ -24,24 +25,29 @@ ACCURACY, LOSS = Maximize("val_accuracy"), Minimize("val_loss")
 @pytest.mark.parametrize(("objective", "sign"), [(ACCURACY, 1), (LOSS, -1)], ids=["max", "min"])
 def test_the_table_has_the_optimism_of_each_first_score(tmp_path, objective, sign):
     study = made_study(tmp_path, objectives=(objective,), confirm=Confirm(epochs=9))
+    Journal(tmp_path).write("end", metrics={"best_val_accuracy": 0.9912}, status="FINISHED")
     ranked = [
-        Candidate(finished_trial(7, [0.90]), {0: 0.80, 1: 0.84}, tmp_path),
-        Candidate(finished_trial(3, [0.95]), {0: 0.75}, tmp_path),
-        Candidate(finished_trial(5, [0.99]), {}, tmp_path),
+        Candidate(finished_trial(7, [0.90]), {0: 0.80, 1: 0.84}, tmp_path, [tmp_path]),
+        Candidate(finished_trial(3, [0.95]), {0: 0.75}, tmp_path, [tmp_path]),
+        Candidate(finished_trial(5, [0.99]), {}, tmp_path, [tmp_path]),
     ]
     first, second = confirmation_table.rows(study, ranked)
     optimism = difference(sign * 0.08)
-    assert first == ("7", "0.9000", "0.8200", "0.028", optimism, "0.8000, 0.8400")
-    assert second == ("3", "0.9500", "0.7500", "", difference(sign * 0.2), "0.7500")
+    beside = [] if objective == ACCURACY else ["0.9912"]
+    assert first == ["7", "0.9000", "0.8200", *beside, "0.028", optimism, "0.8000, 0.8400"]
+    assert second == ["3", "0.9500", "0.7500", *beside, "", difference(sign * 0.2), "0.7500"]
+    assert confirmation_table.accuracy(study, ranked[0]) == (0.9912 if beside else None)
     words = confirmation_table.summary(study, ranked)
     better = "better" if sign > 0 else "worse"
     assert f"On average over 2 trials, the first score was 0.14 {better} than the mean" in words
     assert "A trial trains for 6 epochs, but a confirmation for 9." in words
     assert confirmation_table.summary(study, ranked[2:]) == ""
-    assert "| 7 | 0.9000 | 0.8200 | 0.028 |" in description(study, ranked)
+    cells = " | ".join(["7", "0.9000", "0.8200", *beside, "0.028"])
+    assert f"| {cells} |" in description(study, ranked)
     study.trials.optuna_study.add_trial(finished_trial(0, [0.9]))
     page = report_page(study, ranked[:1], [], [], {}, None)
     assert f"<b>{optimism}</b>optimism: how much better its first score was" in page
+    assert ("<b>0.9912</b>val_accuracy of the same trainings" in page) == bool(beside)
 
 
 def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path, monkeypatch):
@@ -72,8 +78,9 @@ def test_a_better_trial_that_was_not_confirmed_in_time_is_named(tmp_path, monkey
 def test_a_winner_that_is_not_to_be_confirmed_is_not_said_to_lack_time(tmp_path):
     study = made_study(tmp_path, confirm=Confirm(trials=0))
     ranked = [
-        Candidate(finished_trial(3, [0.95]), {}, tmp_path),
-        Candidate(finished_trial(7, [0.90]), {0: 0.80}, tmp_path),  # when the experiment asked
+        Candidate(finished_trial(3, [0.95]), {}, tmp_path, [tmp_path]),
+        # Confirmed when the experiment still asked for it.
+        Candidate(finished_trial(7, [0.90]), {0: 0.80}, tmp_path, [tmp_path]),
     ]
     words = confirmation_table.summary(study, ranked)
     assert "it was not confirmed, since the experiment has Confirm(trials=0)" in words
@@ -82,9 +89,9 @@ def test_a_winner_that_is_not_to_be_confirmed_is_not_said_to_lack_time(tmp_path)
 
 def test_confirmations_show_first_scores_means_and_their_difference(tmp_path):
     ranked = [
-        Candidate(finished_trial(7, [0.98]), {0: 0.97, 1: 0.99}, tmp_path),
-        Candidate(finished_trial(3, [0.99]), {0: 0.96}, tmp_path),
-        Candidate(finished_trial(5, [0.95]), {}, tmp_path),
+        Candidate(finished_trial(7, [0.98]), {0: 0.97, 1: 0.99}, tmp_path, [tmp_path]),
+        Candidate(finished_trial(3, [0.99]), {0: 0.96}, tmp_path, [tmp_path]),
+        Candidate(finished_trial(5, [0.95]), {}, tmp_path, [tmp_path]),
     ]
     figure = study_plots.confirmations(ranked, ACCURACY, (8, 32))
     (axes,) = figure.axes
