@@ -6,9 +6,9 @@
 `record` trains random configurations exactly as experiments/mnist.py trains a trial. It appends one
 JSON object a line to FILE: `number` (the seed of the configuration), `params` (as Optuna stores
 them), `parameters`, `multiply_accumulates`, and of each validated epoch `epoch`, `val_accuracy`,
-`val_loss` and `cpu_seconds` since training began. In one thread, CPU seconds measure the cost
-whatever else the machine is doing. It continues where FILE ends. Several may run side by side with
-the same --step and a --first of 0, 1, ...
+`val_loss`, `val_calibrated_loss` and `cpu_seconds` since training began. In one thread, CPU seconds
+measure the cost whatever else the machine is doing. It continues where FILE ends. Several may run
+side by side with the same --step and a --first of 0, 1, ...
 
 `table` prints, for each validated epoch, the rank correlation of the score after it with the best
 score of the complete run, which share of the best sixth is in the best third after that epoch, and
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mnist_cnn.datasets import Images
     from mnist_cnn.training.data import Data
 
 ROOT = Path(__file__).parent.parent
@@ -108,16 +109,25 @@ def table(file: Path) -> None:
         print(f"| {epoch} | {rank:.2f} | {len(kept) / len(top):.0%} | {np.mean(seconds):.1f} |")
 
 
-def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Data | None" = None):
+def curve(
+    hp,
+    epochs: int,
+    seed: int,
+    dtype_policy: str | None = None,
+    data: "Data | None" = None,
+    others: "Images | None" = None,
+):
     """The model's size and its curve over `epochs` epochs.
 
-    The policy and the images are those of experiments/mnist.py if they are None.
+    The policy and the images are those of experiments/mnist.py if they are None. `others` are
+    images to score the model on when it is trained; its accuracy on them is `others_accuracy`.
     """
     import keras
 
     from experiments.mnist import experiment
     from mnist_cnn.training import architecture
     from mnist_cnn.training.backend import precision
+    from mnist_cnn.training.batches import evaluation_batches
     from mnist_cnn.training.build import build
     from mnist_cnn.training.checkpoint import Checkpoint
     from mnist_cnn.training.data import load_data
@@ -133,15 +143,16 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Da
         "parameters": model.count_params(),
         "multiply_accumulates": architecture.multiply_accumulates(model),
     }
-    names = ("epoch", "val_accuracy", "val_loss", "cpu_seconds")
+    scores = ("val_accuracy", "val_loss", "val_calibrated_loss")
+    names = ("epoch", *scores, "cpu_seconds")
     found: dict[str, list[float]] = {name: [] for name in names}
     started = time.process_time()
 
     def on_epoch(epoch, metrics):
         if "val_accuracy" in metrics:
-            scores = (metrics["val_accuracy"], metrics["val_loss"])
+            values = [metrics[name] for name in scores]
             seconds = time.process_time() - started
-            for name, value in zip(names, (epoch, *scores, seconds), strict=True):
+            for name, value in zip(names, (epoch, *values, seconds), strict=True):
                 found[name].append(round(value, 5))
 
     with tempfile.TemporaryDirectory() as folder:
@@ -158,6 +169,10 @@ def curve(hp, epochs: int, seed: int, dtype_policy: str | None = None, data: "Da
                 on_anew=print,
             )
             training.train(model, hp)
+            if others is not None:
+                model.set_weights(checkpoint.kept_weights)
+                model.evaluate(evaluation_batches(others), verbose=0)
+                found["others_accuracy"] = [float(model.get_metrics_result()["accuracy"])]
     return size, found
 
 

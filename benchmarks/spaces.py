@@ -38,12 +38,13 @@ import sys
 from pathlib import Path
 
 from mnist_cnn import search
+from mnist_cnn.report.confirmation_table import accuracy
 from mnist_cnn.study.candidates import candidates
 
 result = search("bench")
 winner, *_ = candidates(result._study)
 found = {
-    "val_accuracy": winner.score,
+    "val_accuracy": accuracy(result._study, winner),
     "first": winner.first,
     "fresh_seeds": len(winner.scores),
     "configurations": result._study.tried(),

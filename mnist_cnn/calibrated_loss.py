@@ -25,11 +25,15 @@ class CalibratedLoss(keras.metrics.Metric):  # type: ignore[misc]
 
     Args:
         name: The name of the metric.
+        from_logits: Whether a model's outputs are logits. Otherwise they are probabilities.
         **given: Further arguments of a Keras metric.
     """
 
-    def __init__(self, name: str = "calibrated_loss", **given: Any) -> None:
+    def __init__(
+        self, name: str = "calibrated_loss", *, from_logits: bool = False, **given: Any
+    ) -> None:
         super().__init__(name=name, **given)
+        self._from_logits = from_logits
         self._losses = self.add_variable(TEMPERATURES.shape, "zeros", name="losses")
         self._weight = self.add_variable((), "zeros", name="weight")
 
@@ -38,13 +42,23 @@ class CalibratedLoss(keras.metrics.Metric):  # type: ignore[misc]
 
         Args:
             y_true: The classes, of shape (n,) or (n, 1), or one-hot, of shape (n, classes).
-            y_pred: The predicted probabilities, of shape (n, classes).
+            y_pred: The outputs of the model, of shape (n, classes).
             sample_weight: The weight of each image, of shape (n,) or (n, 1). None means 1.
+
+        Raises:
+            ValueError: There is no output for each class.
         """
-        classes = y_pred.shape[-1]
+        if len(y_pred.shape) != 2 or (classes := y_pred.shape[1]) < 2:
+            raise ValueError(
+                "CalibratedLoss needs outputs of shape (n, classes), with two classes or more, not "
+                f"{tuple(y_pred.shape)}"
+            )
         if len(y_true.shape) < 2 or y_true.shape[-1] != classes:
             y_true = ops.one_hot(ops.cast(ops.reshape(y_true, [-1]), "int32"), classes)
-        logits = ops.log(ops.clip(ops.cast(y_pred, "float32"), SMALLEST, 1.0))
+        y_pred = ops.cast(y_pred, "float32")
+        if self._from_logits:
+            y_pred = ops.softmax(y_pred)
+        logits = ops.log(ops.clip(y_pred, SMALLEST, 1.0))
         correct = ops.sum(logits * ops.cast(y_true, "float32"), axis=-1)
         # Classes come first, since a sum over the last axis is slow if that is short. The largest
         # logit is -log(classes) or more, so that the sum of the exponentials is not zero.
@@ -55,6 +69,10 @@ class CalibratedLoss(keras.metrics.Metric):  # type: ignore[misc]
             weights = ops.cast(ops.reshape(sample_weight, [-1]), "float32")
         self._losses.assign_add(ops.sum(losses * weights[:, None], axis=0))
         self._weight.assign_add(ops.sum(weights))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make an equal metric."""
+        return {**super().get_config(), "from_logits": self._from_logits}
 
     def result(self) -> Any:
         """Return the least mean loss over the images since the last reset."""

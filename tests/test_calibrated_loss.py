@@ -53,6 +53,14 @@ def test_every_kind_of_label_and_weights() -> None:
     alone = CalibratedLoss()(labels[:100], probabilities[:100])
     assert of(labels, sample_weight=first) == pytest.approx(float(alone), rel=1e-5)
     assert of(labels, sample_weight=first[:, None]) == of(labels, sample_weight=first)
+    logits_are_known = CalibratedLoss.from_config(CalibratedLoss(from_logits=True).get_config())
+    assert float(logits_are_known(labels, logits + 5)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(500,), (500, 1), (500, 2, 2)])
+def test_outputs_that_are_not_one_for_each_class_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"needs outputs of shape \(n, classes\)"):
+        CalibratedLoss()(np.zeros(500), np.full(shape, 0.5))
 
 
 def test_a_model_that_is_always_right_or_broken() -> None:

@@ -83,9 +83,11 @@ def _recover_and_print(opened: Opened, console: Console) -> None:
 
 def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console: Console) -> None:
     """Enqueue the baselines, and what was best in the study before this one."""
-    wanted = study.wanted_trials(request.trials)
+    wanted, baselines = study.wanted_trials(request.trials), len(study.plan.baselines)
+    if wanted < baselines:
+        console.print(f"note: {baselines} baselines, of which the first {wanted} will be tried")
     study.enqueue_baselines(wanted)
-    most = most_from_earlier(wanted, len(study.plan.baselines))
+    most = most_from_earlier(wanted, baselines)
     if not most:
         return
     name, best = best_of_earlier(study)

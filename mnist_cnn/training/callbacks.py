@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from mnist_cnn.errors import unknown
+from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.training.checkpoint import Checkpoint, EpochMetrics
 from mnist_cnn.training.failure import TrainingFailed
 
@@ -77,8 +78,10 @@ class ObjectiveGuard(keras.callbacks.Callback):  # type: ignore[misc]
 def unknown_metric(name: str, valid: Iterable[str]) -> str:
     """Return the message for an objective whose metric does not exist."""
     valid = list(valid)
+    example = f"; such as objectives=(Maximize({ACCURACY!r}),)" if ACCURACY in valid else ""
     return (
         f"the objective's metric {unknown(name, valid)} does not exist; valid: {', '.join(valid)}"
+        f"{example}"
     )
 
 

@@ -104,6 +104,24 @@ def test_with_several_objectives_all_are_shown_and_no_trial_is_the_best(progress
     assert progress.best is None
 
 
+def test_the_accuracy_is_beside_another_objective(progress, tmp_path):
+    progress.objectives = [Minimize("val_loss")]
+    progress.follow(tmp_path, 16)
+    Journal(tmp_path).metrics(1, {"val_loss": 0.125, "val_accuracy": 0.5})
+    line = end_of(progress, tmp_path, "PRUNED", stop="rung")
+    assert line == "0:00  trial 000: after epoch 1: val_loss 0.1250, val_accuracy 0.5000\n"
+    progress.follow(tmp_path, 16)
+    lines = end_of(progress, tmp_path, "COMPLETE", summary={"best_val_loss": 0.0123})
+    assert lines.endswith("trial 000: val_loss 0.0123, the best so far\n")
+
+
+def test_an_epoch_without_the_objective(progress, tmp_path):
+    progress.follow(tmp_path, 16)
+    Journal(tmp_path).metrics(3, {"val_top": 0.5})
+    line = end_of(progress, tmp_path, "PRUNED", stop="rung")
+    assert line == "0:00  trial 000: after epoch 3: no val_accuracy\n"
+
+
 def test_the_epochs_before_a_kill_count(progress, tmp_path):
     Journal(tmp_path).metrics(1, {"val_accuracy": 0.5})
     progress.follow(tmp_path, 16)

@@ -261,8 +261,9 @@ def test_a_trial_stops_at_its_first_epoch_with_a_value_from_its_rung_on(small):
 
 def test_a_space_without_a_fit_of_its_own_needs_the_objective_in_every_epoch(small):
     small.write("space=dense, objectives=(Maximize('held_out'),)")
-    with pytest.raises(UserError, match="'held_out' does not exist; valid: val_"):
+    with pytest.raises(UserError, match="'held_out' does not exist; valid: val_") as refused:
         small.check()
+    assert str(refused.value).endswith("; such as objectives=(Maximize('val_accuracy'),)")
 
 
 def test_a_configuration_without_the_objective_only_fails_its_trial(small):
