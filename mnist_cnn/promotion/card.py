@@ -9,6 +9,7 @@ from mlflow.entities import Run
 from mnist_cnn.datasets.naming import short, some
 from mnist_cnn.evaluation.data import DataInfo
 from mnist_cnn.mlruns import own_folder
+from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.promotion.candidate import Candidate
 from mnist_cnn.report import result_names
 from mnist_cnn.report.text import fresh_seeds
@@ -72,7 +73,11 @@ def _confirmation(candidate: Candidate) -> list[str]:
     run = candidate.chosen.run
     metrics = sorted(filter(None, map(result_names.metric_of_first_score, run.data.metrics)))
     if metrics:
-        return [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]
+        lines = [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]
+        accuracy = run.data.metrics.get(result_names.best(ACCURACY))
+        if ACCURACY not in metrics and accuracy is not None:
+            lines.append(f"- {ACCURACY} of the same trainings: {accuracy:.4f}")
+        return lines
     if candidate.chosen.members:
         return [f"- an average of {len(candidate.chosen.members)} trainings on fresh seeds"]
     if run.data.tags.get(tags.KIND) == "confirmation":
