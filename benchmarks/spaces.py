@@ -44,8 +44,7 @@ from mnist_cnn.study.candidates import candidates
 result = search("bench")
 winner, *_ = candidates(result._study)
 found = {
-    "val_accuracy": accuracy(result._study, winner),
-    "first": winner.first,
+    "val_accuracy": accuracy(winner),
     "fresh_seeds": len(winner.scores),
     "configurations": result._study.tried(),
     "parameters": result.best_model().count_params(),

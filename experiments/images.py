@@ -25,7 +25,7 @@ LONGER = 2
 RUNGS = (*mnist_experiment.screen.rungs, 36)  # only the best get that far
 MOST_PASSES = 100  # over all images: more do not improve a network
 OF_EACH_CLASS = 32  # images in an epoch
-# They give the accuracy to about a point, or to 0.2 points.
+# They give an accuracy to about a point, or to 0.2 points.
 FEWEST_VALIDATION_IMAGES, VALIDATION_IMAGES = 600, 5_000
 
 

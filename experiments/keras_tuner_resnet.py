@@ -17,7 +17,7 @@ from keras_tuner.applications import HyperResNet
 
 from experiments.mnist import experiment as mnist_experiment
 from mnist_cnn.datasets import Dataset, mnist
-from mnist_cnn.experiment import Confirm
+from mnist_cnn.experiment import Confirm, Maximize
 
 
 def resnet50(hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -53,6 +53,7 @@ experiment = replace(
     mnist_experiment,
     space=resnet50,
     dataset=few_images,
+    objectives=(Maximize("val_accuracy"),),
     trials=6,
     timeout_seconds=900,
     # A step costs much and its images little, so there are many steps of few.

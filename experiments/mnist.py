@@ -18,14 +18,14 @@ from search_spaces.cnn import cnn
 experiment = Experiment(
     space=cnn,
     dataset=mnist,
-    # Of two configurations it finds the one that is more accurate on other images more often than
-    # the validation accuracy does (docs/benchmarks.md).
+    # It ranks configurations by their accuracy on other images better than the validation accuracy
+    # does (docs/benchmarks.md).
     objectives=(Minimize("val_calibrated_loss"),),
     trials=1000,  # more than two cores try in the time that confirmation leaves
     timeout_seconds=690,
     # A short epoch, so that the first rung comes after a ninth of a pass over the images. The ranks
-    # of configurations there and at the end have a correlation of 0.9. After half of it that is
-    # only 0.6 (docs/benchmarks.md).
+    # of random configurations by their accuracy there and at the end have a correlation of 0.9.
+    # After half of it that is only 0.6 (docs/benchmarks.md).
     epochs=40,
     epoch_images=6_144,
     batch_size=64,
@@ -35,7 +35,7 @@ experiment = Experiment(
     sampler=PriorSampler,
     pruner=optuna.pruners.NopPruner,
     # A third of the time. On two cores that is one to three seeds each, the fewer the larger the
-    # networks are. The standard error of their means is then 0.03 to 0.05 points.
+    # networks are. The standard error of their mean accuracies is then 0.03 to 0.05 points.
     confirm=Confirm(trials=2, seeds=4, max_seeds=6),
     baseline=(
         # A network that learns quickly: about 99.4 % of the validation images in one trial.

@@ -12,7 +12,7 @@ from mnist_cnn.mlruns import own_folder
 from mnist_cnn.objectives import ACCURACY
 from mnist_cnn.promotion.candidate import Candidate
 from mnist_cnn.report import result_names
-from mnist_cnn.report.text import fresh_seeds
+from mnist_cnn.report.text import fresh_seeds, number
 from mnist_cnn.retrain import recorded
 from mnist_cnn.tracking import tags
 
@@ -76,7 +76,7 @@ def _confirmation(candidate: Candidate) -> list[str]:
         lines = [f"- {metric}: {_confirmed_score(run, metric)}" for metric in metrics]
         accuracy = run.data.metrics.get(result_names.best(ACCURACY))
         if ACCURACY not in metrics and accuracy is not None:
-            lines.append(f"- {ACCURACY} of the same trainings: {accuracy:.4f}")
+            lines.append(f"- {ACCURACY} of the same trainings: {number(accuracy)}")
         return lines
     if candidate.chosen.members:
         return [f"- an average of {len(candidate.chosen.members)} trainings on fresh seeds"]
@@ -87,12 +87,12 @@ def _confirmation(candidate: Candidate) -> list[str]:
 
 def _confirmed_score(run: Run, metric: str) -> str:
     found = run.data.metrics
-    text = f"first score {found[result_names.first_score(metric)]:.4f}"
+    text = f"first score {number(found[result_names.first_score(metric)])}"
     mean = found.get(result_names.best(metric))
     seeds = run.data.tags.get(result_names.CONFIRMATIONS, "0")
     if mean is None or seeds == "0":
         return text
-    text += f", mean of {fresh_seeds(seeds)} {mean:.4f}"
+    text += f", mean of {fresh_seeds(seeds)} {number(mean)}"
     # With one seed there is no deviation; then the metric is an earlier winner's.
     deviation = found.get(result_names.deviation(metric))
     if deviation is not None and seeds != "1":

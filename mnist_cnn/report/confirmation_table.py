@@ -35,8 +35,13 @@ def rows(study: Study, ranked: Sequence[Candidate]) -> list[list[str]]:
     ]
 
 
+def accuracy_beside(study: Study, candidate: Candidate) -> float | None:
+    """Return a candidate's accuracy, if its score is not the accuracy and it has one."""
+    return None if study.objective.metric == ACCURACY else accuracy(candidate)
+
+
 def _cells(study: Study, candidate: Candidate) -> dict[str, str]:
-    mean_accuracy = accuracy(study, candidate)
+    mean_accuracy = accuracy(candidate)
     return {
         "trial": str(candidate.trial.number),
         "first score": number(candidate.first),
@@ -48,13 +53,11 @@ def _cells(study: Study, candidate: Candidate) -> dict[str, str]:
     }
 
 
-def accuracy(study: Study, candidate: Candidate) -> float | None:
+def accuracy(candidate: Candidate) -> float | None:
     """Return the mean validation accuracy of the runs that a candidate's score is from.
 
-    None if that is the score itself, or the models have no such metric.
+    None if the models have no such metric.
     """
-    if study.objective.metric == ACCURACY:
-        return None
     ends = [Journal(folder).end or {} for folder in candidate.runs]
     found = [objective_value(end.get("metrics", {}), ACCURACY) for end in ends]
     return None if any(map(math.isnan, found)) else fmean(found)

@@ -119,7 +119,7 @@ def _tiles(
     if ranked:
         winner = ranked[0]
         tiles.append((number(winner.score), _meaning_of_score(study, winner)))
-        if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+        if (accuracy := confirmation_table.accuracy_beside(study, winner)) is not None:
             tiles.append((number(accuracy), f"{ACCURACY} of the same trainings"))
         if winner.scores:
             optimism = confirmation_table.optimism(study.objective, winner)

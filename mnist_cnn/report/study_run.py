@@ -121,7 +121,7 @@ def _write_result(study: Study, journal: Journal, ranked: Sequence[Candidate]) -
         scores[result_names.optimism(metric)] = confirmation_table.optimism(study.objective, winner)
     if winner.deviation is not None:
         scores[result_names.deviation(metric)] = winner.deviation
-    if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+    if (accuracy := confirmation_table.accuracy_beside(study, winner)) is not None:
         scores[result_names.best(ACCURACY)] = accuracy
     if study.front():
         text = front.as_json(study, ranked)

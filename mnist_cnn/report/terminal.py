@@ -45,7 +45,7 @@ def summary(study: Study, deliverer: Deliverer, width: int = ANY_WIDTH) -> list[
     score = f"{metric} {number(winner.first)}"
     if winner.scores:
         score += f", confirmed {number(winner.score)} on {fresh_seeds(len(winner.scores))}"
-    if (accuracy := confirmation_table.accuracy(study, winner)) is not None:
+    if (accuracy := confirmation_table.accuracy_beside(study, winner)) is not None:
         score += f", {ACCURACY} {number(accuracy)}"
     lines = ["", *textwrap.wrap(tally(study), width), *_confirmations(study, ranked, width)]
     if points := front.rows(study, ranked):

@@ -5,7 +5,7 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from mnist_cnn.objectives import COST_METRICS
+from mnist_cnn.objectives import ACCURACY, COST_METRICS
 from mnist_cnn.report.history import RunHistory, of_trials
 from mnist_cnn.report.plots import important_parameters
 from mnist_cnn.report.tally import baselines
@@ -35,6 +35,7 @@ def view_facts(
     """
     first, *others = study.objectives
     more = [o.metric if o.metric in COST_METRICS else f"best_{o.metric}" for o in others]
+    more += [f"best_{ACCURACY}"] if first.metric != ACCURACY else []
     runs = of_trials(histories)
     complete = [runs[t.number] for t in study.trials.all(TrialState.COMPLETE) if t.number in runs]
     parameters = _varied(study, runs.values())

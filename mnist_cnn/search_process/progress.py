@@ -160,7 +160,7 @@ class Progress:
         for running in self._running.values():
             lines.append(Text(f"  {running.line(metric)}"))
         if self.best:
-            lines.append(Text(f"  best: {metric} {self.best[0]:.4f}, {self.best[1]}", "green"))
+            lines.append(Text(f"  best: {metric} {number(self.best[0])}, {self.best[1]}", "green"))
         for line in lines:  # a live view cannot scroll, and must not break into more lines
             line.no_wrap, line.overflow = True, "ellipsis"
         return lines
@@ -196,7 +196,7 @@ class _Running:
         """The trial, its epoch and its metrics, the most important first: the end may be cut."""
         trial, _, words = self.name.partition(" · ")
         names = dict.fromkeys((metric, ACCURACY, "val_loss", "accuracy", "loss"))
-        shown = [f"{name} {self.metrics[name]:.4f}" for name in names if name in self.metrics]
+        shown = [f"{name} {number(self.metrics[name])}" for name in names if name in self.metrics]
         place = self.place.removeprefix(" ")
         parts = [trial or "starting", place, f"epoch {self.epoch} of {self.epochs}", *shown, words]
         return " · ".join(part for part in parts if part)

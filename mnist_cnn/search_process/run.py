@@ -84,8 +84,8 @@ def _recover_and_print(opened: Opened, console: Console) -> None:
 def _enqueue_first_trials(study: Study, request: Request, workers: Pool, console: Console) -> None:
     """Enqueue the baselines, and what was best in the study before this one."""
     wanted, baselines = study.wanted_trials(request.trials), len(study.plan.baselines)
-    if wanted < baselines:
-        console.print(f"note: {baselines} baselines, of which the first {wanted} will be tried")
+    if wanted < baselines and not study.trials.all():
+        console.print(f"note: only {wanted} of the {baselines} baselines will be tried")
     study.enqueue_baselines(wanted)
     most = most_from_earlier(wanted, baselines)
     if not most:

@@ -36,7 +36,9 @@ def test_the_table_has_the_optimism_of_each_first_score(tmp_path, objective, sig
     beside = [] if objective == ACCURACY else ["0.9912"]
     assert first == ["7", "0.9000", "0.8200", *beside, "0.028", optimism, "0.8000, 0.8400"]
     assert second == ["3", "0.9500", "0.7500", *beside, "", difference(sign * 0.2), "0.7500"]
-    assert confirmation_table.accuracy(study, ranked[0]) == (0.9912 if beside else None)
+    assert confirmation_table.accuracy(ranked[0]) == 0.9912
+    shown = confirmation_table.accuracy_beside(study, ranked[0])
+    assert shown == (0.9912 if beside else None)
     words = confirmation_table.summary(study, ranked)
     better = "better" if sign > 0 else "worse"
     assert f"On average over 2 trials, the first score was 0.14 {better} than the mean" in words

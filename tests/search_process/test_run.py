@@ -26,6 +26,6 @@ def test_baselines_that_will_not_be_tried_are_told(tmp_path, wanted):
     study = replace(study, plan=replace(study.plan, baselines=({"blocks": 2}, {"blocks": 3})))
     request = SimpleNamespace(trials=wanted)
     run._enqueue_first_trials(study, request, None, console)
-    told = "note: 2 baselines, of which the first 1 will be tried\n"
+    told = "note: only 1 of the 2 baselines will be tried\n"
     assert console.file.getvalue() == (told if wanted == 1 else "")
     assert len(study.trials.all()) == wanted

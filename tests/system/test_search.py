@@ -23,14 +23,14 @@ from mnist_cnn.study.study import EARLIER
 EXPERIMENT = """
 from dataclasses import replace
 from experiments.smoke import experiment as smoke
-from mnist_cnn.experiment import Screen
+from mnist_cnn.experiment import Minimize, Screen
 from search_spaces.few import few
 
 small = {"blocks": 2, "filters_0": 8, "filters_1": 16, "dense": 64}
 screen = Screen(rungs=(1, 2), one_of=2)
 experiment = replace(
     smoke, dataset=few, baseline=small, trials=4, epochs=3, batch_size=20, screen=screen,
-    timeout_seconds=3600,
+    timeout_seconds=3600, objectives=(Minimize("val_calibrated_loss"),),
 )
 """
 # Not beside the experiment, which a replay would then import as it was.
@@ -191,7 +191,11 @@ def test_the_output_is_plain_lines_that_end_with_what_to_type(searched):
     _, done = searched
     assert done.stderr == ""
     assert "\x1b" not in done.stdout and "GPU" not in done.stdout
-    assert "trial 000 · conv 8-16 · dense 64-10: after epoch 1: val_accuracy" in done.stdout
+    line = "trial 000 · conv 8-16 · dense 64-10: after epoch 1: val_calibrated_loss "
+    (first,) = [each for each in done.stdout.splitlines() if line in each]
+    assert ", val_accuracy 0." in first
+    (best,) = [each for each in done.stdout.splitlines() if each.startswith("best of screened-1")]
+    assert " on 1 fresh seed, val_accuracy 0." in best
     assert ", the best so far" in done.stdout
     assert done.stdout.strip().splitlines()[-1].endswith("make promote EXPERIMENT=screened")
     assert "workflowType=machine_learning" in done.stdout
@@ -311,7 +315,7 @@ def test_studies_are_listed_and_the_champions_is_only_deleted_by_force(searched,
     listed = here("studies", cwd=root).stdout.splitlines()
     assert listed[0].split() == ["study", "state", "trials", "best", "on", "disk"]
     assert listed[1].split()[:5] == ["screened-1", "finished", "4", "of", "4"]
-    assert "val_accuracy" in listed[1] and listed[1].endswith("MB") and len(listed) == 2
+    assert "val_calibrated_loss" in listed[1] and listed[1].endswith("MB") and len(listed) == 2
     unknown = here("delete", "screened-2", cwd=root)
     assert unknown.returncode == 2 and "valid: screened-1" in unknown.stderr
     refused = here("delete", "screened-1", cwd=root)
