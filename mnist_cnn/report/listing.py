@@ -166,7 +166,8 @@ def _load(experiment: ExperimentId, name: str | None, storage: str | None) -> op
         check_experiment(experiment)
         raise UserError(f"no study of {experiment.name!r} yet; type `{search}`")
     if name is not None and name not in names:
-        raise UsageError(f"there is no study {unknown(name, names)}; valid: {', '.join(names)}")
+        valid = ", ".join(names)
+        raise UsageError(f"{experiment.name} has no study {unknown(name, names)}; valid: {valid}")
     study = optuna.load_study(study_name=name or names[-1], storage=open_storage(storage))
     if not is_begun(study):
         raise UserError(f"{study.study_name} has no trials yet; type `{search}`")

@@ -136,6 +136,6 @@ def _nearest_to_constraints(study: Study, broken: Sequence[FrozenTrial]) -> str:
     nearest = min(broken, key=excess)
     return (
         f"{study.name}: no complete trial satisfies the constraints; the nearest, trial "
-        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; relax the constraint, or "
-        "widen the ranges of the search space"
+        f"{nearest.number}, has {nearest.user_attrs.get('reason', '')}; relax the constraint, "
+        "widen the ranges of the search space, or search for longer"
     )

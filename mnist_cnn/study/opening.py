@@ -112,7 +112,7 @@ def _choose(plan: Plan, storage: str, wanted: str | None) -> list[str]:
     if wanted is not None:
         if wanted not in names:
             valid = ", ".join(names) or "none yet"
-            raise UsageError(f"there is no study {unknown(wanted, names)}; valid: {valid}")
+            raise UsageError(f"{plan.name} has no study {unknown(wanted, names)}; valid: {valid}")
         return [wanted, f"continuing {wanted}"]
     changed = []
     if names:

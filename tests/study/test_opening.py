@@ -45,7 +45,7 @@ def test_another_fingerprint_opens_a_new_study_and_says_so(storage, study):
     assert "changed since tiny-1" in why
     with pytest.raises(UserError, match="changed since 'tiny-1'"):
         chosen(replace(PLAN, fingerprint="second"), storage, "tiny-1")
-    with pytest.raises(UsageError, match="there is no study 'tiny-9'; valid: tiny-1, tiny-2"):
+    with pytest.raises(UsageError, match="tiny has no study 'tiny-9'; valid: tiny-1, tiny-2"):
         chosen(PLAN, storage, "tiny-9")
 
 
