@@ -48,9 +48,9 @@ class PriorSampler(BaseSampler):
         self,
         seed: int | None = None,
         *,
-        random_share: float = 1 / 3,
+        random_share: float = 1 / 5,
         parents: float = 1 / 6,
-        changed: float = 0.25,
+        changed: float = 0.1,
         width: float = 0.2,
     ) -> None:
         self._random = RandomSampler(seed)
