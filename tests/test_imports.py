@@ -122,6 +122,7 @@ ORDER = (
     "training.saving",
     "training.train",
     "training.sampling",
+    "training.reporting",
     "training.trial",
     "training.retrain",
     "training.preflight",

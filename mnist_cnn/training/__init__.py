@@ -6,6 +6,7 @@ In reading order:
     preflight      checks an experiment before its first trial
     trial          one trial or confirmation, from its parameters to the end in its journal
     sampling       the sampler and the pruner of a trial
+    reporting      what a trial reports to Optuna meanwhile, and why it ends early
     train          builds the model of a run, trains it, scores it and saves it
     run            one run, and its events in the journal
     data           the training and validation images; `kept_images` has their files

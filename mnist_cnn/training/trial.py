@@ -7,7 +7,6 @@ import functools
 import math
 import os
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,20 +23,25 @@ from mnist_cnn.files import make_folder
 from mnist_cnn.hyperparameters import TrialHyperParameters
 from mnist_cnn.keras_file import model_digest
 from mnist_cnn.mlruns import CHECKPOINT_FILE, MODEL_FILE, NODE, RUN_LOCK_FILE
-from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, report_value, trial_id
+from mnist_cnn.optuna_internals import StudyAs, adopt_trial, all_trials, trial_id
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.study import chains, screening
+from mnist_cnn.study import chains
 from mnist_cnn.study.outcome import objective_value, write_end
 from mnist_cnn.study.storage import StorageError, storage_failed, storage_of_worker
 from mnist_cnn.study.study import CONFIRM_SUFFIX, OF, PRECISION, SEED, folder_of_run, title_and_tags
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.build import has_own_fit
-from mnist_cnn.training.callbacks import OnEpoch, Stop
-from mnist_cnn.training.checkpoint import EpochMetrics
 from mnist_cnn.training.data import Data, load_data
 from mnist_cnn.training.failure import one_line
 from mnist_cnn.training.recipe import derived_seed
+from mnist_cnn.training.reporting import (
+    RepeatedError,
+    broken_constraints,
+    repetition_check,
+    reporter,
+    size_check,
+)
 from mnist_cnn.training.run import Run
 from mnist_cnn.training.sampling import (
     after_trial,
@@ -151,8 +155,8 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed=seed,
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
-        on_built=_repetition_check(experiment, journal, trial),
-        on_size=_size_check(experiment, trial),
+        on_built=repetition_check(experiment, journal, trial),
+        on_size=size_check(experiment, trial),
         precision=experiment.precision or trial.study.user_attrs.get(PRECISION),
     )
 
@@ -179,12 +183,12 @@ def _train(run: Run, trial: optuna.Trial, sampler: BaseSampler) -> bool:
     _take_over_checkpoint(run, trial)
     hp = TrialHyperParameters(trial)
     try:
-        trained = train(run, hp, _reporter(run, trial))
+        trained = train(run, hp, reporter(run, trial))
     except (UserError, *StorageError):
         raise
     except keras_tuner.errors.FatalError as error:
         raise UserError(f"the search space stopped the search: {one_line(error)}") from error
-    except _RepeatedError as error:
+    except RepeatedError as error:
         return _end_repeated(run, trial, error.number)
     except optuna.TrialPruned as error:
         if not run.journal.started:  # the space has pruned it
@@ -207,67 +211,10 @@ def _train(run: Run, trial: optuna.Trial, sampler: BaseSampler) -> bool:
     return False
 
 
-class _RepeatedError(Exception):
-    """A trial has the configuration of an earlier one.
-
-    Attributes:
-        number: The number of the earlier trial.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def _repetition_check(
-    experiment: Experiment, journal: Journal, trial: optuna.Trial
-) -> Callable[[], None]:
-    """Return a function that ends a trial if it repeats another one, now that it is sampled."""
-    # A HyperModel's own `fit` may sample more, so until it has ended a trial is only known in part.
-    also_running = not has_own_fit(experiment.space)
-
-    def check() -> None:
-        if not journal.started and (number := repeated_trial(trial, also_running)) is not None:
-            raise _RepeatedError(number)
-
-    return check
-
-
 def _end_repeated(run: Run, trial: optuna.Trial, number: int) -> bool:
     """End a trial that repeats another one. Return whether the sampler has nothing left to try."""
     write_end(run.journal, "FAIL", reason=f"it repeats trial {number}", repeats=number)
     return has_nothing_left(trial)
-
-
-def _size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochMetrics], None]:
-    """Return a function that prunes a trial whose model is too large, or too small."""
-
-    def check(size: EpochMetrics) -> None:
-        if broken := _broken_constraints(experiment, trial, size):
-            raise optuna.TrialPruned(broken)
-
-    return check
-
-
-def _broken_constraints(experiment: Experiment, trial: optuna.Trial, metrics: EpochMetrics) -> str:
-    """Report the violations of the constraints to Optuna, as far as the metrics are known.
-
-    Confirmations are of trials that satisfy them.
-
-    Returns:
-        The violated constraints, in words; "" if there are none.
-    """
-    broken = []
-    for constraint in experiment.constraints if OF not in trial.user_attrs else ():
-        value = objective_value(metrics, constraint.metric)
-        if not math.isfinite(value):
-            continue
-        violation = constraint.violation(value)
-        if str(constraint) not in trial.constraints:  # otherwise the trial was resumed
-            trial.set_constraint(str(constraint), violation)
-        if violation > 0:
-            broken.append(constraint.broken(value))
-    return "; ".join(broken)
 
 
 def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
@@ -286,30 +233,6 @@ def _take_over_checkpoint(run: Run, trial: optuna.Trial) -> None:
                 (folder / CHECKPOINT_FILE).replace(own)
 
 
-def _reporter(run: Run, trial: optuna.Trial) -> OnEpoch:
-    """Return a function that reports each epoch to Optuna, and returns why to stop, if so."""
-    metric = run.experiment.objectives[0].metric
-    before = screening.epochs_before(run.experiment.screen, trial)
-    last = screening.last_epoch(run.experiment.screen, trial, run.epochs)
-
-    def report(epoch: int, metrics: EpochMetrics) -> Stop | None:
-        if metric not in metrics:  # the epoch was not validated, or its own `fit` returns it later
-            return None
-        report_value(trial, metrics[metric], epoch)
-        if epoch <= before or epoch >= run.epochs:
-            return None  # it was already decided to continue up to this rung
-        if epoch >= last:
-            return Stop("rung", f"stopped at the rung of epoch {last}")
-        if trial.should_prune():
-            return Stop("pruned", f"behind the others after epoch {epoch}")
-        return None
-
-    if len(run.experiment.objectives) > 1 or OF in trial.user_attrs:
-        # Optuna does not support reports with several objectives. Confirmations are never pruned.
-        return lambda epoch, metrics: None
-    return report
-
-
 def _end(run: Run, trial: optuna.Trial, sampler: BaseSampler, trained: Trained) -> bool:
     """Tell the sampler how a trained trial ended, and write its end.
 
@@ -326,7 +249,7 @@ def _end(run: Run, trial: optuna.Trial, sampler: BaseSampler, trained: Trained) 
         values = [objective_value(summary, metric) for metric in metrics]
         if count is None:
             metrics += [constraint.metric for constraint in run.experiment.constraints]
-            reason = _broken_constraints(run.experiment, trial, summary)
+            reason = broken_constraints(run.experiment, trial, summary)
         for metric in metrics:
             if not math.isfinite(objective_value(summary, metric)):
                 there = metric in summary or f"best_{metric}" in summary
