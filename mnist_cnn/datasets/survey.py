@@ -148,8 +148,12 @@ def _plain_images(train: Images, test: Images) -> list[str]:
 
 
 def _dim_pixels(train: Images, test: Images) -> list[str]:
-    top = max(float(images.x.max()) for images in (train, test))
-    top = top / 255 if train.x.dtype == np.uint8 else top
-    if top >= _DIM:
+    """In each part: one of them may be scaled as the other is not."""
+    dim = []
+    for part, images in (("training", train), ("test", test)):
+        top = float(images.x.max()) / (255 if images.x.dtype == np.uint8 else 1)
+        if top < _DIM:
+            dim.append(f"{top:.0%} of white in the {part} part")
+    if not dim:
         return []
-    return [f"the brightest pixel is only {top:.0%} of white; check the range of the pixels"]
+    return [f"the brightest pixel is only {' and '.join(dim)}; check the range of the pixels"]

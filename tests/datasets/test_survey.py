@@ -107,7 +107,21 @@ def test_images_of_a_single_colour_are_named():
 def test_dark_pixels_are_reported():
     """Such as a range of 0 to 16 in bytes, or 12 bits stored in 16."""
     (line,) = warnings(made(noise(1, top=16 / 255), noise(2, top=16 / 255)))
-    assert "6% of white" in line
+    assert "6% of white in the training part and 6% of white in the test part" in line
+
+
+@pytest.mark.parametrize("dim", ["training", "test"])
+def test_dark_pixels_of_one_part_are_reported(dim):
+    """Such as those of a part that was divided by 255 twice."""
+    tops = {"training": (16 / 255, 1.0), "test": (1.0, 16 / 255)}[dim]
+    (line,) = warnings(made(noise(1, top=tops[0]), noise(2, top=tops[1])))
+    assert line.startswith(f"the brightest pixel is only 6% of white in the {dim} part;")
+
+
+def test_a_part_of_bytes_beside_one_of_floats_is_not_dim():
+    train, test = noise(1), noise(2)
+    test = replace(test, x=np.rint(test.x * 255).astype(np.uint8))
+    assert warnings(made(train, test)) == warnings(made(test, train)) == []
 
 
 def test_remarks_of_the_source_are_included(tmp_path):
