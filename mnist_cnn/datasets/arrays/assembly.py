@@ -1,7 +1,7 @@
 """Turns arrays of pixels and labels, as a file stores them, into a `Dataset`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,10 @@ from mnist_cnn.datasets.arrays.pixels import as_bytes, as_images
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where
 from mnist_cnn.datasets.parts import assemble, in_memory
+from mnist_cnn.datasets.paths.roles import settle
 from mnist_cnn.errors import UsageError
+
+_ROLES = ("train", "validation", "test")  # in the order in which messages name them
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,8 +41,7 @@ class Arrays:
 
 def of_arrays(
     name: str,
-    train: Arrays,
-    test: Arrays | None,
+    parts: Mapping[str, Arrays],
     class_names: Mapping[str, str] | None = None,
     remarks: Sequence[str] = (),
 ) -> Dataset:
@@ -47,40 +49,78 @@ def of_arrays(
 
     Args:
         name: The name of the data set.
-        train: The images to train and validate on.
-        test: The test images. None sets aside about a fifth of `train`.
+        parts: The images by role: `train` and, if there are any, `validation` and `test`. `settle`
+            says what `validation` is used for. Without test images about a fifth is set aside.
         class_names: The names of labels that are not called by their own text.
         remarks: The source's decisions, one line each.
 
     Raises:
-        UsageError: For invalid pixels, labels or lengths. It names the array and, where it can, the
-            image.
+        UsageError: For pixels, labels, groups or lengths that are invalid, or differ between the
+            parts. It names the array and, where it can, the image.
     """
-    parts = [train] if test is None else [train, test]
-    images = [as_images(part.x_where, part.x) for part in parts]
-    for part in parts:
+    parts = {role: parts[role] for role in _ROLES if role in parts}
+    given = list(parts.values())
+    where = [part.x_where for part in given]
+    images = [as_images(part.x_where, part.x) for part in given]
+    for part in given:
         _check_lengths(part)
-    if len({x.shape[1:] for x in images}) > 1:
-        raise UsageError(
-            f"{train.x_where.text} has images of {images[0].shape[1:]}, {parts[1].x_where.text} of "
-            f"{images[1].shape[1:]}; expected one shape"
-        )
-    pixels = as_bytes([part.x_where for part in parts], images)
-    texts, labels = numbered([part.y_where for part in parts], [part.y for part in parts])
-    made = [
-        in_memory(x, y, part.groups, part.names)
-        for x, y, part in zip(pixels, labels, parts, strict=True)
-    ]
+    _check_shapes(where, images)
+    # Before parts are joined: afterwards it could not be seen that one of them has another range.
+    pixels = as_bytes(where, images)
+    texts, labels = numbered([part.y_where for part in given], [part.y for part in given])
+    ready = {
+        role: replace(part, x=x, y=y)
+        for (role, part), x, y in zip(parts.items(), pixels, labels, strict=True)
+    }
+    notes = _settled(ready)
+    made = {
+        role: in_memory(part.x, part.y, part.groups, part.names) for role, part in ready.items()
+    }
     height, width, channels = images[0].shape[1:]
     known = class_names or {}
     return assemble(
         name,
         (height, width, channels),
         [known.get(text, text) for text in texts],
-        made[0],
-        made[1] if test else None,
-        remarks,
+        made["train"],
+        made.get("test"),
+        [*remarks, *notes],
     )
+
+
+def _settled(parts: dict[str, Arrays]) -> list[str]:
+    """Move the validation images to the part that they are used for, and return remarks."""
+    validation = parts.pop("validation", None)
+    if validation is None:
+        return []
+    role, notes = settle([*parts, "validation"], validation.x_where.text)
+    parts[role] = _joined(parts[role], validation) if role in parts else validation
+    return notes
+
+
+def _joined(part: Arrays, other: Arrays) -> Arrays:
+    groups, names = None, None
+    if part.groups is not None and other.groups is not None:
+        groups = np.concatenate([part.groups, other.groups])
+    elif part.groups is not None or other.groups is not None:
+        lacks, has = (part, other) if part.groups is None else (other, part)
+        raise UsageError(
+            f"{lacks.x_where.text} has no groups, {has.x_where.text} has; both are used for "
+            "training, so give groups for both or for none"
+        )
+    if part.names is not None and other.names is not None:
+        names = np.concatenate([part.names, other.names])
+    x, y = np.concatenate([part.x, other.x]), np.concatenate([part.y, other.y])
+    return replace(part, x=x, y=y, groups=groups, names=names)
+
+
+def _check_shapes(where: Sequence[Where], images: Sequence[NDArray[Any]]) -> None:
+    for name, x in zip(where, images, strict=True):
+        if x.shape[1:] != images[0].shape[1:]:
+            raise UsageError(
+                f"{where[0].text} has images of {images[0].shape[1:]}, {name.text} of "
+                f"{x.shape[1:]}; expected one shape"
+            )
 
 
 def _check_lengths(part: Arrays) -> None:

@@ -50,7 +50,7 @@ def side_of(pixels: int) -> int:
 def as_bytes(where: Sequence[Where], parts: Sequence[NDArray[Any]]) -> list[NDArray[np.uint8]]:
     """Scale pixels to bytes from a range of 0 to 1, 0 to 255, or 0 to 65535.
 
-    The greatest pixel of all parts together decides which range it is.
+    The greatest pixel of all parts decides which range it is.
 
     Args:
         where: How messages refer to each part's pixels.
@@ -60,18 +60,19 @@ def as_bytes(where: Sequence[Where], parts: Sequence[NDArray[Any]]) -> list[NDAr
         uint8 of the same shape for each part.
 
     Raises:
-        UsageError: For pixels that are negative, not finite, or outside these ranges. It names the
-            first such image.
+        UsageError: For pixels that are negative, not finite, or outside these ranges, of which it
+            names the first image, and for parts of different ranges.
     """
     tops = [_top(name, x) for name, x in zip(where, parts, strict=True)]
-    top = max(tops)
-    name, x = where[tops.index(top)], parts[tops.index(top)]
-    if top > 65535:
-        raise UsageError(f"{name.text} has pixels up to {top:g}; valid: {_VALID}")
-    if 1 < top < 2 and x.dtype.kind == "f":
-        raise UsageError(f"{name.text} has pixels up to {top:g}; clip them to 1 if white is 1")
-    scale = 255.0 if top <= 1 else 1.0 if top <= 255 else 1 / 257
-    return [_scaled(x, scale) for x in parts]
+    whites = [_white(name, top) for name, top in zip(where, tops, strict=True)]
+    most = tops.index(max(tops))
+    for name, top, white in zip(where, tops, whites, strict=True):
+        if top > 0 and white != whites[most]:  # black is the same in every range
+            raise UsageError(
+                f"{name.text} has pixels up to {top:g}, {where[most].text} up to {tops[most]:g}; "
+                "scale both to the same range"
+            )
+    return [_scaled(x, 255 / whites[most]) for x in parts]
 
 
 def _top(where: Where, x: NDArray[Any]) -> float:
@@ -88,6 +89,18 @@ def _top(where: Where, x: NDArray[Any]) -> float:
     image = int(np.flatnonzero(wrong.reshape(len(x), -1).any(axis=1))[0])
     value = x[image][wrong[image]][0]
     raise UsageError(f"{where.at(image)} has a pixel of {value:g}; valid: {_VALID}")
+
+
+def _white(where: Where, top: float) -> int:
+    """What white is in the range of the greatest pixel: 1, 255 or 65535."""
+    if top > 65535:
+        raise UsageError(f"{where.text} has pixels up to {top:g}; valid: {_VALID}")
+    for white in (1, 255):
+        if white < top < 2 * white:  # resizing exceeds a range; in the next, all would be black
+            raise UsageError(
+                f"{where.text} has pixels up to {top:g}; clip them to {white} if white is {white}"
+            )
+    return 1 if top <= 1 else 255 if top <= 255 else 65535
 
 
 def _scaled(x: NDArray[Any], scale: float) -> NDArray[np.uint8]:

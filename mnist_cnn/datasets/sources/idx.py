@@ -48,8 +48,7 @@ def idx(path: str | Path) -> Dataset:
     read = {part: _read_part(files, name) for part, files in parts.items()}
     return of_arrays(
         printable(name) or name_of(root if root.is_dir() else root.parent),
-        read["train"],
-        read.get("test"),
+        read,
         emnist.class_names(name),
     )
 

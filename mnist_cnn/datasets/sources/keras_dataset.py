@@ -45,10 +45,10 @@ def keras_dataset(name: str) -> Dataset:
         place = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
         files = ", ".join(f"{url} as {place}/{file}" for file, url in _FILES[name].items())
         raise UserError(f"Keras cannot download {name}: {reason(error)}; put {files}") from None
-    parts = [
-        Arrays(x, y, Where(f"{name}: x_{part}"), Where(f"{name}: y_{part}"))
+    parts = {
+        part: Arrays(x, y, Where(f"{name}: x_{part}"), Where(f"{name}: y_{part}"))
         for part, (x, y) in (("train", train), ("test", test))
-    ]
+    }
     names = _NAMES[name].split(", ") if name in _NAMES else []
     known = {str(number): text for number, text in enumerate(names)}
-    return of_arrays(name, parts[0], parts[1], known)
+    return of_arrays(name, parts, known)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnist_cnn.datasets.arrays.assembly import Arrays, of_arrays
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable, reason
-from mnist_cnn.datasets.paths.roles import name_of, role_in, settle
+from mnist_cnn.datasets.paths.roles import name_of, role_in
 from mnist_cnn.datasets.paths.tree import files_in, root_of, shown
 from mnist_cnn.errors import UsageError
 
@@ -51,13 +51,12 @@ def npz(path: str | Path) -> Dataset:
             f"{shown(root)} has the arrays {', '.join(map(printable, arrays)) or 'none'}; expected "
             f"{_EXPECTED}"
         )
+    if ("", "groups") in found:
+        name = printable(found["", "groups"])
+        raise UsageError(f"{source}: {name} is of no part; call it groups_train, or remove it")
     roles = {role for role, content in found if role and content != "groups"}
     parts = {role: _part(source, found, role, arrays) for role in sorted(roles)}
-    where = parts["validation"].x_where.text if "validation" in parts else ""
-    part, notes = settle(roles, where)
-    if validation := parts.pop("validation", None):
-        parts[part] = _joined(parts[part], validation) if part in parts else validation
-    return of_arrays(name_of(root), parts["train"], parts.get("test"), remarks=notes)
+    return of_arrays(name_of(root), parts)
 
 
 def roles_of(names: list[str]) -> _Found:
@@ -116,18 +115,3 @@ def _read(path: Path, name: str) -> NDArray[Any]:
         raise UsageError(
             f"cannot read {printable(name)} in {shown(path)}: {reason(error)}"
         ) from None
-
-
-def _joined(part: Arrays, other: Arrays) -> Arrays:
-    if part.x.shape[1:] != other.x.shape[1:] or part.y.shape[1:] != other.y.shape[1:]:
-        raise UsageError(f"{part.x_where.text} and {other.x_where.text} differ in shape")
-    groups = None
-    if part.groups is not None and other.groups is not None:
-        groups = np.concatenate([part.groups, other.groups])
-    return Arrays(
-        np.concatenate([part.x, other.x]),
-        np.concatenate([part.y, other.y]),
-        part.x_where,
-        part.y_where,
-        groups,
-    )

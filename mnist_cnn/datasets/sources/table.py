@@ -24,6 +24,11 @@ from mnist_cnn.datasets.sources.table_file import Table, is_number, open_table
 from mnist_cnn.errors import UsageError
 
 _SUFFIXES = (".csv", ".tsv")
+_PARTS = {
+    "train": "the training part",
+    "validation": "the validation part",
+    "test": "the test part",
+}
 _EXPECTED = "expected columns `label` and pixels, or `image` and `label`"
 
 
@@ -134,7 +139,7 @@ class _Rows:
     Attributes:
         images: The pixels or the picture file of each row.
         labels: As written.
-        groups: As written. Empty if there are none.
+        groups: As written, or "" of a row whose table has no such column.
         names: How messages refer to each row.
     """
 
@@ -144,13 +149,20 @@ class _Rows:
     names: list[str] = field(default_factory=list)
 
     def checked_groups(self) -> NDArray[np.str_] | None:
-        """The groups, or None if some rows have none."""
-        return np.array(self.groups) if len(self.groups) == len(self.labels) else None
+        """The groups, or None if no row has one."""
+        if not any(self.groups):
+            return None
+        if "" in self.groups:
+            raise UsageError(
+                f"{self.names[self.groups.index('')]} has no group, rows of other tables have; add "
+                "the column `group` to its table, or remove it from the others"
+            )
+        return np.array(self.groups)
 
 
 def _read(
     tables: dict[str, Table], image: Callable[[Table, list[str], str], Any]
-) -> tuple[_Rows, _Rows | None, list[str]]:
+) -> dict[str, _Rows]:
     """Read tables.
 
     Args:
@@ -158,7 +170,7 @@ def _read(
         image: Returns the pixels or the picture file of a row. Rows without one are skipped.
 
     Returns:
-        The rows to train on, those to test on if there are any, and remarks.
+        The rows by role, which are those of the tables unless they have a column `split`.
     """
     found: dict[str, _Rows] = defaultdict(_Rows)
     for role, table in tables.items():
@@ -170,20 +182,18 @@ def _read(
             rows.images.append(read)
             rows.labels.append(row[table.special["label"]])
             rows.names.append(name)
-            if "group" in table.special:
-                rows.groups.append(_group(table, row, name))
+            rows.groups.append(_group(table, row, name))
     if "train" not in found:
         table = next(iter(tables.values()))
         raise UsageError(f"{shown(table.path)} has no images to train on; {_EXPECTED}")
-    part, notes = settle(found, "the validation part")
-    if validation := found.pop("validation", None):
-        for column in fields(_Rows):
-            getattr(found[part], column.name).extend(getattr(validation, column.name))
-    return found["train"], found.get("test"), notes
+    return found
 
 
 def _group(table: Table, row: list[str], name: str) -> str:
-    """The group that a row has. Without one, all such rows would form a single group."""
+    """The group that a row has; "" if there is no such column."""
+    if "group" not in table.special:
+        return ""
+    # Without their own groups, all such rows would form a single one.
     if group := row[table.special["group"]].strip():
         return group
     raise UsageError(f"{name} has no group; fill it in, or remove the column from the table")
@@ -200,15 +210,16 @@ def _split(table: Table, row: list[str], name: str) -> str:
 
 
 def _of_pixels(name: str, tables: dict[str, Table], notes: list[str]) -> Dataset:
-    train, test, more = _read(tables, _pixels)
     file = next(iter(tables.values())).path.name
-    parts = [_arrays(rows, name, emnist.is_emnist(file)) for rows in (train, test) if rows]
-    test_part = parts[1] if test else None
-    return of_arrays(name, parts[0], test_part, emnist.class_names(file), [*notes, *more])
+    parts = {
+        role: _arrays(rows, f"{_PARTS[role]} of {name}", emnist.is_emnist(file))
+        for role, rows in _read(tables, _pixels).items()
+    }
+    return of_arrays(name, parts, emnist.class_names(file), notes)
 
 
-def _arrays(rows: _Rows, name: str, on_its_side: bool) -> Arrays:
-    where = Where(name, rows.names)
+def _arrays(rows: _Rows, what: str, on_its_side: bool) -> Arrays:
+    where = Where(what, rows.names)
     x = as_images(where, np.stack(rows.images))
     if on_its_side:
         x = emnist.upright(x)
@@ -249,14 +260,17 @@ def _of_pictures(
     def picture(table: Table, row: list[str], name: str) -> PictureFile | None:
         return pictures.file(row[table.special["image"]], table.path, name)
 
-    train, test, more = _read(tables, picture)
-    parts = [rows for rows in (train, test) if rows]
+    found = _read(tables, picture)
+    part, more = settle(found, _PARTS["validation"])
+    if validation := found.pop("validation", None):
+        for column in fields(_Rows):
+            getattr(found[part], column.name).extend(getattr(validation, column.name))
     names, numbers = numbered(
-        [Where(name, rows.names) for rows in parts], [np.array(rows.labels) for rows in parts]
+        [Where(name, rows.names) for rows in found.values()],
+        [np.array(rows.labels) for rows in found.values()],
     )
-    labelled = [
-        Labelled(rows.images, [names[label] for label in labels], rows.checked_groups())
-        for rows, labels in zip(parts, numbers, strict=True)
-    ]
-    test_part = labelled[1] if test else None
-    return of_files(name, names, labelled[0], test_part, shape, [*notes, *more])
+    labelled = {
+        role: Labelled(rows.images, [names[label] for label in labels], rows.checked_groups())
+        for (role, rows), labels in zip(found.items(), numbers, strict=True)
+    }
+    return of_files(name, names, labelled["train"], labelled.get("test"), shape, [*notes, *more])

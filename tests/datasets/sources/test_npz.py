@@ -64,6 +64,9 @@ def test_a_validation_part_is_used_for_what_is_missing(tmp_path):
 def test_groups_are_kept(tmp_path):
     data = npz(saved(tmp_path, x=PIXELS, y=LABELS, groups=np.arange(COUNT) // 6))
     assert not set(data.train().groups) & set(data.test().groups)
+    validation = {"x_val": PIXELS[:10], "y_val": LABELS[:10], "groups_val": LABELS[:10] + 10}
+    data = npz(saved(tmp_path, **PARTS, **validation, groups_train=LABELS))
+    assert data.train().groups.tolist() == [*LABELS, *(LABELS[:10] + 10)]
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])
@@ -97,6 +100,23 @@ def test_pixels_of_every_shape_and_range_are_the_same(tmp_path, x):
     check(data)
     assert np.array_equal(pixels_of(data.train())[..., 0], PIXELS)
     assert np.array_equal(pixels_of(data.test())[..., 0], PIXELS)
+
+
+@pytest.mark.parametrize("scaled", ["x_train", "x_val", "x_test"])
+@pytest.mark.parametrize(
+    "other", [PIXELS / 255, PIXELS // 255, PIXELS.astype(np.uint16) * 257], ids=["1", "bits", "16"]
+)
+def test_arrays_of_different_ranges_are_refused_by_name(tmp_path, scaled, other):
+    """Read in the range of the others, the images of one of them would be black."""
+    given = {**PARTS, "x_val": PIXELS, "y_val": LABELS, "x_test": PIXELS, "y_test": LABELS}
+    others = "x_train" if scaled != "x_train" else "x_val"
+    refused(saved(tmp_path, **given | {scaled: other}), scaled, others, "the same range")
+
+
+def test_a_black_part_is_in_every_range(tmp_path):
+    for pixels in (PIXELS, PIXELS / 255):
+        data = npz(saved(tmp_path, **PARTS | {"x_train": pixels, "x_test": pixels[:30] * 0}))
+        assert np.array_equal(pixels_of(data.train())[..., 0], PIXELS)
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -163,7 +183,10 @@ BAD = {
     "no test images": ({**PARTS, "x_test": np.zeros((0, 16)), "y_test": []}, ["x_test has no"]),
     "signed": ({"x": PIXELS.astype(int) - 128, "y": LABELS}, ["own.npz: x", "image 0"]),
     "from -1 to 1": ({"x": PIXELS / 127.5 - 1, "y": LABELS}, ["own.npz: x", "-", "0 to 1"]),
-    "a little above 1": ({"x": PIXELS / 240, "y": LABELS}, ["clip"]),
+    "a little above 1": ({"x": PIXELS / 240, "y": LABELS}, ["clip", "to 1 if"]),
+    "a little above 255": ({"x": PIXELS * 1.02, "y": LABELS}, ["260.1", "clip", "to 255 if"]),
+    "a part above 255": ({**PARTS, "x_test": PIXELS[:30] * 1.02}, ["x_test", "to 255 if"]),
+    "a part above 1": ({**PARTS, "x_test": PIXELS[:30] / 250}, ["x_test", "to 1 if"]),
     "too large": ({"x": PIXELS * 999.0, "y": LABELS}, ["up to"]),
     "NaN": ({"x": changed(PIXELS, np.nan), "y": LABELS}, ["nan", "image 7"]),
     "infinite": ({"x": changed(PIXELS, np.inf), "y": LABELS}, ["inf", "image 7"]),
@@ -176,6 +199,15 @@ BAD = {
     "objects": ({"x": PIXELS, "y": np.array([object()] * COUNT)}, ["cannot read", "allow_pickle"]),
     "one class": ({"x": PIXELS, "y": LABELS * 0}, ["1 class"]),
     "groups too few": ({"x": PIXELS, "y": LABELS, "groups": LABELS[:9]}, ["its groups 9"]),
+    "groups of training images only": (
+        {**PARTS, "groups_train": LABELS, "x_val": PIXELS, "y_val": LABELS},
+        ["x_val has no groups", "x_train has"],
+    ),
+    "groups of validation images only": (
+        {**PARTS, "groups_val": LABELS, "x_val": PIXELS, "y_val": LABELS},
+        ["x_train has no groups", "x_val has"],
+    ),
+    "groups of no part": ({**PARTS, "groups": LABELS}, ["groups is of no part", "groups_train"]),
     "one group": ({"x": PIXELS, "y": LABELS, "groups": LABELS * 0}, ["test images are empty"]),
 }  # fmt: skip
 

@@ -225,6 +225,32 @@ def test_a_row_without_its_group_is_refused(tmp_path):
     refused(written(tmp_path, text([[*HEADER, "group"], *rows])), "row 5", "has no group")
 
 
+def test_training_tables_with_and_without_groups_are_refused(tmp_path):
+    grouped = [[*HEADER, "group"], *([*row, 7] for row in lines(None))]
+    written(tmp_path, text(grouped), "train.csv")
+    written(tmp_path, text(lines()), "val.csv")
+    assert csv(tmp_path).train().groups is not None  # without test.csv, val.csv is the test part
+    written(tmp_path, text(lines()), "test.csv")
+    refused(tmp_path, "validation part", "has no groups", "training part")
+
+
+def test_tables_of_different_ranges_are_refused(tmp_path):
+    written(tmp_path, text(lines()), "train.csv")
+    written(tmp_path, text(lines(pixels=PIXELS / 255)), "test.csv")
+    refused(tmp_path, "the test part", "up to 1,", "the training part", "up to 255")
+
+
+def test_a_validation_table_is_used_for_what_is_missing(tmp_path):
+    written(tmp_path, text(lines()), "train.csv")
+    written(tmp_path, text(lines()[:21]), "val.csv")
+    assert [len(part) for part in (csv(tmp_path).train(), csv(tmp_path).test())] == [60, 20]
+    written(tmp_path, text(lines()[:31]), "test.csv")
+    data = csv(tmp_path)
+    assert [len(part) for part in (data.train(), data.test())] == [80, 30]
+    assert data.train().name(60) == "row 2 of val.csv"
+    assert "the validation part" in data.remarks[0]
+
+
 def test_several_tables_are_refused(tmp_path):
     for name in ("a.csv", "b.csv"):
         written(tmp_path, text(lines()), name)
@@ -289,6 +315,14 @@ def test_each_part_may_have_its_table_beside_its_pictures(tmp_path):
     data = csv(tmp_path)
     check(data)
     assert (len(data.train()), len(data.test())) == (6, 4)
+
+
+def test_training_pictures_with_and_without_groups_are_refused(pictures):
+    rows = [line.split(",") for line in named().splitlines()]
+    for name, column in (("train", "group"), ("val", "7"), ("test", "7")):
+        grouped = [[*rows[0], "group"], *([*row, "7"] for row in rows[1:])]
+        written(pictures, text(grouped if column == "group" else rows), f"{name}.csv")
+    refused(pictures, "row 2 of val.csv", "has no group")
 
 
 def test_the_part_decides_between_pictures_of_the_same_name(tmp_path):
