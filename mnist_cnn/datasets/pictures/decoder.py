@@ -220,12 +220,19 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Scale grey pixels to bytes: integers from 0 to 65535, floats as in `pixels.as_bytes`."""
+    """Scale grey pixels to bytes: integers from 0 to 65535, floats from 0 to 1 or 0 to 255.
+
+    Floats just above a range are refused, and so are 16 bits in floats: pictures of one set are
+    read one by one, and those that exceed 255 would be scaled differently from the others.
+    """
     if pixels.dtype.kind == "f":
-        if not (pixels.min() >= 0 and pixels.max() <= 65535):  # false for NaN
-            raise UnreadablePicture("damaged", "its pixels are negative, not finite, or too large")
-        scale = 255.0 if pixels.max() <= 1 else 1.0 if pixels.max() <= 255 else 1 / 257
-        return np.asarray(np.rint(pixels * scale), dtype=np.uint8)
+        low, top = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and (top <= 1 or 2 <= top <= 255)):  # false for NaN
+            raise UnreadablePicture(
+                "damaged",
+                f"its pixels are floats from {low:g} to {top:g}; valid: 0 to 1, or 0 to 255",
+            )
+        return np.asarray(np.rint(pixels * (255 if top <= 1 else 1)), dtype=np.uint8)
     return np.asarray(np.clip(pixels // 257, 0, 255), dtype=np.uint8)
 
 

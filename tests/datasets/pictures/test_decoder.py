@@ -82,11 +82,12 @@ def test_floats_up_to_one_and_up_to_255_are_scaled(top):
     assert decode(file.getvalue()).rgb[..., 0].ravel().tolist() == list(range(256))
 
 
-@pytest.mark.parametrize("value", [np.nan, -1.0, 1e9])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1.01, 255.5, 65535.0, 1e9])
 def test_other_floats_are_refused(value):
+    """Resizing exceeds a range, and of a single picture the range of its set cannot be told."""
     file = io.BytesIO()
     Image.fromarray(np.full((4, 4), value, np.float32)).save(file, "TIFF")
-    with pytest.raises(UnreadablePicture, match="pixels"):
+    with pytest.raises(UnreadablePicture, match="0 to 1, or 0 to 255"):
         decode(file.getvalue())
 
 
