@@ -77,7 +77,8 @@ def test_the_same_images_as_a_file_of_keras_four_arrays_and_one_hot_give_the_sam
 ):
     with np.load(data_file) as own:
         path = tmp_path / "four.npz"
-        np.savez(path, x_train=own["x"], y_train=own["y"], x_test=own["x"], y_test=own["y"])
+        y = np.eye(10)[own["y"]]
+        np.savez(path, x_train=own["x"], y_train=y, x_test=own["x"], y_test=y)
     assert np.array_equal(correct(model_file, str(path)), evaluated[0].correct)
     assert [examine(model_file, data)[0].is_test_set for data in (str(path), data_file)] == [
         True,
