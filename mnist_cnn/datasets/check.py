@@ -96,6 +96,9 @@ def check_images(dataset: Dataset, images: Images, part: str) -> None:
         if found is not None and (found.ndim == 0 or len(found) != len(images.x)):
             count = len(found) if found.ndim else "no"
             raise UsageError(f"{what}' x has {len(images.x)} entries, {name} has {count}")
+    for name, found in (("groups", images.groups), ("names", images.names)):
+        if found is not None and found.ndim != 1:
+            raise UsageError(f"{what}' {name} has the shape {found.shape}; expected (n,)")
     if not len(images.x):
         raise UsageError(f"{what} are empty")
     _check_pixels(what, images)

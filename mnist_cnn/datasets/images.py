@@ -79,7 +79,8 @@ class Images:
         y: Class indices in [0, classes), int32 of shape (n,), or one-hot labels, float32 of shape
             (n, classes). Indices of shape (n, 1) are flattened to (n,).
         groups: One value per image, of shape (n,), or None. Images with the same value, such as
-            those by one writer, always stay on the same side of a split.
+            those by one writer, always stay on the same side of a split. They may be of shape
+            (n, 1), as `y`.
         names: How messages refer to each image, such as by its file name, of shape (n,). None if
             its index is enough.
     """
@@ -91,8 +92,10 @@ class Images:
 
     def __post_init__(self) -> None:
         # Keras's CIFAR has such labels. Read as one-hot, they would put every image in class 0.
-        if isinstance(self.y, np.ndarray) and self.y.ndim == 2 and self.y.shape[1] == 1:
-            object.__setattr__(self, "y", self.y[:, 0])
+        for name in ("y", "groups"):
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray) and array.ndim == 2 and array.shape[1] == 1:
+                object.__setattr__(self, name, array[:, 0])
 
     @property
     def labels(self) -> NDArray[np.int32]:

@@ -58,6 +58,7 @@ def test_mnist_passes_as_it_is_and_in_its_variants():
         Images(X, Y.astype(np.uint8)[:, None]),
         Images(X, np.eye(3, dtype=np.float32)[Y]),
         Images(X, Y, np.arange(COUNT)),
+        Images(X, Y, np.arange(COUNT)[:, None]),
         named(),
     ],
 )
@@ -88,6 +89,8 @@ IMAGES = {
     "no channel": (Images(X[..., 0], Y), ["(60, 4, 4)", "(n, 4, 4, 1)"]),
     "another shape": (Images(X[:, :3], Y), ["(60, 3, 4, 1)"]),
     "fewer labels": (Images(X, Y[:9]), ["60", "y has 9"]),
+    "groups in two columns": (Images(X, Y, np.stack([Y, Y], 1)), ["groups", "(60, 2)", "(n,)"]),
+    "names in a column": (Images(X, Y, names=Y.astype(str)[:, None]), ["names", "(60, 1)"]),
     "fewer groups": (Images(X, Y, Y[:9]), ["60", "groups has 9"]),
     "nothing": (Images(X[:0], Y[:0]), ["empty"]),
     "float64": (Images(X.astype(float), Y), ["float64", "float32", "uint8"]),

@@ -35,6 +35,11 @@ def test_a_variant_keeps_groups_and_names(variant):
     assert images.name(3) == "file 3"
 
 
+def test_a_column_of_groups_is_flattened():
+    data = made(test=None, groups=(np.arange(100) // 10)[:, None])
+    assert not set(data.train().groups) & set(data.test().groups)
+
+
 def test_a_column_of_labels_is_flattened():
     """Keras's CIFAR has such labels. Read as one-hot, they would all be class 0."""
     images = Images(np.zeros((3, 1, 1, 1), np.float32), np.array([[2], [0], [1]]))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnist_cnn.datasets.arrays.labels import numbered
-from mnist_cnn.datasets.arrays.pixels import as_bytes, as_images
+from mnist_cnn.datasets.arrays.labels import numbered, without_columns
+from mnist_cnn.datasets.arrays.pixels import as_bytes, as_images, in_planes
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where
 from mnist_cnn.datasets.parts import assemble, in_memory
@@ -58,10 +58,11 @@ def of_arrays(
         UsageError: For pixels, labels, groups or lengths that are invalid, or differ between the
             parts. It names the array and, where it can, the image.
     """
-    parts = {role: parts[role] for role in _ROLES if role in parts}
+    parts = {role: _with_flat_groups(parts[role]) for role in _ROLES if role in parts}
     given = list(parts.values())
     where = [part.x_where for part in given]
-    images = [as_images(part.x_where, part.x) for part in given]
+    planes = in_planes(given[0].x)
+    images = [as_images(part.x_where, part.x, planes is True) for part in given]
     for part in given:
         _check_lengths(part)
     _check_shapes(where, images)
@@ -72,7 +73,7 @@ def of_arrays(
         role: replace(part, x=x, y=y)
         for (role, part), x, y in zip(parts.items(), pixels, labels, strict=True)
     }
-    notes = _settled(ready)
+    notes = [*_order(where[0], planes), *_settled(ready)]
     made = {
         role: in_memory(part.x, part.y, part.groups, part.names) for role, part in ready.items()
     }
@@ -86,6 +87,14 @@ def of_arrays(
         made.get("test"),
         [*remarks, *notes],
     )
+
+
+def _order(where: Where, planes: bool | None) -> list[str]:
+    """A remark about the order of RGB pixels in rows."""
+    if planes is None:
+        return []
+    order = "all red, then all green, then all blue" if planes else "red, green and blue in turn"
+    return [f"{where.text} is read as {order}, judging by how alike neighbouring pixels are"]
 
 
 def _settled(parts: dict[str, Arrays]) -> list[str]:
@@ -123,9 +132,18 @@ def _check_shapes(where: Sequence[Where], images: Sequence[NDArray[Any]]) -> Non
             )
 
 
+def _with_flat_groups(part: Arrays) -> Arrays:
+    return part if part.groups is None else replace(part, groups=without_columns(part.groups))
+
+
 def _check_lengths(part: Arrays) -> None:
     images = len(part.x)
     for found, where in ((part.y, part.y_where.text), (part.groups, "its groups")):
         if found is not None and (found.ndim == 0 or len(found) != images):
             count = "one value" if found.ndim == 0 else f"{len(found):,} entries"
             raise UsageError(f"{part.x_where.text} has {images:,} images, {where} {count}")
+    if part.groups is not None and part.groups.ndim > 1:
+        raise UsageError(
+            f"{part.x_where.text}: its groups have the shape {part.groups.shape}; expected one "
+            "value per image"
+        )

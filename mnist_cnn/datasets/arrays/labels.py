@@ -51,10 +51,16 @@ def numbered(
     return names, found
 
 
+def without_columns(array: NDArray[Any]) -> NDArray[Any]:
+    """Drop trailing axes of length one."""
+    while array.ndim > 1 and array.shape[-1] == 1:
+        array = array[..., 0]
+    return array
+
+
 def _texts(where: Where, labels: NDArray[Any]) -> NDArray[np.str_]:
     """Each label as text, of shape (n,); 3, 3.0 and "3.0" are the same label."""
-    while labels.ndim > 1 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
+    labels = without_columns(labels)
     if labels.ndim == 2:
         labels = _from_one_hot(where, labels)
     if labels.ndim != 1:

@@ -13,19 +13,26 @@ from mnist_cnn.errors import UsageError
 _VALID = "0 to 1, 0 to 255, 0 to 65535"
 
 
-def as_images(where: Where, x: NDArray[Any]) -> NDArray[Any]:
+def as_images(where: Where, x: NDArray[Any], planes: bool = False) -> NDArray[Any]:
     """Bring pixels into the shape (n, height, width, channels), with one channel or three.
 
     Accepts that shape, (n, height, width), (n, pixels) for square images, and PyTorch's
     (n, channels, height, width).
 
+    Args:
+        where: How messages refer to the pixels.
+        x: Pixels.
+        planes: Whether rows of pixels have all red, then all green, then all blue.
+
     Raises:
         UsageError: For any other shape.
     """
-    if x.ndim == 3 and x.shape[2] == 1 and side_of(x.shape[1]):
-        x = x[..., 0]
+    x = _in_rows(x)
     if x.ndim == 2 and (side := side_of(x.shape[1])):
-        return x.reshape(len(x), side, side, x.shape[1] // side**2)
+        channels = x.shape[1] // side**2
+        if planes:
+            return x.reshape(len(x), channels, side, side).transpose(0, 2, 3, 1)
+        return x.reshape(len(x), side, side, channels)
     if x.ndim == 3:
         return x[..., np.newaxis]
     if x.ndim == 4 and x.shape[3] in (1, 3):
@@ -36,6 +43,34 @@ def as_images(where: Where, x: NDArray[Any]) -> NDArray[Any]:
         f"{where.text} has the shape {x.shape}; expected (images, height, width) or (images, "
         "height, width, channels), with one channel or three"
     )
+
+
+def in_planes(x: NDArray[Any]) -> bool | None:
+    """Whether rows of RGB pixels have all red, then all green, then all blue, as CIFAR's files do.
+
+    Read in the wrong order, neighbouring rows of an image differ more. Columns would not tell: the
+    three channels of a grey pixel are equal.
+
+    Args:
+        x: Pixels in a form that `as_images` accepts.
+
+    Returns:
+        None if they are not RGB in rows.
+    """
+    x = _in_rows(x)
+    side = side_of(x.shape[1]) if x.ndim == 2 else 0
+    if not side or x.shape[1] == side**2 or x.dtype.kind not in "biuf":
+        return None
+    some = x[:: max(1, len(x) // 50)].astype(np.float32)
+    with np.errstate(invalid="ignore"):  # pixels that are not finite are refused later
+        planes = np.abs(np.diff(some.reshape(len(some), 3, side, side), axis=2)).sum()
+        pixels = np.abs(np.diff(some.reshape(len(some), side, side, 3), axis=1)).sum()
+    return bool(planes < 0.9 * pixels)  # with a margin, since noise is equally rough in both
+
+
+def _in_rows(x: NDArray[Any]) -> NDArray[Any]:
+    """Drop the last axis of (n, pixels, 1)."""
+    return x[..., 0] if x.ndim == 3 and x.shape[2] == 1 and side_of(x.shape[1]) else x
 
 
 def side_of(pixels: int) -> int:

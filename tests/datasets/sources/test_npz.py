@@ -62,7 +62,11 @@ def test_a_validation_part_is_used_for_what_is_missing(tmp_path):
 
 
 def test_groups_are_kept(tmp_path):
-    data = npz(saved(tmp_path, x=PIXELS, y=LABELS, groups=np.arange(COUNT) // 6))
+    groups = np.arange(COUNT) // 6
+    data = npz(saved(tmp_path, x=PIXELS, y=LABELS, groups=groups))
+    column = npz(saved(tmp_path, "column.npz", x=PIXELS, y=LABELS, groups=groups[:, None]))
+    check(column, validation_fraction=0.2)
+    assert column.digest == data.digest
     assert not set(data.train().groups) & set(data.test().groups)
     validation = {"x_val": PIXELS[:10], "y_val": LABELS[:10], "groups_val": LABELS[:10] + 10}
     data = npz(saved(tmp_path, **PARTS, **validation, groups_train=LABELS))
@@ -127,6 +131,28 @@ def test_colours_are_the_last_channel(tmp_path, first):
     assert data.shape == (5, 4, 3) and np.array_equal(pixels_of(data.train()), x)
 
 
+def shaded(count, side):
+    """Coloured images whose brightness rises with the row, the column or both."""
+    ramp = np.linspace(0, 100, side)
+    shades = np.stack([ramp[:, None] + 0 * ramp, 0 * ramp[:, None] + ramp, (ramp[:, None] + ramp)])
+    colours = np.random.default_rng(1).integers(0, 50, (count, 1, 1, 3))
+    return (shades[np.arange(count) % 3, :, :, None] + colours).astype(np.uint8)
+
+
+@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize("planes", [False, True])
+def test_rows_of_colours_are_read_in_the_order_that_they_have(tmp_path, planes, column):
+    """CIFAR's own files have all red, then all green, then all blue."""
+    x = shaded(COUNT, 8)
+    rows = (x.transpose(0, 3, 1, 2) if planes else x).reshape(COUNT, -1)
+    rows = rows[..., None] if column else rows
+    data = npz(saved(tmp_path, x_train=rows, y_train=LABELS, x_test=rows[:30], y_test=LABELS[:30]))
+    assert np.array_equal(pixels_of(data.train()), x)
+    assert np.array_equal(pixels_of(data.test()), x[:30])
+    (remark,) = data.remarks
+    assert ("all red, then all green" if planes else "red, green and blue in turn") in remark
+
+
 def test_black_and_white_become_zero_and_one(tmp_path):
     x = PIXELS > 127
     for stored in (x, x.astype(np.uint8), x.astype(float)):
@@ -134,32 +160,29 @@ def test_black_and_white_become_zero_and_one(tmp_path):
         assert np.array_equal(data.train().x[..., 0], x.astype(np.float32))
 
 
+# Labels, the names of their classes, and the class of each of the three in LABELS.
 LABELLINGS = {
-    "in a column": (LABELS[:, None], ("0", "1", "2")),
-    "one-hot": (np.eye(3)[LABELS], ("0", "1", "2")),
-    "in columns of columns": (LABELS[:, None, None], ("0", "1", "2")),
-    "from 1": (LABELS + 1, ("1", "2", "3")),
-    "with gaps": (LABELS * 7, ("0", "7", "14")),
-    "negative": (LABELS - 1, ("-1", "0", "1")),
-    "as floats": (LABELS.astype(np.float32), ("0", "1", "2")),
-    "as text": (np.array(["b", "a", "ü"])[LABELS], ("a", "b", "ü")),
-    "as bytes": (np.array([b"b", b"a", "ü".encode()])[LABELS], ("a", "b", "ü")),
-    "as numbers in text": (np.array(["10", "9", "8"])[LABELS], ("8", "9", "10")),
-    "true and false": (LABELS > 0, ("0", "1")),
-    "in unsigned 64 bits": (LABELS.astype(np.uint64), ("0", "1", "2")),
+    "in a column": (LABELS[:, None], ("0", "1", "2"), (0, 1, 2)),
+    "one-hot": (np.eye(3)[LABELS], ("0", "1", "2"), (0, 1, 2)),
+    "in columns of columns": (LABELS[:, None, None], ("0", "1", "2"), (0, 1, 2)),
+    "from 1": (LABELS + 1, ("1", "2", "3"), (0, 1, 2)),
+    "with gaps": (LABELS * 7, ("0", "7", "14"), (0, 1, 2)),
+    "negative": (LABELS - 1, ("-1", "0", "1"), (0, 1, 2)),
+    "as floats": (LABELS.astype(np.float32), ("0", "1", "2"), (0, 1, 2)),
+    "as text": (np.array(["b", "a", "ü"])[LABELS], ("a", "b", "ü"), (1, 0, 2)),
+    "as bytes": (np.array([b"b", b"a", "ü".encode()])[LABELS], ("a", "b", "ü"), (1, 0, 2)),
+    "as numbers in text": (np.array(["10", "9", "8"])[LABELS], ("8", "9", "10"), (2, 1, 0)),
+    "true and false": (LABELS > 0, ("0", "1"), (0, 1, 1)),
+    "in unsigned 64 bits": (LABELS.astype(np.uint64), ("0", "1", "2"), (0, 1, 2)),
 }
 
 
-@pytest.mark.parametrize(("y", "names"), LABELLINGS.values(), ids=LABELLINGS.keys())
-def test_labels_of_every_kind_become_class_names(tmp_path, y, names):
+@pytest.mark.parametrize(("y", "names", "classes"), LABELLINGS.values(), ids=LABELLINGS.keys())
+def test_labels_of_every_kind_become_class_names(tmp_path, y, names, classes):
     data = npz(saved(tmp_path, x_train=PIXELS, y_train=y, x_test=PIXELS, y_test=y))
     check(data)
     assert data.class_names == names
-    expected = (
-        y.argmax(axis=1) if y.shape == (COUNT, 3) else np.unique(y.ravel(), return_inverse=True)[1]
-    )
-    if "10" not in names:
-        assert np.array_equal(data.train().y, expected)
+    assert np.array_equal(data.train().y, np.array(classes)[LABELS])
 
 
 def changed(array, value):
@@ -206,6 +229,9 @@ BAD = {
     "groups of validation images only": (
         {**PARTS, "groups_val": LABELS, "x_val": PIXELS, "y_val": LABELS},
         ["x_train has no groups", "x_val has"],
+    ),
+    "groups in two columns": (
+        {"x": PIXELS, "y": LABELS, "groups": PIXELS[:, :2, 0]}, ["its groups", "shape (60, 2)"]
     ),
     "groups of no part": ({**PARTS, "groups": LABELS}, ["groups is of no part", "groups_train"]),
     "one group": ({"x": PIXELS, "y": LABELS, "groups": LABELS * 0}, ["test images are empty"]),
