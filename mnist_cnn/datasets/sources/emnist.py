@@ -26,6 +26,13 @@ def upright(x: NDArray[Any]) -> NDArray[Any]:
     return x.swapaxes(1, 2)
 
 
+def remarks(name: str) -> list[str]:
+    """What is assumed about a file or set of this name."""
+    if not is_emnist(name):
+        return []
+    return [f"{name} is EMNIST by its name, so its images are transposed, which puts them upright"]
+
+
 def class_names(name: str) -> dict[str, str]:
     """The characters that labels stand for in a file or set of this name, if not digits."""
     for kind, (first, characters) in _CLASSES.items():

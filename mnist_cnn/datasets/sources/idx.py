@@ -50,6 +50,7 @@ def idx(path: str | Path) -> Dataset:
         printable(name) or name_of(root if root.is_dir() else root.parent),
         read,
         emnist.class_names(name),
+        emnist.remarks(name),
     )
 
 

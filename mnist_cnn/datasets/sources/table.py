@@ -39,7 +39,7 @@ def csv(
 
     The image is given by the pixels of a square, line by line, as in Kaggle's Digit Recognizer, or
     by the name of a picture in the table's folder, in a column `image`. The label is in the column
-    `label`, or in the first column if there are pixels and no header. Optional columns are `group`,
+    `label`, or in the first column if there are pixels and no names. Optional columns are `group`,
     whose images stay on one side of a split, and `split`: train, validation or test. Columns are
     separated by commas, semicolons, tabs or bars, and the text is UTF-8 or UTF-16.
 
@@ -98,10 +98,7 @@ def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
     paths = [root] if root.is_file() else _candidates(root)
     if len(paths) == 1:
         table = _checked(open_table(paths[0]))
-        by_place = bool(table.pixels) and not table.header
-        return {"train": table}, [
-            "there is no header, so the first column is taken as the label"
-        ] * by_place
+        return {"train": table}, _remarks([table])
     tables = _labelled(paths)
     if len(tables) == 1:
         roles = {"train": tables[0]}
@@ -112,7 +109,13 @@ def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
         raise UsageError(f"{shown(root)} has the tables {names}; give the path of the right one")
     used = {table.path for table in tables}
     others = [shown(path, root) for path in paths if path not in used]
-    return roles, [f"skipped, as these have no labelled images: {some(others)}"] if others else []
+    skipped = f"skipped, as these have no labelled images: {some(others)}"
+    return roles, [skipped] * bool(others) + _remarks(tables)
+
+
+def _remarks(tables: list[Table]) -> list[str]:
+    """The remarks of tables with pixels, each once. Names of pictures need no header."""
+    return list(dict.fromkeys(table.remark for table in tables if table.pixels and table.remark))
 
 
 def _checked(table: Table) -> Table:
@@ -215,14 +218,14 @@ def _of_pixels(name: str, tables: dict[str, Table], notes: list[str]) -> Dataset
         role: _arrays(rows, f"{_PARTS[role]} of {name}", emnist.is_emnist(file))
         for role, rows in _read(tables, _pixels).items()
     }
+    notes = [*notes, *emnist.remarks(file)]
     return of_arrays(name, parts, emnist.class_names(file), notes)
 
 
 def _arrays(rows: _Rows, what: str, on_its_side: bool) -> Arrays:
-    where = Where(what, rows.names)
-    x = as_images(where, np.stack(rows.images))
+    where, x = Where(what, rows.names), np.stack(rows.images)
     if on_its_side:
-        x = emnist.upright(x)
+        x = emnist.upright(as_images(where, x))
     return Arrays(
         x, np.array(rows.labels), where, where, rows.checked_groups(), np.array(rows.names)
     )

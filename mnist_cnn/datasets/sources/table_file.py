@@ -1,5 +1,6 @@
 """A table in a text file: detects its encoding, separator and columns."""
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ class Table:
         encoding: Its encoding, by Python's name.
         separator: What separates its columns.
         names: The names of the columns, or the first row if there is no header.
-        header: Whether the first row names the columns.
+        header: Whether the first row names or counts the columns.
+        remark: What is assumed about the label; "" if a column has its name.
         special: The indices of the columns `label`, `image`, `group` and `split`, if present.
         pixels: The indices of the columns with pixels. Empty if the table names pictures.
     """
@@ -52,6 +54,7 @@ class Table:
     separator: str
     names: list[str]
     header: bool
+    remark: str
     special: dict[str, int]
     pixels: list[int]
 
@@ -100,8 +103,17 @@ def open_table(path: Path) -> Table:
     if not first:
         raise UsageError(f"{shown(path)} is empty")
     names = [re.sub(r"[^a-z0-9]", "", cell.lower()) for cell in first]
-    header = _is_header(first, names)
-    special = _by_name(names) if header else _by_place(first)
+    counted = _counted(first)
+    header = bool(counted) or _is_header(first, names)
+    remark = ""
+    if counted:
+        special = {"label": len(first) - len(counted)}
+        remark = f"the header only counts the columns, so column {counted[0]} is taken as the label"
+    elif header:
+        special = _by_name(names)
+    else:
+        special = _by_place(first)
+        remark = "there is no header, so the first column is taken as the label"
     others = set(range(len(first))) - set(special.values())
     if header:
         others -= {index for index in others if names[index] in _INDEX}
@@ -110,7 +122,23 @@ def open_table(path: Path) -> Table:
         pixels = []
     elif header and not pixels:
         special |= _first(names, "image", _IMAGE_ID)
-    return Table(path, encoding, separator, first, header, special, pixels)
+    return Table(path, encoding, separator, first, header, remark, special, pixels)
+
+
+def _counted(first: list[str]) -> list[str]:
+    """The cells of a first row that counts the columns from 0 or 1, as pandas writes for an array.
+
+    Taken as an image it would have pixels up to their number, and all others would be black.
+
+    Returns:
+        The cells without that of the row's index, or none if the row does something else.
+    """
+    cells = [cell.strip() for cell in first]
+    cells = cells[1:] if cells[0] == "" else cells
+    for start in (0, 1):
+        if len(cells) > 1 and cells == [str(start + place) for place in range(len(cells))]:
+            return cells
+    return []
 
 
 def _is_header(first: list[str], names: list[str]) -> bool:
@@ -162,8 +190,26 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
+        place = _undecodable(path, error.encoding)
         raise UsageError(
-            f"{shown(path)} is not UTF-8 text, at byte {error.start:,}; save it as UTF-8"
+            f"{shown(path)} is not UTF-8 text, at byte {place:,}; save it as UTF-8"
         ) from None
     except (OSError, csv.Error) as error:
         raise UsageError(f"cannot read {shown(path)}: {reason(error)}") from None
+
+
+def _undecodable(path: Path, encoding: str) -> int:
+    """The place of the first wrong byte in a file. That of the first error is one in a buffer."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    place = 0
+    with path.open("rb") as file:
+        while True:
+            piece = file.read(2**20)
+            held = len(decoder.getstate()[0])  # the beginning of a character
+            try:
+                decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                return place - held + error.start
+            if not piece:
+                return place
+            place += len(piece)

@@ -72,6 +72,7 @@ def test_emnists_letters_are_upright_and_have_their_names(tmp_path):
     assert data.name == "emnist-letters" and data.shape == (5, 4, 1)
     assert "".join(data.class_names) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     assert np.array_equal(np.rint(data.train().x[0, ..., 0] * 255), PIXELS[0].T)
+    assert "emnist-letters is EMNIST" in data.remarks[0] and "transposed" in data.remarks[0]
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("balanced", 47), ("byclass", 62), ("digits", 10)])

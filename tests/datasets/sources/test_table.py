@@ -94,6 +94,27 @@ def test_what_pandas_writes_is_read(tmp_path):
     assert csv(tmp_path / "digits.csv").shape == (4, 4, 1)
 
 
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_header_that_counts_the_columns_is_no_image(tmp_path, start, index):
+    """As pandas writes it for an array. Its numbers would be pixels up to 784."""
+    frame = pandas.DataFrame(np.column_stack([LABELS, PIXELS]), columns=range(start, start + 17))
+    frame.to_csv(tmp_path / "digits.csv", index=index)
+    data = csv(tmp_path / "digits.csv")
+    plain = csv(written(tmp_path, text(lines(None)), "plain.csv"))
+    assert data.digest == plain.digest
+    assert f"column {start} is taken as the label" in data.remarks[0]
+    assert "there is no header" in plain.remarks[0]
+
+
+def test_a_label_that_is_assumed_in_two_tables_is_told_once(tmp_path):
+    for name in ("train.csv", "test.csv"):
+        written(tmp_path, text(lines(None)), name)
+    assert csv(tmp_path).remarks == (
+        "there is no header, so the first column is taken as the label",
+    )
+
+
 @pytest.mark.parametrize(
     ("top", "pixels"),
     [(1, PIXELS / 255), (255, PIXELS), (65535, PIXELS * 257), (255.0, PIXELS + 0.0)],
@@ -109,6 +130,15 @@ def test_colours_are_three_numbers_per_pixel(tmp_path):
     assert data.shape == (4, 4, 3)
     image, _ = images_of(data)["row 1 of digits.csv"]
     assert (image * 255).round().ravel().tolist() == pixels[0].tolist()
+
+
+def test_all_red_pixels_may_come_first(tmp_path):
+    ramp = np.arange(0, 160, 10).reshape(4, 4)
+    x = np.stack([ramp, ramp + 50, 90 - ramp // 2]) + np.arange(3)[LABELS][:, None, None, None]
+    data = csv(written(tmp_path, text(lines(None, pixels=x.reshape(COUNT, 48)))))
+    image, _ = images_of(data)["row 1 of digits.csv"]
+    assert np.array_equal((image * 255).round(), x[0].transpose(1, 2, 0))
+    assert any("all red, then all green, then all blue" in remark for remark in data.remarks)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +206,7 @@ def test_emnists_letters_are_upright_and_have_their_names(tmp_path):
     assert data.class_names == ("A", "B", "C")
     image, _ = images_of(data)["row 1 of emnist-letters-train.csv"]
     assert np.array_equal((image[..., 0] * 255).round(), PIXELS[0].reshape(4, 4).T)
+    assert any("EMNIST" in remark and "transposed" in remark for remark in data.remarks)
 
 
 BAD = {
@@ -212,6 +243,13 @@ BAD = {
 @pytest.mark.parametrize(("content", "words"), BAD.values(), ids=BAD.keys())
 def test_the_error_for_a_wrong_table_names_row_or_column(tmp_path, content, words):
     refused(written(tmp_path, content), *words)
+
+
+@pytest.mark.parametrize("wrong", [b"\xff\n", b"\xc3"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_byte_that_is_not_text_is_counted_from_the_start_of_the_file(tmp_path, mark, wrong):
+    content = (mark + text(lines() + lines(None) * 50)).encode()
+    refused(written(tmp_path, content + wrong), f"at byte {len(content):,};")
 
 
 def test_an_unknown_split_is_refused(tmp_path):
