@@ -26,7 +26,7 @@ from mnist_cnn.objectives import keeps_constraints
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.study.chains import rung_of
 from mnist_cnn.study.screening import last_value
-from mnist_cnn.study.study import BASELINE, EARLIER
+from mnist_cnn.study.study import BUILT
 
 DRAWS = 1000  # of a changed number, until it is another one
 
@@ -125,16 +125,11 @@ class PriorSampler(BaseSampler):
 def _best(study: optuna.Study, share: float) -> Sequence[FrozenTrial]:
     """Return the best share of the configurations, and the believed ones that still run.
 
-    These are the baselines, and the best configurations of an earlier study.
+    These are the baselines, and the best configurations of an earlier study. While the model of one
+    is being built, it has only some of its parameters: the others would be sampled at random.
     """
     trials = study.get_trials(deepcopy=False)
-    unknown = [
-        trial
-        for trial in trials
-        if {BASELINE, EARLIER} & trial.user_attrs.keys()
-        and trial.params
-        and not trial.state.is_finished()
-    ]
+    unknown = [t for t in trials if BUILT in t.user_attrs and not t.state.is_finished()]
     if len(study.directions) > 1:
         return unknown + study.best_trials
     compared = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]

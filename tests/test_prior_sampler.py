@@ -12,7 +12,7 @@ from optuna.trial import TrialState, create_trial
 from mnist_cnn.optuna_internals import contains
 from mnist_cnn.prior_sampler import PriorSampler
 from mnist_cnn.study.chains import RUNG
-from mnist_cnn.study.study import BASELINE, EARLIER
+from mnist_cnn.study.study import BASELINE, BUILT, EARLIER
 
 X = FloatDistribution(0.0, 1.0)
 # Parents are copied but for one parameter, which changes by less than is seen.
@@ -48,7 +48,9 @@ def sampled(study, times=50):
 
 def running_baseline(study, x, attribute=BASELINE):
     study.enqueue_trial({"x": x}, user_attrs={attribute: True})
-    return study.ask({"x": X})
+    trial = study.ask({"x": X})
+    trial.set_user_attr(BUILT, True)
+    return trial
 
 
 # How a configuration is varied
@@ -235,8 +237,19 @@ def test_a_baseline_that_no_worker_took_yet_has_no_values_to_vary():
     for _ in range(2):
         study.enqueue_trial({"x": 0.75}, user_attrs={BASELINE: True})
     study.ask()  # it has not sampled yet
-    study.ask({"x": X})
-    assert set(sampled(study)) == {0.25, 0.5, 0.75}
+    study.ask({"x": X}).set_user_attr(BUILT, True)
+    assert set(sampled(study)) == {0.5, 0.75}
+
+
+@pytest.mark.parametrize("attribute", [BASELINE, EARLIER])
+def test_a_baseline_whose_model_is_being_built_is_not_varied_yet(attribute):
+    study = study_of(trial_of(0.5, 0.5), **COPIED)
+    study.enqueue_trial({"x": 0.25, "y": 0.25}, user_attrs={attribute: True})
+    trial = study.ask({"x": X})  # its space has not asked for y yet
+    assert set(sampled(study)) == {0.5}
+    trial.suggest_float("y", 0.0, 1.0)
+    trial.set_user_attr(BUILT, True)
+    assert set(sampled(study)) == {0.25, 0.5}
 
 
 def test_a_baseline_that_is_worse_than_others_is_forgotten():

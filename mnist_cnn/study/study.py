@@ -34,6 +34,9 @@ CHECKPOINTS_KEPT = 8  # of the stopped trials at a rung, which may be continued 
 BASELINE = "baseline"
 # Attribute of a trial with one of the best configurations of an earlier study: that study's name.
 EARLIER = "earlier"
+# Attribute of such a trial once its model was built: it has all its parameters. Optuna stores them
+# one by one.
+BUILT = "built"
 # Attributes of a confirmation: the number of the trial that it confirms, and the index of its seed.
 OF, SEED = "of", "seed"
 # Attribute of a study and of its confirmations: the precision of all runs. Machines differ.

@@ -12,7 +12,7 @@ from mnist_cnn.experiment import Experiment
 from mnist_cnn.optuna_internals import report_value
 from mnist_cnn.study import screening
 from mnist_cnn.study.outcome import objective_value
-from mnist_cnn.study.study import OF
+from mnist_cnn.study.study import BASELINE, BUILT, EARLIER, OF
 from mnist_cnn.tracking.journal import Journal
 from mnist_cnn.training.build import has_own_fit
 from mnist_cnn.training.callbacks import OnEpoch, Stop
@@ -33,18 +33,24 @@ class RepeatedError(Exception):
         self.number = number
 
 
-def repetition_check(
+def note_sampled(
     experiment: Experiment, journal: Journal, trial: optuna.Trial
 ) -> Callable[[], None]:
-    """Return a function that ends a trial if it repeats another one, now that it is sampled."""
+    """Return a function that is called once a trial is sampled, and its model built.
+
+    It marks a baseline, which `PriorSampler` may vary from then on, and ends a trial that repeats
+    another one.
+    """
     # A HyperModel's own `fit` may sample more, so until it has ended a trial is only known in part.
     also_running = not has_own_fit(experiment.space)
 
-    def check() -> None:
+    def note() -> None:
+        if {BASELINE, EARLIER} & trial.user_attrs.keys():
+            trial.set_user_attr(BUILT, True)
         if not journal.started and (number := repeated_trial(trial, also_running)) is not None:
             raise RepeatedError(number)
 
-    return check
+    return note
 
 
 def size_check(experiment: Experiment, trial: optuna.Trial) -> Callable[[EpochMetrics], None]:

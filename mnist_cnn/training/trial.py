@@ -38,7 +38,7 @@ from mnist_cnn.training.recipe import derived_seed
 from mnist_cnn.training.reporting import (
     RepeatedError,
     broken_constraints,
-    repetition_check,
+    note_sampled,
     reporter,
     size_check,
 )
@@ -155,7 +155,7 @@ def _run_of(experiment: Experiment, data: Data, journal: Journal, trial: optuna.
         seed=seed,
         keep="last" if OF in trial.user_attrs else "best",
         sampled=lambda: trial.params,
-        on_built=repetition_check(experiment, journal, trial),
+        on_built=note_sampled(experiment, journal, trial),
         on_size=size_check(experiment, trial),
         precision=experiment.precision or trial.study.user_attrs.get(PRECISION),
     )

@@ -19,7 +19,7 @@ from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.study import chains
 from mnist_cnn.study.chains import CONTINUES, FIRST, LOST, REPEATS, RUNG
 from mnist_cnn.study.storage import open_storage
-from mnist_cnn.study.study import OF, SEED
+from mnist_cnn.study.study import BASELINE, BUILT, EARLIER, OF, SEED
 from mnist_cnn.tracking import tags
 from mnist_cnn.tracking.journal import Journal, read
 from mnist_cnn.training.data import load_data
@@ -51,7 +51,7 @@ from functools import partial
 import optuna
 
 from mnist_cnn.datasets import mnist
-from mnist_cnn.experiment import Confirm, Experiment, Screen
+from mnist_cnn.experiment import AtMost, Confirm, Experiment, Screen
 from search_spaces.dense import dense
 
 
@@ -130,6 +130,16 @@ def test_a_confirmation_is_scored_by_its_last_epoch_on_a_seed_that_all_share(stu
         assert start["tags"]["kind"] == "confirmation" and start["tags"]["optuna.trial"] == str(of)
         seeds.append(start["params"]["seed"])
     assert seeds[0] == seeds[1]
+
+
+def test_a_baseline_is_marked_once_its_model_is_built(study, project):
+    made = study("constraints=(AtMost('parameters', 1),)")  # so none is trained
+    made.enqueue_trial({"units": 6}, user_attrs={BASELINE: True})
+    made.enqueue_trial({"units": 7}, user_attrs={EARLIER: "dense-0"})
+    for trial in (made.ask(), made.ask(), made.ask()):
+        run(made, trial, trial_folder(project, trial.number))
+    assert [BUILT in trial.user_attrs for trial in made.trials] == [True, True, False]
+    assert [trial.params["units"] for trial in made.trials[:2]] == [6, 7]
 
 
 def stop_after(monkeypatch, epoch):
