@@ -3,14 +3,24 @@
 import math
 import os
 import platform
+import re
+from itertools import takewhile
 from pathlib import Path
 
 WORKER = "MNIST_CNN_WORKER"  # environment variable with the number of a worker process, from 1
+GPU_NAME = re.compile(r"\d+|(GPU|MIG)-.+")  # for CUDA: an index, a UUID, or a part of a GPU
 
 
 def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of cores that this process may use.
+
+    It is the minimum of those that it may run on and the time that its cgroups, version 1 or 2,
+    allow it on them, as of `docker run --cpus=2`.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return os.cpu_count() or 1
+    allowed = min((_cores_in(folder) for folder in _folders("cpu")), default=math.inf)
+    return int(min(len(os.sched_getaffinity(0)), allowed))
 
 
 def default_workers() -> int:
@@ -54,10 +64,19 @@ def processor() -> str:
 
 def gpus() -> int:
     """Return the number of NVIDIA GPUs that this process may use, without initialising them."""
+    return len(_gpu_names())
+
+
+def _gpu_names() -> list[str]:
+    """Return the names of the GPUs that this process may use, for CUDA_VISIBLE_DEVICES.
+
+    CUDA ignores what follows the first entry that is no name. Some systems set NoDevFiles.
+    """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return len([name for name in visible.split(",") if name and name != "-1"])
-    return len([path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdigit()])
+        return list(takewhile(GPU_NAME.fullmatch, map(str.strip, visible.split(","))))
+    found = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdigit()]
+    return [str(index) for index in range(len(found))]
 
 
 def worker_environments(count: int) -> list[dict[str, str]]:
@@ -68,11 +87,10 @@ def worker_environments(count: int) -> list[dict[str, str]]:
     """
     threads = max(1, cores() // count)
     workers = [worker_environment(number, threads) for number in range(1, count + 1)]
-    if not (found := gpus()):
+    if not (names := _gpu_names()):
         return workers
-    names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(found)))).split(",")
     return [
-        worker | {"CUDA_VISIBLE_DEVICES": names[place % found]}
+        worker | {"CUDA_VISIBLE_DEVICES": names[place % len(names)]}
         for place, worker in enumerate(workers)
     ]
 
@@ -128,24 +146,45 @@ def available_memory() -> float:
     """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        groups = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:  # not Linux
         return math.inf
     kernel = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
-    return min([kernel, *(_left_in(folder) for group in groups for folder in _folders(group))])
+    return min([kernel, *map(_left_in, _folders("memory"))])
 
 
-def _folders(group: str) -> list[Path]:
-    """Return the cgroup folders for a line of /proc/self/cgroup that may limit memory.
+def _folders(controller: str) -> list[Path]:
+    """Return the cgroup folders that may limit what a controller, such as `memory`, gives.
 
-    They are the group's own folder and its parents.
+    They are the folders of this process's groups and their parents.
     """
-    _, controllers, path = group.split(":", 2)
-    if controllers not in ("", "memory"):
+    try:
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
         return []
-    root = Path("/sys/fs/cgroup") / controllers
-    own = root / path.lstrip("/")
-    return [own, *(folder for folder in own.parents if folder.is_relative_to(root))]
+    found = []
+    for group in groups:
+        _, controllers, path = group.split(":", 2)
+        if controllers and controller not in controllers.split(","):  # it is "" in version 2
+            continue
+        root = Path("/sys/fs/cgroup") / (controller if controllers else "")
+        own = root / path.lstrip("/")
+        found += [own, *(folder for folder in own.parents if folder.is_relative_to(root))]
+    return found
+
+
+def _cores_in(folder: Path) -> float:
+    """Return the number of cores on which a cgroup allows to compute all the time, rounded up."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+    except OSError:  # the root group has no limit, and a container does not see the groups above it
+        return math.inf
+    if quota.strip() in ("max", "-1"):
+        return math.inf
+    return math.ceil(int(quota) / int(period))
 
 
 def _left_in(folder: Path) -> float:
