@@ -5,6 +5,7 @@ replaces a process that is lost. To stop a call it kills the process, which work
 process is doing.
 """
 
+import errno
 import math
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ from mnist_cnn.workers.process import how_it_ended, start_process
 from mnist_cnn.workers.worker import Answer, work
 
 LONGEST_TICK_SECONDS = 2.0  # the most that one tick adds to a call's time, however long it took
+# What the system answers if a process may open no more files or start no more processes.
+TOO_MANY = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 CALLS = 50  # TensorFlow leaks 4 MB with every run; a new process takes a few seconds
 
 
@@ -56,7 +59,7 @@ class Workers:
             does not count towards the time limit of a call.
 
     Raises:
-        UserError: The disk is full, or no temporary folder can be created.
+        UserError: The disk is full, no temporary folder can be created, or no process may start.
     """
 
     # As in `Pool`, on this machine.
@@ -82,7 +85,8 @@ class Workers:
             )
         except OSError as error:
             raise full_disk(error) or UserError(f"no temporary folder: {error}") from None
-        self._workers = [self._start(0)]
+        self._workers: list[_Worker] = []
+        self._workers.append(self._start(0))
 
     def __enter__(self) -> "Workers":
         return self
@@ -143,6 +147,7 @@ class Workers:
 
         Raises:
             RuntimeError: No process is idle.
+            UserError: The system refuses to start so many processes.
         """
         for place in range(len(self._workers), len(self._environments)):
             self._workers.append(self._start(place))
@@ -262,6 +267,19 @@ class Workers:
         worker.key, worker.limit_seconds = None, math.inf
 
     def _start(self, place: int) -> _Worker:
+        try:
+            return self._started(place)
+        except OSError as error:
+            if error.errno not in TOO_MANY:
+                raise
+            fewer = max(1, len(self._workers) // 2)  # the search itself opens files too
+            raise UserError(
+                f"cannot start worker {place + 1} of {self.count}: {error.strerror}; use fewer, "
+                f"such as WORKERS={fewer} or --workers {fewer}, or raise the limits that "
+                "`ulimit -a` shows"
+            ) from error
+
+    def _started(self, place: int) -> _Worker:
         ours, theirs = Pipe()
         folder = Path(self._folder.name) / str(place)
         shutil.rmtree(folder, ignore_errors=True)  # of the process that had this place before

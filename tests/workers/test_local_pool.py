@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -105,6 +106,21 @@ def test_the_first_process_starts_at_once_and_the_others_with_the_first_call(log
         pool.submit("a", worker_calls.process_id)
         assert len(pool._workers) == 2 and pool.idle == 1
         assert next_ended(pool) == [Ended("a", value=first.process.pid)]
+
+
+def test_more_processes_than_the_system_allows_are_refused_with_a_smaller_number(log):
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Workers([{}] * 8, log) as pool:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))  # for files that open from now
+        try:
+            with pytest.raises(UserError) as refusal:
+                pool.submit("a", worker_calls.process_id)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert str(refusal.value) == (
+            "cannot start worker 2 of 8: Too many open files; use fewer, such as WORKERS=1 or "
+            "--workers 1, or raise the limits that `ulimit -a` shows"
+        )
 
 
 def test_the_callers_script_is_not_run_again(log, tmp_path):
