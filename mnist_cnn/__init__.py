@@ -22,7 +22,7 @@ The parts of a search. Each imports only from those above it:
     search_process/  one search, from the lock to the report; `progress` shows it
 
 After a search: registry/, evaluation/, promotion/, serving/ and replay. At the bottom: errors,
-files, file_lock, keras_file, urls, mlruns, optuna_internals.
+files, file_lock, keras_file, keras_backend, urls, mlruns, optuna_internals.
 
 docs/architecture.md follows one trial through these modules. tests/test_imports.py has the order of
 all imports.

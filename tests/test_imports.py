@@ -18,6 +18,7 @@ ORDER = (
     "files",
     "file_lock",
     "keras_file",
+    "keras_backend",
     "urls",
     "mlruns",
     "experiment_id",

@@ -157,8 +157,10 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def predict(options: argparse.Namespace) -> None:
+    from mnist_cnn.keras_backend import check_backend
     from mnist_cnn.serving.server import silenced_stderr
 
+    check_backend()
     with silenced_stderr():
         from mnist_cnn.serving.predict import show_predictions
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnist_cnn.evaluation.scores import Calibration, Evaluation
+from mnist_cnn.keras_backend import check_backend
 from mnist_cnn.workers import machine
 from mnist_cnn.workers.local_pool import Workers
 
@@ -30,6 +31,7 @@ class ModelWorker:
     """
 
     def __init__(self) -> None:
+        check_backend()
         self._folder = tempfile.TemporaryDirectory(prefix="mnist-cnn-")
         self._log = Path(self._folder.name) / "worker.log"
 

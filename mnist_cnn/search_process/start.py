@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mnist_cnn.errors import UsageError
 from mnist_cnn.experiment_id import ExperimentId
+from mnist_cnn.keras_backend import check_backend
 from mnist_cnn.mlruns import worker_log
 from mnist_cnn.project.loading import check_experiment
 from mnist_cnn.search_process.request import Request
@@ -48,6 +49,7 @@ def start_search(request: Request, workers: int | RayWanted | None) -> "Study":
         )
     experiment = request.experiment
     check_experiment(experiment)
+    check_backend()
     with lock_experiment(experiment.name), pool_of(experiment, workers) as pool:
         # The first worker imports TensorFlow while this process imports MLflow.
         with uninterrupted():

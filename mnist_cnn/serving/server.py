@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from mnist_cnn.errors import UsageError, UserError
+from mnist_cnn.keras_backend import check_backend
 from mnist_cnn.serving.connections import Connection
 
 if TYPE_CHECKING:  # it imports TensorFlow, which waits until the port is taken
@@ -47,9 +48,11 @@ def serve(host: str, port: int, token: str | None = None, model_name: str | None
     Raises:
         UsageError: The host is empty, the token is or cannot be sent in a header, or the model has
             no champion.
-        UserError: The app cannot listen on that address.
+        UserError: The app cannot listen on that address, or Keras has a backend that is not
+            supported.
     """
     token = _checked_token(token)
+    check_backend()
     # Pillow would print a line for each oddity of a picture. The client gets the one that matters.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     files = allow_files(MAX_CONNECTIONS + OTHER_FILES)
