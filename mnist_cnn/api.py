@@ -121,7 +121,7 @@ def search(
         study: The name of a study to continue, such as `mnist-1`.
         storage: The URL of Optuna's storage; by default it is in mlruns/.
         workers: The number of trials to train in parallel, at least 1. "ray:16" trains 16 on the
-            Ray cluster of this machine.
+            Ray cluster of RAY_ADDRESS, or else of this machine.
 
     Raises:
         UsageError: An argument is out of range, or names something that does not exist.

@@ -62,6 +62,11 @@ def test_version_is_printed(project):
     assert done.stdout == f"mnist-cnn {version('mnist-cnn')}\n"
 
 
+def test_help_of_search_names_what_decides_about_the_cluster(project):
+    text = " ".join(here("search", "--help", cwd=project).stdout.split())
+    assert "the Ray cluster; default: that of RAY_ADDRESS, else the one of this node" in text
+
+
 def test_help_of_evaluate_names_the_data_sets(project):
     text = here("evaluate", "--help", cwd=project).stdout
     assert f"({' or '.join(sorted(_datasets()))})" in " ".join(text.split())

@@ -75,7 +75,9 @@ def _add_studies(subparsers: "_Subparsers") -> None:
         "ray:16 uses a Ray cluster",
     )
     verb.add_argument(
-        "--ray-address", metavar="HOST:PORT", help="the Ray cluster; default: the one of this node"
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="the Ray cluster; default: that of RAY_ADDRESS, else the one of this node",
     )
 
     verb = _verb(subparsers, verbs.trials, "the best trials of a study as a table")

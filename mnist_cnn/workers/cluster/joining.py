@@ -47,6 +47,7 @@ class Cluster:
     """A cluster that this process has joined.
 
     Attributes:
+        address: HOST:PORT, or `auto` for one that runs on this machine.
         host: The address of this machine for the nodes.
         gpus: The GPUs for each worker.
         precision: The precision that all nodes compute fast.
@@ -56,6 +57,7 @@ class Cluster:
         installing: How many of them lack packages of this machine, which Ray will install.
     """
 
+    address: str
     host: str
     gpus: float
     precision: str
@@ -74,7 +76,9 @@ class Cluster:
 
     def remark(self, count: int) -> str:
         """Return a line about the cluster, for a user who asked for `count` workers."""
-        nodes = f"{_counted(self.nodes, 'node')} of a Ray cluster"
+        # RAY_ADDRESS may name another cluster than the one that the user thinks of.
+        which = "a Ray cluster" if self.address == AUTO else f"the Ray cluster at {self.address}"
+        nodes = f"{_counted(self.nodes, 'node')} of {which}"
         if self.installing:
             nodes += f", {self.installing} of which first install the packages of {REQUIREMENTS}"
         if self.fitting == count:
@@ -111,6 +115,7 @@ def join(wanted: RayWanted, needed: Path | None = None) -> Cluster:
         lacking = [name for name, found in facts.items() if check(name, found, has_requirements())]
         addresses = [node["NodeManagerAddress"] for node in nodes]
         return Cluster(
+            address=address,
             host=ray.util.get_node_ip_address(),
             gpus=gpus,
             precision=common_precision([one.precision for one in facts.values()], gpus),

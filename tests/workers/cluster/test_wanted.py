@@ -153,6 +153,29 @@ def test_a_node_must_have_what_this_machine_has():
     assert common_precision(["mixed_bfloat16"] * 2, 0.5) == "float32"
 
 
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("auto", "4 workers on 3 nodes of a Ray cluster"),
+        ("head:6379", "4 workers on 3 nodes of the Ray cluster at head:6379"),
+    ],
+)
+def test_the_first_line_names_a_cluster_that_is_not_of_this_machine(address, line):
+    pytest.importorskip("ray")
+    from mnist_cnn.workers.cluster.joining import Cluster
+
+    found = Cluster(
+        address=address,
+        host="10.0.0.1",
+        gpus=0,
+        precision="float32",
+        fitting=4,
+        shared_addresses=False,
+        nodes=3,
+    )
+    assert found.remark(4) == line
+
+
 def test_without_ray_a_line_says_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "mnist_cnn.workers.cluster.actors", raising=False)
