@@ -304,6 +304,31 @@ def test_an_experiment_that_cannot_work_is_refused(project, body, changes, words
         assert word in line
 
 
+def test_code_outside_of_the_project_is_told_as_its_edits_do_not_count(
+    project, monkeypatch, tmp_path_factory
+):
+    file = tmp_path_factory.mktemp("lib") / "flat_blocks.py"
+    file.write_text(
+        "import keras\n\n\n"
+        "def flat(hp):\n"
+        "    layers = [keras.layers.Flatten(), keras.layers.Dense(10, 'softmax')]\n"
+        "    model = keras.Sequential(layers)\n"
+        "    model.compile('adam', 'sparse_categorical_crossentropy', metrics=['accuracy'])\n"
+        "    return model\n"
+    )
+    (project / "experiments/flat.py").write_text(
+        "from flat_blocks import flat\n"
+        "from mnist_cnn.datasets import digits\n"
+        "from mnist_cnn.experiment import Experiment\n\n"
+        "experiment = Experiment(space=flat, dataset=digits)\n"
+    )
+    monkeypatch.syspath_prepend(file.parent)
+    assert check(ExperimentId("flat")).warnings == (
+        "these files are not in this folder, so an edit of one does not open a new study: "
+        f"{file}; move them here",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "found", "valid"),
     [("image_data_format", "channels_first", "channels_last"), ("floatx", "float16", "float32")],

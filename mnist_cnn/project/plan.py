@@ -33,7 +33,7 @@ class Plan:
         dataset: The name and the digest of its data set.
         parts: The parts of the data that trials use, each with its number of images.
         unserved: Why the experiment's models cannot be served; "" if they can be.
-        warnings: The warnings about its data.
+        warnings: The warnings about its data and its code.
         precision: The Keras dtype policy of its runs on this machine.
         files: The files of its data in mlruns/, which every worker reads.
     """

@@ -52,6 +52,19 @@ def normalized(*definitions: Any, module: str = "") -> dict[str, str]:
     return {name: code for name, (_, code) in _reached(definitions, module).items()}
 
 
+def unwatched(*definitions: Any) -> list[Path]:
+    """Return the files that the same modules import, and whose edits do not count.
+
+    They are neither in the project nor installed, such as those of a folder in PYTHONPATH. Other
+    machines have them at other paths or as packages, so they cannot count.
+    """
+    names = {str(definition.__module__) for definition in _definitions(definitions)}
+    for name, (source, counts) in _reached(definitions).items():
+        body = ast.parse(counts).body
+        names |= {each for each, _ in imported(body, name, source.is_package, set())}
+    return sorted({file for name in names if (file := _file_outside(name))})
+
+
 def current(name: str) -> Source | None:
     """Return a module of the project as its file is now; None if there is no file."""
     if name.partition(".")[0] == "mnist_cnn":  # this package counts by its version
@@ -87,6 +100,15 @@ def is_hyper_model(space: Any) -> bool:
     """Return whether `space` is a KerasTuner HyperModel, not a function."""
     keras_tuner = sys.modules.get("keras_tuner")  # without it there cannot be a HyperModel
     return keras_tuner is not None and isinstance(space, keras_tuner.HyperModel)
+
+
+def _file_outside(name: str) -> Path | None:
+    """Return the file of an imported module, unless that is in the project or installed."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not file or name.partition(".")[0] in {*sys.stdlib_module_names, "mnist_cnn"}:
+        return None
+    installed = {"site-packages", "dist-packages"} & {*Path(file).parts}
+    return None if installed or _read(name) else Path(file)
 
 
 _brought_back: dict[str, Source] = {}

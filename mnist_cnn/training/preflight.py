@@ -22,6 +22,7 @@ from mnist_cnn.objectives import LATENCY
 from mnist_cnn.optuna_internals import innermost
 from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.project.plan import Plan, baselines, plan
+from mnist_cnn.project.sources import unwatched
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.architecture import size_of
 from mnist_cnn.training.backend import precision
@@ -125,16 +126,25 @@ def _check(experiment_id: ExperimentId, experiment: Experiment) -> Plan:
             problem = found
         if scores is not None:
             _check_objectives(experiment, scores, costs)
-    odd = warnings_at(experiment_id.data) if experiment_id.data else ()
     parts = (("train", len(data.train)), ("validation", len(data.validation)))
     return replace(
         plan(experiment_id, experiment),
         parts=parts,
         unserved=problem,
-        warnings=odd,
+        warnings=_warnings(experiment_id, experiment),
         precision=precision(experiment),
         files=kept_files(experiment_id),
     )
+
+
+def _warnings(experiment_id: ExperimentId, experiment: Experiment) -> tuple[str, ...]:
+    """Return what is odd about the experiment's data, and about its code."""
+    odd = warnings_at(experiment_id.data) if experiment_id.data else ()
+    callables = (experiment.space, experiment.dataset, experiment.sampler, experiment.pruner)
+    if not (files := unwatched(*callables)):
+        return odd
+    line = "these files are not in this folder, so an edit of one does not open a new study"
+    return (*odd, f"{line}: {', '.join(map(str, files))}; move them here")
 
 
 def _check_keras() -> None:

@@ -10,7 +10,7 @@ from projects import forget_experiments
 from mnist_cnn.experiment_id import ExperimentId
 from mnist_cnn.project.fingerprint import fingerprint
 from mnist_cnn.project.loading import load_experiment
-from mnist_cnn.project.sources import sources_of
+from mnist_cnn.project.sources import sources_of, unwatched
 
 PIECES = """
 from keras import layers
@@ -142,6 +142,39 @@ def test_any_other_edit_goes_on_with_the_study(mine, file, old, new):
     before = print_of()
     edit(mine / file, old, new)
     assert print_of() == before
+
+
+@pytest.fixture
+def lib(tmp_path_factory, monkeypatch):
+    """A folder beside the project, as PYTHONPATH and `pip install -e` name one."""
+    folder = tmp_path_factory.mktemp("lib")
+    (folder / "myblocks.py").write_text("from mydeeper import WIDTH\n\n\ndef block(hp): ...\n")
+    (folder / "mydeeper.py").write_text("WIDTH = 8\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    yield folder
+    for name in ("myblocks", "mydeeper"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        ("experiments/own.py", "space=mine", "space=block"),
+        ("search_spaces/pieces.py", "def head():\n", "def head():\n    block(0)\n"),
+    ],
+    ids=["the space itself", "a function that the space calls"],
+)
+def test_a_module_outside_of_the_project_does_not_count_and_is_told(mine, lib, place, old, new):
+    experiment = load_experiment(ExperimentId("own"))
+    assert unwatched(experiment.space, experiment.dataset, experiment.sampler) == []
+    edit(mine / place, old, new)
+    text = (mine / place).read_text()
+    docstring, first, rest = text.partition("from ")
+    (mine / place).write_text(f"{docstring}from myblocks import block\n{first}{rest}")
+    forget_experiments()
+    experiment = load_experiment(ExperimentId("own"))
+    file = lib / "myblocks.py"
+    assert unwatched(experiment.space, experiment.dataset, experiment.sampler) == [file]
 
 
 def test_a_lambda_counts_and_the_fields_beside_it_do_not(mine):
