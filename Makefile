@@ -15,10 +15,13 @@ help: ## show this list
 
 setup: $(VENV)/.done ## install the locked packages into .venv
 
-# Made again only when the lock or pyproject.toml changed.
-$(VENV)/.done: requirements.lock pyproject.toml
+# `.done` has the folder that it was made for. It is made again only when the lock or pyproject.toml
+# changed, in a project that was moved or copied, and when its Python is gone.
+STALE := $(shell [ -x $(VENV)/bin/python ] && [ "$$(cat $(VENV)/.done 2> /dev/null)" = "$$(pwd -P)" ] \
+	|| echo stale)
+.PHONY: stale
+$(VENV)/.done: requirements.lock pyproject.toml $(STALE)
 	@sh setup.sh $(VENV)
-	@touch $@
 
 search: $(VENV)/.done ## start or resume a search: EXPERIMENT= DATA=path TRIALS= TIMEOUT=seconds WORKERS= STUDY=
 	@$(MNIST_CNN) search $(WHAT) $(if $(TRIALS),--trials '$(TRIALS)') \
@@ -67,7 +70,8 @@ lock: $(VENV)/.done ## refresh requirements.lock, and those of the extras, from 
 	@$(UV_LOCK) --extra dev -o requirements.lock
 	@for extra in jax gpu dashboard cluster; do \
 		$(UV_LOCK) --extra $$extra --no-annotate -c requirements.lock -o requirements-$$extra.lock \
-			$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock); \
+			$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+			|| exit 1; \
 	done
 
 clean: ## remove .venv and caches; mlruns/ stays

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Make the virtual environment of the locked packages, and let the link $1 point to it.
 #
-# It lies beside the link as $1-HASH, where HASH is that of requirements.lock, and is made whole
-# before the link moves. So an interrupted set-up leaves the old environment as it was, and nothing
-# that runs in the old one, be it this script's own uv, is removed under it.
+# It lies beside the link as $1-HASH, where HASH is that of requirements.lock and of what is written
+# into an environment: this folder and its Python. It is made whole before the link moves. So an
+# interrupted set-up leaves the old environment as it was, and nothing that runs in the old one, be
+# it this script's own uv, is removed under it.
 set -eu
 link=$1
 
@@ -24,9 +25,27 @@ if [ -z "$python" ]; then
     exit 1
 fi
 
-hash=$("$python" -c 'import hashlib
-print(hashlib.sha256(open("requirements.lock", "rb").read()).hexdigest()[:12])')
+hash=$("$python" -c 'import hashlib, os, sys
+digest = hashlib.sha256(open("requirements.lock", "rb").read())
+for made_of in (os.getcwd(), sys.executable, "%d.%d" % sys.version_info[:2]):
+    digest.update(b"\0" + os.fsencode(made_of))
+print(digest.hexdigest()[:12])')
 venv=$link-$hash
+
+# One set-up at a time. This shell holds the lock to its end, and what it has started to theirs: if
+# it is killed, an installation that goes on is not disturbed. The command flock is not everywhere.
+exec 9>"$link-lock"
+"$python" -c 'import fcntl
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("setup: waiting for another one in this folder", flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)'
+# The other one may have made all of it.
+if [ "$(readlink "$link")" = "$(basename "$venv")" ] &&
+    [ "$venv/.done" -nt requirements.lock ] && [ "$venv/.done" -nt pyproject.toml ]; then
+    exit 0
+fi
 
 install_with_uv() {
     # Without its bytecode the first import of TensorFlow takes three times as long.
@@ -36,6 +55,9 @@ install_with_uv() {
 
 if [ ! -e "$venv/.whole" ]; then
     echo "setup: $venv with $("$python" --version), packages of requirements.lock"
+    if [ -e "$link" ]; then
+        echo "setup: if you had added packages, such as for a GPU, JAX or Ray, add them again"
+    fi
     rm -rf "$venv"
     if uv=$(command -v uv); then
         "$uv" venv --quiet --python "$python" "$venv"
@@ -66,7 +88,11 @@ if [ -d "$link" ] && [ ! -L "$link" ]; then
     mv "$link" "$(dirname "$link")/$before"
 fi
 ln -sfn "$(basename "$venv")" "$link"
-# The environment before this one stays until the next time, since a search may still run in it.
+pwd -P >"$venv/.done"
+# The environment before this one stays until the next one, since a search may still run in it.
+if [ "$before" = "$(basename "$venv")" ]; then
+    exit 0
+fi
 for old in "$link"-????????????; do
     case $(basename "$old") in
         "$(basename "$venv")" | "$before") ;;
