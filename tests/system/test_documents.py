@@ -153,6 +153,12 @@ def test_a_command_is_one_that_there_is(command):
         parse(shlex.split(called))
 
 
+def test_make_lists_every_target():
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
+    assert re.findall(r"^  make (\S+)", listed, re.MULTILINE) == targets
+
+
 def test_packages_are_installed_into_the_projects_environment_whatever_is_active():
     files = [*DOCUMENTS, *SOURCES, *(ROOT / "deploy").iterdir(), ROOT / "Makefile"]
     found = [
