@@ -153,6 +153,15 @@ def test_outside_a_project_the_command_says_where_to_go(tmp_path, digit_model, a
     assert [path.name for path in tmp_path.iterdir()] == ["digits.npz"]
 
 
+@pytest.mark.parametrize("arguments", ["studies", "search smoke", "data ."])
+def test_in_a_project_with_a_package_of_its_own_another_ones_command_is_refused(project, arguments):
+    """As by the environment of the original, after a copy of the project."""
+    (project / "mnist_cnn").mkdir()
+    (project / "mnist_cnn/__init__.py").touch()
+    refuses(here(*arguments.split(), cwd=project), 2, str(project), "type `make setup` here")
+    assert list((project / "mlruns").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     ["data x", "evaluate --model a.keras --data x", "studies --storage sqlite:////tmp/x.db"],

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mnist_cnn
 from mnist_cnn.errors import UsageError
 from mnist_cnn.mlruns import check_project
 
@@ -17,8 +18,14 @@ def check_folder(options: argparse.Namespace) -> None:
     """Check that the current folder is a project, if the subcommand uses one.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is none, or it is a project with a package of its own.
     """
+    package = Path("mnist_cnn/__init__.py")
+    if package.exists() and not package.samefile(mnist_cnn.__file__):
+        raise UsageError(
+            f"this command is that of {Path(mnist_cnn.__file__).parent.parent}, but {Path.cwd()} "
+            "has one of its own; type `make setup` here, and use .venv/bin/mnist-cnn"
+        )
     elsewhere = False  # whether what the subcommand asks is not in mlruns/
     if options.verb in (trials, studies, dashboard):
         elsewhere = options.storage is not None
