@@ -35,7 +35,8 @@ venv=$link-$hash
 # One set-up at a time. This shell holds the lock to its end, and what it has started to theirs: if
 # it is killed, an installation that goes on is not disturbed. The command flock is not everywhere.
 exec 9>"$link-lock"
-"$python" -c 'import fcntl
+"$python" -c 'import fcntl, signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback after Ctrl-C
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
