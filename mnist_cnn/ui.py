@@ -4,16 +4,19 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import webbrowser
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from mnist_cnn.errors import UserError
 from mnist_cnn.mlruns import MLRUNS
+from mnist_cnn.tracking.relocation import relocate_artifacts
 from mnist_cnn.urls import hide_passwords, sqlite_url
 
 SETTINGS = {
@@ -46,6 +49,8 @@ def serve_ui(port: int) -> None:
     if not uri and not database.exists():
         raise UserError(f"there are no runs in {MLRUNS.absolute()} yet; type `make search` first")
     check_port(port, "make ui")
+    if not uri:
+        _relocate(database)
     address = f"http://127.0.0.1:{port}"
     print(f"MLflow on {address}  (Ctrl-C stops it)", flush=True)
     # The URI may have a password, and everybody on this machine can see a command's arguments.
@@ -64,6 +69,15 @@ def serve_ui(port: int) -> None:
                 os.killpg(server.pid, signal.SIGKILL)
     if server.returncode:
         raise UserError(f"MLflow's server ended with exit code {server.returncode}")
+
+
+def _relocate(database: Path) -> None:
+    """Have MLflow find the artifacts of a project that was moved or copied."""
+    try:
+        with closing(sqlite3.connect(database)) as opened, opened:
+            relocate_artifacts(opened, MLRUNS)
+    except sqlite3.Error as error:
+        raise UserError(f"{database} cannot be used: {error}") from None
 
 
 def check_port(port: int, command: str) -> None:

@@ -65,6 +65,7 @@ ORDER = (
     "charts.curves",
     "tracking.tags",
     "tracking.journal",
+    "tracking.relocation",
     "tracking.client",
     "tracking.views",
     "tracking.events",

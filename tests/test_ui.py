@@ -3,8 +3,10 @@
 import errno
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from projects import clean_environment, copy_database
@@ -40,15 +42,17 @@ def project(tmp_path, monkeypatch):
     copy_database(tmp_path / "mlruns")
     client = connect(tmp_path / "mlruns")
     view = views.TAG + views.key("mnist-1", views.BEST)
-    number = client.create_experiment("mnist", tags={view: "{}"})
+    number = client.create_experiment("mnist", location(tmp_path), {view: "{}"})
     client.create_run(number, tags={tags.KIND: "study"}, run_name="mnist-1")
     return tmp_path
 
 
+def location(root):
+    return (root / "mlruns/artifacts/mnist").as_uri()
+
+
 def test_behind_a_proxy_it_answers_and_a_signal_to_it_alone_ends_all_of_it(project):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mnist_cnn", "ui", "--port", str(port)]
     proxy = dict.fromkeys(("http_proxy", "HTTP_PROXY"), "http://127.0.0.1:9")
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
@@ -67,6 +71,35 @@ def test_behind_a_proxy_it_answers_and_a_signal_to_it_alone_ends_all_of_it(proje
         pass
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def answers(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_in_a_project_that_was_moved_it_is_served_with_the_places_of_its_files(project):
+    moved = project.rename(project.with_name(f"{project.name}-moved"))
+    command = [sys.executable, "-m", "mnist_cnn", "ui", "--port", str(free_port())]
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, cwd=moved, env=clean_environment(), **pipe) as process:
+        try:
+            assert process.stdout.readline().startswith("MLflow on ")
+        finally:
+            process.send_signal(signal.SIGTERM)
+    with closing(sqlite3.connect(moved / "mlruns/mlflow.db")) as database:
+        places = database.execute("SELECT artifact_location FROM experiments").fetchall()
+    assert (location(moved),) in places
+
+
+def test_a_database_that_is_none_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns/mlflow.db").write_text("no database" * 99)
+    with pytest.raises(UserError, match=r"mlflow\.db cannot be used: file is not a database"):
+        ui.serve_ui(free_port())

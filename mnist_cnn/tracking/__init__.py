@@ -4,6 +4,7 @@ In reading order:
 
     journal          the file in which a run's events are written, one per line
     tags             the names of MLflow tags
+    relocation       MLflow's URIs of artifacts, after the project was moved or copied
     client           connects to MLflow; which names it accepts
     views            views of a study in the MLflow UI
     events           what each kind of event becomes in MLflow

@@ -28,6 +28,7 @@ from mnist_cnn.errors import UserError
 from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import sync_tree
 from mnist_cnn.tracking import tags
+from mnist_cnn.tracking.relocation import relocate_artifacts
 from mnist_cnn.urls import hide_passwords, sqlite_file, sqlite_url
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -46,6 +47,8 @@ def tracking_uri(mlruns: Path) -> str:
 def connect(mlruns: Path) -> MlflowClient:
     """Return a client for MLflow's runs and registry. A missing database is created.
 
+    In a project that was moved or copied, its artifacts are found, and new ones are written there.
+
     Args:
         mlruns: The folder of the database, unless MLFLOW_TRACKING_URI names another store.
     """
@@ -62,6 +65,8 @@ def connect(mlruns: Path) -> MlflowClient:
     if path:
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA journal_mode=WAL")  # readers do not wait for a writer
+            if path == mlruns.absolute() / "mlflow.db":
+                relocate_artifacts(database, mlruns)
     return client
 
 
