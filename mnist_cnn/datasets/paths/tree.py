@@ -47,17 +47,27 @@ def files_in(folder: Path, root: Path) -> list[Path]:
 
 
 def files_under(folder: Path, root: Path) -> Iterator[Path]:
-    """All files in a folder and its sub-folders, sorted by name.
+    """All files in a folder and its sub-folders, sorted by name; see `entries_under`."""
+    for path, is_folder in entries_under(folder, root):
+        if not is_folder:
+            yield path
+
+
+def entries_under(folder: Path, root: Path) -> Iterator[tuple[Path, bool]]:
+    """All files and folders in a folder and its sub-folders, sorted by name.
 
     Args:
         folder: The folder to search.
         root: The resolved folder that links must not lead out of.
 
+    Yields:
+        Each path, and whether it is a folder.
+
     Raises:
         UsageError: For a link that leads out of the root or in a circle, and for a folder that
             cannot be read.
     """
-    yield from _files_under(folder, root, ())
+    yield from _under(folder, root, ())
 
 
 def inside(path: Path, root: Path) -> Path:
@@ -88,15 +98,16 @@ def shown(path: Path, root: Path | None = None) -> str:
     return printable(str(path))
 
 
-def _files_under(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+def _under(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
     here = folder.resolve()
     if here in above:
         raise UsageError(f"{shown(folder, root)} is a circular link")
     for path in _visible(folder, root):
         if path.is_dir():
-            yield from _files_under(path, root, (*above, here))
+            yield path, True
+            yield from _under(path, root, (*above, here))
         elif path.is_file():
-            yield path
+            yield path, False
 
 
 def _visible(folder: Path, root: Path) -> list[Path]:

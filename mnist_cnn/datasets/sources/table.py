@@ -258,10 +258,10 @@ def _of_pictures(
     unreadable: list[str] | None,
     shape: Shape | None,
 ) -> Dataset:
-    pictures = NamedPictures(root, unreadable)
+    pictures = NamedPictures(root)
 
     def picture(table: Table, row: list[str], name: str) -> PictureFile | None:
-        return pictures.file(row[table.special["image"]], table.path, name)
+        return pictures.file(row[table.special["image"]], table.path, name, unreadable)
 
     found = _read(tables, picture)
     part, more = settle(found, _PARTS["validation"])
@@ -276,4 +276,5 @@ def _of_pictures(
         role: Labelled(rows.images, [names[label] for label in labels], rows.checked_groups())
         for (role, rows), labels in zip(found.items(), numbers, strict=True)
     }
-    return of_files(name, names, labelled["train"], labelled.get("test"), shape, [*notes, *more])
+    remarks = [*notes, *more, *pictures.remarks()]
+    return of_files(name, names, labelled["train"], labelled.get("test"), shape, remarks)

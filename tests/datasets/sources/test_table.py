@@ -412,3 +412,59 @@ def test_a_change_after_opening_is_noticed(pictures):
         Image.new("L", (6, 6), 250 - number).save(pictures / "images" / f"{number}.png")
     with pytest.raises(UsageError, match="has changed"):
         data.train()
+
+
+def of_classes(place, *missing):
+    """Three pictures in each of two folders, but for the missing ones."""
+    for first, name in ((0, "cat"), (100, "dog")):
+        (place / name).mkdir(parents=True, exist_ok=True)
+        for number in range(3):
+            if f"{name}/{number}" not in missing:
+                Image.new("L", (6, 6), first + number).save(place / name / f"{number}.png")
+    return place
+
+
+def rows_of_classes(form="{}/{}.png"):
+    rows = [f"{form.format(name, number)},{name}\n" for name in ("cat", "dog") for number in "012"]
+    return "image,label\n" + "".join(rows)
+
+
+@pytest.mark.parametrize("missing", [["cat/2"], ["cat/0", "cat/1", "cat/2"]])
+@pytest.mark.parametrize("place", ["", "images"])
+def test_a_missing_picture_is_not_taken_from_another_folder(tmp_path, missing, place):
+    of_classes(tmp_path / place, *missing)
+    refused(written(tmp_path, rows_of_classes()), "row", "'cat/", "which is not in")
+
+
+@pytest.mark.parametrize("form", ["{}/{}.png", "{}/{}", "/home/ada/photos/{}/{}.png"])
+def test_the_folders_that_a_row_gives_decide_between_pictures_of_the_same_name(tmp_path, form):
+    of_classes(tmp_path / "images")
+    data = csv(written(tmp_path, rows_of_classes(form)))
+    for name, (_, label) in images_of(data).items():
+        assert name.startswith(f"images/{label}/")
+    assert not any("by name" in line for line in data.remarks)
+
+
+def test_a_picture_of_another_part_is_not_taken(tmp_path):
+    for part, numbers in (("train", "01"), ("test", "012")):
+        (tmp_path / part).mkdir()
+        for number in numbers:
+            Image.new("L", (6, 6), int(number)).save(tmp_path / part / f"{number}.png")
+        written(tmp_path / part, "file_name,label\n0.png,a\n1.png,b\n2.png,a\n", "metadata.csv")
+    refused(tmp_path, "row 4 of metadata.csv", "'2.png'", "which is not in")
+
+
+def test_pictures_found_by_name_alone_are_remarked_on(pictures):
+    data = csv(written(pictures, named("/kaggle/input/train/{}.png")))
+    (remark,) = (line for line in data.remarks if "by name" in line)
+    assert "row 2 of digits.csv names '/kaggle/input/train/0.png': images/0.png" in remark
+    assert "27 more" in remark
+    for form in ("images/{}.png", "{}.png", "/elsewhere/images/{}"):
+        data = csv(written(pictures, named(form)))
+        assert not any("by name" in line for line in data.remarks)
+
+
+def test_other_files_do_not_share_the_name_of_a_picture(pictures):
+    for number in range(30):
+        written(pictures, "about", f"images/{number}.txt")
+    assert len(images_of(csv(written(pictures, named("{}", "id,label"))))) == 30
