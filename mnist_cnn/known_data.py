@@ -7,6 +7,8 @@ stamp of its files. While the stamp is the same, no process opens the files agai
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from mnist_cnn.datasets import Dataset, open_dataset
 from mnist_cnn.datasets.paths.tree import shown
 from mnist_cnn.datasets.source import files_of
 from mnist_cnn.datasets.survey import warnings
-from mnist_cnn.errors import UsageError
+from mnist_cnn.errors import UsageError, UserError, full_disk
 from mnist_cnn.experiment_id import data_name
+from mnist_cnn.file_lock import file_lock
 from mnist_cnn.files import make_folder, replace_file
 from mnist_cnn.mlruns import NODE, kept_data
 
@@ -32,6 +35,7 @@ def dataset_at(path: str) -> Dataset:
     Raises:
         UsageError: As `open_dataset` does. Reading the images raises it too, if the files have
             changed since.
+        UserError: The facts cannot be written, for example because the disk is full.
     """
     return _as_stamped(path, stamp(path))
 
@@ -112,11 +116,26 @@ def _open(path: str, stamped: str) -> Dataset:
 
 
 def _facts(path: str, stamped: str) -> dict[str, Any]:
-    """Return the facts of the files with this stamp: the cached ones, or new ones."""
+    """Return the facts of the files with this stamp: the cached ones, or new ones.
+
+    If several processes want them at once, one makes them and the others wait.
+    """
     file = facts_file(path)
-    kept = _read(file)
-    if kept and kept["path"] == path and kept["stamp"] == stamped:
+    if kept := _kept(file, path, stamped):
         return kept
+    with ExitStack() as stack:
+        with _writing():
+            make_folder(file.parent)
+            stack.enter_context(file_lock(file.with_suffix(".lock")))
+        if kept := _kept(file, path, stamped):
+            return kept
+        found = _new_facts(path, stamped)
+        with _writing():
+            replace_file(file, lambda place: place.write_text(json.dumps(found, indent=1), "utf-8"))
+        return found
+
+
+def _new_facts(path: str, stamped: str) -> dict[str, Any]:
     dataset = _open(path, stamped)
     found = {
         "format": _FORMAT,
@@ -132,9 +151,21 @@ def _facts(path: str, stamped: str) -> dict[str, Any]:
     }
     if stamp(path) != stamped:
         raise UsageError(f"{shown(Path(path))} changed while it was read; type the command again")
-    make_folder(file.parent)
-    replace_file(file, lambda place: place.write_text(json.dumps(found, indent=1), "utf-8"))
     return found
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = UserError(f"cannot write to {kept_data()}: {error.strerror}")
+        raise full_disk(error) or reason from None
+
+
+def _kept(file: Path, path: str, stamped: str) -> dict[str, Any] | None:
+    facts = _read(file)
+    return facts if facts and (facts["path"], facts["stamp"]) == (path, stamped) else None
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from made_pictures import make_folder
 from projects import copy_project
 
 from mnist_cnn import known_data
-from mnist_cnn.errors import UsageError
+from mnist_cnn.errors import UsageError, UserError
 from mnist_cnn.experiment_id import experiment_id
 from mnist_cnn.known_data import dataset_at, known_paths, stamp, warnings_at
 from mnist_cnn.mlruns import NODE
@@ -113,6 +115,29 @@ def test_damaged_facts_are_made_again(place, opened):
     forget()
     dataset_at(str(place))
     assert len(opened) == 2 and known_paths() == [str(place)]
+
+
+def test_facts_that_are_wanted_several_times_at_once_are_made_once(place, opened):
+    """Threads stand for processes: the lock is on a file, and nothing else is shared."""
+    barrier = Barrier(3)
+
+    def facts(_):
+        barrier.wait()
+        forget()
+        return dataset_at(str(place)).digest
+
+    with ThreadPoolExecutor(3) as threads:
+        for count in range(1, 6):
+            assert len(set(threads.map(facts, range(3)))) == 1
+            assert len(opened) == count
+            os.utime(sorted(place.rglob("*.png"))[0])
+
+
+def test_facts_that_cannot_be_written_are_an_error_of_one_line(place):
+    (place.parent / "mlruns").mkdir()
+    (place.parent / "mlruns" / "data").write_text("not a folder")
+    with pytest.raises(UserError, match=r"cannot write to .*mlruns/data: "):
+        dataset_at(str(place))
 
 
 def test_what_is_odd_is_known(place):
