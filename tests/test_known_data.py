@@ -163,6 +163,61 @@ def test_beside_a_table_of_names_every_picture_counts(place):
     assert stamp(str(table)) != before
 
 
+def table_of(place):
+    """A table beside pictures in the folder, as they are called there."""
+    table = place.parent / "labels.csv"
+    files = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    table.write_text("image,label\n" + "".join(f"{f.name},{f.parent.name}\n" for f in files))
+    return table
+
+
+@pytest.mark.parametrize("given", ["labels.csv", ""])
+def test_other_files_in_the_folder_of_a_table_do_not_count(place, given, opened):
+    table = table_of(place)
+    virtual = place.parent / "venv"
+    (virtual / "bin").mkdir(parents=True)
+    (virtual / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (virtual / "bin" / "python").symlink_to("/usr/bin/env")
+    path = str(table.parent / given)
+    before = dataset_at(path)
+    for name in ("notes.txt", "mlruns/plot.png", "experiments/mine.py", "results/other.png"):
+        (table.parent / name).parent.mkdir(exist_ok=True)
+        (table.parent / name).write_text("x")
+    forget()
+    assert dataset_at(path).digest == before.digest and opened == [path]
+
+
+def test_links_beside_a_table_that_gives_paths_are_not_followed(place):
+    table = table_of(place)
+    names = [path.relative_to(place.parent) for path in sorted(place.rglob("*")) if path.is_file()]
+    rows = "".join(f"{name},{name.parent.name}\n" for name in names)
+    table.write_text("image,label\n" + rows)
+    (place.parent / "out").symlink_to("/usr")
+    assert dataset_at(str(table)).shape == (32, 32, 1)
+
+
+def test_a_table_that_is_added_to_a_folder_is_seen(place):
+    table = table_of(place)
+    before = stamp(str(table.parent))
+    (table.parent / "test.csv").write_text("image,label\n")
+    assert stamp(str(table.parent)) != before
+
+
+@pytest.mark.parametrize("given", ["", "train-images-idx3-ubyte", "digits.npz"])
+def test_only_files_with_arrays_count_in_their_folder(tmp_path, given):
+    place = tmp_path / "data"
+    place.mkdir()
+    if given != "digits.npz":
+        for name, array in (("images-idx3", np.zeros((8, 4, 4))), ("labels-idx1", np.arange(8))):
+            header = [0, 0, 8, array.ndim, *b"".join(n.to_bytes(4) for n in array.shape)]
+            content = bytes(header) + array.astype(np.uint8).tobytes()
+            (place / f"train-{name}-ubyte").write_bytes(content)
+    np.savez(place / "digits.npz", x=np.zeros((8, 4, 4)), y=np.arange(8) % 2)
+    before = stamp(str(place / given))
+    (place / "notes.txt").write_text("x")
+    assert stamp(str(place / given)) == before
+
+
 def test_a_node_of_a_cluster_needs_what_was_sent_and_not_the_files(place, project, monkeypatch):
     """The search sends what it keeps of data; on a node the path leads nowhere."""
     from mnist_cnn.training.data import kept_files, load_data

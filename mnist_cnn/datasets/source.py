@@ -20,9 +20,9 @@ from mnist_cnn.datasets.paths.tree import (
     shown,
 )
 from mnist_cnn.datasets.sources.folder import folder
-from mnist_cnn.datasets.sources.idx import idx, is_idx, sets_in
-from mnist_cnn.datasets.sources.npz import npz
-from mnist_cnn.datasets.sources.table import csv, has_tables
+from mnist_cnn.datasets.sources.idx import idx, idx_files, is_idx
+from mnist_cnn.datasets.sources.npz import SINGLE, array_files, arrays_in, npz
+from mnist_cnn.datasets.sources.table import csv, has_tables, table_files, tables_in
 from mnist_cnn.datasets.sources.table_file import open_table
 from mnist_cnn.errors import UsageError
 
@@ -42,7 +42,7 @@ _OTHERS = {
     b"\xfd7zXZ": _PACKED,
     b"BZh": _PACKED,
     b"\x28\xb5\x2f\xfd": _PACKED,
-    b"\x93NUMPY": "a single array; save pixels and labels with numpy.savez(FILE, x=…, y=…)",
+    b"\x93NUMPY": SINGLE,
     b"PAR1": "Parquet; save its pictures as files, and their names with their labels as a .csv",
     b"\x89HDF": "HDF5; save its arrays with numpy.savez(FILE, x=…, y=…)",
     b"MATLAB": "MATLAB's; save its arrays with numpy.savez(FILE, x=…, y=…)",
@@ -79,24 +79,25 @@ def open_dataset(
 
 
 def files_of(path: str | Path) -> Iterator[Path]:
-    """List the files that the data at a path may consist of, sorted by name.
+    """List the files that the data at a path may consist of.
 
-    They are all files of a folder. For a table that names pictures they are all files of its
-    folder, where the pictures may be anywhere; for an IDX file, also the others of its folder.
+    For sub-folders of classes they are all files of the folder; for tables, also the pictures that
+    they name. Other files do not count, as the folder may be one that people work in.
 
     Raises:
-        UsageError: If the path does not exist, or for a link that leads out of the folder or in a
-            circle.
+        UsageError: If the path does not exist, for a link that leads out of the folder or in a
+            circle, and for a picture that a table names but is not there.
     """
     root = root_of(path)
-    if root.is_dir():
+    place = _place_in(root) if root.is_dir() else root
+    if place is None:
         yield from files_under(root, root)
-    elif _names_pictures(root):
-        yield from files_under(root.parent, root.parent)
-    elif sets_in(root.parent):
-        yield from files_in(root.parent, root.parent)
+    elif files := idx_files(place):
+        yield from files
+    elif has_tables(place) if place.is_dir() else _names_pictures(place):
+        yield from table_files(place)
     else:
-        yield root
+        yield from array_files(place)
 
 
 def _names_pictures(file: Path) -> bool:
@@ -110,33 +111,42 @@ def _names_pictures(file: Path) -> bool:
 
 
 def _in_folder(root: Path, unreadable: list[str] | None, shape: Shape | None) -> Dataset:
-    place = root
-    while (found := _without_classes(place, unreadable, shape)) is None:
-        inner = folders_in(place, root)
-        if len(inner) != 1:
-            return _of_classes(root, unreadable, shape)
-        place = inner[0]  # unpacked archives often wrap a folder
+    place = _place_in(root)
+    if place is None:
+        return _of_classes(root, unreadable, shape)
+    if idx_files(place):
+        found = idx(place)
+    elif has_tables(place):
+        found = csv(place, unreadable, shape)
+    else:
+        found = npz(arrays_in(place) or place)
     return found if place == root else replace(found, name=name_of(root))
 
 
-def _without_classes(
-    place: Path, unreadable: list[str] | None, shape: Shape | None
-) -> Dataset | None:
-    """The data set in a folder, unless it has one sub-folder per class."""
-    if sets_in(place):
-        return idx(place)
-    if has_tables(place):
-        return csv(place, unreadable, shape)
-    files = files_in(place, place)
-    arrays = [path for path in files if path.suffix.lower() in (".npz", ".npy")]
-    if arrays and not any(map(is_picture, files)):
-        return npz(arrays[0] if len(arrays) == 1 else place)
-    return None
+def _place_in(root: Path) -> Path | None:
+    """The folder with IDX files, tables or arrays; None if there are sub-folders of classes.
+
+    It is the root itself, or the folder that it merely wraps, as unpacked archives often do.
+    """
+    place = root
+    while not (idx_files(place) or has_tables(place) or arrays_in(place)):
+        inner = folders_in(place, root)
+        if len(inner) != 1:
+            return None
+        place = inner[0]
+    return place
 
 
 def _of_classes(root: Path, unreadable: list[str] | None, shape: Shape | None) -> Dataset:
+    if folders_in(root, root):
+        return folder(root, unreadable=unreadable, shape=shape)
+    # These are without labels, and say what they lack.
+    if tables_in(root):
+        return csv(root, unreadable, shape)
+    if arrays := array_files(root):
+        return npz(arrays[0] if len(arrays) == 1 else root)
     files = files_in(root, root)
-    if not folders_in(root, root) and not any(map(is_picture, files)):
+    if not any(map(is_picture, files)):
         found = some([shown(path, root) for path in files]) or "nothing"
         raise UsageError(f"{shown(root)} has {found}; {_VALID}")
     return folder(root, unreadable=unreadable, shape=shape)

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from made_pictures import make_folder
+from made_pictures import drawing, make_folder
 from refusals import assert_refused
 from test_idx import content as idx_content
 from test_idx import write as write_idx
@@ -74,6 +74,79 @@ def test_other_tables_beside_class_folders_are_ignored(tmp_path):
     (tmp_path / "counts.csv").write_text("class,count\ncircle,10\ncross,10\n")
     (tmp_path / "broken.csv").write_bytes(b"\xff\xd8")
     assert open_dataset(tmp_path).shape == (32, 32, 1)
+
+
+def write_arrays(place, prefix=""):
+    for name, array in (("train-imgs", PIXELS), ("train-labels", LABELS)):
+        np.savez(place / f"{prefix}{name}.npz", array)
+
+
+def table_without_labels(place):
+    (place / "kmnist_classmap.csv").write_text("index,codepoint,char\n0,U+304A,o\n1,U+304D,ki\n")
+
+
+def list_of_classes(place):
+    (place / "classes.csv").write_text("id,class\n0,circle\n1,cross\n2,square\n")
+
+
+STRAYS = {
+    "a table without labels": table_without_labels,
+    "a list of classes": list_of_classes,
+    "an array": lambda place: np.save(place / "features.npy", PIXELS),
+    "a damaged .npz": lambda place: (place / "old.npz").write_bytes(b"PK"),
+    "a damaged table": lambda place: (place / "old.csv").write_bytes(b"\xff\xd8"),
+    "a picture": lambda place: (place / "preview.png").write_bytes(b""),
+}
+DATA = {
+    "arrays": (write_arrays, (4, 4, 1)),
+    "an .npz": (lambda place: write_npz(place / "digits.npz"), (4, 4, 1)),
+    "classes": (lambda place: make_folder(place, 30), (32, 32, 1)),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS.keys())
+@pytest.mark.parametrize(("write", "shape"), DATA.values(), ids=DATA.keys())
+def test_a_stray_file_does_not_hide_the_data(tmp_path, write, shape, stray):
+    write(tmp_path)
+    for number in range(3):  # names that a list of classes seems to mean
+        for place in tmp_path.glob("c*/"):
+            drawing("circle", number).save(place / f"{number}.png")
+    stray(tmp_path)
+    assert open_dataset(tmp_path).shape == shape
+
+
+def test_a_stray_table_does_not_hide_a_table_of_names(tmp_path):
+    make_folder(tmp_path / "pictures", 30)
+    rows = [f"{path.name},{path.parent.name}\n" for path in tmp_path.rglob("*/*/*.*")]
+    (tmp_path / "labels.csv").write_text("image,label\n" + "".join(rows))
+    list_of_classes(tmp_path)
+    table_without_labels(tmp_path)
+    data = open_dataset(tmp_path)
+    assert data.shape == (32, 32, 1) and "classes.csv, kmnist_classmap.csv" in data.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (table_without_labels, ["no column `label`", "codepoint"]),
+        (list_of_classes, ["row 2 of classes.csv", "is not in"]),
+        (lambda place: np.save(place / "features.npy", PIXELS), ["features.npy", "numpy.savez"]),
+        (lambda place: np.save(place / "x.npy", PIXELS), ["x.npy", "numpy.savez"]),
+        (lambda place: (place / "a.npz").write_bytes(b"PK"), ["cannot read", "a.npz"]),
+    ],
+)
+def test_the_error_for_a_stray_file_alone_says_what_it_lacks(tmp_path, write, words):
+    write(tmp_path)
+    refused(tmp_path, *words)
+
+
+def test_several_data_sets_in_a_folder_are_refused(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        write_npz(tmp_path / name)
+    refused(tmp_path, "several data sets: a.npz, b.npz", "give the path")
+    write_arrays(tmp_path, "k49-")
+    write_arrays(tmp_path, "kmnist-")
+    refused(tmp_path, "several data sets", "k49-train-imgs", "kmnist-train-imgs")
 
 
 def test_the_digest_changes_with_the_folder(tmp_path):

@@ -1,4 +1,7 @@
-"""Lists folders: skips hidden files, refuses links that lead out of the folder or in a circle."""
+"""Lists folders: skips what is no data, refuses links that lead out of the folder or in a circle.
+
+Hidden files, a search's own folder and virtual environments are no data.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,9 +9,11 @@ from pathlib import Path
 
 from mnist_cnn.datasets.naming import printable
 from mnist_cnn.errors import UsageError
+from mnist_cnn.mlruns import MLRUNS
 
 # Files of operating systems and file managers, besides names that begin with a dot.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+_VENV_FILE = "pyvenv.cfg"  # in the folder of a virtual environment
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pgm", ".ppm"}
 # These are pictures too, but cannot be read. Skipping them would lose them silently.
@@ -115,7 +120,10 @@ def _visible(folder: Path, root: Path) -> list[Path]:
         names = sorted(os.listdir(folder))  # noqa: PTH208, sorting names is faster
     except OSError as error:
         raise UsageError(f"cannot read {shown(folder, root)}: {error.strerror}") from None
-    paths = [folder / name for name in names if name[0] != "." and name.lower() not in _LITTER]
+    if _VENV_FILE in names:
+        return []
+    skipped = {*_LITTER, MLRUNS.name}
+    paths = [folder / name for name in names if name[0] != "." and name.lower() not in skipped]
     for path in paths:
         if path.is_symlink():
             inside(path, root)

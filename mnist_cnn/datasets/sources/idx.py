@@ -65,21 +65,34 @@ def sets_in(folder: Path) -> dict[str, dict[str, dict[str, Path]]]:
     return found
 
 
+def idx_files(path: Path) -> list[Path]:
+    """The IDX files in a folder, or those of the set that a file belongs to; else none."""
+    sets = _sets_at(path).values()
+    return [file for parts in sets for files in parts.values() for file in files.values()]
+
+
 def is_idx(start: bytes) -> bool:
     """Whether a file with these first bytes, unpacked, is an IDX file."""
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in _TYPES and 0 < start[3] < 9
 
 
+def _sets_at(root: Path) -> dict[str, dict[str, dict[str, Path]]]:
+    """The sets in a folder, or the one that a file belongs to, see `sets_in`."""
+    if root.is_dir():
+        return sets_in(root)
+    if not _NAME.fullmatch(root.name):
+        return {}
+    return {
+        name: parts
+        for name, parts in sets_in(root.parent).items()
+        if any(root in files.values() for files in parts.values())
+    }
+
+
 def _choose(root: Path) -> tuple[str, dict[str, dict[str, Path]]]:
     """The name of the set at a path, and its files by part and content."""
     folder = root if root.is_dir() else root.parent
-    sets = sets_in(folder)
-    if root.is_file():
-        sets = {
-            name: parts
-            for name, parts in sets.items()
-            if any(root in files.values() for files in parts.values())
-        }
+    sets = _sets_at(root)
     if not sets:
         raise UsageError(f"{shown(root)} has no IDX files; expected {_EXPECTED}")
     if len(sets) > 1:

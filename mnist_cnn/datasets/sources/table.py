@@ -1,7 +1,7 @@
 """A table with a label and pixels, or a label and the name of a picture, in each row."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import Where, printable, short, some
 from mnist_cnn.datasets.parts import Shape
 from mnist_cnn.datasets.paths.roles import name_of, role_in, role_of, settle
-from mnist_cnn.datasets.paths.tree import files_in, folders_in, root_of, shown
+from mnist_cnn.datasets.paths.tree import files_in, folders_in, is_picture, root_of, shown
 from mnist_cnn.datasets.pictures.files import Labelled, PictureFile, of_files
 from mnist_cnn.datasets.pictures.named import NamedPictures
 from mnist_cnn.datasets.sources import emnist
@@ -63,20 +63,24 @@ def csv(
 
 
 def has_tables(folder: Path) -> bool:
-    """Whether a folder is described by tables, in itself or in the sub-folders of its parts.
+    """Whether a folder, or the sub-folders of its parts, have tables with labelled images."""
+    return any(map(_is_labelled, tables_in(folder)))
 
-    If there are sub-folders, the tables must have labelled images.
+
+def table_files(path: Path) -> Iterator[Path]:
+    """List the tables at a path, and the pictures that they name.
+
+    Raises:
+        UsageError: As `csv` does for the tables, and for pictures that are not there.
     """
-    paths = _candidates(folder)
-    if not folders_in(folder, folder):
-        return bool(paths)
-    try:
-        return bool(_labelled(paths))
-    except UsageError:
-        return False
+    yield from [path] if path.is_file() else tables_in(path)
+    pictures = NamedPictures(path if path.is_dir() else path.parent)
+    for table in _tables(path)[0].values():
+        for name, row in [] if table.pixels else _named_rows(table):
+            yield pictures.path(row[table.special["image"]], table.path, name)
 
 
-def _candidates(folder: Path) -> list[Path]:
+def tables_in(folder: Path) -> list[Path]:
     """The tables in a folder or, if there are none, in sub-folders such as `train` and `test`."""
     parts = [path for path in folders_in(folder, folder) if role_in(path.name)]
     for places in ([folder], parts):
@@ -86,16 +90,35 @@ def _candidates(folder: Path) -> list[Path]:
     return []
 
 
+def _is_labelled(path: Path) -> bool:
+    try:
+        return bool(_labelled([path]))
+    except UsageError:
+        return False
+
+
 def _labelled(paths: Iterable[Path]) -> list[Table]:
     """The tables with labelled images. If some have pixels, others are for submissions."""
     tables = [open_table(path) for path in paths]
     found = [table for table in tables if table.has_images and "label" in table.special]
+    found = [table for table in found if table.pixels or not _lists_classes(table)]
     return [table for table in found if table.pixels] or found
+
+
+def _lists_classes(table: Table) -> bool:
+    """Whether its rows are classes and not pictures: numbers, and each label once."""
+    seen = set()
+    for row in table.rows():
+        label = row[table.special["label"]]
+        if label in seen or is_picture(Path(row[table.special["image"]])):
+            return False
+        seen.add(label)
+    return True
 
 
 def _tables(root: Path) -> tuple[dict[str, Table], list[str]]:
     """The tables by role, and remarks."""
-    paths = [root] if root.is_file() else _candidates(root)
+    paths = [root] if root.is_file() else tables_in(root)
     if len(paths) == 1:
         table = _checked(open_table(paths[0]))
         return {"train": table}, _remarks([table])
@@ -177,8 +200,7 @@ def _read(
     """
     found: dict[str, _Rows] = defaultdict(_Rows)
     for role, table in tables.items():
-        for number, row in enumerate(table.rows(), table.first_row):
-            name = f"row {number} of {printable(table.path.name)}"
+        for name, row in _named_rows(table):
             if (read := image(table, row, name)) is None:
                 continue
             rows = found[_split(table, row, name) or role]
@@ -190,6 +212,12 @@ def _read(
         table = next(iter(tables.values()))
         raise UsageError(f"{shown(table.path)} has no images to train on; {_EXPECTED}")
     return found
+
+
+def _named_rows(table: Table) -> Iterator[tuple[str, list[str]]]:
+    """The rows of a table, and how messages refer to each."""
+    for number, row in enumerate(table.rows(), table.first_row):
+        yield f"row {number} of {printable(table.path.name)}", row
 
 
 def _group(table: Table, row: list[str], name: str) -> str:

@@ -85,6 +85,17 @@ def test_a_folder_may_have_one_file_per_array(tmp_path, suffix):
     assert np.array_equal(pixels_of(data.train())[..., 0], PIXELS) and len(data.test()) == 30
 
 
+def test_arrays_with_further_words_are_not_mistaken_for_the_data(tmp_path):
+    names = np.array(["a", "b", "c"])
+    data = npz(saved(tmp_path, label_names=names, x_mean=PIXELS[0], x=PIXELS, labels=LABELS))
+    assert data.shape == (4, 4, 1) and len(data.train()) + len(data.test()) == COUNT
+
+
+def test_a_single_array_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", PIXELS)
+    refused(tmp_path / "x.npy", "x.npy is a single array", "numpy.savez")
+
+
 SHAPES = {
     "in rows": PIXELS.reshape(COUNT, 16),
     "in columns": PIXELS.reshape(COUNT, 16, 1),
@@ -193,6 +204,7 @@ def changed(array, value):
 
 BAD = {
     "other names": ({"a": PIXELS, "b": LABELS}, ["a, b", "x_train"]),
+    "two of a kind": ({"x": PIXELS, "images": PIXELS, "y": LABELS}, ["x, images", "the same"]),
     "no labels": ({"x_train": PIXELS}, ["x_train", "expected"]),
     "no test labels": ({**PARTS, "y_test": None}, ["lacks the array y_test"]),
     "labels too few": ({"x": PIXELS, "y": LABELS[:9]}, ["own.npz: x", "60", "9"]),
