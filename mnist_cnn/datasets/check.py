@@ -169,9 +169,12 @@ def _check_classes(dataset: Dataset, images: Images, part: str, least: int) -> N
     if few:
         names = [repr(dataset.class_names[index]) for index in few]
         others = f", and so have {some(names[1:])}" if names[1:] else ""
+        aside = ""
+        if dataset.whole is not None and part == "training":
+            aside = f" besides one that is set aside to test on, so {least + 1} or more in all"
         raise UsageError(
             f"data set {dataset.name!r}: class {names[0]} has {_count(counts[few[0]], part)}"
-            f"{others}; expected {least} or more"
+            f"{others}; expected {least} or more{aside}"
         )
 
 

@@ -6,7 +6,7 @@ from mnist_cnn.datasets.arrays.labels import in_order
 from mnist_cnn.datasets.dataset import Dataset
 from mnist_cnn.datasets.naming import printable, some
 from mnist_cnn.datasets.parts import Shape
-from mnist_cnn.datasets.paths.roles import name_of, role_of, settle
+from mnist_cnn.datasets.paths.roles import name_of, role_in, role_of, settle
 from mnist_cnn.datasets.paths.tree import (
     files_in,
     files_under,
@@ -29,9 +29,10 @@ def folder(
 ) -> Dataset:
     """A folder of pictures with one sub-folder per class, which gives the class its name.
 
-    The classes may lie in `train` and `test`. Pictures in `validation` are used for training if
-    there is a `test`, because a search chooses its own validation images, and as the test part if
-    there is none. Without such parts, about a fifth of the pictures is set aside to test on.
+    The classes may lie in `train` and `test`, or in `seg_train` and `seg_test`. Pictures in
+    `validation` are used for training if there is a `test`, because a search chooses its own
+    validation images, and as the test part if there is none. Without such parts, about a fifth of
+    the pictures is set aside to test on.
 
     Reads PNG, JPEG, WebP, BMP, TIFF, GIF and PPM. Transparent parts get the colour of paper, photos
     are turned upright, and if every pixel is grey, images have one channel. The order of the images
@@ -88,17 +89,15 @@ def _parts(top: Path, root: Path) -> tuple[list[Path], list[Path], list[str]]:
     folders = folders_in(top, root)
     notes = _left_beside(top, root)
     parts: dict[str, list[Path]] = {}
-    for path in folders:
-        if (role := role_of(path.name)) and not _is_flat(path, root):
+    roles = _roles(folders, root)
+    for path, role in roles.items():
+        if not _is_flat(path, root):
             parts.setdefault(role, []).append(path)
     if "train" not in parts:
-        roles = [role_of(path.name) for path in folders]
-        if "train" in roles and all(roles):  # else `train` is a class, like `bus`
-            raise UsageError(
-                f"the pictures in {shown(folders[-1], root)} are not in sub-folders for their "
-                "classes; move them there, or list them in a table of `image,label`"
-            )
-        return [top], [], notes
+        if "train" in roles.values() and len(roles) == len(folders):
+            train = [path for path, role in roles.items() if role == "train"]
+            raise _refusal(train, root)
+        return [top], [], notes  # `train` is a class, like `bus`
     used = [path for paths in parts.values() for path in paths]
     if others := [shown(path, root) for path in folders if path not in used]:
         notes.append(f"skipped, as these are not parts with classes: {some(others)}")
@@ -107,10 +106,47 @@ def _parts(top: Path, root: Path) -> tuple[list[Path], list[Path], list[str]]:
     return parts["train"], parts.get("test", []), [*notes, *more]
 
 
+def _roles(folders: list[Path], root: Path) -> dict[Path, str]:
+    """The folders that are called like parts, and their roles.
+
+    A word in a longer name counts, as in `seg_train`, if there are other parts beside it and it has
+    nothing but sub-folders. Otherwise `train_station` might be a class.
+    """
+    roles = {path: role for path in folders if (role := role_of(path.name))}
+    if roles:
+        return roles
+    roles = {path: role for path in folders if (role := role_in(path.name))}
+    train = [path for path, role in roles.items() if role == "train"]
+    if len(set(roles.values())) < 2 or not all(_has_only_folders(path, root) for path in train):
+        return {}
+    return roles if train else {}
+
+
 def _is_flat(path: Path, root: Path) -> bool:
     """Whether a part has pictures without classes, in itself or in a folder that it wraps."""
-    inner = [folder for folder in folders_in(path, root) if role_of(folder.name)]
-    return any(_has_pictures(place, root) for place in (path, *inner))
+    return bool(_unclassed(path, root))
+
+
+def _unclassed(path: Path, root: Path) -> list[Path]:
+    """The pictures of a part that are in no sub-folder for a class."""
+    inner = [
+        folder
+        for folder in folders_in(path, root)
+        if role_of(folder.name) or folder.name == path.name
+    ]
+    return [file for place in (path, *inner) for file in files_in(place, root) if is_picture(file)]
+
+
+def _refusal(parts: list[Path], root: Path) -> UsageError:
+    found = [shown(file, root) for part in parts for file in _unclassed(part, root)]
+    return UsageError(
+        f"these pictures are not in sub-folders for their classes: {some(found)}; move them there, "
+        "or list them in a table of `image,label`"
+    )
+
+
+def _has_only_folders(path: Path, root: Path) -> bool:
+    return bool(folders_in(path, root)) and not _has_pictures(path, root)
 
 
 def _has_pictures(path: Path, root: Path) -> bool:

@@ -141,6 +141,40 @@ def test_a_part_may_be_wrapped_in_a_folder(tmp_path):
     assert (data.class_names, len(data.test())) == (("cat", "dog"), 6)
 
 
+@pytest.mark.parametrize(
+    "form", ["seg_{part}/seg_{part}", "asl_alphabet_{part}", "{part}-2024", "natural scenes {part}"]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_parts_may_have_longer_names(tmp_path, form, flat):
+    """As Kaggle's scenes and sign language have them; the pictures to predict have no classes."""
+    two_classes(tmp_path / form.format(part="train"), 9)
+    two_classes(tmp_path / form.format(part="test"), 4)
+    if flat:
+        for path in (tmp_path / form.format(part="test")).glob("*/*"):
+            path.rename(path.parent.parent / f"{path.parent.name}{path.name}")
+        for name in ("cat", "dog"):
+            (tmp_path / form.format(part="test") / name).rmdir()
+    write(tmp_path / "seg_pred" / "seg_pred" / "1.png", 99)
+    data = folder(tmp_path)
+    assert data.class_names == ("cat", "dog")
+    assert len(data.train()) + len(data.test()) == (18 if flat else 26)
+    assert flat or len(data.test()) == 8
+    assert "seg_pred" in data.remarks[0]
+
+
+@pytest.mark.parametrize("names", [("train_station", "crash_test"), ("train_station", "bus")])
+def test_classes_may_have_such_words_in_their_names(tmp_path, names):
+    for number, name in enumerate(names):
+        for level in range(9):
+            write(tmp_path / name / f"{level}.png", level + 100 * number)
+    assert folder(tmp_path).class_names == tuple(sorted(names))
+    if "bus" in names:
+        (tmp_path / "train_station" / "2024").mkdir()
+        for file in (tmp_path / "train_station").glob("*.png"):
+            file.rename(file.parent / "2024" / file.name)
+        assert folder(tmp_path).class_names == tuple(sorted(names))
+
+
 def test_a_train_folder_alone_is_split(tmp_path):
     two_classes(tmp_path / "train", 30)
     data = folder(tmp_path)
@@ -289,8 +323,10 @@ def test_a_path_that_is_not_a_folder(tmp_path):
         (["1.png", "2.png"], ["has pictures but no sub-folders"]),
         (["cat/notes.txt"], ["no readable pictures", "notes.txt"]),
         (["cat/1.png", "cat/2.png", "cat/3.png"], ["1 class", "'cat'"]),
-        (["train/1.png", "test1/2.png"], ["train", "not in sub-folders"]),
-        (["train/1.png", "train/2.png"], ["train", "not in sub-folders"]),
+        (["train/1.png", "test1/2.png"], ["not in sub-folders for their classes: train/1.png;"]),
+        (["train/1.png", "train/2.png"], ["not in sub-folders", "train/1.png, train/2.png;"]),
+        (["train/train/1.png", "val/a/2.png"], ["not in sub-folders", ": train/train/1.png;"]),
+        (["train/preview.png", "train/a/1.png", "val/a/2.png"], [": train/preview.png;"]),
     ],
 )
 def test_a_folder_without_classes(tmp_path, files, words):
@@ -305,6 +341,9 @@ def test_a_class_with_one_picture_or_none(tmp_path):
     two_classes(tmp_path)
     write(tmp_path / "ant" / "1.png", 77)
     refused("'ant'", "1 training image", place=tmp_path)
+    write(tmp_path / "ant" / "2.png", 78)
+    refused("'ant'", "1 training image", "set aside to test on, so 3 or more", place=tmp_path)
+    (tmp_path / "ant" / "2.png").unlink()
     (tmp_path / "ant" / "1.png").unlink()
     refused("'ant'", "no training image", place=tmp_path)
 
