@@ -79,13 +79,15 @@ class NamedPictures:
     def _candidates(self, path: Path, table: Path) -> list[Path]:
         """The files that a path may mean."""
         given, found = path.parent.parts, self._named(path.name)
+        if len(found) < 2 and not given and table.parent == self._root:
+            return found  # most tables are like this, and may be long
         in_common = [_in_common(given, self._above(file)) for file in found]
         most = max(in_common, default=0)
         found = [file for file, count in zip(found, in_common, strict=True) if count == most]
         if most < len(given) and (missed := given[-1 - most]) in self._folders:
             found = [file for file in found if missed in self._above(file)]
         own = role_in(table.parent.name) if table.parent != self._root else None
-        if own and not given:  # the other parts have tables of their own
+        if own:  # the other parts have tables of their own
             found = [file for file in found if self._roles(file) <= {own}]
         role = role_in(table.stem) or own
         return [file for file in found if role in self._roles(file)] or found

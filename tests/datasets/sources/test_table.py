@@ -445,13 +445,26 @@ def test_the_folders_that_a_row_gives_decide_between_pictures_of_the_same_name(t
     assert not any("by name" in line for line in data.remarks)
 
 
-def test_a_picture_of_another_part_is_not_taken(tmp_path):
+@pytest.mark.parametrize("inner", ["", "images/"])
+def test_a_picture_of_another_part_is_not_taken(tmp_path, inner):
     for part, numbers in (("train", "01"), ("test", "012")):
-        (tmp_path / part).mkdir()
+        (tmp_path / part / inner).mkdir(parents=True)
         for number in numbers:
-            Image.new("L", (6, 6), int(number)).save(tmp_path / part / f"{number}.png")
-        written(tmp_path / part, "file_name,label\n0.png,a\n1.png,b\n2.png,a\n", "metadata.csv")
-    refused(tmp_path, "row 4 of metadata.csv", "'2.png'", "which is not in")
+            Image.new("L", (6, 6), int(number)).save(tmp_path / part / inner / f"{number}.png")
+        rows = "".join(f"{inner}{number}.png,{label}\n" for number, label in enumerate("aba"))
+        written(tmp_path / part, "file_name,label\n" + rows, "metadata.csv")
+    refused(tmp_path, "row 4 of metadata.csv", "2.png'", "which is not in")
+
+
+def test_tables_of_parts_may_share_a_folder_of_pictures(tmp_path):
+    of_classes(tmp_path / "images")
+    for part, number in (("train", 0), ("train", 1), ("test", 2)):
+        rows = "".join(f"{name}/{number}.png,{name}\n" for name in ("cat", "dog"))
+        path = tmp_path / part / "labels.csv"
+        before = path.read_text() if path.exists() else "image,label\n"
+        written(tmp_path / part, before + rows, "labels.csv")
+    data = csv(tmp_path)
+    assert (len(data.train()), len(data.test())) == (4, 2)
 
 
 def test_pictures_found_by_name_alone_are_remarked_on(pictures):
