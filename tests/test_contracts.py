@@ -40,7 +40,13 @@ def test_an_experiment_introduces_itself(name):
         assert word in text
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+def marked(name):
+    """Building KerasTuner's own networks takes seconds."""
+    slow = name.startswith("keras_tuner")
+    return pytest.param(name, marks=pytest.mark.compatibility if slow else ())
+
+
+@pytest.mark.parametrize("name", map(marked, EXPERIMENTS))
 def test_an_experiment_passes_its_own_check(name, project, images):
     data = None
     if name == "images":

@@ -10,9 +10,6 @@ import pytest
 from extremes import Extreme
 from projects import tracked
 
-from mnist_cnn.datasets import mnist
-from mnist_cnn.experiment import Experiment
-from mnist_cnn.objectives import COST_METRICS
 from mnist_cnn.training import saved_model
 from mnist_cnn.training.saving import compile_for_evaluation
 from search_spaces.augmentation import ALL
@@ -34,24 +31,6 @@ def space_of(name):
 def test_every_space_is_tested():
     files = {path.stem: path.read_text() for path in tracked("search_spaces/*.py")}
     assert {name for name, text in files.items() if f"def {name}(" in text} == PARAMETERS.keys()
-
-
-def of_every_experiment():
-    """The name of each experiment. KerasTuner's own networks take seconds to build."""
-    for file in tracked("experiments/*.py"):
-        slow = file.stem.startswith("keras_tuner")
-        yield pytest.param(file.stem, marks=pytest.mark.compatibility if slow else ())
-
-
-@pytest.mark.parametrize("name", of_every_experiment())
-def test_the_models_of_every_experiment_report_its_objectives(name):
-    experiment = importlib.import_module(f"experiments.{name}").experiment
-    if not isinstance(experiment, Experiment):  # images.py is for any data
-        experiment = experiment(mnist)
-    config = experiment.space(keras_tuner.HyperParameters()).get_compile_config()["metrics"]
-    names = [each if isinstance(each, str) else each["config"]["name"] for each in config]
-    reported = {"val_loss", *COST_METRICS, *(f"val_{name}" for name in names)}
-    assert {objective.metric for objective in experiment.objectives} <= reported
 
 
 @pytest.mark.parametrize(("shape", "classes"), SHAPES.values(), ids=SHAPES.keys())

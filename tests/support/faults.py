@@ -318,14 +318,14 @@ NOTHING_LOST = {"lost_trials": 0, "lost_metrics": 0, "stuck_runs": 0}
 
 def losses(study, client, runs):
     """How much of a finished study is lost, doubled or different between Optuna and MLflow."""
-    by_number = trial_runs(runs)
+    by_number, metric = trial_runs(runs), study.user_attrs["metrics"][0]
     lost_metrics = 0
     for trial in study.trials:
         history = []
         if trial.number in by_number:
             run_id = by_number[trial.number].info.run_id
-            history = client.get_metric_history(run_id, "val_accuracy")
-        there = sorted((metric.step, metric.value) for metric in history)
+            history = client.get_metric_history(run_id, metric)
+        there = sorted((each.step, each.value) for each in history)
         wanted = sorted(trial.intermediate_values.items())
         if is_lost(trial):  # what it reported last may not have arrived; what continues it has it
             wanted = wanted[:-1] + [value for value in wanted[-1:] if value in there]
