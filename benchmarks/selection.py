@@ -103,23 +103,24 @@ def table(files: list[Path]) -> None:
     print(f"{len(names)} configurations, {len(seeds)} seeds")
     print("| epoch | validation accuracy | calibrated loss |")
     print("|--:|--:|--:|")
+    accuracies = {
+        seed: [_of_others(records, name, seed, seeds) for name in names] for seed in seeds
+    }
     for place, epoch in enumerate(epochs):
         found = []
         for score, sign in (("val_accuracy", 1), ("val_calibrated_loss", -1)):
             correlations = []
             for seed in seeds:
                 scores = [sign * records[name, seed][score][place] for name in names]
-                accuracies = [
-                    statistics.fmean(
-                        records[name, other]["others_accuracy"][0]
-                        for other in seeds
-                        if other != seed
-                    )
-                    for name in names
-                ]
-                correlations.append(spearmanr(scores, accuracies).statistic)
+                correlations.append(spearmanr(scores, accuracies[seed]).statistic)
             found.append(statistics.fmean(correlations))
         print(f"| {epoch} | {found[0]:.2f} | {found[1]:.2f} |")
+
+
+def _of_others(records: dict, name: str, seed: int, seeds: list[int]) -> float:
+    """The accuracy of a configuration on the other images, the mean over the other seeds."""
+    others = [records[name, other]["others_accuracy"][0] for other in seeds if other != seed]
+    return statistics.fmean(others)
 
 
 if __name__ == "__main__":

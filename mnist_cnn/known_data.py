@@ -124,13 +124,13 @@ def _facts(path: str, stamped: str) -> dict[str, Any]:
     if kept := _kept(file, path, stamped):
         return kept
     with ExitStack() as stack:
-        with _writing():
+        with writing():
             make_folder(file.parent)
             stack.enter_context(file_lock(file.with_suffix(".lock")))
         if kept := _kept(file, path, stamped):
             return kept
         found = _new_facts(path, stamped)
-        with _writing():
+        with writing():
             replace_file(file, lambda place: place.write_text(json.dumps(found, indent=1), "utf-8"))
         return found
 
@@ -155,7 +155,12 @@ def _new_facts(path: str, stamped: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _writing() -> Iterator[None]:
+def writing() -> Iterator[None]:
+    """Turn a failure to write to the folder of kept data into a message.
+
+    Raises:
+        UserError: It cannot be written to, for example because the disk is full.
+    """
     try:
         yield
     except OSError as error:

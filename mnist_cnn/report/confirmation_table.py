@@ -13,10 +13,9 @@ from mnist_cnn.objectives import ACCURACY, Objective
 from mnist_cnn.report.text import counted, difference, number
 from mnist_cnn.study.candidates import Candidate
 from mnist_cnn.study.confirmation import outstanding
-from mnist_cnn.study.outcome import objective_value
+from mnist_cnn.study.outcome import objective_value, summary_of
 from mnist_cnn.study.storage import storage_option
 from mnist_cnn.study.study import Study
-from mnist_cnn.tracking.journal import Journal
 
 
 def columns(study: Study) -> list[str]:
@@ -58,8 +57,7 @@ def accuracy(candidate: Candidate) -> float | None:
 
     None if the models have no such metric.
     """
-    ends = [Journal(folder).end or {} for folder in candidate.runs]
-    found = [objective_value(end.get("metrics", {}), ACCURACY) for end in ends]
+    found = [objective_value(summary_of(folder), ACCURACY) for folder in candidate.runs]
     return None if any(map(math.isnan, found)) else fmean(found)
 
 

@@ -16,9 +16,8 @@ from mnist_cnn.objectives import ACCURACY, Objective
 from mnist_cnn.optuna_internals import hypervolume
 from mnist_cnn.report.text import number
 from mnist_cnn.study.candidates import Candidate
-from mnist_cnn.study.outcome import objective_value
+from mnist_cnn.study.outcome import objective_value, summary_of
 from mnist_cnn.study.study import Study, comparable
-from mnist_cnn.tracking.journal import Journal
 
 FRONT_FILE = "front.json"
 HYPERVOLUME = "hypervolume"  # the metric of the study's run
@@ -82,8 +81,7 @@ def _metrics(study: Study) -> list[str]:
 
 def _costs(study: Study, trial: FrozenTrial) -> dict[str, float]:
     """Return a model's costs and accuracy, including those that are not objectives."""
-    end: dict[str, Any] = Journal(study.trials.folder_of(trial)).end or {}
-    summary = end.get("metrics", {})
+    summary = summary_of(study.trials.folder_of(trial))
     names = (ACCURACY, "parameters", "multiply_accumulates")
     found = {name: objective_value(summary, name) for name in names}
     return {name: value for name, value in found.items() if np.isfinite(value)}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mnist_cnn.tracking import tags
@@ -44,6 +45,12 @@ def write_end(
         metrics=summary or {},
         **more,
     )
+
+
+def summary_of(folder: Path) -> dict[str, float]:
+    """Return the metrics of a whole run; none if it has not ended."""
+    end: dict[str, Any] = Journal(folder).end or {}
+    return dict(end.get("metrics", {}))
 
 
 def objective_value(summary: Mapping[str, float], metric: str) -> float:

@@ -6,10 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from mnist_cnn.datasets import Dataset, Images
-from mnist_cnn.errors import UserError, full_disk
 from mnist_cnn.experiment_id import ExperimentId
-from mnist_cnn.known_data import facts_file
-from mnist_cnn.mlruns import kept_data
+from mnist_cnn.known_data import facts_file, writing
 from mnist_cnn.project.loading import load_experiment
 from mnist_cnn.training.kept_images import folder_of, kept_split
 
@@ -48,11 +46,8 @@ def load_data(experiment_id: ExperimentId) -> Data:
     experiment = load_experiment(experiment_id)
     dataset = experiment.opened_dataset
     fraction, seed = experiment.validation_fraction, experiment.seed
-    try:
+    with writing():
         return Data(dataset, *kept_split(dataset, fraction, seed, experiment.batch_size))
-    except OSError as error:
-        reason = UserError(f"cannot write to {kept_data()}: {error.strerror}")
-        raise full_disk(error) or reason from None
 
 
 def kept_files(experiment_id: ExperimentId) -> tuple[Path, ...]:
