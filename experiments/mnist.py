@@ -18,8 +18,8 @@ from search_spaces.cnn import cnn
 experiment = Experiment(
     space=cnn,
     dataset=mnist,
-    # It ranks configurations by their accuracy on other images better than the validation accuracy
-    # does (docs/benchmarks.md).
+    # In a replay it ranked configurations by their accuracy on other images better than the
+    # validation accuracy did (docs/benchmarks.md).
     objectives=(Minimize("val_calibrated_loss"),),
     trials=1000,  # more than two cores try in the time that confirmation leaves
     timeout_seconds=690,
